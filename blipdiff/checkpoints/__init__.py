@@ -1,0 +1,133 @@
+"""Models on disk, in every layout they were published in: load, save, convert."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from blipdiff.checkpoints import diffusers_layout, lavis_layout
+from blipdiff.checkpoints.detect import found
+from blipdiff.checkpoints.finetuned import cached_subject, overlaid
+from blipdiff.checkpoints.fingerprint import fingerprint
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import CheckpointError, ConfigError
+from blipdiff.models.blip_diffusion import BlipDiffusion
+
+__all__ = ["SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
+
+SaveLayout = Literal["diffusers", "lavis"]
+
+
+def load_model(
+    source: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    download: bool = False,
+    qformer_tokenizer: str | Path | None = None,
+    configs_from: str | Path | None = None,
+    base: str | Path | None = None,
+) -> BlipDiffusion:
+    """A model from "mini", a folder in the hub's or LAVIS's layout, a LAVIS archive or fine-tuned file, or a hub id.
+
+    `dtype` None keeps the stored one. `qformer_tokenizer` is a folder with vocab.txt, `configs_from` a hub-layout
+    folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the model under a fine-tuned file.
+    Raises: CheckpointError.
+    """
+    return load_model_and_subject(
+        source,
+        dtype=dtype,
+        device=device,
+        download=download,
+        qformer_tokenizer=qformer_tokenizer,
+        configs_from=configs_from,
+        base=base,
+    )[0]
+
+
+def load_model_and_subject(
+    source: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    download: bool = False,
+    qformer_tokenizer: str | Path | None = None,
+    configs_from: str | Path | None = None,
+    base: str | Path | None = None,
+    category: str = "subject",
+) -> tuple[BlipDiffusion, SubjectEmbedding | None]:
+    """As `load_model`, with the subject that a fine-tuned LAVIS checkpoint was trained on, if it holds one.
+
+    The checkpoint does not say the subject's `category`. Raises: CheckpointError.
+    """
+    words = None if qformer_tokenizer is None else Path(qformer_tokenizer)
+    lender = None if configs_from is None else Path(configs_from)
+    with found(source, download=download) as model:
+        if model.layout == "diffusers":
+            loaded = diffusers_layout.load(
+                model.place, dtype=dtype, device=device, qformer_tokenizer=words, name=model.name
+            )
+            return loaded, None
+        if model.layout == "lavis":
+            loaded = lavis_layout.load(
+                model.place,
+                dtype=dtype,
+                device=device,
+                qformer_tokenizer=words,
+                configs_from=lender,
+                name=model.name,
+            )
+            cache = model.place / lavis_layout.CACHE
+            return loaded, cached_subject(cache, loaded, category) if cache.is_file() else None
+        if base is None:
+            raise CheckpointError(
+                f"{model.place} is a fine-tuned checkpoint: it holds only what was trained. "
+                "Give the model that it was trained from as its base."
+            )
+        under = load_model(
+            base,
+            dtype=dtype,
+            device=device,
+            download=download,
+            qformer_tokenizer=words,
+            configs_from=lender,
+        )
+        return overlaid(under, model.place, category)
+
+
+def save_model(model: BlipDiffusion, folder: str | Path, layout: SaveLayout = "diffusers") -> None:
+    """The model as a folder, whole or not at all.
+
+    Raises: OutputError when the place cannot be written, ConfigError for an unknown layout.
+    """
+    writers = {"diffusers": diffusers_layout.save, "lavis": lavis_layout.save}
+    if layout not in writers:
+        raise ConfigError(f"The layout '{layout}' is not known; expected one of: {', '.join(writers)}.")
+    writers[layout](model, Path(folder))
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    layout: SaveLayout = "diffusers",
+    dtype: torch.dtype | None = None,
+    download: bool = False,
+    qformer_tokenizer: str | Path | None = None,
+    configs_from: str | Path | None = None,
+    base: str | Path | None = None,
+) -> Path:
+    """Any model that `load_model` reads, written to `target` in one of the two layouts; gives the folder.
+
+    Raises: CheckpointError, OutputError.
+    """
+    model = load_model(
+        source,
+        dtype=dtype,
+        download=download,
+        qformer_tokenizer=qformer_tokenizer,
+        configs_from=configs_from,
+        base=base,
+    )
+    save_model(model, target, layout)
+    return Path(target)

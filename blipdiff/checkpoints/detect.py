@@ -1,0 +1,113 @@
+"""What a model's name or path stands for: the bundled model, a folder, an archive, a fine-tuned file, a hub id."""
+
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from blipdiff.errors import CheckpointError
+
+Layout = Literal["diffusers", "lavis", "finetuned"]
+
+BUNDLED = "mini"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_WANTED = ["*.json", "*.txt", "*.safetensors", "*.bin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model on this machine: its layout, where it is, and what to call it."""
+
+    layout: Layout
+    place: Path
+    name: str
+
+
+@contextmanager
+def found(source: str | Path, *, download: bool = False) -> Iterator[Found]:
+    """What `source` stands for, for the length of the block: an archive is unpacked into a temporary folder.
+
+    Nothing is fetched unless `download` is true; a hub id that was fetched before is used as it lies in the cache.
+    Raises: CheckpointError when there is nothing of that name, or it is no model.
+    """
+    path = Path(source)
+    if path.is_dir():
+        yield _in_folder(path)
+    elif path.is_file() and str(path).lower().endswith(_ARCHIVES):
+        with tempfile.TemporaryDirectory(prefix="blipdiff-") as place:
+            _unpack(path, Path(place))
+            yield _in_folder(Path(place), path.name)
+    elif path.is_file():
+        if path.suffix not in (".pth", ".pt"):
+            raise CheckpointError(f"{path} is no model; give a folder, a .tar archive or a fine-tuned .pth file.")
+        yield Found("finetuned", path, path.stem)
+    elif str(source) == BUNDLED:
+        yield _bundled()
+    elif _HUB_ID.fullmatch(str(source)):
+        yield _in_folder(_snapshot(str(source), download), str(source))
+    else:
+        raise CheckpointError(
+            f"There is no model at {source}; give a folder, a LAVIS archive, a hub id such as "
+            f"Salesforce/blipdiffusion, or '{BUNDLED}'."
+        )
+
+
+def _in_folder(folder: Path, name: str | None = None) -> Found:
+    """The layout of a folder, or of the only folder inside it, as archives have it."""
+    inner = [entry for entry in folder.iterdir() if entry.is_dir()]
+    for place in (folder, *(inner if len(inner) == 1 else ())):
+        if (place / "model_index.json").is_file():
+            return Found("diffusers", place, name or place.absolute().name)
+        if (place / "blip_model").is_dir():
+            return Found("lavis", place, name or place.absolute().name)
+    raise CheckpointError(
+        f"{name or folder} is no model: neither model_index.json (the hub's layout) "
+        "nor blip_model (the LAVIS layout) is in it."
+    )
+
+
+def _bundled() -> Found:
+    place = Path(str(files("blipdiff"))) / "assets" / BUNDLED
+    if not (place / "model_index.json").is_file():
+        raise CheckpointError(f"The bundled model is missing from this installation ({place}); install blipdiff again.")
+    return Found("diffusers", place, BUNDLED)
+
+
+def _snapshot(name: str, download: bool) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=not download))
+    except (RepositoryNotFoundError, HFValidationError) as reason:
+        raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
+    except LocalEntryNotFoundError as reason:
+        if download:
+            raise CheckpointError(f"'{name}' cannot be fetched: the hub is out of reach.") from reason
+        raise CheckpointError(
+            f"'{name}' is not on this machine, and nothing is fetched unless asked. Allow the download, "
+            "or give the folder of a copy."
+        ) from reason
+    except (HfHubHTTPError, OSError) as reason:
+        raise CheckpointError(f"'{name}' cannot be fetched: {str(reason).splitlines()[0]}.") from reason
+
+
+def _unpack(archive: Path, place: Path) -> None:
+    """All of the archive below `place`; members that point elsewhere are refused."""
+    try:
+        with tarfile.open(archive) as tar:
+            needed = sum(max(member.size, 0) for member in tar.getmembers())
+            if needed > shutil.disk_usage(place).free:
+                raise CheckpointError(
+                    f"Unpacking {archive} needs {needed / 2**30:.1f} GB in {place.parent}, which has less free."
+                )
+            tar.extractall(place, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as reason:
+        raise CheckpointError(f"The archive {archive} is damaged or not safe to unpack: {reason}.") from reason

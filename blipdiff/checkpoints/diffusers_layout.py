@@ -1,0 +1,189 @@
+"""The hub's folder layout ("Salesforce/blipdiffusion"): one folder for each part, model_index.json beside them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from diffusers import ControlNetModel, ModelMixin, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import nn
+
+from blipdiff.checkpoints import configs
+from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.fingerprint import Fingerprint
+from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
+from blipdiff.checkpoints.vocabularies import (
+    category_tokenizer,
+    prompt_tokenizer,
+    save_category_tokenizer,
+    save_prompt_tokenizer,
+)
+from blipdiff.checkpoints.weights import Rename, filled, weight_paths
+from blipdiff.diffusers_types import VAE, ControlNet
+from blipdiff.errors import CheckpointError
+from blipdiff.images import PhotoSettings
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.sizes import SubjectEncoderSizes
+from blipdiff.models.subject_encoder import SubjectEncoder
+from blipdiff.outputs import written_folder
+
+TRANSFORMERS_STEMS = ("model", "pytorch_model")
+DIFFUSERS_STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
+
+Part = TypeVar("Part", bound=ModelMixin)
+
+
+def load(
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    qformer_tokenizer: Path | None = None,
+    name: str | None = None,
+) -> BlipDiffusion:
+    """The model in a folder; weights stay memory-mapped where dtype and device are those of the file.
+
+    Raises: CheckpointError for anything missing, damaged, of another shape or not finite.
+    """
+    index = read_json(folder / "model_index.json")
+    encoder, seen = load_subject_encoder(folder / "qformer", dtype, device)
+    photo = _photo(folder, index, encoder.sizes)
+    return BlipDiffusion(
+        subject_encoder=encoder,
+        text_encoder=load_text_encoder(folder / "text_encoder", dtype, device),
+        prompt_tokenizer=prompt_tokenizer(folder),
+        category_tokenizer=category_tokenizer(folder, qformer_tokenizer),
+        unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device),
+        vae=load_vae(folder / "vae", dtype, device),
+        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
+        photo=photo,
+        fingerprint=seen,
+        insert_at=_insert_at(index),
+        name=name or folder.absolute().name,
+        controlnet=load_controlnet(folder / "controlnet", dtype, device) if (folder / "controlnet").is_dir() else None,
+    )
+
+
+def save(model: BlipDiffusion, folder: Path) -> None:
+    """The model as a folder that `load` and diffusers' own loaders read: whole, or not at all.
+
+    Raises: OutputError when the place cannot be written or holds something else.
+    """
+    with written_folder(folder) as place:
+        index = configs.model_index(
+            model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
+        )
+        write_json(place / "model_index.json", index)
+        write_json(place / "image_processor" / "preprocessor_config.json", configs.photo_config(model.photo))
+        write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
+        save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
+        save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
+        encoder, text = model.subject_encoder, model.text_encoder
+        write_json(place / "qformer" / "config.json", configs.subject_encoder_config(encoder.sizes))
+        _save_weights(encoder, place / "qformer" / "model.safetensors")
+        write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(text.sizes))
+        _save_weights(text, place / "text_encoder" / "model.safetensors")
+        for name, part in (("unet", model.unet), ("vae", model.vae), ("controlnet", model.controlnet)):
+            if part is not None:
+                part.save_config(place / name)
+                _save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
+
+
+def load_subject_encoder(
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> tuple[SubjectEncoder, str]:
+    """The subject encoder in `qformer/`, and the fingerprint of its weights as they are stored."""
+    sizes = configs.subject_encoder_sizes(read_json(folder / "config.json"))
+    paths = weight_paths(folder, TRANSFORMERS_STEMS)
+    return fingerprinted(sizes, paths, subject_encoder_name, dtype, device)
+
+
+def fingerprinted(
+    sizes: SubjectEncoderSizes,
+    paths: Sequence[Path],
+    rename: Rename,
+    dtype: torch.dtype | None,
+    device: torch.device | str,
+) -> tuple[SubjectEncoder, str]:
+    """A subject encoder from any files, and the fingerprint of its weights as they are stored."""
+    seen = Fingerprint()
+    encoder = filled(
+        lambda: SubjectEncoder(sizes), paths, "Q-Former", rename=rename, dtype=dtype, device=device, watch=seen.add
+    )
+    return encoder, seen.digest()
+
+
+def load_text_encoder(
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> ContextTextEncoder:
+    """The context text encoder in `text_encoder/`."""
+    sizes = configs.text_encoder_sizes(read_json(folder / "config.json"))
+    paths = weight_paths(folder, TRANSFORMERS_STEMS)
+    return filled(
+        lambda: ContextTextEncoder(sizes), paths, "text encoder", rename=text_encoder_name, dtype=dtype, device=device
+    )
+
+
+def load_part(
+    folder: Path,
+    kind: type[Part],
+    what: str,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    config: Mapping[str, Any] | None = None,
+    rename: Rename = str,
+) -> Part:
+    """A network of diffusers, from its folder; `config` stands in for a config.json that old layouts lack."""
+    config = read_json(folder / "config.json") if config is None else config
+    if config.get("_class_name", kind.__name__) != kind.__name__:
+        raise CheckpointError(f"{folder} holds a '{config['_class_name']}'; expected a {kind.__name__}.")
+    paths = weight_paths(folder, DIFFUSERS_STEMS)
+    return filled(  # type: ignore[no-any-return]
+        lambda: kind.from_config(dict(config)), paths, what, rename=rename, dtype=dtype, device=device
+    )
+
+
+def load_vae(
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> VAE:
+    """The VAE, of the class that its configuration names; never in float16, where it overflows to black pictures."""
+    config = read_json(folder / "config.json") if config is None else config
+    dtype = torch.float32 if dtype == torch.float16 else dtype
+    return load_part(folder, configs.vae_class(config), "VAE", dtype, device, config=config, rename=vae_name)
+
+
+def load_controlnet(folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> ControlNet:
+    """Any ControlNet for Stable Diffusion 1.5, from its folder."""
+    return load_part(folder, ControlNetModel, "ControlNet", dtype, device)
+
+
+def _photo(folder: Path, index: Mapping[str, Any], sizes: SubjectEncoderSizes) -> PhotoSettings:
+    photo = configs.photo_settings(read_json(folder / "image_processor" / "preprocessor_config.json"), index)
+    if photo.side != sizes.vision.picture:
+        raise CheckpointError(
+            f"The picture settings say {photo.side} pixels a side, the vision trunk takes {sizes.vision.picture}; "
+            "the files belong to different checkpoints."
+        )
+    return photo
+
+
+def _insert_at(index: Mapping[str, Any]) -> int:
+    place = index.get("ctx_begin_pos", 2)
+    if not isinstance(place, int) or place < 1:
+        raise CheckpointError(
+            f"'ctx_begin_pos' in model_index.json is {place!r}; a place among the words was expected."
+        )
+    return place
+
+
+def _save_weights(net: nn.Module, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().contiguous() for name, value in net.state_dict().items()}
+    save_file(tensors, path, metadata={"format": "pt"})

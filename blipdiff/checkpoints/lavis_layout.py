@@ -1,0 +1,164 @@
+"""The layout of the original code (LAVIS): one file for each part, no sizes; and its fine-tuned checkpoints."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from blipdiff.checkpoints import configs
+from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.diffusers_layout import (
+    TRANSFORMERS_STEMS,
+    fingerprinted,
+    load_part,
+    load_vae,
+)
+from blipdiff.checkpoints.key_rules import old_vae_name, text_encoder_name, to_hub, to_lavis
+from blipdiff.checkpoints.vocabularies import (
+    category_tokenizer,
+    prompt_tokenizer,
+    save_category_tokenizer,
+    save_prompt_tokenizer,
+)
+from blipdiff.checkpoints.weights import filled, stored_shapes, weight_paths
+from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.images import PhotoSettings
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
+from blipdiff.outputs import written_folder
+
+CACHE = Path("ctx_embeddings_cache") / "ctx_embeddings_cache.pt"
+
+
+def load(
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    qformer_tokenizer: Path | None = None,
+    configs_from: Path | None = None,
+    name: str | None = None,
+) -> BlipDiffusion:
+    """The model in a LAVIS folder.
+
+    Sizes come from config.json files beside the weights, else from `configs_from` (a folder in the hub's layout,
+    which also lends its tokenizers), else they are those of the published model.
+    Raises: CheckpointError for anything missing, damaged, of another shape or not finite.
+    """
+    lent = [] if configs_from is None else [configs_from]
+    sizes = _subject_encoder_sizes(folder, configs_from)
+    encoder, seen = fingerprinted(sizes, _subject_files(folder), to_hub, dtype, device)
+    text = _config(folder, configs_from, "text_encoder")
+    text_sizes = TextSizes() if text is None else configs.text_encoder_sizes(text)
+    unet = _config(folder, configs_from, "unet") or configs.SD15_UNET
+    vae = _config(folder, configs_from, "vae") or configs.SD15_VAE
+    scheduler = _config(folder, configs_from, "scheduler", "scheduler_config.json") or configs.PNDM
+    return BlipDiffusion(
+        subject_encoder=encoder,
+        text_encoder=filled(
+            lambda: ContextTextEncoder(text_sizes),
+            weight_paths(folder / "text_encoder", TRANSFORMERS_STEMS[::-1]),
+            "text encoder",
+            rename=text_encoder_name,
+            dtype=dtype,
+            device=device,
+        ),
+        prompt_tokenizer=prompt_tokenizer(folder, lent),
+        category_tokenizer=category_tokenizer(
+            folder, qformer_tokenizer, besides=[place / "qformer_tokenizer" for place in lent]
+        ),
+        unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, config=unet),
+        vae=load_vae(folder / "vae", dtype, device, config=vae),
+        scheduler_config=scheduler,
+        photo=PhotoSettings(side=sizes.vision.picture),
+        fingerprint=seen,
+        name=name or folder.absolute().name,
+    )
+
+
+def save(model: BlipDiffusion, folder: Path) -> None:
+    """The model as a LAVIS folder, under the names that the original reads; sizes and tokenizers lie beside for us.
+
+    Raises: OutputError when the place cannot be written, and CheckpointError for a model with a ControlNet.
+    """
+    if model.controlnet is not None:
+        raise CheckpointError("The LAVIS layout has no place for a ControlNet; save in the diffusers layout.")
+    encoder, text = model.subject_encoder, model.text_encoder
+    with written_folder(folder) as place:
+        subject = {name: _without_batch(name, value) for name, value in encoder.state_dict().items()}
+        projection = {
+            name.partition(".")[2]: value for name, value in subject.items() if name.startswith("proj_layer.")
+        }
+        blip = {to_lavis(name) or name: value for name, value in subject.items() if not name.startswith("proj_layer.")}
+        blip["Qformer.bert.embeddings.position_ids"] = torch.arange(encoder.sizes.qformer.positions)[None]
+        words = dict(text.state_dict())
+        words["text_model.embeddings.position_ids"] = torch.arange(text.sizes.positions)[None]
+        _save_tensors(blip, place / "blip_model" / "blip_weight.pt")
+        _save_tensors(projection, place / "proj_layer" / "proj_weight.pt")
+        _save_tensors(words, place / "text_encoder" / "pytorch_model.bin")
+        _save_tensors(model.unet.state_dict(), place / "unet" / "diffusion_pytorch_model.bin")
+        vae = {old_vae_name(name): value for name, value in model.vae.state_dict().items()}
+        _save_tensors(vae, place / "vae" / "diffusion_pytorch_model.bin")
+        write_json(place / "blip_model" / "config.json", configs.subject_encoder_config(encoder.sizes))
+        write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(text.sizes))
+        write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
+        model.unet.save_config(place / "unet")
+        model.vae.save_config(place / "vae")
+        save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
+        save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
+
+
+def _subject_files(folder: Path) -> list[Path]:
+    """The Q-Former's and the projection's file.
+
+    Raises: CheckpointError when the vision trunk is not among their tensors.
+    """
+    paths = [folder / "blip_model" / "blip_weight.pt", folder / "proj_layer" / "proj_weight.pt"]
+    names = stored_shapes(paths, to_hub)
+    if "query_tokens" in names and not any(name.startswith("visual_encoder.") for name in names):
+        raise CheckpointError(
+            f"{paths[0]} has no vision trunk: its visual_encoder.* tensors, CLIP ViT-L/14's, were left out when it "
+            "was saved. Add them to the file."
+        )
+    return paths
+
+
+def _subject_encoder_sizes(folder: Path, configs_from: Path | None) -> SubjectEncoderSizes:
+    if (folder / "blip_model" / "config.json").is_file():
+        return configs.subject_encoder_sizes(read_json(folder / "blip_model" / "config.json"))
+    if configs_from is not None:
+        return configs.subject_encoder_sizes(read_json(configs_from / "qformer" / "config.json"))
+    return SubjectEncoderSizes()
+
+
+def _config(folder: Path, configs_from: Path | None, part: str, file: str = "config.json") -> dict[str, Any] | None:
+    for place in (folder, configs_from):
+        if place is not None and (place / part / file).is_file():
+            return read_json(place / part / file)
+    return None
+
+
+def _without_batch(name: str, value: Tensor) -> Tensor:
+    """LAVIS keeps the trunk's class row and positions without leading axes of length 1."""
+    if re.fullmatch(r"visual_encoder\.embeddings\.class_embedding", name):
+        return value.reshape(-1)
+    return value[0] if name == "visual_encoder.embeddings.position_embedding" else value
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.save({name: _alone(value) for name, value in tensors.items()}, path)
+    except RuntimeError as reason:  # what torch raises on a full disk
+        raise OutputError(f"{path} cannot be written: {str(reason).splitlines()[0]}.") from reason
+
+
+def _alone(value: Tensor) -> Tensor:
+    """A tensor that owns exactly its storage: torch.save would write the whole mapped file for a part of it."""
+    value = value.detach().cpu().contiguous()
+    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()

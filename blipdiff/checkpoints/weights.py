@@ -1,0 +1,222 @@
+"""Weights on disk -> the parameters of a network: memory-mapped, strict, one tensor at a time."""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from blipdiff.errors import BlipdiffError, CheckpointError, listed
+
+Rename = Callable[[str], str | None]  # the network's name of a stored tensor; None: not wanted
+Watcher = Callable[[str, Tensor], None]  # sees each tensor as it is stored, under the network's name
+
+Net = TypeVar("Net", bound=nn.Module)
+
+_RELEASE_BYTES = 64 * 2**20
+_SIGNS = (  # in this order: the first that a file's names show
+    ("controlnet_cond_embedding.", "a ControlNet"),
+    ("query_tokens", "a Q-Former"),
+    ("Qformer.", "a LAVIS Q-Former"),
+    ("token_embedding.", "a text encoder"),
+    ("time_embedding.", "a U-Net"),
+    ("decoder.", "a VAE"),
+)
+
+
+def weight_paths(folder: Path, stems: Sequence[str]) -> list[Path]:
+    """The weight files of a component: .safetensors before .bin and .pt, one file or the parts that an index names.
+
+    Raises: CheckpointError when there is none.
+    """
+    for suffix in (".safetensors", ".bin", ".pt"):
+        for stem in stems:
+            index = folder / f"{stem}{suffix}.index.json"
+            if index.is_file():
+                return _indexed(index)
+            if (folder / f"{stem}{suffix}").is_file():
+                return [folder / f"{stem}{suffix}"]
+    raise CheckpointError(f"{folder} has no weights; expected {stems[0]}.safetensors or {stems[0]}.bin in it.")
+
+
+def open_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a file, memory-mapped where the format allows: nothing is read before it is used.
+
+    Raises: CheckpointError for a file that is damaged, is no weights file, or would run code.
+    """
+    return tensors_in(stored_object(path), path)
+
+
+def stored_object(path: Path) -> object:
+    """What a weights file holds: as a rule a state dict, sometimes inside others, sometimes a single tensor.
+
+    Raises: CheckpointError for a file that is damaged, is no weights file, or would run code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"The weights file {path} is missing.")
+    with path.open("rb") as stream:
+        if stream.read(20).startswith(b"version https://git-"):
+            raise CheckpointError(f"{path} is only a Git LFS pointer; fetch the file itself with 'git lfs pull'.")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as reason:
+        raise CheckpointError(
+            f"{path} is damaged, or holds Python objects beside weights and is not opened."
+        ) from reason
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as reason:
+        raise CheckpointError(f"{path} is damaged or is not a weights file: {_first_line(reason)}.") from reason
+
+
+def tensors_in(stored: object, path: Path) -> dict[str, Tensor]:
+    """The state dict in a loaded file, also where it lies under `model` or `state_dict`.
+
+    Raises: CheckpointError when there is none.
+    """
+    for key in ("model", "state_dict"):
+        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
+            stored = stored[key]
+    if not isinstance(stored, dict) or not stored:
+        raise CheckpointError(f"{path} holds no weights.")
+    others = [str(name) for name, value in stored.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckpointError(f"{path} holds things that are not tensors: {listed(others)}.")
+    return stored
+
+
+def filled(
+    build: Callable[[], Net],
+    paths: Sequence[Path],
+    what: str,
+    *,
+    rename: Rename = str,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    watch: Watcher | None = None,
+) -> Net:
+    """The network that `build` makes, on the weights in `paths`; memory-mapped where dtype and device stay.
+
+    Strict: every tensor present, of its shape, finite, and none besides. `what` names the component in errors.
+    Raises: CheckpointError naming the first ten of each fault.
+    """
+    net = shell(build, what)
+    expected = net.state_dict()
+    check_names(expected, stored_shapes(paths, rename), what)
+    ready: dict[str, Tensor] = {}
+    for name, stored in stored_tensors(paths, rename):
+        if watch is not None:
+            watch(name, stored.view(expected[name].shape))
+        target = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
+        value = stored.to(device=device, dtype=target).view(expected[name].shape)
+        check_finite(value, stored, f"{what}: {name}")
+        ready[name] = value
+    net.load_state_dict(ready, strict=True, assign=True)
+    return net.eval()
+
+
+def shell(build: Callable[[], Net], what: str) -> Net:
+    """The network without memory for its weights.
+
+    Raises: CheckpointError when its configuration cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except BlipdiffError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError, IndexError) as reason:
+        raise CheckpointError(f"The configuration of the {what} cannot be built: {_first_line(reason)}.") from reason
+
+
+def stored_tensors(paths: Sequence[Path], rename: Rename) -> Iterator[tuple[str, Tensor]]:
+    """(the network's name, tensor) one by one; mapped pages are let go every 64 MB, unless the caller keeps them."""
+    for path in paths:
+        tensors = open_tensors(path)
+        reopen = path.suffix == ".safetensors" or zipfile.is_zipfile(path)
+        names = [(key, rename(key)) for key in tensors]
+        passed = 0
+        for key, name in names:
+            if name is None:
+                continue
+            passed += tensors[key].nbytes
+            yield name, tensors[key]
+            if reopen and passed > _RELEASE_BYTES:
+                tensors, passed = open_tensors(path), 0
+
+
+def stored_shapes(paths: Sequence[Path], rename: Rename) -> dict[str, tuple[int, ...]]:
+    """Shape of each stored tensor, under the network's names."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in paths:
+        for key, value in open_tensors(path).items():
+            name = rename(key)
+            if name is not None:
+                shapes[name] = tuple(value.shape)
+    return shapes
+
+
+def check_names(expected: dict[str, Tensor], stored: dict[str, tuple[int, ...]], what: str) -> None:
+    """Raises: CheckpointError when names or shapes differ; axes of length 1 never matter."""
+    missing = [name for name in expected if name not in stored]
+    unexpected = [name for name in stored if name not in expected]
+    misshaped = [
+        f"{name} {list(stored[name])} instead of {list(value.shape)}"
+        for name, value in expected.items()
+        if name in stored and _wide(stored[name]) != _wide(tuple(value.shape))
+    ]
+    faults = [
+        f"{len(names)} {kind}: {listed(names)}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
+        if names
+    ]
+    if faults:
+        raise CheckpointError(f"The weights do not fit the {what}{_swapped(expected, stored)}. {'; '.join(faults)}.")
+
+
+def check_finite(value: Tensor, stored: Tensor, name: str) -> None:
+    """Raises: CheckpointError when a tensor holds not-a-number or infinite values, or overflows its new dtype."""
+    if not value.is_floating_point() or not value.numel() or _finite(value):
+        return
+    if value.dtype != stored.dtype and _finite(stored):
+        raise CheckpointError(f"{name} has values too large for {value.dtype}; load it in bfloat16 or float32.")
+    raise CheckpointError(f"{name} holds not-a-number or infinite values; the checkpoint is damaged.")
+
+
+def _finite(value: Tensor) -> bool:
+    low, high = value.aminmax()  # not-a-number passes through; no copy of the tensor is made
+    return bool(torch.isfinite(low) & torch.isfinite(high))
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as reason:
+        raise CheckpointError(f"{index} is damaged: it should say in which file each tensor is.") from reason
+    if any(Path(name).name != name for name in names):
+        raise CheckpointError(f"{index} names files outside its folder.")
+    return [index.parent / name for name in names]
+
+
+def _wide(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
+
+
+def _swapped(expected: dict[str, Tensor], stored: dict[str, tuple[int, ...]]) -> str:
+    def kind(names: object) -> str | None:
+        joined = "\n".join(names)  # type: ignore[arg-type]
+        return next((kind for sign, kind in _SIGNS if sign in joined), None)
+
+    found = kind(stored)
+    return f": the file holds those of {found}; were files swapped?" if found and found != kind(expected) else ""
+
+
+def _first_line(reason: Exception) -> str:
+    lines = str(reason).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(reason).__name__

@@ -1,0 +1,142 @@
+"""Prompts: the sentence about the subject, its amplification by repetition, and what a prompt may hold."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from blipdiff.errors import ConfigError, PromptError, listed
+
+_Value = TypeVar("_Value")
+_SEPARATOR = ", "
+
+
+@dataclass(frozen=True, slots=True)
+class AmplifiedPrompt:
+    """A prompt that the model reads to its end, and what had to be left out of it."""
+
+    text: str
+    copies: int
+    cut_words: tuple[str, ...]  # the words, or the rest of an endless one, that did not fit
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence about what was cut, or None."""
+        if not self.cut_words:
+            return None
+        shown = listed([word if len(word) <= 24 else word[:24] + "..." for word in self.cut_words])
+        return f"The prompt is longer than the model can read; left out: {shown}."
+
+
+def build_prompt(target: str, prompt: str) -> str:
+    """The sentence that the model was trained on: "a dog swimming under water"; an empty prompt gives "a dog".
+
+    Raises: PromptError for an empty target category, and for control characters.
+    """
+    category = checked_category(target)
+    return f"a {category} {checked_text(prompt, 'prompt').strip()}".rstrip()
+
+
+def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20) -> str:
+    """int(strength * reps) copies joined by ", ", as the authors' code and diffusers' port amplify a prompt.
+
+    At least one copy: a small strength gave them an empty prompt.
+
+    Raises: ConfigError for a strength that is negative or not finite, and for less than one repetition.
+    """
+    if not math.isfinite(strength) or strength < 0 or reps < 1:
+        raise ConfigError(
+            f"A prompt strength of {strength} and {reps} repetitions were given; strength is 0 or more, "
+            "repetitions 1 or more."
+        )
+    return _SEPARATOR.join([text] * max(1, int(strength * reps)))
+
+
+def amplify(
+    text: str,
+    tokenizer: Any,
+    budget: int,
+    repeats: int | Literal["fit"] = "fit",
+) -> AmplifiedPrompt:
+    """As many whole copies of `text` as the model reads, or `repeats` if they are fewer; never an empty prompt.
+
+    budget: positions that the words may take, begin and end mark included (77, or 61 beside a subject)
+
+    Raises: PromptError for control characters, ConfigError for less than one repetition or no budget.
+    """
+    if (repeats != "fit" and repeats < 1) or budget < 3:
+        raise ConfigError(f"{repeats} repetitions in {budget} positions were asked for; at least 1 in 3 are needed.")
+    text = checked_text(text, "prompt").strip()
+    room = budget - 2
+    one = _count(tokenizer, text)
+    if one > room:
+        kept = _longest_start(text, tokenizer, room)
+        return AmplifiedPrompt(kept, 1, tuple(text[len(kept) :].split()))
+    copies = max(1, (room + 1) // (one + 1))  # one more for the comma between two copies
+    copies = copies if repeats == "fit" else min(copies, repeats)
+    while copies > 1 and _count(tokenizer, _SEPARATOR.join([text] * copies)) > room:
+        copies -= 1
+    return AmplifiedPrompt(_SEPARATOR.join([text] * copies), copies, ())
+
+
+def checked_text(text: str, name: str) -> str:
+    """The same text, when it is one that a tokenizer can read.
+
+    Raises: PromptError for control characters other than tab and line ends, for halves of surrogate pairs, and
+    for anything that is no text.
+    """
+    if not isinstance(text, str):
+        raise PromptError(f"The {name} is {text!r}; a text was expected.")
+    for place, letter in enumerate(text):
+        if unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r":
+            raise PromptError(
+                f"The {name} holds the control character U+{ord(letter):04X} at place {place + 1}; remove it."
+            )
+    return text
+
+
+def checked_category(category: str) -> str:
+    """The category without the space around it.
+
+    Raises: PromptError for an empty category, and for control characters.
+    """
+    word = checked_text(category, "category").strip()
+    if not word:
+        raise PromptError("The category is empty; say in a word or two what the subject is, as in 'dog'.")
+    return word
+
+
+def broadcast(name: str, values: _Value | Sequence[_Value], count: int) -> tuple[_Value, ...]:
+    """One value for each of `count` rows: a single one, or a list of one, serves them all.
+
+    Raises: PromptError for a list of any other length.
+    """
+    given: tuple[Any, ...] = tuple(values) if isinstance(values, list | tuple) else (values,)
+    if len(given) == count:
+        return given
+    if len(given) == 1:
+        return given * count
+    raise PromptError(f"{len(given)} values were given for {name}; give 1 for all, or {count}, one for each.")
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _longest_start(text: str, tokenizer: Any, room: int) -> str:
+    """The longest start of `text` that takes at most `room` tokens: whole words, or letters of an endless first."""
+    ends = [place for place in range(1, len(text)) if text[place].isspace() and not text[place - 1].isspace()]
+    kept = _last_fitting(text, tokenizer, room, ends)
+    return kept or _last_fitting(text, tokenizer, room, range(1, len(text)))
+
+
+def _last_fitting(text: str, tokenizer: Any, room: int, ends: Sequence[int]) -> str:
+    low, high = 0, len(ends)  # by halves: the number of tokens grows with the text
+    while low < high:
+        middle = (low + high) // 2
+        if _count(tokenizer, text[: ends[middle]]) <= room:
+            low = middle + 1
+        else:
+            high = middle
+    return text[: ends[low - 1]] if low else ""

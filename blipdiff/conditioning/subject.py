@@ -1,0 +1,178 @@
+"""Subjects: a photo with its category, its embedding, and the card that keeps an embedding in one small file."""
+
+import contextlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from blipdiff.conditioning.prompt import checked_category
+from blipdiff.errors import OutputError, PromptError, ShapeError, SubjectError
+
+_FORMAT = "blipdiff-subject"
+_VERSION = "1"
+_LARGEST_FILE = 16 * 2**20  # bytes; a full-size card is below 100 KB
+_LARGEST_SIDE = 1024  # pixels of a thumbnail
+_MOST_SLOTS, _LARGEST_WIDTH = 1024, 16384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubjectPhoto:
+    """A photo of the subject, and what it is in a word or two.
+
+    Raises: PromptError for an empty category.
+    """
+
+    image: Image.Image
+    category: str
+
+    def __post_init__(self) -> None:
+        checked_category(self.category)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubjectEmbedding:
+    """A subject as the model sees it.
+
+    tokens: (16, width); fingerprint: of the subject encoder that made them; provenance: where it came from, in words
+
+    Raises: ShapeError for another shape, PromptError for an empty category, SubjectError for values not finite.
+    """
+
+    tokens: Tensor
+    category: str
+    thumbnail: Image.Image | None = None
+    fingerprint: str | None = None
+    provenance: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        checked_category(self.category)
+        shape = tuple(self.tokens.shape)
+        if len(shape) != 2 or not 1 <= shape[0] <= _MOST_SLOTS or not 1 <= shape[1] <= _LARGEST_WIDTH:
+            raise ShapeError(f"A subject's tokens have the shape {shape}; (16, width) was expected.")
+        if not self.tokens.is_floating_point() or not bool(torch.isfinite(self.tokens).all()):
+            raise SubjectError(f"The subject {self.category!r} has infinite or not-a-number values; make it again.")
+
+    @property
+    def width(self) -> int:
+        """Of the text encoder that reads it."""
+        return int(self.tokens.shape[1])
+
+    def check_model(self, fingerprint: str, width: int) -> None:
+        """Passes when a model of this fingerprint and width understands the subject.
+
+        Raises: SubjectError naming both sides when it does not.
+        """
+        if self.width != width:
+            raise SubjectError(
+                f"The subject {self.category!r} has embeddings of width {self.width}, this model reads width {width}. "
+                "Encode the photo again with this model."
+            )
+        if self.fingerprint is not None and self.fingerprint != fingerprint:
+            raise SubjectError(
+                f"The subject {self.category!r} was made by the model {self.fingerprint}, this is the model "
+                f"{fingerprint}. Encode the photo again with this model."
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the subject card, whole or not at all.
+
+        Raises: OutputError when the file cannot be written.
+        """
+        path = Path(path)
+        tensors = {"tokens": self.tokens.detach().cpu().contiguous()}
+        if self.thumbnail is not None:
+            tensors["thumbnail"] = _png(self.thumbnail)
+        texts = {"format": _FORMAT, "version": _VERSION, "category": self.category}
+        if self.fingerprint is not None:
+            texts["fingerprint"] = self.fingerprint
+        if self.provenance is not None:
+            texts["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False, sort_keys=True)
+        _write_whole(path, to_safetensors(tensors, texts))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SubjectEmbedding":
+        """Reads a subject card; nothing in it is executed.
+
+        Raises: SubjectError when there is no such file, or it is damaged or no subject card.
+        """
+        path = Path(path)
+        tensors, texts = _read(path)
+        if texts.get("format") != _FORMAT or "tokens" not in tensors:
+            raise SubjectError(f"{path} is no subject card. Make one with `blipdiff encode`.")
+        if texts.get("version") != _VERSION:
+            raise SubjectError(
+                f"{path} is a subject card of version {texts.get('version')}; this program reads {_VERSION}."
+            )
+        picture = tensors.get("thumbnail")
+        try:
+            return cls(
+                tokens=tensors["tokens"],
+                category=texts.get("category", ""),
+                thumbnail=None if picture is None else _picture(picture),
+                fingerprint=texts.get("fingerprint"),
+                provenance=_provenance(texts.get("provenance")),
+            )
+        except (ShapeError, PromptError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise SubjectError(f"The subject card {path} is damaged: {error}") from error
+
+
+def _png(image: Image.Image) -> Tensor:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return torch.frombuffer(bytearray(stream.getvalue()), dtype=torch.uint8)
+
+
+def _picture(png: Tensor) -> Image.Image:
+    if png.dtype != torch.uint8 or png.ndim != 1:
+        raise ValueError("its thumbnail is no PNG")
+    image = Image.open(io.BytesIO(png.numpy().tobytes()), formats=["PNG"])
+    if max(image.size) > _LARGEST_SIDE:
+        raise ValueError(f"its thumbnail has {image.width} x {image.height} pixels")
+    image.load()
+    return image
+
+
+def _provenance(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("its provenance is no list of names and texts")
+    return found
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        size = path.stat().st_size
+        if not path.is_file() or size > _LARGEST_FILE:
+            raise SubjectError(f"{path} is no subject card: it is no file of at most {_LARGEST_FILE // 2**20} MB.")
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in ("tokens", "thumbnail") if name in set(file.keys())]
+            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
+    except OSError as error:
+        raise SubjectError(f"The subject card {path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise SubjectError(f"{path} is no subject card, or a damaged one: {error}") from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)  # noqa: PTH105
+    except OSError as error:
+        raise OutputError(f"The subject card {path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,5 @@
+"""Structure from another picture: control branches."""
+
+from blipdiff.control.controlnet import ControlBranch
+
+__all__ = ["ControlBranch"]

@@ -1,0 +1,241 @@
+"""Pairs: a subject's photo, and the same subject placed in a drawn scene, drawn afresh from (seed, index)."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from blipdiff.data.records import Pair, Pixels, SubjectRecord
+from blipdiff.data.scenes import WHITE_WORDINGS, SceneRecord
+from blipdiff.data.styles import STYLES, Style
+from blipdiff.data.subjects import HELD_OUT_SOURCE, is_held_out
+from blipdiff.errors import ConfigError
+
+Split = Literal["train", "held_out", "source"]
+
+ON_WHITE_SHARE = 0.08
+STYLED_SHARE = 0.2
+WHITE_PHOTO_SHARE = 0.6
+RECOLOURED_SHARE = 0.4
+MIRRORED_SHARE = 0.25
+MOST_DEGREES = 12.0
+SUBJECT_SCALES = (0.5, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """The ground of a target before the subject stands on it, and what is said about it."""
+
+    scene: str
+    style: Style | None
+    prompt: str
+    picture: Pixels
+    floor: float | None
+    casts_shadow: bool
+
+
+class PairLibrary:
+    """The subjects and scenes of a folder, read as they are asked for, and the pairs drawn from them.
+
+    Subjects of crowded categories are drawn less often each: a subject's weight is 1 / sqrt(size of its concept).
+
+    Raises: ConfigError where the folder holds no complete library.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self.subjects: Pixels = np.load(folder / "subjects.npy", mmap_mode="r")
+            self.scenes: Pixels = np.load(folder / "scenes.npy", mmap_mode="r")
+            records = json.loads((folder / "subjects.json").read_text("utf-8"))
+            scene_records = json.loads((folder / "scenes.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{folder} holds no complete library of subjects and scenes: {error}") from error
+        self.records = tuple(SubjectRecord(**record) for record in records)
+        self.scene_records = tuple(
+            SceneRecord(**(record | {key: tuple(record[key]) for key in ("wordings", "colourless")}))
+            for record in scene_records
+        )
+        if len(self.records) != len(self.subjects) or len(self.scene_records) != len(self.scenes):
+            raise ConfigError(f"{folder}: pictures and records differ in number; build the library again.")
+        self.side: int = self.subjects.shape[1]
+        self.members = {split: self._members(split) for split in ("train", "held_out", "source")}
+        self._chances = {split: self._subject_chances(members) for split, members in self.members.items()}
+        weights = np.array([record.weight for record in self.scene_records])
+        self._scene_chances = np.cumsum(weights) / weights.sum()
+
+    def _members(self, split: str) -> NDArray[np.int64]:
+        return np.array([i for i, record in enumerate(self.records) if split_of(record) == split], np.int64)
+
+    def _subject_chances(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        concepts = [self.records[i].concept for i in members]
+        sizes = {concept: concepts.count(concept) for concept in set(concepts)}
+        weights = np.array([1 / math.sqrt(sizes[concept]) for concept in concepts])
+        chances: NDArray[np.float64] = np.cumsum(weights) / max(weights.sum(), 1e-9)
+        return chances
+
+    def draw(self, index: int, seed: int, split: Split = "train") -> Pair:
+        """The pair number `index` of the endless sequence that `seed` begins.
+
+        Raises: ConfigError where the library holds no subject of `split`.
+        """
+        members = self.members[split]
+        if len(members) == 0:
+            raise ConfigError(f"The library holds no subject of the split '{split}'.")
+        rng = np.random.default_rng((seed, index))
+        place = np.searchsorted(self._chances[split], rng.random(), side="right")
+        return self.draw_subject(int(members[min(int(place), len(members) - 1)]), rng)
+
+    def draw_subject(self, subject: int, rng: Generator) -> Pair:
+        """A pair of the subject number `subject`, its photo, scene and place drawn from `rng`."""
+        cut_out = premultiplied(self.subjects[subject])
+        if rng.random() < RECOLOURED_SHARE and split_of(self.records[subject]) == "train":
+            cut_out = recoloured(cut_out, rng)
+        if rng.random() < MIRRORED_SHARE:
+            cut_out = np.ascontiguousarray(cut_out[:, ::-1])
+        photo = self._photo(cut_out, rng)
+        context = self._context(rng)
+        placed = _placed(cut_out, context, rng)
+        ground = _with_shadow(context.picture, placed, rng) if context.casts_shadow else context.picture
+        target = composite(placed, ground)
+        if context.style is not None:
+            target = context.style.apply(target, rng)
+        return Pair(
+            photo=photo,
+            target=target,
+            mask=np.ascontiguousarray(placed[..., 3]),
+            category=self.records[subject].category,
+            prompt=context.prompt,
+            scene=context.scene,
+            style=context.style.name if context.style else None,
+            subject=subject,
+        )
+
+    def _photo(self, cut_out: Pixels, rng: Generator) -> Pixels:
+        """The subject almost as it is, on white, on a light ground, or on any plain colour."""
+        kind = rng.random()
+        if kind < WHITE_PHOTO_SHARE:
+            ground = np.full((self.side, self.side, 3), 255, np.uint8)
+        else:
+            lowest = 185 if kind < 0.85 else 0
+            ground = np.empty((self.side, self.side, 3), np.uint8)
+            ground[:] = rng.integers(lowest, 256, 3)
+        scale, shift = rng.uniform(0.86, 1.08), rng.uniform(-0.04, 0.04, 2)
+        return composite(warped(cut_out, scale, 0.0, 0.5 + shift[0], 0.5 + shift[1]), ground)
+
+    def _context(self, rng: Generator) -> _Context:
+        """A scene, perhaps under a style, with a prompt in which every word is true."""
+        if rng.random() < ON_WHITE_SHARE:
+            white = np.full((self.side, self.side, 3), 255, np.uint8)
+            if rng.random() < 0.5:
+                return _Context("plain white", None, _pick(WHITE_WORDINGS, rng), white, None, False)
+            style = STYLES[int(rng.integers(len(STYLES)))]
+            return _Context("plain white", style, _pick(style.wordings, rng), white, None, False)
+        place = int(np.searchsorted(self._scene_chances, rng.random(), side="right"))
+        place = min(place, len(self.scene_records) - 1)
+        record, ground = self.scene_records[place], np.array(self.scenes[place])
+        if rng.random() >= STYLED_SHARE:
+            prompt = _pick(record.wordings, rng)
+            return _Context(record.scene, None, prompt, ground, record.floor, record.casts_shadow)
+        style = STYLES[int(rng.integers(len(STYLES)))]
+        wordings = record.wordings if style.keeps_colours else record.colourless
+        prompt = f"{_pick(wordings, rng)}, {_pick(style.wordings, rng)}"
+        return _Context(record.scene, style, prompt, ground, record.floor, record.casts_shadow)
+
+
+def recoloured(cut_out: Pixels, rng: Generator) -> Pixels:
+    """The premultiplied subject with its colours turned about the grey axis: a new subject of the same category."""
+    turn = rng.uniform(0.15, 0.85) * 2 * math.pi
+    grey = (1 - math.cos(turn)) / 3
+    across = math.sin(turn) / math.sqrt(3)
+    same, left, right = math.cos(turn) + grey, grey - across, grey + across
+    matrix = np.array([[same, left, right], [right, same, left], [left, right, same]], np.float32)
+    colours = cv2.transform(cut_out[..., :3], matrix)
+    return np.dstack([np.minimum(colours, cut_out[..., 3:]), cut_out[..., 3]])
+
+
+def split_of(record: SubjectRecord) -> Split:
+    """Where a subject belongs: the held-out source, the held-out concepts of other sources, or training."""
+    if record.source == HELD_OUT_SOURCE:
+        return "source"
+    return "held_out" if record.held_out or is_held_out(record.concept) else "train"
+
+
+def _pick(wordings: tuple[str, ...], rng: Generator) -> str:
+    return wordings[int(rng.integers(len(wordings)))]
+
+
+def premultiplied(picture: Pixels) -> Pixels:
+    """RGBA with colours scaled by alpha, so that resizing does not draw in what lies under alpha 0."""
+    result = np.array(picture)
+    alpha = cv2.merge([result[..., 3]] * 3)
+    result[..., :3] = cv2.multiply(result[..., :3], alpha, scale=1 / 255)
+    return result
+
+
+def warped(cut_out: Pixels, scale: float, degrees: float, x: float, y: float) -> Pixels:
+    """Premultiplied RGBA `cut_out` scaled, turned, and centred at (x, y), fractions of the side."""
+    side = cut_out.shape[0]
+    source, zoom = cut_out, scale
+    if scale < 0.62:
+        source, zoom = cv2.resize(cut_out, (side // 2, side // 2), interpolation=cv2.INTER_AREA), scale * 2
+    centre = (source.shape[0] - 1) / 2
+    matrix = cv2.getRotationMatrix2D((centre, centre), degrees, zoom)
+    matrix[:, 2] += (x * side - 0.5 - centre, y * side - 0.5 - centre)
+    result: Pixels = cv2.warpAffine(source, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return result
+
+
+def composite(placed: Pixels, ground: Pixels) -> Pixels:
+    """Premultiplied RGBA `placed` over RGB `ground`."""
+    behind = cv2.merge([255 - placed[..., 3]] * 3)
+    result: Pixels = cv2.add(cv2.multiply(ground, behind, scale=1 / 255), np.ascontiguousarray(placed[..., :3]))
+    return result
+
+
+def _placed(cut_out: Pixels, context: _Context, rng: Generator) -> Pixels:
+    """The subject at a random scale, turn and place, standing on the ground where there is one.
+
+    `reach` is half the subject's frame: at most a tenth of it leaves the picture.
+    """
+    side = cut_out.shape[0]
+    frame = rng.uniform(*SUBJECT_SCALES)
+    scale = frame * 128 / 112
+    rows = np.flatnonzero(cut_out[..., 3].max(axis=1))
+    columns = np.flatnonzero(cut_out[..., 3].max(axis=0))
+    tall = (rows[-1] - rows[0] + 1) / side * scale if len(rows) else frame
+    wide = (columns[-1] - columns[0] + 1) / side * scale if len(columns) else frame
+    x = _between(rng, 0.45 * wide, 1 - 0.45 * wide)
+    if context.floor is None:
+        y = _between(rng, 0.45 * tall, 1 - 0.45 * tall)
+    else:
+        y = max(rng.uniform(max(context.floor, min(tall, 0.95)), 1.0) - tall / 2, 0.45 * tall)
+    return warped(cut_out, scale, rng.uniform(-MOST_DEGREES, MOST_DEGREES), x, y)
+
+
+def _between(rng: Generator, low: float, high: float) -> float:
+    return float(rng.uniform(low, high)) if low < high else 0.5
+
+
+def _with_shadow(ground: Pixels, placed: Pixels, rng: Generator) -> Pixels:
+    """`ground` darkened softly below the subject's foot."""
+    alpha = cv2.resize(placed[..., 3], (32, 32), interpolation=cv2.INTER_AREA)
+    rows = np.flatnonzero(alpha.max(axis=1) > 100)
+    if len(rows) == 0:
+        return ground
+    foot = int(rows[-1])
+    columns = np.flatnonzero(alpha[max(foot - 5, 0) : foot + 1].max(axis=0) > 100)
+    if len(columns) == 0:
+        return ground
+    shade = np.zeros((32, 32), np.uint8)
+    centre = (int(columns[0] + columns[-1]) // 2, min(foot, 31))
+    radii = (int(columns[-1] - columns[0]) // 2 + 2, 2)
+    cv2.ellipse(shade, centre, radii, 0, 0, 360, int(rng.integers(90, 150)), -1)
+    soft = cv2.resize(cv2.GaussianBlur(shade, (5, 5), 0), ground.shape[:2], interpolation=cv2.INTER_LINEAR)
+    result: Pixels = cv2.multiply(ground, cv2.merge([255 - soft] * 3), scale=1 / 255)
+    return result

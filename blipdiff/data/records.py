@@ -1,0 +1,36 @@
+"""The values that the training data is made of: subjects and subject-in-scene pairs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRecord:
+    """One drawn subject; all records of one `concept` are held out together or not at all."""
+
+    name: str
+    category: str
+    source: str
+    concept: str
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A subject's photo, and the same subject in the scene that `prompt` describes.
+
+    `photo`, `target` (side, side, 3) RGB; `mask` (side, side) is the subject's alpha in the target, 0 to 255.
+    """
+
+    photo: Pixels
+    target: Pixels
+    mask: Pixels
+    category: str
+    prompt: str
+    scene: str
+    style: str | None
+    subject: int

@@ -1,0 +1,51 @@
+"""Every error that a person can cause: what was given, what was expected, what to do."""
+
+
+class BlipdiffError(Exception):
+    """Base of all errors that the applications show as one sentence, without a traceback."""
+
+
+class PromptError(BlipdiffError):
+    """A prompt, category or negative prompt that cannot be used."""
+
+
+class ImageError(BlipdiffError):
+    """A picture that cannot be read, or that is too small or too large to use."""
+
+
+class CheckpointError(BlipdiffError):
+    """A model folder or file that is missing, incomplete, of another layout or damaged."""
+
+
+class ConfigError(BlipdiffError):
+    """A setting outside its range, unknown, or in conflict with another one."""
+
+
+class ShapeError(BlipdiffError):
+    """A tensor of another shape than the model or the mathematics asks for."""
+
+
+class SubjectError(BlipdiffError):
+    """A subject card that is damaged, or that another model has made."""
+
+
+class OutputError(BlipdiffError):
+    """A folder or file that cannot be written."""
+
+
+class NumericsError(BlipdiffError):
+    """Not-a-number or infinite values in weights, losses or latents."""
+
+
+class OutOfMemoryError(BlipdiffError):
+    """The device has too little memory for what was asked."""
+
+
+class MissingDependencyError(BlipdiffError):
+    """An optional package is needed for this and not installed."""
+
+
+def listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:
+    """The first `most` of `names` as one readable phrase, with a count of those left out."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,136 @@
+"""BLIP-Diffusion in one value: the parts of a checkpoint, and the two encodings that everything starts from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.conditioning.guidance import Conditioning
+from blipdiff.conditioning.layout import TokenLayout
+from blipdiff.conditioning.mixing import mix
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.diffusers_types import VAE, ControlNet, UNet
+from blipdiff.errors import PromptError, SubjectError
+from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
+from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.subject_encoder import SubjectEncoder
+from blipdiff.models.tokenizers import category_ids, prompt_ids
+
+
+@dataclass(frozen=True, slots=True)
+class BlipDiffusion:
+    """A loaded model. Nothing here changes during a run: two runs may share it."""
+
+    subject_encoder: SubjectEncoder
+    text_encoder: ContextTextEncoder
+    prompt_tokenizer: CLIPTokenizer
+    category_tokenizer: BertTokenizer
+    unet: UNet
+    vae: VAE
+    scheduler_config: Mapping[str, Any]  # as on disk, `_class_name` included
+    photo: PhotoSettings
+    fingerprint: str  # of the subject encoder: which subject cards this model understands
+    insert_at: int = 2
+    name: str = "unnamed"
+    controlnet: ControlNet | None = None
+
+    @property
+    def positions(self) -> int:
+        """Slots of the text conditioning: 77 at full size."""
+        return self.text_encoder.sizes.positions
+
+    @property
+    def subject_slots(self) -> int:
+        """Rows that a subject takes among the words: 16."""
+        return self.subject_encoder.sizes.qformer.queries
+
+    @property
+    def device(self) -> torch.device:
+        """Where the U-Net is, and so where latents go."""
+        return self.unet.device
+
+    def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
+        """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
+        for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet):
+            if net is not None:
+                net.to(device=device, dtype=dtype)
+        self.vae.to(device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)
+        return replace(self)
+
+    @torch.no_grad()
+    def encode_subject(
+        self,
+        photos: SubjectPhoto | Sequence[SubjectPhoto],
+        *,
+        weights: Sequence[float] | None = None,
+        fit: PhotoFit = "crop",
+    ) -> SubjectEmbedding:
+        """The subject that one photo, or several weighted photos of it, show.
+
+        Raises: SubjectError for no photo or other than one weight each, PromptError for an empty category.
+        """
+        photos = [photos] if isinstance(photos, SubjectPhoto) else list(photos)
+        if not photos:
+            raise SubjectError("A subject needs at least one photo.")
+        shares = [1.0] * len(photos) if weights is None else list(weights)
+        if len(shares) != len(photos):
+            raise SubjectError(f"{len(photos)} photos were given with {len(shares)} weights; give one weight each.")
+        tokens = self.encode_photos(photos, fit=fit)
+        parts = [
+            SubjectEmbedding(
+                tokens=row.float().cpu(),
+                category=photo.category.strip(),
+                thumbnail=thumbnail(photo.image),
+                fingerprint=self.fingerprint,
+                provenance={"model": self.name, "fit": fit, "photos": str(len(photos))},
+            )
+            for row, photo in zip(tokens, photos, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else mix(list(zip(parts, shares, strict=True)))
+
+    @torch.no_grad()
+    def encode_photos(self, photos: Sequence[SubjectPhoto], *, fit: PhotoFit = "crop") -> Tensor:
+        """One embedding for each photo, in one batch: (n, 16, width)."""
+        encoder = self.subject_encoder
+        pixels = torch.stack([subject_pixels(photo.image, self.photo, fit=fit) for photo in photos])
+        ids, mask = category_ids(
+            self.category_tokenizer, [photo.category for photo in photos], encoder.sizes.qformer.positions
+        )
+        device = encoder.device
+        return encoder(pixels.to(device), ids.to(device), mask.to(device))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def encode_prompts(
+        self, prompts: Sequence[str], subjects: Sequence[SubjectEmbedding | None] | None = None
+    ) -> Conditioning:
+        """One row of conditioning for each prompt, with its subject among the words where there is one.
+
+        Raises: PromptError when the counts differ, SubjectError for a subject that another model has made.
+        """
+        subjects = [None] * len(prompts) if subjects is None else list(subjects)
+        if not prompts or len(subjects) != len(prompts):
+            raise PromptError(f"{len(prompts)} prompts were given with {len(subjects)} subjects; give one each.")
+        rows, layouts = [], []
+        for prompt, subject in zip(prompts, subjects, strict=True):
+            ids = prompt_ids(
+                self.prompt_tokenizer, prompt, self.positions - (self.subject_slots if subject is not None else 0)
+            )
+            tokens = None if subject is None else self._subject_tokens(subject)
+            id_row = torch.tensor([ids], device=self.text_encoder.device)
+            rows.append(self.text_encoder(id_row, tokens, self.insert_at))
+            layouts.append(self._layout(ids, subject is not None))
+        return Conditioning(torch.cat(rows), tuple(layouts))
+
+    def _subject_tokens(self, subject: SubjectEmbedding) -> Tensor:
+        subject.check_model(self.fingerprint, self.text_encoder.sizes.width)
+        return subject.tokens[None].to(self.text_encoder.device, self.text_encoder.dtype)
+
+    def _layout(self, ids: list[int], has_subject: bool) -> TokenLayout:
+        return TokenLayout.of(
+            self.prompt_tokenizer.convert_ids_to_tokens(ids),
+            subject_at=self.insert_at if has_subject else None,
+            subject_slots=self.subject_slots,
+        )

@@ -1,0 +1,123 @@
+"""The context text encoder: CLIP's text transformer with the subject's rows put among the words.
+
+BLIP-Diffusion (Li et al. 2023, arXiv:2305.14720, sec. 3.2): the rows stand between "a" and the category's word.
+They are put in before the positions are added, and attention is always causal; padding is not masked, as in
+Stable Diffusion.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from blipdiff.errors import ShapeError
+from blipdiff.models.layers import activation, attend
+from blipdiff.models.sizes import TextSizes
+
+
+class TextEmbeddings(nn.Module):
+    """Token and position tables."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(sizes.vocabulary, sizes.width)
+        self.position_embedding = nn.Embedding(sizes.positions, sizes.width)
+
+
+class CausalAttention(nn.Module):
+    """Self-attention in which no position sees a later one."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.heads = sizes.heads
+        self.k_proj = nn.Linear(sizes.width, sizes.width)
+        self.v_proj = nn.Linear(sizes.width, sizes.width)
+        self.q_proj = nn.Linear(sizes.width, sizes.width)
+        self.out_proj = nn.Linear(sizes.width, sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, causal=True)
+        return self.out_proj(mixed)  # type: ignore[no-any-return]
+
+
+class TextMLP(nn.Module):
+    """Two linear maps with the checkpoint's activation between."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.activation = activation(sizes.activation)
+        self.fc1 = nn.Linear(sizes.width, sizes.mlp_width)
+        self.fc2 = nn.Linear(sizes.mlp_width, sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class TextBlock(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(sizes.width, eps=sizes.eps)
+        self.self_attn = CausalAttention(sizes)
+        self.layer_norm2 = nn.LayerNorm(sizes.width, eps=sizes.eps)
+        self.mlp = TextMLP(sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp(self.layer_norm2(x))  # type: ignore[no-any-return]
+
+
+class TextBlocks(nn.Module):
+    """The stack of blocks, under the checkpoint's name for it."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TextBlock(sizes) for _ in range(sizes.depth))
+
+
+class TextModel(nn.Module):
+    """Tables, blocks and the final norm, under the checkpoint's prefix `text_model`."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.embeddings = TextEmbeddings(sizes)
+        self.encoder = TextBlocks(sizes)
+        self.final_layer_norm = nn.LayerNorm(sizes.width, eps=sizes.eps)
+
+
+class ContextTextEncoder(nn.Module):
+    """Token ids, and optionally a subject -> conditioning for the U-Net's cross-attention."""
+
+    def __init__(self, sizes: TextSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.text_model = TextModel(sizes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return self.text_model.final_layer_norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.text_model.final_layer_norm.weight.device
+
+    def forward(self, ids: Tensor, subject_tokens: Tensor | None = None, insert_at: int = 2) -> Tensor:
+        """ids (n, words), subject_tokens (n, 16, width) -> (n, words [+ 16], width), final norm applied.
+
+        Raises: ShapeError when there are more positions than the model has, or the subject is of another width.
+        """
+        x = self.text_model.embeddings.token_embedding(ids)
+        if subject_tokens is not None:
+            if subject_tokens.shape[::2] != (len(ids), self.sizes.width):
+                raise ShapeError(
+                    f"Subject embeddings must be ({len(ids)}, 16, {self.sizes.width}), "
+                    f"not {tuple(subject_tokens.shape)}."
+                )
+            x = torch.cat([x[:, :insert_at], subject_tokens.to(x.dtype), x[:, insert_at:]], dim=1)
+        if x.shape[1] > self.sizes.positions:
+            raise ShapeError(f"The text encoder has {self.sizes.positions} positions, not {x.shape[1]}.")
+        x = x + self.text_model.embeddings.position_embedding.weight[: x.shape[1]]
+        for layer in self.text_model.encoder.layers:
+            x = layer(x)
+        return self.text_model.final_layer_norm(x)  # type: ignore[no-any-return]

@@ -1,0 +1,61 @@
+"""Prompts and categories -> token ids, with the tokenizers that lie in the checkpoint's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.errors import CheckpointError, PromptError
+
+
+def load_prompt_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The byte-pair tokenizer of the prompts, from `vocab.json` and `merges.txt`.
+
+    Raises: CheckpointError when the folder lacks them.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        for name in ("vocab.json", "merges.txt"):
+            if not (folder / name).is_file():
+                raise CheckpointError(f"The prompt tokenizer needs {name} in {folder}; the checkpoint is incomplete.")
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def load_category_tokenizer(folder: Path) -> BertTokenizer:
+    """The WordPiece tokenizer of the categories, from `vocab.txt`; `[DEC]` is added as the original does.
+
+    Raises: CheckpointError when the folder has no vocabulary.
+    """
+    if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        raise CheckpointError(f"The Q-Former's vocabulary (vocab.txt of bert-base-uncased) is not in {folder}.")
+    return BertTokenizer.from_pretrained(folder, bos_token="[DEC]", local_files_only=True)
+
+
+def prompt_ids(tokenizer: CLIPTokenizer, text: str, length: int) -> list[int]:
+    """Exactly `length` ids: begin, words, end, padding; words that do not fit are cut before the end mark."""
+    ids: list[int] = tokenizer(text, padding="max_length", truncation=True, max_length=length).input_ids
+    return ids
+
+
+def category_ids(tokenizer: BertTokenizer, categories: Sequence[str], positions: int) -> tuple[Tensor, Tensor]:
+    """ids and mask, each (n, words of the longest category), right-padded.
+
+    Raises: PromptError for an empty category or one with more tokens than the Q-Former has positions.
+    """
+    for category in categories:
+        if not category.strip():
+            raise PromptError("The subject's category is empty; say in a word or two what the photo shows: 'dog'.")
+    rows = [tokenizer(category).input_ids for category in categories]
+    longest = max(len(row) for row in rows)
+    if longest > positions:
+        raise PromptError(
+            f"A category is {longest} tokens long; the model reads at most {positions}. "
+            "Say in a word or two what the photo shows: 'dog'."
+        )
+    ids = torch.full((len(rows), longest), tokenizer.pad_token_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return ids, mask

@@ -1,0 +1,125 @@
+"""One prediction of the noise: the U-Net under guidance, control branches and attention taps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from blipdiff.conditioning.guidance import Guidance
+from blipdiff.diffusers_types import UNet
+from blipdiff.errors import ShapeError
+from blipdiff.moment import Moment
+
+NoisePredictor: TypeAlias = Callable[[Tensor, Moment], Tensor]
+Residuals: TypeAlias = tuple[list[Tensor], Tensor]
+
+
+class Control(Protocol):
+    """What steers the U-Net through residuals: a ControlNet, a T2I-Adapter."""
+
+    @property
+    def conditional_only(self) -> bool:
+        """Whether the unconditional rows go without."""
+
+    def residuals(
+        self, latents: Tensor, context: Tensor, moment: Moment, rows: Sequence[int] | None = None
+    ) -> Residuals | None:
+        """(down blocks, mid block) for each row of `latents`, which belong to the pictures `rows`; None to pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapCall:
+    """What a tapped attention layer is told about the call that it is part of."""
+
+    taps: tuple[Any, ...]
+    moment: Moment
+    first_conditional_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one U-Net call: the unconditional ones first, then the conditional ones."""
+
+    pictures: list[int]  # the picture that each row of the call belongs to
+    unconditional: int
+
+    @property
+    def guided(self) -> list[int]:
+        return self.pictures[: self.unconditional]
+
+
+class GuidedPredictor:
+    """The U-Net's noise prediction under classifier-free guidance with a scale for each row.
+
+    Latents come in and the prediction goes out in float32; only the networks run in their own dtype. The
+    unconditional half is computed only for rows with a scale other than 1, and only inside the guidance window.
+
+    Raises: ShapeError when the conditioning's width is not the U-Net's.
+    """
+
+    def __init__(
+        self, unet: UNet, guidance: Guidance, controls: Sequence[Control] = (), taps: Sequence[Any] = ()
+    ) -> None:
+        width = guidance.positive.embeddings.shape[-1]
+        if width != unet.config.cross_attention_dim:
+            raise ShapeError(
+                f"The text conditioning has width {width}, the U-Net reads width {unet.config.cross_attention_dim}."
+            )
+        self.unet = unet
+        self.guidance = guidance
+        self.controls = tuple(controls)
+        self.taps = tuple(taps)
+
+    def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
+        """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
+
+        Raises: ShapeError when there are other rows than the guidance has.
+        """
+        if latents.shape[0] != self.guidance.rows:
+            raise ShapeError(f"{latents.shape[0]} rows of latents were given to guidance for {self.guidance.rows}.")
+        guided = self.guidance.guided_rows(moment)
+        rows = _Rows([*guided, *range(latents.shape[0])], len(guided))
+        inputs = latents[rows.pictures].to(self.unet.dtype)
+        context = self._context(guided).to(inputs.device, inputs.dtype)
+        extras = self._extras(inputs, context, moment, rows)
+        output = self.unet(inputs, moment.timestep, encoder_hidden_states=context, return_dict=False, **extras)
+        prediction: Tensor = output[0].float()
+        if not guided:
+            return prediction
+        unconditional, conditional = prediction[: len(guided)], prediction[len(guided) :]
+        scale = self.guidance.scale[guided].to(prediction).view(-1, 1, 1, 1)
+        mixed: Tensor = unconditional + scale * (conditional[guided] - unconditional)
+        return conditional.index_copy(0, torch.tensor(guided, device=conditional.device), mixed)
+
+    def _context(self, guided: list[int]) -> Tensor:
+        positive = self.guidance.positive.embeddings
+        if not guided or self.guidance.negative is None:
+            return positive
+        return torch.cat([self.guidance.negative.embeddings[guided], positive])
+
+    def _extras(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
+        residuals = self._residuals(inputs, context, moment, rows)
+        if residuals is not None:
+            extras["down_block_additional_residuals"] = residuals[0]
+            extras["mid_block_additional_residual"] = residuals[1]
+        if self.taps:
+            extras["cross_attention_kwargs"] = {"tap_call": TapCall(self.taps, moment, rows.unconditional)}
+        return extras
+
+    def _residuals(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> Residuals | None:
+        total: list[Tensor] | None = None
+        for control in self.controls:
+            first = rows.unconditional if control.conditional_only else 0
+            given = control.residuals(inputs[first:], context[first:], moment, rows.pictures[first:])
+            if given is None:
+                continue
+            parts = [_after_zeros(part.to(inputs.dtype), first) for part in (*given[0], given[1])]
+            total = parts if total is None else [one + other for one, other in zip(total, parts, strict=True)]
+        return None if total is None else (total[:-1], total[-1])
+
+
+def _after_zeros(part: Tensor, rows: int) -> Tensor:
+    return torch.cat([part.new_zeros((rows, *part.shape[1:])), part]) if rows else part

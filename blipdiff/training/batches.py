@@ -1,0 +1,96 @@
+"""Pairs of the library -> batches of tensors, drawn in a process of their own, each from (seed, step) alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.data.pairs import PairLibrary
+from blipdiff.data.records import Pair
+from blipdiff.models.tokenizers import category_ids, prompt_ids
+from blipdiff.training.stage2 import RowShares
+
+REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
+CATEGORY_TOKENS = 10
+
+
+class SubjectBatches(Dataset[dict[str, Tensor]]):
+    """Batch number `step`: rows with a subject first, then rows with words only, then rows with neither."""
+
+    def __init__(self, library: PairLibrary, prompts: CLIPTokenizer, categories: BertTokenizer, shares: RowShares, *,
+                 positions: int, subject_slots: int, seed: int) -> None:
+        self.library = library
+        self.prompts = prompts
+        self.categories = categories
+        self.shares = shares
+        self.positions = positions
+        self.subject_slots = subject_slots
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        size = self.shares.subject + self.shares.words + self.shares.nothing
+        pairs = [self.library.draw(step * size + row, self.seed) for row in range(size)]
+        rng = np.random.default_rng((self.seed, 1, step))
+        with_subject = pairs[: self.shares.subject]
+        with_words = pairs[self.shares.subject : self.shares.subject + self.shares.words]
+        ids, mask = category_ids(self.categories, [pair.category for pair in with_subject], 512)
+        short, long = self.positions - self.subject_slots, self.positions
+        return {
+            "target": _pictures([pair.target for pair in pairs]),
+            "mask": torch.from_numpy(np.stack([pair.mask for pair in pairs])),
+            "photo": _pictures([pair.photo for pair in with_subject]),
+            "short_ids": torch.tensor([self._ids(pair, short, rng) for pair in with_subject]),
+            "long_ids": torch.tensor([self._ids(pair, long, rng) for pair in with_words]
+                                     + [prompt_ids(self.prompts, "", long)] * self.shares.nothing),
+            "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
+            "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
+        }
+
+    def _ids(self, pair: Pair, length: int, rng: np.random.Generator) -> list[int]:
+        text = build_prompt(pair.category, pair.prompt)
+        if rng.random() < REPEATED_SHARE:
+            text = amplify(text, self.prompts, length).text
+        return prompt_ids(self.prompts, text, length)
+
+
+class TargetBatches(Dataset[dict[str, Tensor]]):
+    """Batch number `step` of targets alone, for the autoencoder."""
+
+    def __init__(self, library: PairLibrary, size: int, *, seed: int) -> None:
+        self.library = library
+        self.size = size
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        pairs = [self.library.draw(step * self.size + row, self.seed) for row in range(self.size)]
+        # every other picture is a photo: subjects on plain ground must come out crisp too
+        return {"target": _pictures([pair.photo if row % 4 == 3 else pair.target for row, pair in enumerate(pairs)])}
+
+
+def stream(dataset: Dataset[dict[str, Tensor]], first: int, stop: int) -> Iterator[dict[str, Tensor]]:
+    """Batches `first` to `stop` - 1 in order, drawn ahead of need by one worker process."""
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(dataset, sampler=range(first, stop), batch_size=None,
+                                                       num_workers=1, prefetch_factor=6, worker_init_fn=_one_thread)
+    return iter(loader)
+
+
+def _one_thread(_worker: int) -> None:
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _pictures(pictures: list[Any]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _fixed(tokens: Tensor, length: int, padding: int) -> Tensor:
+    fixed = tokens.new_full((len(tokens), length), padding)
+    fixed[:, : min(length, tokens.shape[1])] = tokens[:, :length]
+    return fixed

@@ -1,0 +1,133 @@
+"""Training recipes: TOML files read into frozen dataclasses; an unknown key is refused."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from blipdiff.errors import ConfigError
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecipe:
+    """Sizes of a small model that is trained from nothing."""
+
+    width: int
+    heads: int
+    vision_depth: int
+    qformer_depth: int
+    text_depth: int
+    patch: int
+    picture: int
+    positions: int
+    vocabulary: int
+    unet_widths: tuple[int, ...]
+    unet_heads: tuple[int, ...]
+    latent_channels: int
+    vae_width: int
+    vae_decoder_blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerRecipe:
+    """What every objective's optimisation needs: AdamW, warm-up, constant, linear cool-down, EMA."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup_steps: int
+    cooldown_fraction: float
+    weight_decay: float
+    ema_decay: float
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step `step`, counted from 0."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        cooling = self.steps * self.cooldown_fraction
+        cool = min(1.0, (self.steps - step) / cooling) if cooling else 1.0
+        return self.learning_rate * warm * max(0.02, cool)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRecipe(OptimizerRecipe):
+    """Stage 2: the shares of rows that are dropped and the weights of the loss."""
+
+    drop_subject: float
+    drop_all: float
+    mask_weight: float
+    redraw_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderRecipe(OptimizerRecipe):
+    """The decoder of the latents."""
+
+    gradient_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training file."""
+
+    name: str
+    seed: int
+    model: ModelRecipe
+    subject: SubjectRecipe
+    autoencoder: AutoencoderRecipe
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """The recipe in a TOML file, or the one of this name that comes with the package.
+
+    Raises: ConfigError when there is no such recipe, or a key is missing, unknown or of another type.
+    """
+    bundled = files("blipdiff.training") / "recipes" / f"{source}.toml"
+    path = Path(source)
+    try:
+        text = bundled.read_text() if bundled.is_file() else path.read_text()
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"No training recipe at {source}: give a TOML file or the name 'mini'.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The training recipe {source} is not valid TOML: {error}.") from error
+    return recipe_from(table, str(source))
+
+
+def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from a parsed table, every key checked."""
+    sections = {"model": ModelRecipe, "subject": SubjectRecipe, "autoencoder": AutoencoderRecipe}
+    unknown = sorted(set(table) - set(sections) - {"name", "seed"})
+    absent = sorted((set(sections) | {"name", "seed"}) - set(table))
+    if unknown or absent:
+        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
+    return Recipe(
+        name=str(table["name"]),
+        seed=int(table["seed"]),
+        model=_section(ModelRecipe, table["model"], f"{source} [model]"),
+        subject=_section(SubjectRecipe, table["subject"], f"{source} [subject]"),
+        autoencoder=_section(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
+    )
+
+
+def _section(kind: type[Section], table: Mapping[str, Any], where: str) -> Section:
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(table) - set(known))
+    absent = sorted(name for name, item in known.items() if name not in table and item.default is MISSING)
+    if unknown or absent:
+        raise ConfigError(f"{where} has unknown keys {unknown} and lacks {absent}.")
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        wanted = known[name].type
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            values[name] = float(value)
+        elif isinstance(value, list):
+            values[name] = tuple(value)
+        elif wanted in (int, float) and not isinstance(value, wanted):  # type: ignore[arg-type]
+            raise ConfigError(f"{where}: {name} must be a number, not {value!r}.")
+        else:
+            values[name] = value
+    return kind(**values)

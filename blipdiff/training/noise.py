@@ -1,0 +1,43 @@
+"""The noise schedule that objectives train against, read from the scheduler's configuration."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from blipdiff.errors import ConfigError
+
+MINI_SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",  # its last step is all noise, so plain backgrounds come out right
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+    "steps_offset": 0,
+    "set_alpha_to_one": True,
+}
+
+
+class NoiseSchedule:
+    """Noises latents and names the U-Net's target: epsilon, v or sample, as the configuration says."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        scheduler = DDPMScheduler.from_config(dict(config))
+        self.prediction = str(scheduler.config.prediction_type)
+        if self.prediction not in ("epsilon", "v_prediction", "sample"):
+            raise ConfigError(f"Training knows no prediction type '{self.prediction}'.")
+        self.count = len(scheduler.alphas_cumprod)
+        self._signal = scheduler.alphas_cumprod.float().sqrt()
+        self._noise = (1 - scheduler.alphas_cumprod.float()).sqrt()
+
+    def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """latents and noise (n, c, h, w), timesteps (n,) -> noised latents and what the U-Net should say."""
+        signal = self._signal.to(latents.device)[timesteps][:, None, None, None]
+        amount = self._noise.to(latents.device)[timesteps][:, None, None, None]
+        mixed = signal * latents + amount * noise
+        if self.prediction == "epsilon":
+            return mixed, noise
+        if self.prediction == "sample":
+            return mixed, latents
+        return mixed, signal * noise - amount * latents  # Salimans and Ho 2022, arXiv:2202.00512, appendix D

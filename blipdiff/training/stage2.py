@@ -1,0 +1,109 @@
+"""Stage 2, subject representation: prompted context generation (Li et al. 2023, arXiv:2305.14720, sec. 3.2).
+
+The input is the subject on other ground, the target is the subject in the scene that the prompt names; Q-Former,
+projection, text encoder and U-Net learn together. The subject is dropped from some rows, so that words alone keep
+working, and everything from a few, for guidance. Beside the paper: the loss weighs more inside the subject's mask,
+and an auxiliary head redraws the photo from the subject's rows.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from blipdiff.diffusers_types import UNet
+from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.subject_encoder import SubjectEncoder
+from blipdiff.training.config import SubjectRecipe
+from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.redrawing import Redrawing
+
+
+@dataclass(frozen=True, slots=True)
+class RowShares:
+    """How many rows of a batch keep their subject, have words only, and have neither; in this order."""
+
+    subject: int
+    words: int
+    nothing: int
+
+    @classmethod
+    def of(cls, recipe: SubjectRecipe) -> "RowShares":
+        """Fixed counts rather than chance, so that every batch has the same shapes."""
+        words, nothing = round(recipe.batch * recipe.drop_subject), round(recipe.batch * recipe.drop_all)
+        return cls(recipe.batch - words - nothing, words, nothing)
+
+
+class SubjectNetworks(nn.Module):
+    """The trained networks in one module: one call from photos and words to the U-Net's prediction."""
+
+    def __init__(self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: Redrawing) -> None:
+        super().__init__()
+        self.subject_encoder = encoder
+        self.text_encoder = text
+        self.unet = unet
+        self.redrawing = redrawing
+
+    def forward(self, noised: Tensor, timesteps: Tensor, photos: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
+        rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
+        with_subject = self.text_encoder(batch["short_ids"], rows)
+        without = self.text_encoder(batch["long_ids"])
+        context = torch.cat([with_subject, without])
+        return self.unet(noised, timesteps, context, return_dict=False)[0], self.redrawing(rows)
+
+
+class SubjectObjective:
+    """Noise prediction over latents, with the photo's redrawing beside it."""
+
+    def __init__(self, networks: SubjectNetworks, encode: Callable[[Tensor], Tensor], schedule: NoiseSchedule, recipe: SubjectRecipe,
+                 photo_mean: Tensor, photo_std: Tensor, *, compiled: bool = False) -> None:
+        self.networks = networks
+        self.encode = encode  # pictures (n, 3, H, W) in [-1, 1] -> latents as the U-Net sees them
+        self.schedule = schedule
+        self.recipe = recipe
+        self.mean, self.std = photo_mean.view(1, 3, 1, 1), photo_std.view(1, 3, 1, 1)
+        self._predict = torch.compile(networks, dynamic=False) if compiled else networks
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The trained modules by name."""
+        return dict(self.networks.named_children())
+
+    def trainable(self) -> Iterable[nn.Parameter]:
+        """Every parameter of the networks; the autoencoder is fixed."""
+        return self.networks.parameters()
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """batch as `batches.SubjectBatches` gives it -> the loss and its parts.
+
+        target (n, 3, H, W) uint8; mask (n, H, W) uint8; photo (k, 3, side, side) uint8 for the first k rows;
+        short_ids (k, words), long_ids (n - k, words + 16), category_ids and category_mask (k, tokens).
+        """
+        with torch.no_grad():
+            latents = self._latents(batch["target"])
+            photo_latents = self._latents(batch["photo"])
+            photos = (batch["photo"].float() / 255 - self.mean) / self.std
+            noise = torch.randn(latents.shape, generator=generator)
+            timesteps = self._timesteps(len(latents), generator)
+            noised, wanted = self.schedule.noised(latents, noise, timesteps)
+            inside = functional.adaptive_avg_pool2d(batch["mask"][:, None].float() / 255, latents.shape[-2:])
+            weight = 1 + self.recipe.mask_weight * inside
+            weight = weight / weight.mean()
+        predicted, redrawn = self._predict(noised, timesteps, photos, batch)
+        error = (predicted.float() - wanted).square()
+        noise_loss = (weight * error).mean()
+        redraw_loss = functional.mse_loss(redrawn.float(), photo_latents)
+        parts = {"noise": error.mean().detach(), "redraw": redraw_loss.detach()}
+        return noise_loss + self.recipe.redraw_weight * redraw_loss, parts
+
+    def _latents(self, pictures: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return self.encode(pictures.float() / 127.5 - 1)
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Stratified over the batch: one timestep from each of `count` equal parts, in random order."""
+        places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        places = places[torch.randperm(count, generator=generator)]
+        return (places * self.schedule.count).long().clamp(max=self.schedule.count - 1)

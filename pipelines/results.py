@@ -1,0 +1,180 @@
+"""Pictures with everything needed to repeat them, and the metadata that they carry as PNG files."""
+
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from blipdiff.errors import ConfigError, OutputError
+from blipdiff.images import picture_file
+from blipdiff.outputs import written_file
+
+METADATA_VERSION = 1
+_KEY = "blipdiff"
+_MOST_CHARACTERS = 2**20
+_PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
+
+# What the law asks of generated pictures: IPTC's "digital source type", as an XMP packet.
+XMP_KEY = "XML:com.adobe.xmp"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
+   <Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
+
+# Other tools' name of a setting, and the request's names for it, of which the first that is there counts.
+_SETTINGS = (
+    ("Steps", ("steps",)),
+    ("Sampler", ("scheduler",)),
+    ("CFG scale", ("guidance", "guidance_scale")),
+    ("Subject category", ("category",)),
+    ("Target category", ("target",)),
+)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that a picture depends on: this project's and those of the libraries that compute it."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture of a request; `index` counts the request's pictures from 0."""
+
+    image: Image.Image
+    seed: int
+    index: int
+    request: Mapping[str, Any]  # only what JSON can hold
+    model: str
+    fingerprint: str
+    versions: Mapping[str, str] = field(default_factory=library_versions)
+
+    def metadata(self) -> dict[str, Any]:
+        """Everything but the pixels, as the PNG's own key holds it."""
+        return {
+            "version": METADATA_VERSION,
+            "request": dict(self.request),
+            "seed": self.seed,
+            "index": self.index,
+            "size": list(self.image.size),
+            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "versions": dict(self.versions),
+        }
+
+    def parameters(self) -> str:
+        """The text that other tools read: prompt, negative prompt, and one line of settings."""
+        lines = [str(self.request.get("prompt", ""))]
+        negative = self.request.get("negative") or self.request.get("negative_prompt")
+        if negative:
+            lines.append(f"Negative prompt: {negative}")
+        settings = {"Seed": self.seed, "Size": f"{self.image.width}x{self.image.height}"}
+        for label, names in _SETTINGS:
+            value = next((self.request[name] for name in names if self.request.get(name) is not None), None)
+            if value is not None:
+                settings[label] = value
+        settings |= {"Model hash": self.fingerprint, "Model": self.model}
+        settings |= {"Version": f"blipdiff {self.versions.get('blipdiff', 'unknown')}"}
+        first = ["Steps", "Sampler", "CFG scale", "Seed", "Size"]
+        order = [label for label in first if label in settings] + [label for label in settings if label not in first]
+        lines.append(", ".join(f"{label}: {_quoted(settings[label])}" for label in order))
+        return "\n".join(lines)
+
+
+def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:
+    """Writes the PNG, whole or not at all; without `metadata` it carries only the mark that it was generated.
+
+    Raises: OutputError when the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"Pictures are written as .png, which keeps their metadata; {path.name} has another ending.")
+    info = PngInfo()
+    if metadata:
+        info.add_text(_KEY, json.dumps(picture.metadata(), sort_keys=True))
+        info.add_text("parameters", picture.parameters())
+    info.add_itxt(XMP_KEY, _XMP)
+    with written_file(path) as part:
+        picture.image.save(part, format="PNG", pnginfo=info)
+    return path
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What `save_picture` wrote: version, request, seed, index, size, model, versions. Nothing in it is executed.
+
+    Raises: ImageError for a file that is no picture, ConfigError for metadata that is missing, damaged or newer.
+    """
+    with picture_file(path) as picture:
+        text = _text(picture, Path(path))
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigError(f"The metadata of {path} is {len(text)} letters long; at most {_MOST_CHARACTERS} are read.")
+    try:
+        found = json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as reason:
+        raise ConfigError(f"The metadata of {path} is damaged.") from reason
+    number = found.get("version") if isinstance(found, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ConfigError(f"The metadata of {path} is damaged: it has no version.")
+    if number > METADATA_VERSION:
+        raise ConfigError(
+            f"The metadata of {path} is of version {number}, made by a newer blipdiff; "
+            f"this one reads up to {METADATA_VERSION}. Update blipdiff."
+        )
+    kinds = {"request": dict, "seed": int, "index": int, "size": list, "model": dict, "versions": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]
+    if wrong:
+        raise ConfigError(f"The metadata of {path} is damaged: {', '.join(wrong)} missing or of another kind.")
+    return dict(found)
+
+
+def unused_path(folder: str | Path, stem: str, suffix: str = ".png") -> Path:
+    """A path in `folder` at which nothing is: `stem`, then `stem`-2, `stem`-3 ..., letters unfit for files replaced."""
+    clean = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "picture"
+    path = Path(folder) / f"{clean}{suffix}"
+    number = 2
+    while path.exists() or path.is_symlink():
+        path = Path(folder) / f"{clean}-{number}{suffix}"
+        number += 1
+    return path
+
+
+def _text(picture: Image.Image, path: Path) -> str:
+    found = picture.info.get(_KEY)
+    if found is None and picture.format == "PNG":
+        try:
+            picture.load()  # other programs put texts behind the pixels
+        except (OSError, ValueError, SyntaxError) as reason:
+            raise ConfigError(f"{path} is damaged; its metadata cannot be read.") from reason
+        found = picture.info.get(_KEY)
+    if not isinstance(found, str):
+        raise ConfigError(
+            f"{path} carries no settings of blipdiff; it was made by another program or without metadata."
+        )
+    return found
+
+
+def _quoted(value: Any) -> str:
+    """As other tools do: text with a comma, colon or line break becomes a JSON string."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r"[,:\n\"]", text) else text
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is no number")

@@ -1,0 +1,152 @@
+"""Train a small model from nothing: pictures, tokenizers, latents, the subject's stage, the decoder, the checkpoint.
+
+Every part is kept in the run's folder and found there again, so a run that was stopped at any moment goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.checkpoints import save_model
+from blipdiff.checkpoints.fingerprint import fingerprint
+from blipdiff.conditioning.prompt import build_prompt
+from blipdiff.data.library import build_library
+from blipdiff.data.pairs import PairLibrary
+from blipdiff.errors import CheckpointError
+from blipdiff.images import PhotoSettings
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
+from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
+from blipdiff.training.batches import SubjectBatches, TargetBatches, stream
+from blipdiff.training.config import Recipe
+from blipdiff.training.initial import initial_networks
+from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
+from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
+from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
+from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
+
+SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What lies in a run's folder before anything is optimised."""
+
+    recipe: Recipe
+    folder: Path
+    library: PairLibrary
+    prompts: CLIPTokenizer
+    categories: BertTokenizer
+    vae: AutoencoderTiny
+
+    @property
+    def latent_side(self) -> int:
+        """Latents a picture's side."""
+        return self.recipe.model.picture // 8
+
+    @property
+    def photo(self) -> PhotoSettings:
+        """How the vision trunk wants its photos."""
+        return PhotoSettings(side=self.recipe.model.picture)
+
+    def stage(self, name: str) -> RunFolder:
+        """The folder of one stage's state and log."""
+        return RunFolder(self.folder / name)
+
+
+def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunParts:
+    """Pictures, tokenizers and the linear encoder: made when absent, read when there."""
+    data = data or folder / "data"
+    if not (data / "scenes.json").is_file():
+        build_library(folder / "packages", data, side=recipe.model.picture)
+    library = PairLibrary(data)
+    if not (folder / "vae" / "config.json").is_file():
+        pairs = [library.draw(index, recipe.seed + 1) for index in range(SAMPLED_PAIRS)]
+        texts = [build_prompt(pair.category, pair.prompt) for pair in pairs]
+        names = sorted({library.records[i].category for i in library.members["train"]})
+        train_prompt_tokenizer([*texts, *names], folder / "tokenizer", recipe.model.vocabulary)
+        train_category_tokenizer(names * 3, folder / "qformer_tokenizer", recipe.model.vocabulary)
+        pictures = torch.stack([torch.from_numpy(pair.target) for pair in pairs]).permute(0, 3, 1, 2).float() / 255
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            linear_autoencoder(recipe.model, pictures).save_pretrained(folder / "vae")
+    return RunParts(
+        recipe,
+        folder,
+        library,
+        load_prompt_tokenizer(folder / "tokenizer"),
+        load_category_tokenizer(folder / "qformer_tokenizer"),
+        AutoencoderTiny.from_pretrained(folder / "vae", local_files_only=True),
+    )
+
+
+def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
+    """Stage 2 of the run; goes on from its last saved state."""
+    recipe = parts.recipe
+    networks = _networks(parts)
+    networks.unet.to(memory_format=torch.channels_last)
+    mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
+    objective = SubjectObjective(networks, patch_encoder(parts.vae), NoiseSchedule(MINI_SCHEDULE), recipe.subject,
+                                 mean, std, compiled=compiled)
+    folder = parts.stage("subject")
+    first = resume_step(folder)
+    batches = SubjectBatches(parts.library, parts.prompts, parts.categories, RowShares.of(recipe.subject),
+                             positions=recipe.model.positions, subject_slots=networks.subject_encoder.sizes.qformer.queries,
+                             seed=recipe.seed)
+    yield from train(objective, stream(batches, first, recipe.subject.steps), recipe.subject, folder,
+                     seed=recipe.seed, first_step=first)
+
+
+def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
+    """The decoder of the latents; goes on from its last saved state."""
+    recipe = parts.recipe.autoencoder
+    parts.vae.decoder.to(memory_format=torch.channels_last)
+    folder = parts.stage("autoencoder")
+    first = resume_step(folder)
+    batches = TargetBatches(parts.library, recipe.batch, seed=parts.recipe.seed + 2)
+    yield from train(DecoderObjective(parts.vae, recipe), stream(batches, first, recipe.steps), recipe, folder,
+                     seed=parts.recipe.seed, first_step=first)
+
+
+def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
+    """The averaged weights of the run's last states as a checkpoint in the hub layout.
+
+    Raises: CheckpointError when the subject's stage has not been saved yet.
+    """
+    networks = _networks(parts)
+    if not resume_step(parts.stage("subject")):
+        raise CheckpointError(f"There is no trained state in {parts.folder}; train first.")
+    average_weights(parts.stage("subject"), dict(networks.named_children()))
+    if resume_step(parts.stage("autoencoder")):
+        average_weights(parts.stage("autoencoder"), {"decoder": parts.vae.decoder})
+    for net in (networks, parts.vae):
+        net.to(dtype).eval()
+    model = BlipDiffusion(
+        subject_encoder=networks.subject_encoder,
+        text_encoder=networks.text_encoder,
+        prompt_tokenizer=parts.prompts,
+        category_tokenizer=parts.categories,
+        unet=networks.unet,
+        vae=parts.vae,
+        scheduler_config={"_class_name": "DDIMScheduler", "clip_sample": False, **MINI_SCHEDULE},
+        photo=parts.photo,
+        fingerprint=fingerprint(networks.subject_encoder.state_dict()),
+        name=name,
+    )
+    save_model(model, target)
+    return model
+
+
+def _networks(parts: RunParts) -> SubjectNetworks:
+    return initial_networks(
+        parts.recipe.model,
+        prompt_vocabulary=len(parts.prompts),
+        category_vocabulary=len(parts.categories),
+        latent_side=parts.latent_side,
+        seed=parts.recipe.seed,
+    )
+

@@ -1,0 +1,328 @@
+"""The hub's layout: what is saved is loaded, by us and by diffusers; what is wrong is named."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, PNDMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from blipdiff.checkpoints import load_model, save_model
+from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.models.blip_diffusion import BlipDiffusion
+
+PARTS = ("subject_encoder", "text_encoder", "unet", "vae")
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def edit_weights(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    tensors = {name: value.clone() for name, value in load_file(path).items()}
+    change(tensors)
+    save_file(tensors, path)
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    write_json(path, read_json(path) | changes)
+
+
+def test_save_then_load_is_equal(tiny: BlipDiffusion, tiny_folder: Path) -> None:
+    again = load_model(tiny_folder)
+    assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
+    assert again.fingerprint == tiny.fingerprint
+    assert again.subject_encoder.sizes == tiny.subject_encoder.sizes
+    assert again.text_encoder.sizes == tiny.text_encoder.sizes
+    assert again.photo == tiny.photo
+    assert again.scheduler_config == tiny.scheduler_config
+    assert again.prompt_tokenizer("a dog").input_ids == tiny.prompt_tokenizer("a dog").input_ids
+    assert again.category_tokenizer("a dog").input_ids == tiny.category_tokenizer("a dog").input_ids
+    assert again.insert_at == 2
+    assert not again.unet.training
+
+
+def test_diffusers_own_loaders_read_what_is_saved(
+    tiny: BlipDiffusion, controlnet: ControlNetModel, tmp_path: Path
+) -> None:
+    save_model(replace(tiny, controlnet=controlnet), tmp_path / "model")
+    unet, faults = UNet2DConditionModel.from_pretrained(tmp_path / "model" / "unet", output_loading_info=True)
+    assert same(unet, tiny.unet)
+    assert not any(faults.values())
+    assert same(AutoencoderKL.from_pretrained(tmp_path / "model" / "vae"), tiny.vae)
+    assert same(ControlNetModel.from_pretrained(tmp_path / "model" / "controlnet"), controlnet)
+    assert PNDMScheduler.from_pretrained(tmp_path / "model" / "scheduler").config.skip_prk_steps
+    again = load_model(tmp_path / "model")
+    assert again.controlnet is not None
+    assert same(again.controlnet, controlnet)
+
+
+def test_the_index_is_as_published(tiny_folder: Path) -> None:
+    index = read_json(tiny_folder / "model_index.json")
+    assert index["_class_name"] == "BlipDiffusionPipeline"
+    assert index["qformer"] == ["blip_diffusion", "Blip2QFormerModel"]
+    assert index["vae"] == ["diffusers", "AutoencoderKL"]
+
+
+def test_a_tiny_autoencoder_is_saved_and_loaded_under_its_own_name(tiny: BlipDiffusion, tmp_path: Path) -> None:
+    vae = AutoencoderTiny(encoder_block_out_channels=(4, 4), decoder_block_out_channels=(4, 4),
+                          num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))  # fmt: skip
+    save_model(replace(tiny, vae=vae), tmp_path / "model")
+    assert read_json(tmp_path / "model" / "model_index.json")["vae"] == ["diffusers", "AutoencoderTiny"]
+    assert same(load_model(tmp_path / "model").vae, vae)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_part_comes_in_the_dtype_asked_for_but_a_vae_never_in_float16(
+    dtype: torch.dtype, tiny: BlipDiffusion, tiny_folder: Path
+) -> None:
+    model = load_model(tiny_folder, dtype=dtype)
+    for part in ("subject_encoder", "text_encoder", "unet"):
+        assert {value.dtype for value in getattr(model, part).parameters()} == {dtype}
+    assert model.vae.dtype == (torch.float32 if dtype == torch.float16 else dtype)
+    assert model.fingerprint == tiny.fingerprint
+
+
+def test_old_names_of_the_vae_and_of_the_text_encoder_are_understood(tiny: BlipDiffusion, tiny_folder: Path) -> None:
+    def to_old(tensors: dict[str, Tensor]) -> None:
+        for name in [name for name in tensors if ".attentions." in name and ".to_" in name]:
+            old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out": "proj_attn"}
+            stem, word, rest = name.rpartition(".to_")[0], name.rpartition(".to_")[2].split(".")[0], name
+            value = tensors.pop(rest)
+            ending = name.rpartition(".")[2]
+            tensors[f"{stem}.{old['to_' + word]}.{ending}"] = (
+                value[:, :, None, None].contiguous() if value.ndim == 2 else value
+            )
+
+    def without_prefix(tensors: dict[str, Tensor]) -> None:
+        for name in list(tensors):
+            tensors[name.removeprefix("text_model.")] = tensors.pop(name)
+        tensors["embeddings.position_ids"] = torch.arange(20)[None]
+
+    edit_weights(tiny_folder / "vae" / "diffusion_pytorch_model.safetensors", to_old)
+    edit_weights(tiny_folder / "text_encoder" / "model.safetensors", without_prefix)
+    again = load_model(tiny_folder)
+    assert same(again.vae, tiny.vae)
+    assert same(again.text_encoder, tiny.text_encoder)
+
+
+def test_bin_files_and_sharded_files_are_read(tiny: BlipDiffusion, tiny_folder: Path) -> None:
+    for part in ("qformer/model", "unet/diffusion_pytorch_model"):
+        path = tiny_folder / f"{part}.safetensors"
+        tensors = load_file(path)
+        path.unlink()
+        if part.startswith("qformer"):
+            torch.save(tensors, path.with_name("pytorch_model.bin"))
+            continue
+        names = sorted(tensors)
+        shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+        for shard, held in shards.items():
+            save_file({name: tensors[name] for name in held}, path.parent / shard)
+        index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
+        write_json(path.with_name(f"{path.name}.index.json"), index)
+    again = load_model(tiny_folder)
+    assert same(again.subject_encoder, tiny.subject_encoder)
+    assert same(again.unet, tiny.unet)
+
+
+def test_files_of_libraries_before_zip_archives_are_read(tiny: BlipDiffusion, tiny_folder: Path) -> None:
+    path = tiny_folder / "qformer" / "model.safetensors"
+    torch.save(load_file(path), path.with_name("pytorch_model.bin"), _use_new_zipfile_serialization=False)
+    path.unlink()
+    assert same(load_model(tiny_folder).subject_encoder, tiny.subject_encoder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "qformer/config.json",
+        "qformer/model.safetensors",
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "image_processor/preprocessor_config.json",
+    ],
+)
+def test_a_missing_file_is_named(name: str, tiny_folder: Path) -> None:
+    (tiny_folder / name).unlink()
+    with pytest.raises(CheckpointError, match=r"missing|no weights|no model"):
+        load_model(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "words"),
+    [
+        ("qformer/model", "unet/diffusion_pytorch_model", "those of a U-Net; were files swapped"),
+        ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "those of a VAE; were files swapped"),
+        ("text_encoder/model", "qformer/model", "those of a Q-Former; were files swapped"),
+        ("vae/diffusion_pytorch_model", "text_encoder/model", "those of a text encoder; were files swapped"),
+    ],
+)
+def test_swapped_weights_are_recognised(part: str, wrong: str, words: str, tiny_folder: Path) -> None:
+    shutil.copy(tiny_folder / f"{wrong}.safetensors", tiny_folder / f"{part}.safetensors")
+    with pytest.raises(CheckpointError, match=words):
+        load_model(tiny_folder)
+
+
+def test_swapped_configurations_are_recognised(tiny_folder: Path) -> None:
+    shutil.copy(tiny_folder / "unet" / "config.json", tiny_folder / "vae" / "config.json")
+    with pytest.raises(CheckpointError, match="UNet2DConditionModel"):
+        load_model(tiny_folder)
+
+
+def test_missing_unexpected_and_misshaped_tensors_are_named(tiny_folder: Path) -> None:
+    def spoil(tensors: dict[str, Tensor]) -> None:
+        del tensors["conv_in.bias"]
+        tensors["conv_out.weight"] = torch.zeros(3, 3)
+        tensors["surplus"] = torch.zeros(2)
+
+    edit_weights(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors", spoil)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(tiny_folder)
+    message = str(caught.value)
+    assert "1 missing: conv_in.bias" in message
+    assert "1 unexpected: surplus" in message
+    assert "1 of another shape: conv_out.weight [3, 3] instead of" in message
+
+
+def test_only_the_first_ten_names_are_listed(tiny_folder: Path) -> None:
+    edit_weights(
+        tiny_folder / "unet" / "diffusion_pytorch_model.safetensors",
+        lambda tensors: [tensors.pop(name) for name in list(tensors)[:15]],
+    )
+    with pytest.raises(CheckpointError, match="15 missing: .* and 5 more"):
+        load_model(tiny_folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_weights_that_are_no_numbers_are_named(value: float, dtype: torch.dtype | None, tiny_folder: Path) -> None:
+    edit_weights(
+        tiny_folder / "text_encoder" / "model.safetensors",
+        lambda tensors: tensors["text_model.final_layer_norm.weight"].fill_(value),
+    )
+    with pytest.raises(CheckpointError, match=r"final_layer_norm\.weight holds not-a-number"):
+        load_model(tiny_folder, dtype=dtype)
+
+
+def test_values_too_large_for_half_precision_are_named(tiny_folder: Path) -> None:
+    edit_weights(
+        tiny_folder / "unet" / "diffusion_pytorch_model.safetensors",
+        lambda tensors: tensors["conv_in.bias"].fill_(1e6),
+    )
+    with pytest.raises(CheckpointError, match=r"conv_in\.bias has values too large"):
+        load_model(tiny_folder, dtype=torch.float16)
+
+
+def test_damaged_files_are_refused(tiny_folder: Path) -> None:
+    path = tiny_folder / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = path.read_bytes()
+    for content, words in [
+        (whole[: len(whole) // 2], "damaged"),
+        (b"", "damaged"),
+        (b"hello", "damaged"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=words):
+            load_model(tiny_folder)
+    path.write_bytes(whole)
+    (tiny_folder / "unet" / "config.json").write_text("{ not json")
+    with pytest.raises(CheckpointError, match="not readable JSON"):
+        load_model(tiny_folder)
+
+
+class Danger:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("this must never be printed",))
+
+
+def test_a_pickle_that_runs_code_is_not_opened(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_folder / "qformer" / "model.safetensors").unlink()
+    torch.save({"query_tokens": Danger()}, tiny_folder / "qformer" / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="not opened"):
+        load_model(tiny_folder)
+    assert "never" not in capsys.readouterr().out
+
+
+def test_impossible_configurations_are_refused(tiny_folder: Path) -> None:
+    index = tiny_folder / "model_index.json"
+    for changes, words in [({"ctx_begin_pos": "two"}, "ctx_begin_pos"), ({"mean": ["red"]}, "picture settings")]:
+        before = index.read_text()
+        edit_json(index, **changes)
+        with pytest.raises(CheckpointError, match=words):
+            load_model(tiny_folder)
+        index.write_text(before)
+    edit_json(tiny_folder / "unet" / "config.json", block_out_channels=[7, 9])
+    with pytest.raises(CheckpointError):
+        load_model(tiny_folder)
+
+
+def test_settings_of_the_index_and_of_the_photos_are_honoured(tiny_folder: Path) -> None:
+    edit_json(tiny_folder / "model_index.json", ctx_begin_pos=3, mean=[0.1, 0.2, 0.3])
+    edit_json(tiny_folder / "image_processor" / "preprocessor_config.json", image_std=[0.5, 0.6, 0.7])
+    model = load_model(tiny_folder)
+    assert model.insert_at == 3
+    assert (model.photo.mean, model.photo.std) == ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    edit_json(tiny_folder / "image_processor" / "preprocessor_config.json", size={"height": 224, "width": 224})
+    with pytest.raises(CheckpointError, match="224 pixels a side"):
+        load_model(tiny_folder)
+
+
+def test_the_trunks_eps_is_taken_from_the_file_or_said_aloud(tiny_folder: Path) -> None:
+    path = tiny_folder / "qformer" / "config.json"
+    config = read_json(path)
+    config["vision_config"]["layer_norm_eps"] = 1e-6
+    write_json(path, config)
+    assert load_model(tiny_folder).subject_encoder.sizes.vision.eps == 1e-6
+    del config["vision_config"]["layer_norm_eps"]
+    write_json(path, config)
+    with pytest.warns(UserWarning, match="1e-5"):
+        assert load_model(tiny_folder).subject_encoder.sizes.vision.eps == 1e-5
+
+
+def test_the_qformers_vocabulary_is_found_or_asked_for(
+    tiny: BlipDiffusion, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "no-cache"))
+    (tiny_folder / "qformer_tokenizer").rename(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=r"vocab\.txt of bert-base-uncased"):
+        load_model(tiny_folder)
+    given = load_model(tiny_folder, qformer_tokenizer=tmp_path / "elsewhere")
+    assert given.category_tokenizer("dog").input_ids == tiny.category_tokenizer("dog").input_ids
+    save_model(given, tmp_path / "complete")
+    assert (
+        load_model(tmp_path / "complete").category_tokenizer("dog").input_ids
+        == given.category_tokenizer("dog").input_ids
+    )
+    (tmp_path / "elsewhere").rename(tmp_path / "bert-base-uncased")
+    assert load_model(tiny_folder).category_tokenizer("dog").input_ids == given.category_tokenizer("dog").input_ids
+
+
+def test_saving_over_an_earlier_copy_works_even_while_it_is_mapped(tiny: BlipDiffusion, tiny_folder: Path) -> None:
+    mapped = load_model(tiny_folder)
+    save_model(mapped, tiny_folder)
+    assert same(mapped.unet, tiny.unet)
+    assert same(load_model(tiny_folder).unet, tiny.unet)
+    assert [entry.name for entry in tiny_folder.parent.iterdir()] == [tiny_folder.name]
+
+
+def test_a_folder_with_other_things_is_never_replaced(tiny: BlipDiffusion, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "diary.txt").write_text("dear diary")
+    with pytest.raises(OutputError, match=r"diary\.txt"):
+        save_model(tiny, tmp_path / "home")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        save_model(tiny, tmp_path / "file" / "model")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "home"]
+    assert json.dumps((tmp_path / "home" / "diary.txt").read_text()) == '"dear diary"'

@@ -1,0 +1,47 @@
+"""Fixtures for all tests: the folder of recorded numbers, and the tiny networks in it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from transformers import CLIPTokenizer
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the recorded numbers and the tiny checkpoints: $BLIPDIFF_SHARED, or `shared` beside the clone."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("BLIPDIFF_SHARED", default))
+    if not (folder / "parity").is_dir():
+        pytest.skip(f"recorded numbers not found in {folder}; set BLIPDIFF_SHARED to the folder that holds parity/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(shared: Path) -> Path:
+    """A tiny random checkpoint in the hub's layout, with a ControlNet."""
+    return shared / "parity" / "blipdiffusion-controlnet-tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_unet(tiny: Path) -> UNet2DConditionModel:
+    return UNet2DConditionModel.from_pretrained(tiny / "unet").eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_vae(tiny: Path) -> AutoencoderKL:
+    return AutoencoderKL.from_pretrained(tiny / "vae").eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_controlnet(tiny: Path) -> ControlNetModel:
+    return ControlNetModel.from_pretrained(tiny / "controlnet").eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def prompt_tokenizer(tiny: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(tiny / "tokenizer")
