@@ -90,15 +90,28 @@ def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[Traini
     networks = _networks(parts)
     networks.unet.to(memory_format=torch.channels_last)
     mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
-    objective = SubjectObjective(networks, patch_encoder(parts.vae), NoiseSchedule(MINI_SCHEDULE), recipe.subject,
-                                 mean, std, compiled=compiled)
+    objective = SubjectObjective(
+        networks, patch_encoder(parts.vae), NoiseSchedule(MINI_SCHEDULE), recipe.subject, mean, std, compiled=compiled
+    )
     folder = parts.stage("subject")
     first = resume_step(folder)
-    batches = SubjectBatches(parts.library, parts.prompts, parts.categories, RowShares.of(recipe.subject),
-                             positions=recipe.model.positions, subject_slots=networks.subject_encoder.sizes.qformer.queries,
-                             seed=recipe.seed)
-    yield from train(objective, stream(batches, first, recipe.subject.steps), recipe.subject, folder,
-                     seed=recipe.seed, first_step=first)
+    batches = SubjectBatches(
+        parts.library,
+        parts.prompts,
+        parts.categories,
+        RowShares.of(recipe.subject),
+        positions=recipe.model.positions,
+        subject_slots=networks.subject_encoder.sizes.qformer.queries,
+        seed=recipe.seed,
+    )
+    yield from train(
+        objective,
+        stream(batches, first, recipe.subject.steps),
+        recipe.subject,
+        folder,
+        seed=recipe.seed,
+        first_step=first,
+    )
 
 
 def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
@@ -108,8 +121,14 @@ def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
     folder = parts.stage("autoencoder")
     first = resume_step(folder)
     batches = TargetBatches(parts.library, recipe.batch, seed=parts.recipe.seed + 2)
-    yield from train(DecoderObjective(parts.vae, recipe), stream(batches, first, recipe.steps), recipe, folder,
-                     seed=parts.recipe.seed, first_step=first)
+    yield from train(
+        DecoderObjective(parts.vae, recipe),
+        stream(batches, first, recipe.steps),
+        recipe,
+        folder,
+        seed=parts.recipe.seed,
+        first_step=first,
+    )
 
 
 def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
@@ -149,4 +168,3 @@ def _networks(parts: RunParts) -> SubjectNetworks:
         latent_side=parts.latent_side,
         seed=parts.recipe.seed,
     )
-

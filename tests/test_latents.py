@@ -71,7 +71,7 @@ def test_a_decoded_batch_is_bit_equal_to_its_single_runs(tiny_vae):
 
 def test_a_half_precision_vae_decodes_in_float32_and_stays_as_it_was(tiny_vae):
     half = copy.deepcopy(tiny_vae).half()
-    before = {name: weight for name, weight in half.named_parameters()}
+    before = dict(half.named_parameters())
     pixels = decode_latents(half, noise(1, (4, 8, 8)))
     reference = decode_latents(copy.deepcopy(half).float(), noise(1, (4, 8, 8)))
     assert torch.equal(pixels, reference)

@@ -29,6 +29,8 @@ _OLD_ATTENTION = re.compile(r"(.+\.attentions\.\d+\.)(query|key|value|proj_attn)
 _TODAYS_ATTENTION = re.compile(r"(.+\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(\..+)")
 _ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _UNPREFIXED_PROJECTION = re.compile(r"(dense1|dense2|LayerNorm)\..+")
+_CLIP_TRUNK = re.compile(r"(class_embedding|positional_embedding|(conv1|ln_pre|transformer)\..+)")
+_CLIP_END = re.compile(r"ln_post\..+|proj")
 _UNPREFIXED_TEXT = re.compile(r"(embeddings|encoder|final_layer_norm)\..+")
 
 
@@ -55,12 +57,15 @@ def to_hub(name: str) -> str | None:
     """The hub's name of a LAVIS tensor; None for heads of the first training stage and for position_ids.
 
     A name that no rule knows comes back as it is, so that a strict load can complain of it. The projection's own
-    file names its tensors without a prefix; a fine-tuned checkpoint puts `blip.` before the others.
+    file names its tensors without a prefix, and so does CLIP's trunk, of which the end is not used; a fine-tuned
+    checkpoint puts `blip.` before the others.
     """
     name = name.removeprefix("blip.")
     if _UNPREFIXED_PROJECTION.fullmatch(name):
         return f"proj_layer.{name}"
-    if _HEADS.fullmatch(name) or is_position_ids(name):
+    if _CLIP_TRUNK.fullmatch(name):
+        name = f"visual_encoder.{name}"
+    if _HEADS.fullmatch(name) or _CLIP_END.fullmatch(name) or is_position_ids(name):
         return None
     return _renamed(name, _TO_HUB) or name
 

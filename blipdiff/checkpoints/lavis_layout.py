@@ -24,7 +24,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_category_tokenizer,
     save_prompt_tokenizer,
 )
-from blipdiff.checkpoints.weights import filled, stored_shapes, weight_paths
+from blipdiff.checkpoints.weights import Rename, filled, stored_shapes, weight_paths
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -32,6 +32,7 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.outputs import written_folder
 
+TRUNK = "clip_vit_L.pth"
 CACHE = Path("ctx_embeddings_cache") / "ctx_embeddings_cache.pt"
 
 
@@ -52,7 +53,7 @@ def load(
     """
     lent = [] if configs_from is None else [configs_from]
     sizes = _subject_encoder_sizes(folder, configs_from)
-    encoder, seen = fingerprinted(sizes, _subject_files(folder), to_hub, dtype, device)
+    encoder, seen = fingerprinted(sizes, _subject_files(folder), _used(sizes.vision.depth), dtype, device)
     text = _config(folder, configs_from, "text_encoder")
     text_sizes = TextSizes() if text is None else configs.text_encoder_sizes(text)
     unet = _config(folder, configs_from, "unet") or configs.SD15_UNET
@@ -114,18 +115,31 @@ def save(model: BlipDiffusion, folder: Path) -> None:
 
 
 def _subject_files(folder: Path) -> list[Path]:
-    """The Q-Former's and the projection's file.
+    """The files of the Q-Former and the projection; and of the vision trunk, where the Q-Former's lacks it.
 
-    Raises: CheckpointError when the vision trunk is not among their tensors.
+    Raises: CheckpointError when the trunk is nowhere.
     """
     paths = [folder / "blip_model" / "blip_weight.pt", folder / "proj_layer" / "proj_weight.pt"]
     names = stored_shapes(paths, to_hub)
-    if "query_tokens" in names and not any(name.startswith("visual_encoder.") for name in names):
+    if "query_tokens" not in names or any(name.startswith("visual_encoder.encoder.") for name in names):
+        return paths
+    trunk = folder / "blip_model" / TRUNK
+    if not trunk.is_file():
         raise CheckpointError(
-            f"{paths[0]} has no vision trunk: its visual_encoder.* tensors, CLIP ViT-L/14's, were left out when it "
-            "was saved. Add them to the file."
+            f"{paths[0]} has no vision trunk: the tensors of CLIP ViT-L/14 were left out when it was saved. "
+            f"Put the original's {TRUNK} beside it."
         )
-    return paths
+    return [*paths, trunk]
+
+
+def _used(depth: int) -> Rename:
+    """The hub's names, without the last block of a whole CLIP, which the method does not use."""
+
+    def rename(name: str) -> str | None:
+        hub = to_hub(name)
+        return None if hub is not None and hub.startswith(f"visual_encoder.encoder.layers.{depth}.") else hub
+
+    return rename
 
 
 def _subject_encoder_sizes(folder: Path, configs_from: Path | None) -> SubjectEncoderSizes:

@@ -3,7 +3,7 @@
 import json
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,13 +110,21 @@ def filled(
     expected = net.state_dict()
     check_names(expected, stored_shapes(paths, rename), what)
     ready: dict[str, Tensor] = {}
-    for name, stored in stored_tensors(paths, rename):
-        if watch is not None:
-            watch(name, stored.view(expected[name].shape))
-        target = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
-        value = stored.to(device=device, dtype=target).view(expected[name].shape)
-        check_finite(value, stored, f"{what}: {name}")
-        ready[name] = value
+    for path in paths:
+        tensors, copied = open_tensors(path), 0
+        maps = path.suffix == ".safetensors" or zipfile.is_zipfile(path)
+        for key in list(tensors):
+            name = rename(key)
+            if name is None:
+                continue
+            stored = tensors[key].view(expected[name].shape)
+            if watch is not None:
+                watch(name, stored)
+            ready[name] = _placed(stored, dtype, device)
+            check_finite(ready[name], stored, f"{what}: {name}")
+            copied += stored.nbytes if ready[name] is not stored else 0
+            if maps and copied > _RELEASE_BYTES:  # mapped pages count as memory until the file is let go
+                tensors, copied = open_tensors(path), 0
     net.load_state_dict(ready, strict=True, assign=True)
     return net.eval()
 
@@ -133,22 +141,6 @@ def shell(build: Callable[[], Net], what: str) -> Net:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError, IndexError) as reason:
         raise CheckpointError(f"The configuration of the {what} cannot be built: {_first_line(reason)}.") from reason
-
-
-def stored_tensors(paths: Sequence[Path], rename: Rename) -> Iterator[tuple[str, Tensor]]:
-    """(the network's name, tensor) one by one; mapped pages are let go every 64 MB, unless the caller keeps them."""
-    for path in paths:
-        tensors = open_tensors(path)
-        reopen = path.suffix == ".safetensors" or zipfile.is_zipfile(path)
-        names = [(key, rename(key)) for key in tensors]
-        passed = 0
-        for key, name in names:
-            if name is None:
-                continue
-            passed += tensors[key].nbytes
-            yield name, tensors[key]
-            if reopen and passed > _RELEASE_BYTES:
-                tensors, passed = open_tensors(path), 0
 
 
 def stored_shapes(paths: Sequence[Path], rename: Rename) -> dict[str, tuple[int, ...]]:
@@ -187,6 +179,11 @@ def check_finite(value: Tensor, stored: Tensor, name: str) -> None:
     if value.dtype != stored.dtype and _finite(stored):
         raise CheckpointError(f"{name} has values too large for {value.dtype}; load it in bfloat16 or float32.")
     raise CheckpointError(f"{name} holds not-a-number or infinite values; the checkpoint is damaged.")
+
+
+def _placed(stored: Tensor, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
+    target = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
+    return stored.to(device=device, dtype=target)
 
 
 def _finite(value: Tensor) -> bool:

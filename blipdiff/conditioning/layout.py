@@ -66,7 +66,7 @@ class TokenLayout:
         for slot, piece in enumerate(self.pieces):
             if piece not in _MARKS:
                 word, slots = word + piece.removesuffix(_WORD_END), [*slots, slot]
-            if slots and (piece in _MARKS or piece.endswith(_WORD_END)):
+            if slots and (piece in _MARKS or piece.endswith((_WORD_END, "|>"))):  # "<|endoftext|>" typed by a person
                 found.append((_readable(word), tuple(slots)))
                 word, slots = "", []
         if slots:

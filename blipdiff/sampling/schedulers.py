@@ -1,5 +1,6 @@
 """Schedulers by name, built from the checkpoint's own noise schedule, and their timesteps."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -109,7 +110,7 @@ def build_scheduler(name: str | None, config: Mapping[str, Any]) -> Scheduler:
         trained["rescale_betas_zero_snr"] = True
     settings = {**config, **trained, **recipe.settings}
     settings.pop("_use_default_values", None)
-    known = set(recipe.scheduler._get_init_keys(recipe.scheduler))
+    known = inspect.signature(recipe.scheduler.__init__).parameters
     built = recipe.scheduler.from_config({key: value for key, value in settings.items() if key in known})
     if _zero_terminal_snr(config) and "rescale_betas_zero_snr" not in known:
         _rescale(built, settings)

@@ -22,8 +22,17 @@ CATEGORY_TOKENS = 10
 class SubjectBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step`: rows with a subject first, then rows with words only, then rows with neither."""
 
-    def __init__(self, library: PairLibrary, prompts: CLIPTokenizer, categories: BertTokenizer, shares: RowShares, *,
-                 positions: int, subject_slots: int, seed: int) -> None:
+    def __init__(
+        self,
+        library: PairLibrary,
+        prompts: CLIPTokenizer,
+        categories: BertTokenizer,
+        shares: RowShares,
+        *,
+        positions: int,
+        subject_slots: int,
+        seed: int,
+    ) -> None:
         self.library = library
         self.prompts = prompts
         self.categories = categories
@@ -45,8 +54,10 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
             "mask": torch.from_numpy(np.stack([pair.mask for pair in pairs])),
             "photo": _pictures([pair.photo for pair in with_subject]),
             "short_ids": torch.tensor([self._ids(pair, short, rng) for pair in with_subject]),
-            "long_ids": torch.tensor([self._ids(pair, long, rng) for pair in with_words]
-                                     + [prompt_ids(self.prompts, "", long)] * self.shares.nothing),
+            "long_ids": torch.tensor(
+                [self._ids(pair, long, rng) for pair in with_words]
+                + [prompt_ids(self.prompts, "", long)] * self.shares.nothing
+            ),
             "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
             "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
         }
@@ -74,8 +85,14 @@ class TargetBatches(Dataset[dict[str, Tensor]]):
 
 def stream(dataset: Dataset[dict[str, Tensor]], first: int, stop: int) -> Iterator[dict[str, Tensor]]:
     """Batches `first` to `stop` - 1 in order, drawn ahead of need by one worker process."""
-    loader: DataLoader[dict[str, Tensor]] = DataLoader(dataset, sampler=range(first, stop), batch_size=None,
-                                                       num_workers=1, prefetch_factor=6, worker_init_fn=_one_thread)
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
+        dataset,
+        sampler=range(first, stop),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=6,
+        worker_init_fn=_one_thread,
+    )
     return iter(loader)
 
 

@@ -60,8 +60,16 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
 
-def train(objective: Objective, batches: Iterable[dict[str, Tensor]], recipe: OptimizerRecipe, folder: RunFolder, *,
-          seed: int, first_step: int = 0, log_every: int = 20) -> Iterator[TrainingStep]:
+def train(
+    objective: Objective,
+    batches: Iterable[dict[str, Tensor]],
+    recipe: OptimizerRecipe,
+    folder: RunFolder,
+    *,
+    seed: int,
+    first_step: int = 0,
+    log_every: int = 20,
+) -> Iterator[TrainingStep]:
     """Optimise from `first_step`; yields every logged step, saves by time and at the end.
 
     `batches` must begin at `first_step`: see `resume_step`. Leaves the averaged weights (EMA) in the modules.
@@ -69,8 +77,9 @@ def train(objective: Objective, batches: Iterable[dict[str, Tensor]], recipe: Op
     state cannot be written, CheckpointError when there is none of this run to go on from.
     """
     parameters = [p for p in objective.trainable() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99),
-                                  weight_decay=recipe.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+    )
     averages = [p.detach().clone() for p in parameters]
     if first_step:
         _load(folder, objective, optimizer, averages, first_step)
@@ -87,8 +96,13 @@ def train(objective: Objective, batches: Iterable[dict[str, Tensor]], recipe: Op
         last = step + 1 == recipe.steps
         if (step + 1) % log_every == 0 or last:
             now = time.monotonic()
-            done = TrainingStep(step, recipe.steps, loss, {k: float(v) for k, v in parts.items()},
-                                log_every * recipe.batch / (now - logged_at))
+            done = TrainingStep(
+                step,
+                recipe.steps,
+                loss,
+                {k: float(v) for k, v in parts.items()},
+                log_every * recipe.batch / (now - logged_at),
+            )
             logged_at = now
             _log(folder, done)
             yield done
@@ -100,15 +114,23 @@ def train(objective: Objective, batches: Iterable[dict[str, Tensor]], recipe: Op
             parameter.copy_(average)
 
 
-def _step(objective: Objective, batch: dict[str, Tensor], generator: torch.Generator,
-          optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], step: int) -> tuple[float, dict[str, Tensor]]:
+def _step(
+    objective: Objective,
+    batch: dict[str, Tensor],
+    generator: torch.Generator,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    step: int,
+) -> tuple[float, dict[str, Tensor]]:
     # plain matrix products: SDPA's fused backward is slower on a CPU at these head sizes
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         loss, parts = objective.loss(batch, generator)
     value = float(loss.detach())
     if value != value or value in (float("inf"), float("-inf")):
-        raise NumericsError(f"The loss is {value} at step {step}; the last saved state is whole. "
-                            "Lower the learning rate and go on from it.")
+        raise NumericsError(
+            f"The loss is {value} at step {step}; the last saved state is whole. "
+            "Lower the learning rate and go on from it."
+        )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
@@ -124,7 +146,9 @@ def resume_step(folder: RunFolder) -> int:
         with safe_open(folder.state, "pt") as file:
             return int((file.metadata() or {})["step"])
     except Exception as error:
-        raise CheckpointError(f"The saved training state {folder.state} is damaged; remove it to begin anew.") from error
+        raise CheckpointError(
+            f"The saved training state {folder.state} is damaged; remove it to begin anew."
+        ) from error
 
 
 def average_weights(folder: RunFolder, modules: dict[str, nn.Module]) -> None:
@@ -144,12 +168,17 @@ def average_weights(folder: RunFolder, modules: dict[str, nn.Module]) -> None:
 
 
 def _names(objective: Objective) -> list[str]:
-    return [f"{module}.{name}" for module, net in objective.modules().items()
-            for name, parameter in net.named_parameters() if parameter.requires_grad]
+    return [
+        f"{module}.{name}"
+        for module, net in objective.modules().items()
+        for name, parameter in net.named_parameters()
+        if parameter.requires_grad
+    ]
 
 
-def _save(folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimizer, averages: list[Tensor],
-          step: int) -> None:
+def _save(
+    folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimizer, averages: list[Tensor], step: int
+) -> None:
     tensors: dict[str, Tensor] = {}
     names = _names(objective)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -166,12 +195,14 @@ def _save(folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimi
         os.replace(temporary, folder.state)
     except Exception as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"The training state could not be written to {folder.path}: {error}. "
-                          "The last whole state is kept.") from error
+        raise OutputError(
+            f"The training state could not be written to {folder.path}: {error}. The last whole state is kept."
+        ) from error
 
 
-def _load(folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimizer, averages: list[Tensor],
-          step: int) -> None:
+def _load(
+    folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimizer, averages: list[Tensor], step: int
+) -> None:
     tensors = load_file(folder.state)
     names = _names(objective)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -182,13 +213,20 @@ def _load(folder: RunFolder, objective: Objective, optimizer: torch.optim.Optimi
         for name, parameter, average in zip(names, parameters, averages, strict=True):
             parameter.copy_(tensors[f"weight.{name}"])
             average.copy_(tensors[f"average.{name}"])
-            optimizer.state[parameter] = {"step": torch.tensor(float(step)), "exp_avg": tensors[f"first.{name}"].clone(),
-                                          "exp_avg_sq": tensors[f"second.{name}"].clone()}
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": tensors[f"first.{name}"].clone(),
+                "exp_avg_sq": tensors[f"second.{name}"].clone(),
+            }
 
 
 def _log(folder: RunFolder, step: TrainingStep) -> None:
-    line = {"step": step.index + 1, "loss": round(step.loss, 5), "samples_per_second": round(step.samples_per_second, 1),
-            **{name: round(value, 5) for name, value in step.parts.items()}}
+    line = {
+        "step": step.index + 1,
+        "loss": round(step.loss, 5),
+        "samples_per_second": round(step.samples_per_second, 1),
+        **{name: round(value, 5) for name, value in step.parts.items()},
+    }
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with folder.log.open("a") as file:

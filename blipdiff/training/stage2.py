@@ -46,7 +46,9 @@ class SubjectNetworks(nn.Module):
         self.unet = unet
         self.redrawing = redrawing
 
-    def forward(self, noised: Tensor, timesteps: Tensor, photos: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, noised: Tensor, timesteps: Tensor, photos: Tensor, batch: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
         rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
         with_subject = self.text_encoder(batch["short_ids"], rows)
@@ -58,8 +60,17 @@ class SubjectNetworks(nn.Module):
 class SubjectObjective:
     """Noise prediction over latents, with the photo's redrawing beside it."""
 
-    def __init__(self, networks: SubjectNetworks, encode: Callable[[Tensor], Tensor], schedule: NoiseSchedule, recipe: SubjectRecipe,
-                 photo_mean: Tensor, photo_std: Tensor, *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        networks: SubjectNetworks,
+        encode: Callable[[Tensor], Tensor],
+        schedule: NoiseSchedule,
+        recipe: SubjectRecipe,
+        photo_mean: Tensor,
+        photo_std: Tensor,
+        *,
+        compiled: bool = False,
+    ) -> None:
         self.networks = networks
         self.encode = encode  # pictures (n, 3, H, W) in [-1, 1] -> latents as the U-Net sees them
         self.schedule = schedule

@@ -22,32 +22,60 @@ def train_prompt_tokenizer(texts: Sequence[str], folder: Path, vocabulary: int) 
     learned = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
     learned.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     learned.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    spaced = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    spaced = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     learned.pre_tokenizer = spaced
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learned.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocabulary - len(letters) - 2, initial_alphabet=letters, end_of_word_suffix=WORD_END,
-        show_progress=False))
+    learned.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary - len(letters) - 2,
+            initial_alphabet=letters,
+            end_of_word_suffix=WORD_END,
+            show_progress=False,
+        ),
+    )
     merges = [tuple(pair) for pair in json.loads(learned.to_str())["model"]["merges"]]
     words = [*letters, *(letter + WORD_END for letter in letters)]
     words += [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in set(words)]
     words += [BEGIN, END]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({word: place for place, word in enumerate(words)}, ensure_ascii=False))
+    (folder / "vocab.json").write_text(
+        json.dumps({word: place for place, word in enumerate(words)}, ensure_ascii=False)
+    )
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))
-    (folder / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "CLIPTokenizer", "bos_token": BEGIN, "eos_token": END, "unk_token": END, "pad_token": END,
-        "model_max_length": 77, "errors": "replace"}, indent=1))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "CLIPTokenizer",
+                "bos_token": BEGIN,
+                "eos_token": END,
+                "unk_token": END,
+                "pad_token": END,
+                "model_max_length": 77,
+                "errors": "replace",
+            },
+            indent=1,
+        )
+    )
     return load_prompt_tokenizer(folder)
 
 
 def train_category_tokenizer(words: Sequence[str], folder: Path, vocabulary: int) -> BertTokenizer:
     """BERT's WordPiece learned on `words`; `[DEC]` is added when it is loaded, as for the full size."""
     learned = BertWordPieceTokenizer(lowercase=True)
-    learned.train_from_iterator(words, vocab_size=vocabulary, min_frequency=1, show_progress=False,
-                                initial_alphabet=[chr(code) for code in range(33, 127)], limit_alphabet=200)
+    learned.train_from_iterator(
+        words,
+        vocab_size=vocabulary,
+        min_frequency=1,
+        show_progress=False,
+        initial_alphabet=[chr(code) for code in range(33, 127)],
+        limit_alphabet=200,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     learned.save_model(str(folder))
-    (folder / "tokenizer_config.json").write_text(json.dumps(
-        {"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"}, indent=1))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"}, indent=1)
+    )
     return load_category_tokenizer(folder)

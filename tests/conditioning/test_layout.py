@@ -30,7 +30,7 @@ def test_the_subject_slots_are_where_the_subject_is(layout):
 
 
 def test_a_word_is_found_at_every_occurrence(layout):
-    found = layout("a dog and a dog, a dog", subject=False)
+    found = layout("a dog, a dog, a dog", subject=False)
     assert found.slots("dog") == (2, 5, 8)
     assert found.slots("Dog ") == (2, 5, 8)
 

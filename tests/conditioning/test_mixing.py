@@ -60,7 +60,7 @@ def test_weights_outside_their_range_are_refused(weights):
 
 
 def test_subjects_of_different_models_are_refused():
-    with pytest.raises(SubjectError, match="model-a.*model-b"):
+    with pytest.raises(SubjectError, match=r"model-a.*model-b"):
         mix([(CAT, 1), (subject(2, "dog", "model-b"), 1)])
     with pytest.raises(SubjectError, match="shapes"):
         mix([(CAT, 1), (subject(2, "dog", width=48), 1)])

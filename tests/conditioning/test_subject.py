@@ -1,6 +1,7 @@
 import json
-import os
 import struct
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,10 @@ from safetensors.torch import save_file
 
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import OutputError, PromptError, ShapeError, SubjectError
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def test_a_card_that_is_saved_and_loaded_is_equal(subject, tmp_path):
     assert loaded.fingerprint == subject.fingerprint
     assert loaded.provenance == subject.provenance
     assert loaded.thumbnail.tobytes() == subject.thumbnail.tobytes()
-    assert os.listdir(tmp_path) == ["teddy.safetensors"]
+    assert names(tmp_path) == ["teddy.safetensors"]
 
 
 def test_a_card_with_nothing_but_its_tokens_is_saved_and_loaded(tmp_path):
@@ -53,8 +58,8 @@ def test_a_card_that_cannot_be_written_is_reported_and_leaves_nothing(subject, t
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
         subject.save(tmp_path / "folder")
-    assert os.listdir(tmp_path) == ["folder"]
-    assert os.listdir(tmp_path / "folder") == []
+    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path / "folder") == []
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a card" * 100, b"\x89PNG\r\n\x1a\n" + bytes(64), b"\xff" * 64])
@@ -130,11 +135,17 @@ def test_a_thumbnail_that_unpacks_to_a_flood_of_pixels_is_refused(tmp_path):
         SubjectEmbedding.load(tmp_path / "bomb")
 
 
+def test_a_thumbnail_larger_than_thumbnails_are_is_refused(subject, tmp_path):
+    large = replace(subject, thumbnail=Image.new("RGB", (1025, 4)))
+    with pytest.raises(SubjectError, match="1025 x 4"):
+        SubjectEmbedding.load(large.save(tmp_path / "large"))
+
+
 def test_a_subject_of_another_model_is_refused_naming_both(subject):
     subject.check_model("model-a", 32)
-    with pytest.raises(SubjectError, match="model-a.*model-b"):
+    with pytest.raises(SubjectError, match=r"model-a.*model-b"):
         subject.check_model("model-b", 32)
-    with pytest.raises(SubjectError, match="width 32.*width 768"):
+    with pytest.raises(SubjectError, match=r"width 32.*width 768"):
         subject.check_model("model-a", 768)
 
 

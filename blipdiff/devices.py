@@ -1,0 +1,105 @@
+"""Device, dtype, memory format and attention kernel: decided here, for every network, and nowhere else."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import torch
+
+from blipdiff.errors import ConfigError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and in what precision the networks run."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """The name by which a person chooses it."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+
+def placement(device: str = "auto", dtype: str = "auto") -> Placement:
+    """The asked-for device and dtype, or the best there are for "auto".
+
+    Raises: ConfigError for a device that is not there, and for an unknown dtype or one that the device cannot use.
+    """
+    chosen = _best_device() if device == "auto" else _checked_device(device)
+    if dtype == "auto":
+        return Placement(chosen, _best_dtype(chosen))
+    if dtype not in DTYPES:
+        raise ConfigError(f"The dtype '{dtype}' is not known; choose auto, {', '.join(DTYPES)}.")
+    if chosen.type == "cpu" and dtype == "float16":
+        raise ConfigError("float16 is slow and inexact on a processor; choose bfloat16 or float32 there.")
+    return Placement(chosen, DTYPES[dtype])
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware: AMX, or AVX-512 with BF16."""
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(check() for check in checks if check is not None)
+
+
+def accelerated_parts() -> dict[str, str]:
+    """What makes this machine fast or slow, in words: for `doctor` and bug reports."""
+    parts = {
+        "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "Apple MPS": "yes" if torch.backends.mps.is_available() else "none",
+        "bfloat16 on the processor": "in hardware" if has_fast_bfloat16() else "emulated, so float32 is used",
+        "threads": str(torch.get_num_threads()),
+        "attention": "xformers" if uses_xformers(_best_device()) else "scaled_dot_product_attention",
+    }
+    return parts
+
+
+def uses_xformers(device: torch.device) -> bool:
+    """Whether xformers' kernel serves the U-Net: on CUDA, where it is installed and its kernel really runs.
+
+    An xformers built for another torch imports well and fails at its first call, hence the trial.
+    """
+    if device.type != "cuda" or find_spec("xformers") is None:
+        return False
+    try:
+        from xformers.ops import memory_efficient_attention
+
+        trial = torch.zeros(1, 8, 1, 64, device=device, dtype=torch.float16)
+        memory_efficient_attention(trial, trial, trial)
+    except Exception:  # whatever a foreign build raises: the kernel is not to be had
+        return False
+    return True
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The layout of convolutions' tensors: channels_last on CUDA and on processors, measured in docs/speed.md."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _checked_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"The device '{name}' is not known; choose auto, cpu, cuda, cuda:1 or mps.") from error
+    absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if device.type not in ("cpu", "cuda", "mps") or absent.get(device.type, False):
+        raise ConfigError(f"The device '{name}' is not available here; choose auto or cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"There are {torch.cuda.device_count()} CUDA devices here, counted from 0; not {name}.")
+    return device
+
+
+def _best_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu" and has_fast_bfloat16():
+        return torch.bfloat16
+    return torch.float32

@@ -1,0 +1,389 @@
+"""The diffusers face: BLIP-Diffusion as a `DiffusionPipeline`, with the arguments that old scripts already use.
+
+Called with the arguments of diffusers' last working BlipDiffusionPipeline it gives that pipeline's picture: the
+photo squashed to a square, the prompt repeated and cut, the scheduler as the checkpoint configures it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from torch import Tensor
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.checkpoints import load_model, save_model
+from blipdiff.checkpoints.fingerprint import fingerprint
+from blipdiff.conditioning.guidance import Guidance
+from blipdiff.conditioning.prompt import broadcast, build_prompt, repeat_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.control.controlnet import ControlBranch
+from blipdiff.diffusers_types import VAE, ControlNet, UNet
+from blipdiff.errors import ConfigError, PromptError, ShapeError
+from blipdiff.images import PhotoFit, PhotoSettings, picture_tensor, to_pictures
+from blipdiff.latents import decode_latents, latent_size
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.subject_encoder import SubjectEncoder
+from blipdiff.moment import Moment, Window
+from blipdiff.sampling.predictor import Control
+from blipdiff.sampling.schedulers import Scheduler, set_timesteps
+from pipelines.plan import SamplingPlan, execute
+
+Reference: TypeAlias = Image.Image | SubjectEmbedding | Sequence[Image.Image]
+Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
+StepCallback: TypeAlias = Callable[[Any, int, Tensor, dict[str, Any]], Mapping[str, Any]]
+
+
+class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
+    """Subject-driven generation (Li et al. 2023, arXiv:2305.14720) with diffusers' conventions."""
+
+    model_cpu_offload_seq = "qformer->text_encoder->unet->vae"
+    _optional_components = ["controlnet"]  # noqa: RUF012 - diffusers reads a list
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        tokenizer: CLIPTokenizer,
+        text_encoder: ContextTextEncoder,
+        vae: VAE,
+        unet: UNet,
+        scheduler: Scheduler,
+        qformer: SubjectEncoder,
+        image_processor: PhotoSettings,
+        qformer_tokenizer: BertTokenizer,
+        controlnet: ControlNet | None = None,
+        ctx_begin_pos: int = 2,
+        name: str = "unnamed",
+        subject_fingerprint: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            unet=unet,
+            scheduler=scheduler,
+            qformer=qformer,
+            image_processor=image_processor,
+            qformer_tokenizer=qformer_tokenizer,
+            controlnet=controlnet,
+        )
+        self.register_to_config(
+            ctx_begin_pos=ctx_begin_pos,
+            name=name,
+            subject_fingerprint=subject_fingerprint or fingerprint(qformer.state_dict()),
+        )
+        self._interrupt = False
+
+    @classmethod
+    def from_model(cls, model: BlipDiffusion, **components: Any) -> "BlipDiffusionPipeline":
+        """The pipeline over a loaded model; components given by name take the place of the model's."""
+        from blipdiff.sampling.schedulers import build_scheduler
+
+        parts: dict[str, Any] = {
+            "tokenizer": model.prompt_tokenizer,
+            "text_encoder": model.text_encoder,
+            "vae": model.vae,
+            "unet": model.unet,
+            "scheduler": build_scheduler(None, model.scheduler_config),
+            "qformer": model.subject_encoder,
+            "image_processor": model.photo,
+            "qformer_tokenizer": model.category_tokenizer,
+            "controlnet": model.controlnet,
+        }
+        unknown = sorted(set(components) - set(parts))
+        if unknown:
+            raise ConfigError(f"The pipeline has no components {', '.join(unknown)}; it has {', '.join(parts)}.")
+        parts |= components
+        return cls(
+            **parts,
+            ctx_begin_pos=model.insert_at,
+            name=model.name,
+            subject_fingerprint=None if "qformer" in components else model.fingerprint,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        torch_dtype: torch.dtype | None = None,
+        local_files_only: bool = True,
+        qformer_tokenizer_path: str | Path | None = None,
+        **components: Any,
+    ) -> "BlipDiffusionPipeline":
+        """A hub id, a folder in the hub's or LAVIS's layout, or "mini"; fetched only with local_files_only=False.
+
+        Raises: CheckpointError naming what is missing, unexpected or of another shape.
+        """
+        model = load_model(
+            pretrained_model_name_or_path,
+            dtype=torch_dtype,
+            download=not local_files_only,
+            qformer_tokenizer=qformer_tokenizer_path,
+        )
+        return cls.from_model(model, **components)
+
+    def save_pretrained(self, save_directory: str | Path, **_unused: Any) -> None:
+        """The hub's folder layout, which `from_pretrained` and diffusers' own component loaders read.
+
+        Raises: OutputError when the folder cannot be written.
+        """
+        save_model(self.model, save_directory)
+
+    @property
+    def model(self) -> BlipDiffusion:
+        """The components as the one value that the project's own functions take."""
+        return BlipDiffusion(
+            subject_encoder=self.qformer,
+            text_encoder=self.text_encoder,
+            prompt_tokenizer=self.tokenizer,
+            category_tokenizer=self.qformer_tokenizer,
+            unet=self.unet,
+            vae=self.vae,
+            scheduler_config={"_class_name": type(self.scheduler).__name__, **self.scheduler.config},
+            photo=self.image_processor,
+            fingerprint=self.config.subject_fingerprint,
+            insert_at=self.config.ctx_begin_pos,
+            name=self.config.name,
+            controlnet=self.controlnet,
+        )
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the run shall stop after this step; a callback sets `_interrupt`."""
+        return bool(self._interrupt)
+
+    @torch.no_grad()
+    def __call__(  # noqa: PLR0917 - the peer's order, which old scripts rely on
+        self,
+        prompt: str | list[str],
+        reference_image: Reference | list[Reference],
+        source_subject_category: str | list[str] = "",
+        target_subject_category: str | list[str] | None = None,
+        latents: Tensor | None = None,
+        guidance_scale: float | Sequence[float] = 7.5,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        generator: Generators = None,
+        neg_prompt: str | list[str] | None = "",
+        prompt_strength: float = 1.0,
+        prompt_reps: int = 20,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        *,
+        num_images_per_prompt: int = 1,
+        conditioning_image: Image.Image | list[Image.Image] | None = None,
+        condtioning_image: Image.Image | list[Image.Image] | None = None,
+        controlnet_conditioning_scale: float = 1.0,
+        control_guidance_start: float = 0.0,
+        control_guidance_end: float = 1.0,
+        guess_mode: bool = False,
+        controls: Sequence[Control] = (),
+        guidance_window: tuple[float, float] = (0.0, 1.0),
+        photo_fit: PhotoFit = "squash",
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Pictures of the reference's subject, one or more for each prompt.
+
+        reference_image: a photo, several photos of one subject, or a subject card; one for all prompts or one each.
+        source_subject_category: what the photo shows (a card knows); target_subject_category: what to draw.
+        latents: (rows, channels, h, w) of standard normal noise. prompt_reps repeats the prompt, cut to what fits.
+        conditioning_image: the structure for the pipeline's ControlNet; `condtioning_image` is the peer's spelling.
+        callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
+        it returns under "latents" goes on. Returns pictures as `output_type` says: pil, np, pt or latent.
+
+        Raises: PromptError, SubjectError, ConfigError or ShapeError, before any denoising, for what does not fit.
+        """
+        if output_type not in ("pil", "np", "pt", "latent"):
+            raise ConfigError(f"The output type is '{output_type}'; choose pil, np, pt or latent.")
+        if num_images_per_prompt < 1:
+            raise ConfigError(f"{num_images_per_prompt} pictures per prompt were asked for; ask for at least 1.")
+        model, device = self.model, self._execution_device
+        own = int(model.unet.config.sample_size) * 2 ** (len(model.vae.config.block_out_channels) - 1)
+        height, width = height or own, width or own
+        shape = latent_size(model.vae, height, width)
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts:
+            raise PromptError("No prompt was given; give at least one, which may be empty.")
+        words = _Words(prompts, reference_image, source_subject_category, target_subject_category, neg_prompt)
+        amount = _Amount(prompt_strength, prompt_reps)
+        guidance = self._guidance(
+            model, words, amount, guidance_scale, Window(*guidance_window), num_images_per_prompt, photo_fit
+        )
+        picture = conditioning_image if conditioning_image is not None else condtioning_image
+        if picture is not None:
+            branch = self._branch(
+                picture,
+                (width, height),
+                guidance.rows,
+                strength=controlnet_conditioning_scale,
+                window=Window(control_guidance_start, control_guidance_end),
+                conditional_only=guess_mode,
+            )
+            controls = (*controls, branch)
+        scheduler = self.scheduler
+        set_timesteps(scheduler, num_inference_steps, device)
+        noise = self._noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
+        generators = _row_generators(generator, guidance.rows)
+        self._interrupt = False
+        edits = [_CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
+        plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
+        result = noise
+        with self.progress_bar(total=len(scheduler.timesteps)) as bar:
+            for step in execute(self.unet, plan):
+                result = step.latents
+                bar.update()
+                if self._interrupt:
+                    break
+        images = result if output_type == "latent" else _pictures(decode_latents(self.vae, result), output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _guidance(
+        self,
+        model: BlipDiffusion,
+        words: "_Words",
+        amount: "_Amount",
+        scale: float | Sequence[float],
+        window: Window,
+        copies: int,
+        fit: PhotoFit,
+    ) -> Guidance:
+        subjects = words.subjects(model, fit)
+        texts = [repeat_prompt(text, amount.strength, amount.reps) for text in words.texts(subjects)]
+        positive = model.encode_prompts(texts, subjects).repeat(copies)
+        scales = [float(one) for one in broadcast("guidance_scale", scale, len(texts)) for _ in range(copies)]
+        scales = [max(one, 1.0) for one in scales]  # the peer, too, leaves a scale of 1 or less unguided
+        guided = any(one != 1.0 for one in scales)
+        negative = model.encode_prompts(words.negatives()).repeat(copies) if guided else None
+        return Guidance(positive, negative, torch.tensor(scales), window)
+
+    def _branch(
+        self,
+        picture: Image.Image | list[Image.Image],
+        size: tuple[int, int],
+        rows: int,
+        *,
+        strength: float,
+        window: Window,
+        conditional_only: bool,
+    ) -> ControlBranch:
+        if self.controlnet is None:
+            raise ConfigError(
+                "A conditioning image was given, but this checkpoint has no ControlNet; load one with "
+                "from_pretrained(..., controlnet=ControlNetModel.from_pretrained(...))."
+            )
+        pictures = picture if isinstance(picture, list) else [picture]
+        if rows % len(pictures):
+            raise ShapeError(
+                f"{len(pictures)} conditioning images were given for {rows} pictures; give 1, or one each."
+            )
+        repeated = [one for one in pictures for _ in range(rows // len(pictures))]
+        maps = torch.stack([picture_tensor(one, size) for one in repeated]).to(self._execution_device)
+        return ControlBranch(self.controlnet, maps, strength, window, conditional_only)
+
+    def _noise(
+        self, latents: Tensor | None, shape: tuple[int, ...], generator: Generators, device: torch.device
+    ) -> Tensor:
+        if latents is None:
+            return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)  # type: ignore[no-any-return]
+        if tuple(latents.shape) != shape:
+            raise ShapeError(f"Latents of shape {tuple(latents.shape)} were given; {shape} was expected.")
+        return latents.to(device, torch.float32)
+
+
+class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):
+    """The same pipeline with the structure picture as its third argument, as the peer's ControlNet pipeline had it."""
+
+    def __call__(
+        self, prompt: Any, reference_image: Any, condtioning_image: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """See `BlipDiffusionPipeline.__call__`; further arguments follow in its order."""
+        return super().__call__(prompt, reference_image, *args, condtioning_image=condtioning_image, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Amount:
+    strength: float
+    reps: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Words:
+    """The call's prompts, references and categories: one for all prompts, or one for each."""
+
+    prompts: list[str]
+    references: Any
+    source: str | list[str]
+    target: str | list[str] | None
+    negative: str | list[str] | None
+
+    def subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
+        """The subject of each prompt; each reference is encoded once."""
+        count = len(self.prompts)
+        references = broadcast("reference_image", self.references, count)
+        sources = broadcast("source_subject_category", self.source, count)
+        known: dict[tuple[int, str], SubjectEmbedding] = {}
+        for reference, category in zip(references, sources, strict=True):
+            if (id(reference), category) not in known:
+                known[id(reference), category] = _encoded(model, reference, category, fit)
+        return [known[id(reference), category] for reference, category in zip(references, sources, strict=True)]
+
+    def texts(self, subjects: Sequence[SubjectEmbedding]) -> list[str]:
+        """Each prompt as a sentence about its target, which is the subject's own category unless another is given."""
+        target = [subject.category for subject in subjects] if self.target is None else self.target
+        targets = broadcast("target_subject_category", target, len(self.prompts))
+        return [build_prompt(word, text) for word, text in zip(targets, self.prompts, strict=True)]
+
+    def negatives(self) -> list[str]:
+        """What each prompt keeps away from."""
+        return list(broadcast("neg_prompt", "" if self.negative is None else self.negative, len(self.prompts)))
+
+
+def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
+    if isinstance(reference, SubjectEmbedding):
+        return reference
+    photos = [reference] if isinstance(reference, Image.Image) else list(reference)
+    return model.encode_subject([SubjectPhoto(photo, category) for photo in photos], fit=fit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _CallbackEdit:
+    """A user's callback as an edit of the latents: what it returns goes on."""
+
+    pipeline: BlipDiffusionPipeline
+    callback: StepCallback
+
+    def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
+        answer = self.callback(self.pipeline, moment.index, moment.timestep, {"latents": latents})
+        changed = answer.get("latents", latents) if answer else latents
+        if changed.shape != latents.shape:
+            raise ShapeError(
+                f"The callback returned latents of shape {tuple(changed.shape)}, not {tuple(latents.shape)}."
+            )
+        return changed
+
+
+def _row_generators(generator: Generators, rows: int) -> list[torch.Generator]:
+    if generator is None:
+        return [torch.default_generator] * rows
+    if isinstance(generator, torch.Generator):
+        return [generator] * rows
+    if len(generator) != rows:
+        raise ConfigError(f"{len(generator)} generators were given for {rows} pictures; give one, or one each.")
+    return list(generator)
+
+
+def _pictures(pixels: Tensor, output_type: str) -> Any:
+    if output_type == "pil":
+        return to_pictures(pixels)
+    return pixels if output_type == "pt" else pixels.cpu().permute(0, 2, 3, 1).numpy()

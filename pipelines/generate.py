@@ -1,0 +1,67 @@
+"""Generate: a subject in the scene that a prompt describes. A request becomes a plan; nothing runs here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blipdiff.conditioning.guidance import Conditioning, Guidance
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.latents import latent_size, noise, row_generators, size_factor
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Window
+from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.plan import SamplingPlan
+from pipelines.requests import GenerateRequest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedRequest:
+    """A request whose words and subject are encoded: what all its pictures share."""
+
+    request: GenerateRequest
+    positive: Conditioning  # one row
+    negative: Conditioning | None  # one row, None without guidance
+    warnings: tuple[str, ...]  # what had to be left out of the prompts
+
+
+def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbedding) -> EncodedRequest:
+    """The request's prompt with the subject among its words, and its negative prompt.
+
+    Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
+    """
+    tokenizer, positions = model.prompt_tokenizer, model.positions
+    text = build_prompt(request.target or request.category, request.prompt)
+    words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)
+    against = amplify(request.negative, tokenizer, positions, 1)
+    positive = model.encode_prompts([words.text], [subject])
+    negative = model.encode_prompts([against.text]) if request.guidance != 1 else None
+    warnings = tuple(part.warning for part in (words, against) if part.warning is not None)
+    return EncodedRequest(request, positive, negative, warnings)
+
+
+def plan_generate(model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]) -> SamplingPlan:
+    """One row for each seed.
+
+    Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
+    """
+    request = encoded.request
+    width, height = picture_size(model, request)
+    rows = len(seeds)
+    generators = row_generators(list(seeds))
+    channels = int(model.unet.config.in_channels)
+    latents = noise(generators, (channels, *latent_size(model.vae, height, width)), device=model.device)
+    scheduler = build_scheduler(request.scheduler, model.scheduler_config)
+    set_timesteps(scheduler, request.steps, model.device)
+    guidance = Guidance.even(
+        encoded.positive.repeat(rows),
+        None if encoded.negative is None else encoded.negative.repeat(rows),
+        request.guidance,
+        Window(request.guidance_start, request.guidance_stop),
+    )
+    return SamplingPlan(guidance, latents, scheduler, generators=generators)
+
+
+def picture_size(model: BlipDiffusion, request: GenerateRequest) -> tuple[int, int]:
+    """(width, height) in pixels: as asked for, or the size that the model was trained at."""
+    own = int(model.unet.config.sample_size) * size_factor(model.vae)
+    return request.width or own, request.height or own

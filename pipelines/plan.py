@@ -1,0 +1,38 @@
+"""A task's plan, which is a value, and the one executor that runs any plan."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blipdiff.conditioning.guidance import Guidance
+from blipdiff.diffusers_types import UNet
+from blipdiff.sampling.loop import LatentEdit, Step, denoise
+from blipdiff.sampling.predictor import Control, GuidedPredictor
+from blipdiff.sampling.schedulers import Scheduler
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SamplingPlan:
+    """Everything that one run of the loop needs.
+
+    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance.
+    """
+
+    guidance: Guidance
+    latents: Tensor
+    scheduler: Scheduler
+    controls: Sequence[Control] = ()
+    taps: Sequence[Any] = ()
+    edits: Sequence[LatentEdit] = ()
+    generators: Sequence[torch.Generator] | None = field(default=None)
+
+
+def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
+    """Runs a plan; the caller's `for` shows progress, and leaving it stops the run."""
+    predict = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps)
+    with nullcontext():
+        yield from denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)

@@ -1,0 +1,130 @@
+"""What can be asked for: every parameter with its range, step and help, declared once.
+
+Command-line options, controls of the page and fields of the metadata are made from these declarations.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from blipdiff.conditioning.prompt import checked_category, checked_text
+from blipdiff.errors import ConfigError
+from blipdiff.latents import LARGEST_SEED
+from blipdiff.moment import Window
+from blipdiff.sampling.schedulers import AS_CONFIGURED, SCHEDULER_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a request as people see it."""
+
+    label: str
+    help: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def parameter(default: Any, label: str, help_text: str, **limits: Any) -> Any:
+    """A dataclass field that carries its `Parameter`."""
+    return field(default=default, metadata={"parameter": Parameter(label, help_text, **limits)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """Pictures of a subject in a new scene. None stands for the model's own default."""
+
+    category: str = parameter("", "Category", "What the subject is, in a word or two: dog, teapot, jacket.")
+    prompt: str = parameter("", "Prompt", "What happens around the subject: 'swimming under water'.")
+    target: str | None = parameter(None, "Target", "What to draw in the subject's look, where it is another thing.")
+    negative: str = parameter("", "Negative prompt", "What to keep away from.")
+    count: int = parameter(4, "Pictures", "How many pictures, each with a seed of its own.", low=1, high=64, step=1)
+    seed: int = parameter(0, "Seed", "The first picture's seed; the others count up from it.", low=0, high=LARGEST_SEED)
+    steps: int = parameter(
+        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
+    )
+    guidance: float = parameter(
+        7.5,
+        "Guidance",
+        "How strongly the prompt and the subject are followed; 1 is unguided.",
+        low=0.0,
+        high=50.0,
+        step=0.5,
+    )
+    guidance_start: float = parameter(
+        0.0, "Guidance start", "The fraction of the run at which guidance begins.", low=0.0, high=1.0, step=0.05
+    )
+    guidance_stop: float = parameter(
+        1.0, "Guidance stop", "The fraction of the run at which guidance ends.", low=0.0, high=1.0, step=0.05
+    )
+    scheduler: str = parameter(
+        "dpm++2m", "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
+    )
+    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
+    height: int | None = parameter(
+        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
+    )
+    fit: str = parameter(
+        "pad", "Photo fit", "How a photo that is no square is made one.", choices=("crop", "pad", "squash")
+    )
+    repeats: int = parameter(
+        1,
+        "Prompt repeats",
+        "How often the prompt is repeated, as far as it fits; the authors' code: 20.",
+        low=1,
+        high=20,
+        step=1,
+    )
+    batch: int = parameter(4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+        checked_category(self.category)
+        for name in ("prompt", "negative"):
+            checked_text(getattr(self, name), name)
+        if self.target is not None:
+            checked_category(self.target)
+        Window(self.guidance_start, self.guidance_stop)
+        if self.seed + self.count - 1 > LARGEST_SEED:
+            raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
+
+    def seeds(self) -> tuple[int, ...]:
+        """One seed for each picture."""
+        return tuple(range(self.seed, self.seed + self.count))
+
+
+def parameters(kind: type) -> dict[str, Parameter]:
+    """The declared parameters of a request's class, by name."""
+    return {item.name: item.metadata["parameter"] for item in fields(kind) if "parameter" in item.metadata}
+
+
+def check(request: Any) -> None:
+    """Every declared parameter within its range and choices, of its kind and finite.
+
+    Raises: ConfigError naming the parameter, its value and what is allowed.
+    """
+    for name, declared in parameters(type(request)).items():
+        value = getattr(request, name)
+        if declared.choices and value not in declared.choices:
+            raise ConfigError(f"{declared.label} is '{value}'; choose one of: {', '.join(declared.choices)}.")
+        if value is None or declared.low is None or declared.high is None:
+            continue
+        whole = isinstance(declared.step, int) or name == "seed"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
+        if not math.isfinite(value) or not declared.low <= value <= declared.high:
+            raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
+
+
+def from_mapping(values: Mapping[str, Any]) -> GenerateRequest:
+    """A request from metadata; keys that this version does not know are refused.
+
+    Raises: ConfigError for an unknown key or a value out of range.
+    """
+    known = {item.name for item in fields(GenerateRequest)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
+    return GenerateRequest(**values)

@@ -1,0 +1,184 @@
+"""The studio: one loaded model and the subjects it has seen. A request becomes a stream of events."""
+
+import base64
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+import torch
+from PIL import Image
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+
+from blipdiff.checkpoints import load_model
+from blipdiff.conditioning.mixing import mix
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.devices import Placement, placement
+from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.images import to_pictures
+from blipdiff.latents import decode_latents
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.sampling.acceleration import accelerate
+from pipelines.generate import EncodedRequest, encode, plan_generate
+from pipelines.plan import execute
+from pipelines.previews import preview_pictures
+from pipelines.requests import GenerateRequest, from_mapping
+from pipelines.results import Picture
+
+Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
+
+_REMEMBERED_SUBJECTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A U-Net call is done; `previews` are there when they were asked for."""
+
+    step: int  # of the whole request, from 1
+    steps: int
+    seeds: tuple[int, ...]  # the pictures being drawn
+    previews: tuple[Image.Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user: something was left out or chosen."""
+
+    text: str
+
+
+Event: TypeAlias = Progress | Notice | Picture
+
+
+class Studio:
+    """One model, used by one run at a time; subjects are encoded once and remembered."""
+
+    def __init__(self, model: BlipDiffusion) -> None:
+        self.model = model
+        self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
+        self._running = Lock()
+
+    @classmethod
+    def open(
+        cls, source: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", download: bool = False
+    ) -> "Studio":
+        """Loads a model where it runs best and switches on what makes it fast."""
+        place: Placement = placement(device, dtype)
+        model = load_model(source, dtype=place.dtype, device=place.device, download=download)
+        accelerate(model, place)
+        return cls(model)
+
+    def subject(
+        self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
+    ) -> SubjectEmbedding:
+        """The one subject that photos and cards show together, each with its weight.
+
+        Raises: SubjectError for no reference, a count of weights that is not theirs, or another model's card.
+        """
+        if not references:
+            raise SubjectError("No subject was given; give a photo or a subject card.")
+        shares = [1.0] * len(references) if weights is None else list(weights)
+        if len(shares) != len(references):
+            raise SubjectError(f"{len(references)} subjects were given with {len(shares)} weights; give one each.")
+        parts = [self._encoded(reference, fit) for reference in references]
+        for part in parts:
+            part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
+        return parts[0] if len(parts) == 1 else mix(list(zip(parts, shares, strict=True)))
+
+    def run(self, request: GenerateRequest, subject: SubjectEmbedding, *, preview_every: int = 0) -> Iterator[Event]:
+        """The request's notices, its progress, and its pictures as they are finished; closing stops it.
+
+        Raises: BlipdiffError for what the model cannot do, before anything is drawn.
+        """
+        encoded = encode(self.model, request, subject)
+        yield from (Notice(text) for text in encoded.warnings)
+        described = {**asdict(request), "subject": _subject_text(subject)}
+        batches = _batches(request)
+        done = 0
+        for batch in batches:
+            for event in self._draw(encoded, batch, preview_every):
+                if isinstance(event, Progress):
+                    done += 1
+                    yield replace(event, step=done, steps=event.steps * len(batches))
+                else:
+                    image, place = event
+                    seed = batch[place]
+                    yield Picture(image, seed, seed - request.seed, described, self.model.name, self.model.fingerprint)
+
+    def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
+        """The picture that this metadata came with, drawn again in the company of its batch.
+
+        Raises: ConfigError when another model made it or the metadata lacks its subject.
+        """
+        made_by = metadata["model"].get("fingerprint")
+        if made_by != self.model.fingerprint:
+            raise ConfigError(
+                f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
+                f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
+            )
+        values = dict(metadata["request"])
+        subject = _subject_from(values.pop("subject", None), str(values.get("category", "")), self.model.fingerprint)
+        request = from_mapping(values)
+        batch = next((batch for batch in _batches(request) if metadata["seed"] in batch), None)
+        if batch is None:
+            raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
+        encoded = encode(self.model, request, subject)
+        described = {**asdict(request), "subject": _subject_text(subject)}
+        for event in self._draw(encoded, batch, 0):
+            if isinstance(event, Progress):
+                yield event
+            elif batch[event[1]] == metadata["seed"]:
+                seed = int(metadata["seed"])
+                yield Picture(event[0], seed, seed - request.seed, described, self.model.name, self.model.fingerprint)
+
+    def _draw(
+        self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int
+    ) -> Iterator[Progress | tuple[Image.Image, int]]:
+        """Progress of one batch, then each of its pictures with its place in the batch."""
+        plan = plan_generate(self.model, encoded, seeds)
+        latents = plan.latents
+        with self._running:
+            for step in execute(self.model.unet, plan):
+                latents = step.latents
+                shows = preview_every > 0 and (step.index + 1) % preview_every == 0 and step.clean is not None
+                previews = preview_pictures(self.model.vae, step.clean) if shows and step.clean is not None else []
+                yield Progress(step.index + 1, step.count, tuple(seeds), tuple(previews))
+            pictures = to_pictures(decode_latents(self.model.vae, latents))
+        yield from ((picture, place) for place, picture in enumerate(pictures))
+
+    def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:
+        if isinstance(reference, SubjectEmbedding):
+            return reference
+        key = hashlib.sha256(repr((reference.image.size, reference.image.mode, reference.category, fit)).encode())
+        key.update(reference.image.tobytes())
+        name = key.hexdigest()
+        if name not in self._subjects:
+            self._subjects[name] = self.model.encode_subject(reference, fit=fit)  # type: ignore[arg-type]
+            while len(self._subjects) > _REMEMBERED_SUBJECTS:
+                self._subjects.popitem(last=False)
+        self._subjects.move_to_end(name)
+        return self._subjects[name]
+
+
+def _batches(request: GenerateRequest) -> list[tuple[int, ...]]:
+    seeds = request.seeds()
+    return [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
+
+
+def _subject_text(subject: SubjectEmbedding) -> str:
+    """The subject's embedding as text, so that a picture can be repeated without the photo."""
+    return base64.b64encode(to_safetensors({"tokens": subject.tokens.contiguous()})).decode()
+
+
+def _subject_from(text: Any, category: str, fingerprint: str) -> SubjectEmbedding:
+    try:
+        tokens = from_safetensors(base64.b64decode(text, validate=True))["tokens"]
+    except Exception as error:  # whatever the damage: text, base64, container or key
+        raise ConfigError(
+            "The metadata lacks the picture's subject, or it is damaged; it cannot be repeated."
+        ) from error
+    return SubjectEmbedding(tokens.to(torch.float32), category, fingerprint=fingerprint)

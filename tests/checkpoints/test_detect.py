@@ -1,0 +1,47 @@
+"""What a model's name stands for."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from blipdiff.checkpoints import load_model
+from blipdiff.checkpoints.detect import found
+from blipdiff.errors import CheckpointError
+
+
+def test_folders_are_told_apart(tiny_folder: Path, tiny_lavis: Path) -> None:
+    for folder, layout in ((tiny_folder, "diffusers"), (tiny_lavis, "lavis")):
+        with found(folder) as model:
+            assert (model.layout, model.place, model.name) == (layout, folder, folder.name)
+
+
+def test_what_is_no_model_is_refused_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    for source, words in [
+        (tmp_path, "model_index.json"),
+        (tmp_path / "notes.txt", "is no model"),
+        (tmp_path / "nowhere", "There is no model at"),
+        ("", "is no model|There is no model"),
+        ("just-a-name", "There is no model at"),
+    ]:
+        with pytest.raises(CheckpointError, match=words):
+            load_model(source)
+
+
+def test_a_hub_name_is_not_fetched_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("something went out to the network"))
+    with pytest.raises(CheckpointError, match="nothing is fetched unless asked"):
+        load_model("Salesforce/blipdiffusion")
+
+
+def test_a_hub_name_that_was_fetched_before_is_used(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    cached = tmp_path / "cache" / "models--someone--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(tiny_folder, cached / "snapshots" / ("0" * 40))
+    assert load_model("someone/tiny").name == "someone/tiny"

@@ -1,0 +1,178 @@
+"""What a picture carries, and what is read back from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from blipdiff.errors import ConfigError, ImageError, OutputError
+from pipelines.results import (
+    METADATA_VERSION,
+    SOURCE_TYPE,
+    XMP_KEY,
+    Picture,
+    library_versions,
+    read_metadata,
+    save_picture,
+    unused_path,
+)
+
+REQUEST = {
+    "prompt": 'on a "table", at night',
+    "negative": "blurry",
+    "category": "dog",
+    "steps": 20,
+    "guidance": 7.5,
+    "scheduler": "dpm++ 2m",
+}
+
+
+def picture(**changes: Any) -> Picture:
+    noise = np.random.default_rng(0).integers(0, 255, (16, 24, 3), dtype=np.uint8)
+    values: dict[str, Any] = {
+        "image": Image.fromarray(noise),
+        "seed": 7,
+        "index": 1,
+        "request": REQUEST,
+        "model": "mini",
+        "fingerprint": "0123456789abcdef",
+    }
+    return Picture(**values | changes)
+
+
+def with_text(path: Path, text: str) -> Path:
+    info = PngInfo()
+    info.add_text("blipdiff", text)
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    return path
+
+
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+    path = save_picture(picture(), tmp_path / "a.png")
+    found = read_metadata(path)
+    assert found == picture().metadata()
+    assert found["request"] == REQUEST
+    assert (found["version"], found["seed"], found["index"], found["size"]) == (METADATA_VERSION, 7, 1, [24, 16])
+    assert found["model"] == {"name": "mini", "fingerprint": "0123456789abcdef"}
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(picture().image))
+
+
+def test_letters_of_all_scripts_survive(tmp_path: Path) -> None:
+    request = REQUEST | {"prompt": "ein Hund 🐶 im Schnee\nüber\u202e alles", "negative": ""}
+    path = save_picture(picture(request=request), tmp_path / "a.png")
+    assert read_metadata(path)["request"] == request
+    assert str(Image.open(path).info["parameters"]).startswith(request["prompt"])
+
+
+def test_other_tools_find_their_text(tmp_path: Path) -> None:
+    path = save_picture(picture(versions={"blipdiff": "9.9"}), tmp_path / "a.png")
+    lines = str(Image.open(path).info["parameters"]).split("\n")
+    assert lines[:2] == ['on a "table", at night', "Negative prompt: blurry"]
+    assert lines[2] == (
+        "Steps: 20, Sampler: dpm++ 2m, CFG scale: 7.5, Seed: 7, Size: 24x16, Subject category: dog, "
+        "Model hash: 0123456789abcdef, Model: mini, Version: blipdiff 9.9"
+    )
+
+
+def test_the_settings_line_is_always_there_and_quotes_what_would_break_it() -> None:
+    text = picture(request={"category": "dog, brown: big"}, model='my "own", model', versions={}).parameters()
+    assert text.split("\n") == [
+        "",
+        'Seed: 7, Size: 24x16, Subject category: "dog, brown: big", Model hash: 0123456789abcdef, '
+        'Model: "my \\"own\\", model", Version: blipdiff unknown',
+    ]
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_every_picture_is_marked_as_generated(metadata: bool, tmp_path: Path) -> None:
+    path = save_picture(picture(), tmp_path / "a.png", metadata=metadata)
+    info = Image.open(path).info
+    packet = info[XMP_KEY]
+    tree = ElementTree.fromstring(packet[packet.index("<x:xmpmeta") : packet.index("</x:xmpmeta>") + 12])
+    (mark,) = tree.iter("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+    assert mark.text == SOURCE_TYPE
+    assert b"iTXtXML:com.adobe.xmp" in path.read_bytes()
+    assert ("blipdiff" in info) == ("parameters" in info) == metadata
+
+
+def test_a_picture_without_metadata_says_so(tmp_path: Path) -> None:
+    path = save_picture(picture(), tmp_path / "a.png", metadata=False)
+    with pytest.raises(ConfigError, match="carries no settings"):
+        read_metadata(path)
+    picture().image.save(tmp_path / "b.jpg")
+    with pytest.raises(ConfigError, match="carries no settings"):
+        read_metadata(tmp_path / "b.jpg")
+
+
+def test_metadata_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    newer = json.dumps(picture().metadata() | {"version": METADATA_VERSION + 1})
+    with pytest.raises(ConfigError, match="newer blipdiff"):
+        read_metadata(with_text(tmp_path / "a.png", newer))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"version": true}',
+        '{"version": 0}',
+        '{"version": 1}',
+        '{"version": 1, "seed": NaN}',
+        "__import__('os').system('true')",
+        "[" * 100_000,
+        '{"version": ' + "9" * 5000 + "}",
+        json.dumps({"version": 1, "request": [], "seed": "7", "index": 0, "size": [], "model": {}, "versions": {}}),
+    ],
+)
+def test_damaged_metadata_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"damaged|carries no settings"):
+        read_metadata(with_text(tmp_path / "a.png", text))
+
+
+def test_metadata_beyond_any_reason_is_refused(tmp_path: Path) -> None:
+    info = PngInfo()
+    info.add_text("blipdiff", " " * 50_000_000, zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises((ConfigError, ImageError)):
+        read_metadata(tmp_path / "a.png")
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(ImageError):
+        read_metadata(tmp_path / "a.png")
+    with pytest.raises(ImageError):
+        read_metadata(tmp_path / "none.png")
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_picture(picture(), tmp_path / "file" / "a.png")
+    with pytest.raises(OutputError, match=r"\.png"):
+        save_picture(picture(), tmp_path / "a.jpg")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_unused_path_never_overwrites(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        path = unused_path(tmp_path, "a dog/on ../a beach")
+        path.touch()
+        names.append(path.name)
+    assert names == ["a-dog-on-..-a-beach.png", "a-dog-on-..-a-beach-2.png", "a-dog-on-..-a-beach-3.png"]
+    assert unused_path(tmp_path, "...").name == "picture.png"
+    assert len(unused_path(tmp_path, "x" * 1000).name) < 100
+
+
+def test_versions_name_what_computes_the_picture() -> None:
+    assert {"python", "torch", "diffusers", "transformers"} <= set(library_versions())
