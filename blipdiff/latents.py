@@ -9,10 +9,9 @@ from torch import Tensor
 
 from blipdiff.diffusers_types import VAE
 from blipdiff.errors import ConfigError, NumericsError, ShapeError
+from blipdiff.ranges import LARGEST_SEED
 
 Seed: TypeAlias = int | torch.Generator
-
-LARGEST_SEED = 2**63 - 1
 
 
 def row_generators(seeds: Seed | Sequence[Seed]) -> list[torch.Generator]:

@@ -1,7 +1,29 @@
-"""Tasks: a request becomes a plan, a plan becomes steps, steps become pictures."""
+"""Tasks: a request becomes a plan, a plan becomes steps, steps become pictures. Imported when first used."""
 
-from pipelines.blip_diffusion import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
-from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import GenerateRequest
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["BlipDiffusionControlNetPipeline", "BlipDiffusionPipeline", "GenerateRequest", "SamplingPlan", "execute"]
+if TYPE_CHECKING:
+    from pipelines.blip_diffusion import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
+    from pipelines.plan import SamplingPlan, execute
+    from pipelines.requests import GenerateRequest
+    from pipelines.results import Picture
+    from pipelines.studio import Studio
+
+_HOMES = {
+    "BlipDiffusionControlNetPipeline": "pipelines.blip_diffusion",
+    "BlipDiffusionPipeline": "pipelines.blip_diffusion",
+    "GenerateRequest": "pipelines.requests",
+    "Picture": "pipelines.results",
+    "SamplingPlan": "pipelines.plan",
+    "Studio": "pipelines.studio",
+    "execute": "pipelines.plan",
+}
+
+__all__ = [*_HOMES]  # noqa: PLE0604 - the names of the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pipelines' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -10,9 +10,8 @@ from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError
-from blipdiff.latents import LARGEST_SEED
 from blipdiff.moment import Window
-from blipdiff.sampling.schedulers import AS_CONFIGURED, SCHEDULER_NAMES
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,9 @@ _XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>"""
 
-# Other tools' name of a setting, and the request's names for it, of which the first that is there counts.
-_SETTINGS = (
-    ("Steps", ("steps",)),
-    ("Sampler", ("scheduler",)),
-    ("CFG scale", ("guidance", "guidance_scale")),
-    ("Subject category", ("category",)),
-    ("Target category", ("target",)),
-)
+# Other tools' names of settings -> the request's; those before the seed come first in their line.
+_BEFORE_SEED = {"Steps": "steps", "Sampler": "scheduler", "CFG scale": "guidance"}
+_AFTER_SIZE = {"Subject category": "category", "Target category": "target"}
 
 
 def library_versions() -> dict[str, str]:
@@ -82,20 +77,18 @@ class Picture:
     def parameters(self) -> str:
         """The text that other tools read: prompt, negative prompt, and one line of settings."""
         lines = [str(self.request.get("prompt", ""))]
-        negative = self.request.get("negative") or self.request.get("negative_prompt")
-        if negative:
-            lines.append(f"Negative prompt: {negative}")
-        settings = {"Seed": self.seed, "Size": f"{self.image.width}x{self.image.height}"}
-        for label, names in _SETTINGS:
-            value = next((self.request[name] for name in names if self.request.get(name) is not None), None)
-            if value is not None:
-                settings[label] = value
+        if self.request.get("negative"):
+            lines.append(f"Negative prompt: {self.request['negative']}")
+        settings = self._asked(_BEFORE_SEED)
+        settings |= {"Seed": self.seed, "Size": f"{self.image.width}x{self.image.height}"}
+        settings |= self._asked(_AFTER_SIZE)
         settings |= {"Model hash": self.fingerprint, "Model": self.model}
         settings |= {"Version": f"blipdiff {self.versions.get('blipdiff', 'unknown')}"}
-        first = ["Steps", "Sampler", "CFG scale", "Seed", "Size"]
-        order = [label for label in first if label in settings] + [label for label in settings if label not in first]
-        lines.append(", ".join(f"{label}: {_quoted(settings[label])}" for label in order))
+        lines.append(", ".join(f"{label}: {_quoted(value)}" for label, value in settings.items()))
         return "\n".join(lines)
+
+    def _asked(self, names: Mapping[str, str]) -> dict[str, Any]:
+        return {label: self.request[name] for label, name in names.items() if self.request.get(name) is not None}
 
 
 def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -> Path:

@@ -1,7 +1,7 @@
 """Models on disk, in every layout they were published in: load, save, convert."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -60,23 +60,17 @@ def load_model_and_subject(
 
     The checkpoint does not say the subject's `category`. Raises: CheckpointError.
     """
-    words = None if qformer_tokenizer is None else Path(qformer_tokenizer)
+    shared: dict[str, Any] = {
+        "dtype": dtype,
+        "device": device,
+        "qformer_tokenizer": None if qformer_tokenizer is None else Path(qformer_tokenizer),
+    }
     lender = None if configs_from is None else Path(configs_from)
     with found(source, download=download) as model:
         if model.layout == "diffusers":
-            loaded = diffusers_layout.load(
-                model.place, dtype=dtype, device=device, qformer_tokenizer=words, name=model.name
-            )
-            return loaded, None
+            return diffusers_layout.load(model.place, **shared, name=model.name), None
         if model.layout == "lavis":
-            loaded = lavis_layout.load(
-                model.place,
-                dtype=dtype,
-                device=device,
-                qformer_tokenizer=words,
-                configs_from=lender,
-                name=model.name,
-            )
+            loaded = lavis_layout.load(model.place, **shared, configs_from=lender, name=model.name)
             cache = model.place / lavis_layout.CACHE
             return loaded, cached_subject(cache, loaded, category) if cache.is_file() else None
         if base is None:
@@ -84,14 +78,7 @@ def load_model_and_subject(
                 f"{model.place} is a fine-tuned checkpoint: it holds only what was trained. "
                 "Give the model that it was trained from as its base."
             )
-        under = load_model(
-            base,
-            dtype=dtype,
-            device=device,
-            download=download,
-            qformer_tokenizer=words,
-            configs_from=lender,
-        )
+        under = load_model(base, **shared, download=download, configs_from=lender)
         return overlaid(under, model.place, category)
 
 

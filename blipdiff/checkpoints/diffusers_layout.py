@@ -25,7 +25,7 @@ from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
-from blipdiff.models.sizes import SubjectEncoderSizes
+from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.outputs import written_folder
 
@@ -116,13 +116,17 @@ def fingerprinted(
 
 
 def load_text_encoder(
-    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    sizes: TextSizes | None = None,
 ) -> ContextTextEncoder:
-    """The context text encoder in `text_encoder/`."""
-    sizes = configs.text_encoder_sizes(read_json(folder / "config.json"))
+    """The context text encoder in `text_encoder/`; `sizes` stands in for a config.json that old layouts lack."""
+    known = configs.text_encoder_sizes(read_json(folder / "config.json")) if sizes is None else sizes
     paths = weight_paths(folder, TRANSFORMERS_STEMS)
     return filled(
-        lambda: ContextTextEncoder(sizes), paths, "text encoder", rename=text_encoder_name, dtype=dtype, device=device
+        lambda: ContextTextEncoder(known), paths, "text encoder", rename=text_encoder_name, dtype=dtype, device=device
     )
 
 

@@ -12,23 +12,22 @@ from torch import Tensor
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.diffusers_layout import (
-    TRANSFORMERS_STEMS,
     fingerprinted,
     load_part,
+    load_text_encoder,
     load_vae,
 )
-from blipdiff.checkpoints.key_rules import old_vae_name, text_encoder_name, to_hub, to_lavis
+from blipdiff.checkpoints.key_rules import old_vae_name, to_hub, to_lavis
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,
     prompt_tokenizer,
     save_category_tokenizer,
     save_prompt_tokenizer,
 )
-from blipdiff.checkpoints.weights import Rename, filled, stored_shapes, weight_paths
+from blipdiff.checkpoints.weights import Rename, stored_shapes
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.outputs import written_folder
 
@@ -61,14 +60,7 @@ def load(
     scheduler = _config(folder, configs_from, "scheduler", "scheduler_config.json") or configs.PNDM
     return BlipDiffusion(
         subject_encoder=encoder,
-        text_encoder=filled(
-            lambda: ContextTextEncoder(text_sizes),
-            weight_paths(folder / "text_encoder", TRANSFORMERS_STEMS[::-1]),
-            "text encoder",
-            rename=text_encoder_name,
-            dtype=dtype,
-            device=device,
-        ),
+        text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, sizes=text_sizes),
         prompt_tokenizer=prompt_tokenizer(folder, lent),
         category_tokenizer=category_tokenizer(
             folder, qformer_tokenizer, besides=[place / "qformer_tokenizer" for place in lent]

@@ -18,7 +18,7 @@ Watcher = Callable[[str, Tensor], None]  # sees each tensor as it is stored, und
 
 Net = TypeVar("Net", bound=nn.Module)
 
-_RELEASE_BYTES = 64 * 2**20
+_RELEASE_BYTES = 16 * 2**20
 _SIGNS = (  # in this order: the first that a file's names show
     ("controlnet_cond_embedding.", "a ControlNet"),
     ("query_tokens", "a Q-Former"),
@@ -117,7 +117,7 @@ def filled(
             name = rename(key)
             if name is None:
                 continue
-            stored = tensors[key].view(expected[name].shape)
+            stored = tensors[key].reshape(expected[name].shape)
             if watch is not None:
                 watch(name, stored)
             ready[name] = _placed(stored, dtype, device)

@@ -1,0 +1,1 @@
+"""The networks that are the method, and BLIP-Diffusion as one value."""

@@ -21,11 +21,10 @@ from diffusers import (
 from torch import Tensor
 
 from blipdiff.errors import CheckpointError, ConfigError, listed
+from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
 
 Scheduler: TypeAlias = SchedulerMixin
 
-AS_CONFIGURED = "as configured"
-DEFAULT_SCHEDULER = AS_CONFIGURED
 
 # The noise that the checkpoint was trained on. Classes differ in their defaults for these: what a sparse config
 # leaves out is filled in from the checkpoint's own class before another one reads it.
@@ -80,8 +79,6 @@ _RECIPES = {
     "lcm": _Recipe(LCMScheduler, _UNCLIPPED),
 }
 _ALIASES = {"dpm++ 2m": "dpm++2m", "dpm++ 2m karras": "dpm++2m-karras", "euler a": "euler-a"}
-
-SCHEDULER_NAMES = tuple(_RECIPES)
 
 
 def build_scheduler(name: str | None, config: Mapping[str, Any]) -> Scheduler:

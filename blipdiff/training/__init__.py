@@ -1,0 +1,1 @@
+"""Objectives and their loop: the subject stage, the autoencoder, vocabularies, recipes."""

@@ -99,6 +99,22 @@ def test_the_peers_runs_are_repeated(peer, kind, name):
     assert close(decode_latents(peer.vae, steps[-1].latents), case["image"], 1e-4)
 
 
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_the_peers_predictions_from_its_own_latents_are_repeated(peer, kind, name):
+    case = case_of(peer, kind, name)
+    rows, count = case["in.latents"].shape[0], len(case["timesteps"])
+    controls = [ControlBranch(peer.net, case["control_cond"][:1])] if kind == "controlnet" else []
+    layouts = (TokenLayout(("?</w>",) * 77),) * rows
+    inputs = [case["in.latents"], *case["latents_per_step"][:-1]]
+    for index, latents in enumerate(inputs):
+        moment = Moment(index, count, case["timesteps"][index])
+        for half, context in enumerate(case["encoder_hidden_states"].split(rows)):
+            guidance = Guidance.even(Conditioning(context, layouts), None, 1.0)
+            with torch.no_grad():
+                got = GuidedPredictor(peer.unets[kind], guidance, controls)(latents, moment)
+            assert close(got, case["unet_eps_all"][index].split(rows)[half], 1e-5)
+
+
 @pytest.mark.parametrize("name", ["reps20", "reps1", "no_cfg"])
 def test_the_peers_control_residuals_are_repeated(peer, name):
     case = case_of(peer, "controlnet", name)
