@@ -48,7 +48,7 @@ _HOMES = {
     "set_timesteps": "blipdiff.sampling.schedulers",
 }
 
-__all__ = [  # noqa: PLE0604 - the names of the table above
+__all__ = [
     "__version__",
     *_HOMES,
 ]

@@ -46,14 +46,13 @@ def has_fast_bfloat16() -> bool:
 
 def accelerated_parts() -> dict[str, str]:
     """What makes this machine fast or slow, in words: for `doctor` and bug reports."""
-    parts = {
+    return {
         "CUDA": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "Apple MPS": "yes" if torch.backends.mps.is_available() else "none",
         "bfloat16 on the processor": "in hardware" if has_fast_bfloat16() else "emulated, so float32 is used",
         "threads": str(torch.get_num_threads()),
         "attention": "xformers" if uses_xformers(_best_device()) else "scaled_dot_product_attention",
     }
-    return parts
 
 
 def uses_xformers(device: torch.device) -> bool:

@@ -20,7 +20,7 @@ _HOMES = {
     "execute": "pipelines.plan",
 }
 
-__all__ = [*_HOMES]  # noqa: PLE0604 - the names of the table above
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -161,7 +161,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         return bool(self._interrupt)
 
     @torch.no_grad()
-    def __call__(  # noqa: PLR0917 - the peer's order, which old scripts rely on
+    def __call__(
         self,
         prompt: str | list[str],
         reference_image: Reference | list[Reference],
@@ -205,6 +205,9 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         """
         if output_type not in ("pil", "np", "pt", "latent"):
             raise ConfigError(f"The output type is '{output_type}'; choose pil, np, pt or latent.")
+        unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
+        if unknown:
+            raise ConfigError(f"A callback can be given latents, not {', '.join(unknown)}.")
         if num_images_per_prompt < 1:
             raise ConfigError(f"{num_images_per_prompt} pictures per prompt were asked for; ask for at least 1.")
         model, device = self.model, self._execution_device

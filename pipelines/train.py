@@ -21,11 +21,12 @@ from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
-from blipdiff.training.batches import SubjectBatches, TargetBatches, stream
+from blipdiff.training.batches import PhotoBatches, SubjectBatches, TargetBatches, stream
 from blipdiff.training.config import Recipe
 from blipdiff.training.initial import initial_networks
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
+from blipdiff.training.redrawing import RedrawingNetworks, RedrawingObjective
 from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 
@@ -84,6 +85,24 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunPar
     )
 
 
+def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
+    """The first stage of the run: the subject encoder learns to carry a photo in its rows."""
+    recipe, networks = parts.recipe.redrawing, _networks(parts)
+    objective = RedrawingObjective(
+        RedrawingNetworks(networks.subject_encoder, networks.redrawing),
+        patch_encoder(parts.vae),
+        torch.tensor(parts.photo.mean),
+        torch.tensor(parts.photo.std),
+        compiled=compiled,
+    )
+    folder = parts.stage("redrawing")
+    first = resume_step(folder)
+    batches = PhotoBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 3)
+    yield from train(
+        objective, stream(batches, first, recipe.steps), recipe, folder, seed=parts.recipe.seed, first_step=first
+    )
+
+
 def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """Stage 2 of the run; goes on from its last saved state."""
     recipe = parts.recipe
@@ -95,6 +114,9 @@ def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[Traini
     )
     folder = parts.stage("subject")
     first = resume_step(folder)
+    if not first and resume_step(parts.stage("redrawing")):
+        learned = {"subject_encoder": networks.subject_encoder, "redrawing": networks.redrawing}
+        average_weights(parts.stage("redrawing"), learned)
     batches = SubjectBatches(
         parts.library,
         parts.prompts,

@@ -84,20 +84,34 @@ class PairLibrary:
 
         Raises: ConfigError where the library holds no subject of `split`.
         """
+        rng = np.random.default_rng((seed, index))
+        return self.draw_subject(self._chosen(split, rng), rng)
+
+    def draw_photo(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str]:
+        """A photo alone and its category, where no target is needed."""
+        rng = np.random.default_rng((seed, index))
+        subject = self._chosen(split, rng)
+        return self._photo(self._cut_out(subject, rng), rng), self.records[subject].category
+
+    def _chosen(self, split: Split, rng: Generator) -> int:
         members = self.members[split]
         if len(members) == 0:
             raise ConfigError(f"The library holds no subject of the split '{split}'.")
-        rng = np.random.default_rng((seed, index))
         place = np.searchsorted(self._chances[split], rng.random(), side="right")
-        return self.draw_subject(int(members[min(int(place), len(members) - 1)]), rng)
+        return int(members[min(int(place), len(members) - 1)])
 
-    def draw_subject(self, subject: int, rng: Generator) -> Pair:
-        """A pair of the subject number `subject`, its photo, scene and place drawn from `rng`."""
+    def _cut_out(self, subject: int, rng: Generator) -> Pixels:
+        """The subject, premultiplied; in training sometimes in other colours, and mirrored."""
         cut_out = premultiplied(self.subjects[subject])
         if rng.random() < RECOLOURED_SHARE and split_of(self.records[subject]) == "train":
             cut_out = recoloured(cut_out, rng)
         if rng.random() < MIRRORED_SHARE:
             cut_out = np.ascontiguousarray(cut_out[:, ::-1])
+        return cut_out
+
+    def draw_subject(self, subject: int, rng: Generator) -> Pair:
+        """A pair of the subject number `subject`, its photo, scene and place drawn from `rng`."""
+        cut_out = self._cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
         context = self._context(rng)
         placed = _placed(cut_out, context, rng)

@@ -71,7 +71,7 @@ def _write_linear_encoder(vae: AutoencoderTiny, mean: Tensor, projection: Tensor
     nested = maps.permute(0, 1, 4, 7, 3, 6, 2, 5).reshape(channels, 48, 2, 2)  # colour, y0 x0, y1 x1, y2, x2
     fourth.weight[:channels, :48, 1:, 1:] = nested
     last.weight[range(channels), range(channels), 1, 1] = 1.0
-    last.bias.copy_(-projection @ mean)
+    last.bias = nn.Parameter(-projection @ mean)
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ class DecoderObjective:
 
     def trainable(self) -> Iterable[nn.Parameter]:
         """The decoder's parameters."""
-        return self.vae.decoder.parameters()
+        return list(self.vae.decoder.parameters())
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch["target"] (n, 3, H, W) uint8 -> the loss and its parts."""

@@ -69,6 +69,25 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
         return prompt_ids(self.prompts, text, length)
 
 
+class PhotoBatches(Dataset[dict[str, Tensor]]):
+    """Batch number `step` of photos with their categories, for redrawing."""
+
+    def __init__(self, library: PairLibrary, categories: BertTokenizer, size: int, *, seed: int) -> None:
+        self.library = library
+        self.categories = categories
+        self.size = size
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        drawn = [self.library.draw_photo(step * self.size + row, self.seed) for row in range(self.size)]
+        ids, mask = category_ids(self.categories, [category for _, category in drawn], 512)
+        return {
+            "photo": _pictures([photo for photo, _ in drawn]),
+            "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
+            "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
+        }
+
+
 class TargetBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` of targets alone, for the autoencoder."""
 

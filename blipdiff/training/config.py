@@ -76,8 +76,17 @@ class Recipe:
     name: str
     seed: int
     model: ModelRecipe
+    redrawing: OptimizerRecipe
     subject: SubjectRecipe
     autoencoder: AutoencoderRecipe
+
+
+_SECTIONS = {
+    "model": ModelRecipe,
+    "redrawing": OptimizerRecipe,
+    "subject": SubjectRecipe,
+    "autoencoder": AutoencoderRecipe,
+}
 
 
 def load_recipe(source: str | Path) -> Recipe:
@@ -99,15 +108,15 @@ def load_recipe(source: str | Path) -> Recipe:
 
 def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from a parsed table, every key checked."""
-    sections = {"model": ModelRecipe, "subject": SubjectRecipe, "autoencoder": AutoencoderRecipe}
-    unknown = sorted(set(table) - set(sections) - {"name", "seed"})
-    absent = sorted((set(sections) | {"name", "seed"}) - set(table))
+    unknown = sorted(set(table) - set(_SECTIONS) - {"name", "seed"})
+    absent = sorted((set(_SECTIONS) | {"name", "seed"}) - set(table))
     if unknown or absent:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
     return Recipe(
         name=str(table["name"]),
         seed=int(table["seed"]),
         model=_section(ModelRecipe, table["model"], f"{source} [model]"),
+        redrawing=_section(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
         subject=_section(SubjectRecipe, table["subject"], f"{source} [subject]"),
         autoencoder=_section(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
     )

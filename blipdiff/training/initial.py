@@ -40,7 +40,7 @@ def initial_networks(
             encoder,
             text,
             initial_unet(model, latent_side),
-            Redrawing(model.width, model.heads, model.latent_channels, latent_side),
+            Redrawing(encoder.sizes.qformer.queries, model.width, model.latent_channels, latent_side),
         )
 
 

@@ -4,7 +4,7 @@ Batch and noise of a step come from (seed, step) alone, so a run that was killed
 """
 
 import json
-import os
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def _step(
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         loss, parts = objective.loss(batch, generator)
     value = float(loss.detach())
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise NumericsError(
             f"The loss is {value} at step {step}; the last saved state is whole. "
             "Lower the learning rate and go on from it."
@@ -192,7 +192,7 @@ def _save(
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         save_file(tensors, temporary, metadata={"step": str(step), "format": "pt"})
-        os.replace(temporary, folder.state)
+        temporary.replace(folder.state)
     except Exception as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(

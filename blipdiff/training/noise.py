@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 

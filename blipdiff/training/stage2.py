@@ -99,7 +99,7 @@ class SubjectObjective:
             noise = torch.randn(latents.shape, generator=generator)
             timesteps = self._timesteps(len(latents), generator)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
-            inside = functional.adaptive_avg_pool2d(batch["mask"][:, None].float() / 255, latents.shape[-2:])
+            inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside
             weight = weight / weight.mean()
         predicted, redrawn = self._predict(noised, timesteps, photos, batch)

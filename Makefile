@@ -1,0 +1,44 @@
+# Two commands: `make demo` draws pictures of a bundled subject, `make test` runs every check and test.
+# Both set up a virtual environment in .venv first; a second run starts at once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/teapot.png --category teapot \
+		--prompt "on a beach" --count 4 --seed 7 --output outputs/demo
+	@echo
+	@echo "The pictures are in outputs/demo. Now with your own photo:"
+	@echo "  $(BIN)/blipdiff generate --subject my_photo.png --category dog --prompt \"in the snow\""
+	@echo "or open the page:"
+	@echo "  $(BIN)/blipdiff ui"
+
+test: check
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov=blipdiff --cov-report=term --cov-report=xml
+
+check: .venv/installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.venv/python: 
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "blipdiff needs Python 3.11 or newer; name one with: make PYTHON=python3.12 demo"; exit 1; }
+	@echo "Setting up a virtual environment in .venv; the libraries are about 1 GB."
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/installed: .venv/python pyproject.toml constraints.txt
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/python pyproject.toml constraints.txt
+	@$(PIP) --editable ".[dev]"
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv build dist *.egg-info

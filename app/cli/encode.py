@@ -1,0 +1,46 @@
+"""`blipdiff encode`: photos of a subject -> its subject card."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Weights, default, option
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("encode")(encode)
+
+
+def encode(
+    photos: Annotated[list[Path], typer.Argument(help="Photos of one subject.")],
+    category: Annotated[str, option("category")] = default("category"),
+    weight: Weights = None,
+    output: Annotated[Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.")] = None,
+    fit: Annotated[str, option("fit")] = default("fit"),
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a subject card: one small file that stands for the photos wherever a subject is asked for.
+
+    blipdiff encode my_dog.png --category dog --output dog.safetensors
+    """
+    from app.cli.files import check_writable, read_reference
+    from pipelines.results import unused_path
+    from pipelines.studio import Studio
+
+    references = [read_reference(path, category) for path in photos]
+    card = output or unused_path(Path(), category or references[0].category, ".safetensors")
+    check_writable(card.absolute().parent)
+    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    subject = studio.subject(references, weights=weight, fit=fit)
+    subject.save(card)
+    if as_json:
+        print(json.dumps({"card": str(card), "category": subject.category, "model": subject.fingerprint}))
+    else:
+        print(card)

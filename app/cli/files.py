@@ -1,0 +1,34 @@
+"""Files that commands take and write."""
+
+import tempfile
+from pathlib import Path
+
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.errors import OutputError, PromptError
+from blipdiff.images import open_picture
+
+
+def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding:
+    """The subject card, or the photo with its category, at `path`.
+
+    Raises: SubjectError or ImageError for a file that is neither, PromptError for a photo without a category.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return SubjectEmbedding.load(path)
+    picture = open_picture(path)
+    if not category.strip():
+        raise PromptError(f"Say what {path.name} shows with --category: dog, teapot, jacket.")
+    return SubjectPhoto(picture, category)
+
+
+def check_writable(folder: Path) -> None:
+    """Passes when files can be written to `folder`, which is made; asked before any long work.
+
+    Raises: OutputError when they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as reason:
+        raise OutputError(f"{folder} cannot be written: {reason.strerror or reason}.") from reason

@@ -1,0 +1,169 @@
+"""`blipdiff generate`: pictures of a subject in a new scene, or a picture drawn again from its own metadata."""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Subjects, Weights, default, option
+from blipdiff.errors import ConfigError, PromptError
+from pipelines.requests import GenerateRequest
+
+if TYPE_CHECKING:
+    from pipelines.studio import Event, Studio
+
+Text, Whole, Number = Annotated[str, "text"], Annotated[int, "whole"], Annotated[float, "number"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("generate")(generate)
+
+
+def generate(
+    subject: Subjects = None,
+    weight: Weights = None,
+    category: Annotated[str, option("category")] = default("category"),
+    prompt: Annotated[str, option("prompt")] = default("prompt"),
+    target: Annotated[str | None, option("target")] = default("target"),
+    negative: Annotated[str, option("negative")] = default("negative"),
+    count: Annotated[int, option("count")] = default("count"),
+    seed: Annotated[int | None, option("seed")] = None,
+    steps: Annotated[int, option("steps")] = default("steps"),
+    guidance: Annotated[float, option("guidance")] = default("guidance"),
+    guidance_start: Annotated[float, option("guidance_start")] = default("guidance_start"),
+    guidance_stop: Annotated[float, option("guidance_stop")] = default("guidance_stop"),
+    scheduler: Annotated[str, option("scheduler")] = default("scheduler"),
+    size: Annotated[
+        str | None, typer.Option("--size", help="WIDTHxHEIGHT in pixels; the model's own if absent.")
+    ] = None,
+    fit: Annotated[str, option("fit")] = default("fit"),
+    repeats: Annotated[int, option("repeats")] = default("repeats"),
+    batch: Annotated[int, option("batch")] = default("batch"),
+    like: Annotated[Path | None, typer.Option("--like", help="Draw this picture again from its own metadata.")] = None,
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    output: Annotated[Path, typer.Option("--output", help="The folder for the pictures.")] = Path("outputs"),
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            help="Leave out prompt, settings and subject; the mark that the picture was generated stays.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a subject in a new scene.
+
+    blipdiff generate --subject my_dog.png --category dog --prompt "on a beach"
+    """
+    from app.cli.files import check_writable
+
+    if like is not None:
+        from pipelines.results import read_metadata
+        from pipelines.studio import Studio
+
+        found = read_metadata(like)
+        check_writable(output)
+        studio = Studio.open(
+            model, device=_place(found, "device", device), dtype=_place(found, "dtype", dtype), download=download
+        )
+        _save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
+        return
+    references = _references(subject, category)
+    width, height = parse_size(size)
+    request = GenerateRequest(
+        category=category or _category_of(references),
+        prompt=prompt,
+        target=target,
+        negative=negative,
+        count=count,
+        seed=random.SystemRandom().randrange(2**32) if seed is None else seed,
+        steps=steps,
+        guidance=guidance,
+        guidance_start=guidance_start,
+        guidance_stop=guidance_stop,
+        scheduler=scheduler,
+        width=width,
+        height=height,
+        fit=fit,
+        repeats=repeats,
+        batch=batch,
+    )
+    check_writable(output)
+    studio = _studio(model, device, dtype, download)
+    embedding = studio.subject(references, weights=weight, fit=fit)
+    _save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
+
+
+def parse_size(size: str | None) -> tuple[int | None, int | None]:
+    """(width, height) of "512x768", or of "512" for a square.
+
+    Raises: ConfigError for any other text.
+    """
+    if size is None:
+        return None, None
+    sides = size.lower().split("x")
+    if len(sides) not in (1, 2) or not all(side.strip().isdecimal() for side in sides):
+        raise ConfigError(f"The size is '{size}'; write it as WIDTHxHEIGHT, for example 512x768.")
+    return int(sides[0]), int(sides[-1])
+
+
+def _studio(model: str, device: str, dtype: str, download: bool) -> "Studio":
+    from pipelines.studio import Studio
+
+    return Studio.open(model, device=device, dtype=dtype, download=download)
+
+
+def _references(paths: list[Path] | None, category: str) -> list[Any]:
+    from app.cli.files import read_reference
+
+    if not paths:
+        raise ConfigError("No subject was given; add --subject with a photo or a subject card.")
+    return [read_reference(path, category) for path in paths]
+
+
+def _category_of(references: list[Any]) -> str:
+    found = next((one.category for one in references if one.category), "")
+    if not found:
+        raise PromptError("Say what the photo shows with --category: dog, teapot, jacket.")
+    return str(found)
+
+
+def _place(found: dict[str, Any], name: str, asked: str) -> str:
+    """Where the picture was made, so that it comes out bit for bit, unless the caller asks for another place."""
+    made = found.get("place", {}).get(name)
+    return str(made) if asked == "auto" and isinstance(made, str) else asked
+
+
+def _save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
+    from tqdm import tqdm
+
+    from pipelines.results import Picture, save_picture, unused_path
+    from pipelines.studio import Notice, Progress
+
+    written: list[dict[str, Any]] = []
+    notices: list[str] = []
+    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
+        for event in events:
+            if isinstance(event, Progress):
+                bar.total = event.steps
+                bar.update(event.step - bar.n)
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                if not as_json:
+                    bar.write(event.text, file=sys.stderr)
+            elif isinstance(event, Picture):
+                subject = str(event.request.get("category", "picture"))
+                path = save_picture(event, unused_path(output, f"{subject}-{event.seed}"), metadata=metadata)
+                written.append({"path": str(path), "seed": event.seed})
+                if not as_json:
+                    bar.write(str(path), file=sys.stdout)
+    if as_json:
+        print(json.dumps({"pictures": written, "notices": notices}))

@@ -1,0 +1,85 @@
+"""The pieces of HTML that the page is made of where no control fits; every text in them is escaped here."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+from PIL import Image
+
+from app.ui.subjects import Tile
+
+_PREVIEW_SIDE = 320  # pixels at most, as sent to the browser
+
+
+def heading(model: str, device: str, dtype: str) -> str:
+    """The page's title, what it is for, and which model runs where."""
+    facts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in (("Model", model), ("Device", device), ("Precision", dtype))
+    )
+    return (
+        '<header class="masthead"><div><h1>blipdiff</h1>'
+        "<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p></div>"
+        f"<dl>{facts}</dl></header>"
+    )
+
+
+def welcome() -> str:
+    """What to do, where pictures will be."""
+    return (
+        '<div class="welcome"><p><strong>Your pictures will be here.</strong></p><ol>'
+        "<li>Add a photo of the subject.</li><li>Say what it is, in a word or two.</li>"
+        "<li>Describe the scene, and press Generate.</li></ol></div>"
+    )
+
+
+def subjects(tiles: Sequence[Tile]) -> str:
+    """The subjects side by side; nothing for none."""
+    if not tiles:
+        return ""
+    return f'<ul class="subjects">{"".join(_subject(tile) for tile in tiles)}</ul>'
+
+
+def previews(pictures: Sequence[tuple[int, Image.Image]], expected: Sequence[int]) -> str:
+    """The pictures being drawn, (seed, picture) each; an empty frame for every seed of which nothing is known yet."""
+    known = dict(pictures)
+    frames = "".join(_frame(seed, known.get(seed)) for seed in expected)
+    return f'<div class="previews" role="group" aria-label="Pictures being drawn">{frames}</div>'
+
+
+def progress(text: str, done: int | None, whole: int) -> str:
+    """A bar and its words; `done` None for work of unknown length. It changes often, so it is not read aloud."""
+    value = "" if done is None else f' value="{done}"'
+    bar = f'<progress max="{whole}"{value} aria-label="Progress"></progress>'
+    return f'<div class="progress"><span aria-live="off">{escape(text)}</span>{bar}</div>'
+
+
+def message(text: str, kind: str = "plain") -> str:
+    """A sentence that stays: "plain", "good" or "bad"."""
+    return f'<p class="message {escape(kind)}">{escape(text)}</p>'
+
+
+def _subject(tile: Tile) -> str:
+    about = f"subject card: {tile.category}" if tile.category else "photo"
+    alt = f"{tile.name}, {about}"
+    seen = '<span class="blank" aria-hidden="true">card</span>'
+    if tile.picture is not None:
+        seen = f'<img src="{_data(tile.picture)}" alt="{escape(alt)}">'
+    return f'<li><figure>{seen}<figcaption title="{escape(alt)}">{escape(tile.name)}</figcaption></figure></li>'
+
+
+def _frame(seed: int, picture: Image.Image | None) -> str:
+    if picture is None:
+        return f'<figure><div class="blank"></div><figcaption>seed {seed}</figcaption></figure>'
+    small = picture.copy()
+    small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+    alt = f"Preview, seed {seed}"
+    return f'<figure><img src="{_data(small)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
+
+
+def _data(picture: Image.Image) -> str:
+    """The picture inside the page: no file to serve, none to clear away."""
+    stream = io.BytesIO()
+    picture.convert("RGB").save(stream, format="JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

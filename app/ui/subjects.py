@@ -1,0 +1,80 @@
+"""Subjects on the page: files that were dropped become photos and cards, with a small picture of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.errors import BlipdiffError
+from blipdiff.images import open_picture, thumbnail
+from pipelines.studio import Reference
+
+MOST_SUBJECTS = 4
+CARD_SUFFIX = ".safetensors"
+
+_SIDE = 240  # pixels of the small pictures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """A subject's file as the page shows it."""
+
+    name: str
+    picture: Image.Image | None
+    category: str | None  # of a card; a photo does not tell
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dropped:
+    """What became of dropped files: those that can be used, how they look, and a sentence about each other one."""
+
+    paths: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+    complaints: tuple[str, ...]
+
+
+def looked_through(paths: Sequence[str]) -> Dropped:
+    """Opens every file once; at most `MOST_SUBJECTS` of them are kept."""
+    kept, tiles, complaints = [], [], []
+    for path in paths:
+        if len(kept) == MOST_SUBJECTS:
+            complaints.append(f"At most {MOST_SUBJECTS} photos make one subject; {Path(path).name} was left out.")
+            continue
+        try:
+            tiles.append(_tile(Path(path)))
+            kept.append(path)
+        except BlipdiffError as error:
+            complaints.append(by_name(error, [path]))
+    return Dropped(tuple(kept), tuple(tiles), tuple(complaints))
+
+
+def references(paths: Sequence[str], category: str) -> list[Reference]:
+    """The photos, all of this category, and the cards.
+
+    Raises: ImageError, SubjectError, PromptError.
+    """
+    return [
+        SubjectEmbedding.load(path) if _is_card(Path(path)) else SubjectPhoto(open_picture(path), category)
+        for path in paths
+    ]
+
+
+def by_name(error: BlipdiffError, paths: Sequence[str]) -> str:
+    """An error's sentence with the files' names in place of where the page keeps them."""
+    text = str(error)
+    for path in paths:
+        text = text.replace(path, Path(path).name)
+    return text
+
+
+def _tile(path: Path) -> Tile:
+    if _is_card(path):
+        card = SubjectEmbedding.load(path)
+        return Tile(path.name, card.thumbnail, card.category)
+    return Tile(path.name, thumbnail(open_picture(path), _SIDE), None)
+
+
+def _is_card(path: Path) -> bool:
+    return path.suffix.lower() == CARD_SUFFIX
