@@ -307,7 +307,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
 class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):
     """The same pipeline with the structure picture as its third argument, as the peer's ControlNet pipeline had it."""
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self, prompt: Any, reference_image: Any, condtioning_image: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         """See `BlipDiffusionPipeline.__call__`; further arguments follow in its order."""

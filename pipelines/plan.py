@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from blipdiff.attention.taps import AttentionTap, tapped
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
@@ -26,13 +26,22 @@ class SamplingPlan:
     latents: Tensor
     scheduler: Scheduler
     controls: Sequence[Control] = ()
-    taps: Sequence[Any] = ()
+    taps: Sequence[AttentionTap] = ()
     edits: Sequence[LatentEdit] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
-    """Runs a plan; the caller's `for` shows progress, and leaving it stops the run."""
+    """Runs a plan; the caller's `for` shows progress, and leaving it stops the run.
+
+    Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
+    however long the caller keeps a run that it has stopped.
+    """
     predict = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps)
-    with nullcontext():
-        yield from denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
+    steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
+    while True:
+        with tapped(unet) if plan.taps else nullcontext():
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step

@@ -60,6 +60,7 @@ class Picture:
     request: Mapping[str, Any]  # only what JSON can hold
     model: str
     fingerprint: str
+    place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
 
     def metadata(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class Picture:
             "index": self.index,
             "size": list(self.image.size),
             "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "place": dict(self.place),
             "versions": dict(self.versions),
         }
 

@@ -96,7 +96,6 @@ class Studio:
         """
         encoded = encode(self.model, request, subject)
         yield from (Notice(text) for text in encoded.warnings)
-        described = {**asdict(request), "subject": _subject_text(subject)}
         batches = _batches(request)
         done = 0
         for batch in batches:
@@ -105,9 +104,7 @@ class Studio:
                     done += 1
                     yield replace(event, step=done, steps=event.steps * len(batches))
                 else:
-                    image, place = event
-                    seed = batch[place]
-                    yield Picture(image, seed, seed - request.seed, described, self.model.name, self.model.fingerprint)
+                    yield self._picture(event[0], batch[event[1]], request, subject)
 
     def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
         """The picture that this metadata came with, drawn again in the company of its batch.
@@ -127,13 +124,23 @@ class Studio:
         if batch is None:
             raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
         encoded = encode(self.model, request, subject)
-        described = {**asdict(request), "subject": _subject_text(subject)}
         for event in self._draw(encoded, batch, 0):
             if isinstance(event, Progress):
                 yield event
             elif batch[event[1]] == metadata["seed"]:
-                seed = int(metadata["seed"])
-                yield Picture(event[0], seed, seed - request.seed, described, self.model.name, self.model.fingerprint)
+                yield self._picture(event[0], batch[event[1]], request, subject)
+
+    def _picture(self, image: Image.Image, seed: int, request: GenerateRequest, subject: SubjectEmbedding) -> Picture:
+        unet = self.model.unet
+        return Picture(
+            image,
+            seed,
+            seed - request.seed,
+            {**asdict(request), "subject": _subject_text(subject)},
+            self.model.name,
+            self.model.fingerprint,
+            {"device": str(unet.device), "dtype": str(unet.dtype).removeprefix("torch.")},
+        )
 
     def _draw(
         self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int

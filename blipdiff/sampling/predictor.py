@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from blipdiff.attention.taps import AttentionTap, TapCall
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
@@ -27,15 +28,6 @@ class Control(Protocol):
         self, latents: Tensor, context: Tensor, moment: Moment, rows: Sequence[int] | None = None
     ) -> Residuals | None:
         """(down blocks, mid block) for each row of `latents`, which belong to the pictures `rows`; None to pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class TapCall:
-    """What a tapped attention layer is told about the call that it is part of."""
-
-    taps: tuple[Any, ...]
-    moment: Moment
-    first_conditional_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ class GuidedPredictor:
     """
 
     def __init__(
-        self, unet: UNet, guidance: Guidance, controls: Sequence[Control] = (), taps: Sequence[Any] = ()
+        self, unet: UNet, guidance: Guidance, controls: Sequence[Control] = (), taps: Sequence[AttentionTap] = ()
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:

@@ -1,0 +1,46 @@
+"""Files between the page and the disk: what the browser may fetch, and what a picture's settings bring back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from app.ui.subjects import CARD_SUFFIX
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.outputs import written_file
+from pipelines.results import unused_path
+
+_SUBJECT = "subject"
+
+
+def served(path: str | Path) -> str:
+    """A copy, byte for byte and under the same name, that the browser may fetch: no folder is opened to it."""
+    return str(save_file_to_cache(path, get_upload_folder()))
+
+
+def served_card(subject: SubjectEmbedding) -> str:
+    """A subject as a card that the browser holds like one that was uploaded."""
+    with TemporaryDirectory(prefix="blipdiff-") as folder:
+        return served(subject.save(unused_path(folder, subject.category, CARD_SUFFIX)))
+
+
+def kept_card(subject: SubjectEmbedding, folder: Path) -> Path:
+    """The card in the output folder, named by its category.
+
+    Raises: OutputError when the folder cannot be written.
+    """
+    path = unused_path(folder, subject.category, CARD_SUFFIX)
+    with written_file(path) as part:  # makes the folder, and names what is in the way
+        subject.save(part)
+    return path
+
+
+def readable_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A picture's metadata for people: the subject's numbers, a page of letters, are only counted."""
+    request = dict(metadata["request"])
+    if isinstance(request.get(_SUBJECT), str):
+        request[_SUBJECT] = f"in the file, {len(request[_SUBJECT]) / 1000:.0f} kB"
+    return {**metadata, "request": request}

@@ -1,0 +1,201 @@
+"""What happens on the tab that generates: each method answers one event with the components that it changes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import gradio as gr
+
+from app.ui import form, markup
+from app.ui.files import kept_card, readable_settings, served, served_card
+from app.ui.generate_layout import Layout
+from app.ui.run import View, views
+from app.ui.subjects import by_name, looked_through, references
+from blipdiff.errors import BlipdiffError, SubjectError
+from pipelines.results import read_metadata
+from pipelines.studio import Studio
+
+Changes: TypeAlias = dict[Any, Any]  # a component -> its new value or look
+Saved: TypeAlias = tuple[str, int]  # a picture's file and its seed
+
+_MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
+
+
+class GenerateEvents:
+    """The tab's handlers, on one studio and one output folder."""
+
+    def __init__(self, studio: Studio, output: Path, examples: Sequence[Path], layout: Layout) -> None:
+        self._studio = studio
+        self._output = output
+        self._examples = tuple(examples)
+        self._on = layout
+
+    def look_at_subject(self, paths: list[str] | None, category: str) -> Changes:
+        """Shows what was dropped; what cannot be used is said and left out."""
+        found = looked_through(paths or [])
+        changes: Changes = {self._on.subject.strip: markup.subjects(found.tiles)}
+        if found.complaints:
+            _notice(" ".join(found.complaints))
+            changes[self._on.subject.files] = list(found.paths) or None
+        told = next((tile.category for tile in found.tiles if tile.category), None)
+        if told and not category.strip():
+            changes[self._on.fields["category"]] = told
+        return changes
+
+    def use_example(self, index: int) -> Changes:
+        """A bundled photo and its category, which is its file's name."""
+        path = self._examples[index]
+        category = path.stem.rstrip("0123456789-_").replace("-", " ").replace("_", " ")
+        return {self._on.subject.files: [served(path)], self._on.fields["category"]: category}
+
+    def generate(self, paths: list[str] | None, older: list[Saved], *values: Any) -> Iterator[Changes]:
+        """Draws the pictures; closing stops the drawing at its current step."""
+        paths = paths or []
+        began = time.monotonic()
+        notices: list[str] = []
+        try:
+            if not paths:
+                raise SubjectError("There is no subject yet; add a photo or a subject card.")
+            request = form.request_of(dict(zip(form.NAMES, values[:-1], strict=True)), random_seed=values[-1])
+            yield {self._on.fields["seed"]: str(request.seed), self._on.action.cancel: gr.Button(variant="stop")}
+            with closing(views(self._studio, request, references(paths, request.category), self._output)) as seen:
+                for view in seen:
+                    notices += view.notices
+                    for text in view.notices:
+                        _notice(text)
+                    yield self._shown(view, older)
+            yield self._finished(view, time.monotonic() - began, notices)
+        except BlipdiffError as error:
+            text = by_name(error, paths)
+            _notice(text, "Not possible")
+            yield self._at_rest(text, "bad")
+        except Exception as bug:
+            text = f"This is a bug in blipdiff: {type(bug).__name__}: {bug}. The terminal shows where."
+            yield self._at_rest(text, "bad")
+            raise gr.Error(escape(text), title="A bug", duration=None) from bug
+
+    def cancelled(self, position: tuple[int, int] | None) -> Changes:
+        """What stays after a run was stopped; `position` tells how far it came."""
+        if position is None:
+            return self._at_rest("Stopped before anything was drawn.", "plain")
+        return self._at_rest(f"Cancelled after step {position[0]} of {position[1]}.", "plain")
+
+    def choose(self, pictures: list[Saved], event: gr.SelectData) -> Changes:
+        """The details of the picture that was clicked."""
+        return self._details(pictures[event.index])
+
+    def reuse_seed(self, chosen: Saved | None) -> Changes:
+        """The selected picture's seed for the next run."""
+        if chosen is None:
+            return {}
+        return {self._on.fields["seed"]: str(chosen[1]), self._on.random_seed: False}
+
+    def fill_from_picture(self, path: str | None) -> Changes:
+        """The form as it was when the picture was made, with its subject as a card."""
+        on = self._on
+        if path is None:
+            return {}
+        try:
+            metadata = read_metadata(path)
+            values = form.values_from_picture(metadata)
+        except BlipdiffError as error:
+            _notice(by_name(error, [path]))
+            return {on.keeping.made_here: None}
+        changes: Changes = {on.fields[name]: value for name, value in values.items()}
+        changes |= {on.random_seed: False, on.keeping.made_here: None}
+        try:
+            changes[on.subject.files] = [served_card(self._studio.subject_of(metadata))]
+            text = f"The form is as it was for seed {values['seed']}; Generate draws it again."
+            return changes | {on.action.status: markup.message(text, "good")}
+        except BlipdiffError as error:
+            _notice(f"The settings are filled in, without the subject. {error}")
+            return changes
+
+    def save_card(self, paths: list[str] | None, category: str, fit: str) -> Changes:
+        """Encodes the subject and keeps it as a file."""
+        paths = paths or []
+        try:
+            subject = self._studio.subject(references(paths, category), fit=fit)
+            path = kept_card(subject, self._output)
+        except BlipdiffError as error:
+            _notice(by_name(error, paths))
+            return {}
+        link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
+        return {self._on.keeping.card: link, self._on.action.status: markup.message(f"Saved as {path}.", "good")}
+
+    def restore(self, typed: Any) -> Changes:
+        """What was in the form when the page was left."""
+        changes: Changes = {self._on.fields[name]: value for name, value in form.restored_values(typed).items()}
+        if isinstance(typed, dict) and isinstance(typed.get("random_seed"), bool):
+            changes[self._on.random_seed] = typed["random_seed"]
+        return changes
+
+    def _shown(self, view: View, older: list[Saved]) -> Changes:
+        memory, result = self._on.memory, self._on.result
+        changes: Changes = {self._on.action.status: _how_far(view)}
+        if view.step:
+            changes[memory.position] = (view.step, view.steps)
+        if view.previews is not None:
+            changes[result.stage] = markup.previews(view.previews, view.seeds) if view.seeds else ""
+        if view.finished:
+            pictures = [*((str(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
+            changes[memory.pictures] = pictures
+            changes[result.gallery] = gr.Gallery(
+                [(served(path), f"seed {seed}") for path, seed in pictures], visible=True, selected_index=None
+            )
+        return changes
+
+    def _finished(self, view: View, seconds: float, notices: Sequence[str]) -> Changes:
+        path, seed = view.finished[0]
+        count = len(view.finished)
+        text = f"{count} {'picture' if count == 1 else 'pictures'} in {_duration(seconds)}, saved in {path.parent}."
+        rest = self._at_rest(" ".join((text, *notices)), "good")
+        return rest | self._details((str(path), seed))
+
+    def _at_rest(self, text: str, kind: str) -> Changes:
+        """The page when nothing is being drawn."""
+        on = self._on
+        return {
+            on.action.status: markup.message(text, kind),
+            on.action.cancel: gr.Button(variant="secondary"),
+            on.memory.position: None,
+            on.result.stage: "",
+        }
+
+    def _details(self, picture: Saved) -> Changes:
+        on = self._on.result
+        path, seed = picture
+        try:
+            metadata = readable_settings(read_metadata(path))
+        except BlipdiffError as error:
+            _notice(str(error))
+            return {}
+        return {
+            on.details: gr.Accordion(f"The selected picture, seed {seed}", visible=True),
+            on.metadata: metadata,
+            on.download: gr.DownloadButton(value=served(path)),
+            self._on.memory.chosen: picture,
+        }
+
+
+def _how_far(view: View) -> str:
+    if view.step == 0:
+        return markup.progress("Reading the subject and the prompt", None, 1)
+    if view.step == view.steps:
+        return markup.progress("Finishing the pictures", view.step, view.steps)
+    left = "" if view.seconds_left is None else f", about {_duration(view.seconds_left)} left"
+    return markup.progress(f"Step {view.step} of {view.steps}{left}", view.step, view.steps)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _notice(text: str, title: str = "Please note") -> None:
+    """A sentence that comes up on the page; escaped, since notices are shown as HTML."""
+    gr.Warning(escape(text), title=title)
