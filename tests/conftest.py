@@ -1,6 +1,5 @@
 """Fixtures for all tests: the folder of recorded numbers, and the tiny networks in it."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,8 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with the recorded numbers and the tiny checkpoints: $BLIPDIFF_SHARED, or `shared` beside the clone."""
-    default = Path(__file__).resolve().parents[2] / "shared"
-    folder = Path(os.environ.get("BLIPDIFF_SHARED", default))
-    if not (folder / "parity").is_dir():
-        pytest.skip(f"recorded numbers not found in {folder}; set BLIPDIFF_SHARED to the folder that holds parity/")
-    return folder
+    """The folder with the recorded numbers and the tiny checkpoints."""
+    return Path(__file__).parent / "recorded"
 
 
 @pytest.fixture(scope="session")

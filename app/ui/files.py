@@ -11,7 +11,9 @@ from gradio.utils import get_upload_folder
 from app.ui.subjects import CARD_SUFFIX
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.outputs import written_file
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.results import unused_path
+from pipelines.studio import _subject_from
 
 _SUBJECT = "subject"
 
@@ -36,6 +38,19 @@ def kept_card(subject: SubjectEmbedding, folder: Path) -> Path:
     with written_file(path) as part:  # makes the folder, and names what is in the way
         subject.save(part)
     return path
+
+
+def subject_of(metadata: Mapping[str, Any], model: BlipDiffusion) -> SubjectEmbedding:
+    """The subject of a picture, as its settings carry it.
+
+    Raises: ConfigError when they lack it, SubjectError when another model made it.
+    """
+    request = metadata["request"]
+    subject = _subject_from(
+        request.get(_SUBJECT), str(request.get("category", "")), str(metadata["model"].get("fingerprint"))
+    )
+    subject.check_model(model.fingerprint, model.text_encoder.sizes.width)
+    return subject
 
 
 def readable_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from app.ui import form, markup
-from app.ui.files import kept_card, readable_settings, served, served_card
+from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
 from app.ui.run import View, views
 from app.ui.subjects import by_name, looked_through, references
@@ -21,6 +21,7 @@ from pipelines.studio import Studio
 Changes: TypeAlias = dict[Any, Any]  # a component -> its new value or look
 Saved: TypeAlias = tuple[str, int]  # a picture's file and its seed
 
+_UNCHANGED: Any = gr.skip()
 _MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
 
 
@@ -71,17 +72,16 @@ class GenerateEvents:
         except BlipdiffError as error:
             text = by_name(error, paths)
             _notice(text, "Not possible")
-            yield self._at_rest(text, "bad")
+            yield self._at_rest(text, "bad", older)
         except Exception as bug:
             text = f"This is a bug in blipdiff: {type(bug).__name__}: {bug}. The terminal shows where."
-            yield self._at_rest(text, "bad")
+            yield self._at_rest(text, "bad", older)
             raise gr.Error(escape(text), title="A bug", duration=None) from bug
 
-    def cancelled(self, position: tuple[int, int] | None) -> Changes:
+    def cancelled(self, position: tuple[int, int] | None, pictures: list[Saved]) -> Changes:
         """What stays after a run was stopped; `position` tells how far it came."""
-        if position is None:
-            return self._at_rest("Stopped before anything was drawn.", "plain")
-        return self._at_rest(f"Cancelled after step {position[0]} of {position[1]}.", "plain")
+        text = "Nothing is being drawn." if position is None else f"Cancelled after step {position[0]} of {position[1]}."
+        return self._at_rest(text, "plain", pictures)
 
     def choose(self, pictures: list[Saved], event: gr.SelectData) -> Changes:
         """The details of the picture that was clicked."""
@@ -90,14 +90,14 @@ class GenerateEvents:
     def reuse_seed(self, chosen: Saved | None) -> Changes:
         """The selected picture's seed for the next run."""
         if chosen is None:
-            return {}
+            return _UNCHANGED
         return {self._on.fields["seed"]: str(chosen[1]), self._on.random_seed: False}
 
     def fill_from_picture(self, path: str | None) -> Changes:
         """The form as it was when the picture was made, with its subject as a card."""
         on = self._on
         if path is None:
-            return {}
+            return _UNCHANGED
         try:
             metadata = read_metadata(path)
             values = form.values_from_picture(metadata)
@@ -107,7 +107,7 @@ class GenerateEvents:
         changes: Changes = {on.fields[name]: value for name, value in values.items()}
         changes |= {on.random_seed: False, on.keeping.made_here: None}
         try:
-            changes[on.subject.files] = [served_card(self._studio.subject_of(metadata))]
+            changes[on.subject.files] = [served_card(subject_of(metadata, self._studio.model))]
             text = f"The form is as it was for seed {values['seed']}; Generate draws it again."
             return changes | {on.action.status: markup.message(text, "good")}
         except BlipdiffError as error:
@@ -122,7 +122,7 @@ class GenerateEvents:
             path = kept_card(subject, self._output)
         except BlipdiffError as error:
             _notice(by_name(error, paths))
-            return {}
+            return _UNCHANGED
         link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
         return {self._on.keeping.card: link, self._on.action.status: markup.message(f"Saved as {path}.", "good")}
 
@@ -131,7 +131,7 @@ class GenerateEvents:
         changes: Changes = {self._on.fields[name]: value for name, value in form.restored_values(typed).items()}
         if isinstance(typed, dict) and isinstance(typed.get("random_seed"), bool):
             changes[self._on.random_seed] = typed["random_seed"]
-        return changes
+        return changes or _UNCHANGED
 
     def _shown(self, view: View, older: list[Saved]) -> Changes:
         memory, result = self._on.memory, self._on.result
@@ -143,8 +143,9 @@ class GenerateEvents:
         if view.finished:
             pictures = [*((str(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
             changes[memory.pictures] = pictures
+            shown = [(served(path), f"seed {seed}") for path, seed in pictures]
             changes[result.gallery] = gr.Gallery(
-                [(served(path), f"seed {seed}") for path, seed in pictures], visible=True, selected_index=None
+                shown, columns=markup.columns(len(shown)), visible=True, selected_index=None
             )
         return changes
 
@@ -152,17 +153,17 @@ class GenerateEvents:
         path, seed = view.finished[0]
         count = len(view.finished)
         text = f"{count} {'picture' if count == 1 else 'pictures'} in {_duration(seconds)}, saved in {path.parent}."
-        rest = self._at_rest(" ".join((text, *notices)), "good")
+        rest = self._at_rest(" ".join((text, *notices)), "good", view.finished)
         return rest | self._details((str(path), seed))
 
-    def _at_rest(self, text: str, kind: str) -> Changes:
+    def _at_rest(self, text: str, kind: str, pictures: Sequence[Any]) -> Changes:
         """The page when nothing is being drawn."""
         on = self._on
         return {
             on.action.status: markup.message(text, kind),
             on.action.cancel: gr.Button(variant="secondary"),
             on.memory.position: None,
-            on.result.stage: "",
+            on.result.stage: "" if pictures else markup.welcome(),
         }
 
     def _details(self, picture: Saved) -> Changes:
@@ -172,7 +173,7 @@ class GenerateEvents:
             metadata = readable_settings(read_metadata(path))
         except BlipdiffError as error:
             _notice(str(error))
-            return {}
+            return _UNCHANGED
         return {
             on.details: gr.Accordion(f"The selected picture, seed {seed}", visible=True),
             on.metadata: metadata,

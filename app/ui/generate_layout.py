@@ -9,16 +9,19 @@ import gradio as gr
 
 from app.ui import form, markup, parts
 from app.ui.files import served
-from app.ui.subjects import CARD_SUFFIX, MOST_SUBJECTS
+from app.ui.subjects import CARD_SUFFIX
 from pipelines.requests import GenerateRequest, parameters
 
 _SETTING_ROWS = (
     ("seed",),
-    ("steps", "guidance"),
-    ("guidance_start", "guidance_stop"),
+    ("steps", "scheduler"),
+    ("guidance",),
+    ("guidance_start",),
+    ("guidance_stop",),
     ("width", "height"),
-    ("scheduler", "fit"),
-    ("repeats", "batch"),
+    ("fit",),
+    ("repeats",),
+    ("batch",),
 )
 _KEPT_FORM = "blipdiff-generate"  # the browser's name for what was typed; it hides nothing
 
@@ -105,9 +108,9 @@ def lay_out(own_size: int, examples: Sequence[Path]) -> Layout:
                 _place(placed, "negative")
                 _place(placed, "target", max_lines=1)
             _place(placed, "count")
-            action = _action_part()
             random_seed = _settings_part(placed, own_size)
             keeping = _keeping_part()
+            action = _action_part()
         with gr.Column(scale=8, min_width=300, elem_classes="seeing"):
             result = _result_part()
     memory = Memory(
@@ -127,13 +130,13 @@ def _place(placed: dict[str, Any], name: str, **looks: Any) -> None:
 
 def _subject_part(examples: Sequence[Path]) -> SubjectPart:
     files = gr.File(
-        label=f"Subject: one photo, up to {MOST_SUBJECTS} of the same thing, or a subject card",
+        label="Subject",
         file_count="multiple",
         file_types=["image", CARD_SUFFIX],
         elem_id="subject",
-        height=150,
+        height=140,
     )
-    strip = gr.HTML("", elem_id="subjects")
+    strip = gr.HTML(markup.subjects(()), elem_id="subjects")
     shown = None
     if examples:
         shown = gr.Dataset(
@@ -187,7 +190,7 @@ def _result_part() -> ResultPart:
     stage = gr.HTML(markup.welcome(), elem_id="stage")
     gallery = gr.Gallery(
         label="Pictures of this visit, the newest first",
-        columns=4,
+        columns=markup.columns(1),
         object_fit="contain",
         height="auto",
         interactive=False,

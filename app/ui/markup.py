@@ -7,7 +7,7 @@ from html import escape
 
 from PIL import Image
 
-from app.ui.subjects import Tile
+from app.ui.subjects import MOST_SUBJECTS, Tile
 
 _PREVIEW_SIDE = 320  # pixels at most, as sent to the browser
 
@@ -35,9 +35,9 @@ def welcome() -> str:
 
 
 def subjects(tiles: Sequence[Tile]) -> str:
-    """The subjects side by side; nothing for none."""
+    """The subjects side by side; for none, what a subject may be."""
     if not tiles:
-        return ""
+        return f'<p class="hint">One photo, up to {MOST_SUBJECTS} photos of the same thing, or a subject card.</p>'
     return f'<ul class="subjects">{"".join(_subject(tile) for tile in tiles)}</ul>'
 
 
@@ -45,7 +45,13 @@ def previews(pictures: Sequence[tuple[int, Image.Image]], expected: Sequence[int
     """The pictures being drawn, (seed, picture) each; an empty frame for every seed of which nothing is known yet."""
     known = dict(pictures)
     frames = "".join(_frame(seed, known.get(seed)) for seed in expected)
-    return f'<div class="previews" role="group" aria-label="Pictures being drawn">{frames}</div>'
+    grid = f"--columns: {columns(len(expected))}"
+    return f'<div class="previews" role="group" aria-label="Pictures being drawn" style="{grid}">{frames}</div>'
+
+
+def columns(count: int) -> int:
+    """Few pictures are shown large, many beside each other."""
+    return 2 if count <= 4 else 4
 
 
 def progress(text: str, done: int | None, whole: int) -> str:

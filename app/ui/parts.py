@@ -21,8 +21,7 @@ def control(name: str, declared: Parameter, default: Any, **looks: Any) -> Any:
     if declared.low is None or declared.high is None:
         return gr.Textbox(value=default or "", **shared)
     if declared.high > _LARGEST_EXACT:
-        attributes = gr.InputHTMLAttributes(inputmode="numeric", autocomplete="off", spellcheck=False)
-        return gr.Textbox(value=str(default), html_attributes=attributes, max_lines=1, **shared)
+        return gr.Textbox(value=str(default), max_lines=1, **shared)
     step = declared.step or 1
     if default is None or (declared.high - declared.low) / step > _MOST_PLACES:
         return gr.Number(value=default, step=step, **shared)

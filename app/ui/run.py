@@ -27,7 +27,6 @@ class View:
     previews: tuple[tuple[int, Image.Image], ...] | None = None  # (seed, picture); None: as they were
     finished: tuple[tuple[Path, int], ...] = ()  # (file, seed) of all that are saved so far
     notices: tuple[str, ...] = ()  # new sentences for the user
-    is_over: bool = False
 
 
 def views(
@@ -58,7 +57,6 @@ def views(
                 if pace.is_due(important=view.previews is not None or event.step == event.steps):
                     yield view
                 view = replace(view, previews=None)
-    yield replace(view, seeds=(), previews=(), seconds_left=None, is_over=True)
 
 
 class _Pace:

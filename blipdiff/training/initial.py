@@ -2,6 +2,7 @@
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch import Tensor
 
 from blipdiff.diffusers_types import UNet
 from blipdiff.models.context_text_encoder import ContextTextEncoder
@@ -36,6 +37,7 @@ def initial_networks(
             text.text_model.embeddings.position_embedding,
         ):
             torch.nn.init.normal_(table.weight, std=0.02)
+        _prepare_to_see(encoder)
         return SubjectNetworks(
             encoder,
             text,
@@ -81,3 +83,26 @@ def initial_unet(model: ModelRecipe, latent_side: int) -> UNet:
         up_block_types=("CrossAttnUpBlock2D",) * levels,
         norm_num_groups=32,
     )
+
+
+@torch.no_grad()
+def _prepare_to_see(encoder: SubjectEncoder) -> None:
+    """Where things are, from the start: queries that look at places learn shapes many times sooner.
+
+    With the usual small positions and near-uniform attention all 16 rows begin as the same average of the photo.
+    """
+    positions = encoder.visual_encoder.embeddings.position_embedding
+    positions[0, 1:] = _sines(encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch)
+    for layer in encoder.encoder.layer:
+        for linear in (layer.crossattention.attention.query, layer.crossattention.attention.key):
+            torch.nn.init.xavier_normal_(linear.weight, gain=1.2)
+
+
+def _sines(width: int, side: int) -> Tensor:
+    """Sines and cosines of the places of a side x side grid: (side * side, width), values in [-1, 1]."""
+    quarter = width // 4
+    frequencies = torch.pi * torch.logspace(-1, 0, quarter)  # from a tenth of a turn to half a turn a place
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    angles = torch.cat([place.flatten()[:, None] * frequencies for place in (rows, columns)], dim=1)
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return torch.nn.functional.pad(waves, (0, width - waves.shape[1]))

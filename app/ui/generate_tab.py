@@ -1,0 +1,96 @@
+"""The tab that generates: its layout, connected to what happens on it."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import gradio as gr
+
+from app.settings import Settings
+from app.ui import form
+from app.ui.generate_events import GenerateEvents
+from app.ui.generate_layout import Layout, lay_out
+from blipdiff.latents import size_factor
+from pipelines.studio import Studio
+
+_MODEL = "model"  # the queue of everything that computes: one at a time
+_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
+_BY_NAME = "(...values) => Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))"
+
+
+def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings) -> Layout:
+    """Builds the tab inside `page`, which is the current Blocks; gives its components."""
+    examples = sorted((Path(str(files("blipdiff"))) / "assets" / "subjects").glob("*.png"))
+    own_size = int(studio.model.unet.config.sample_size) * size_factor(studio.model.vae)
+    layout = lay_out(own_size, examples)
+    events = GenerateEvents(studio, settings.output, examples, layout)
+    _connect_run(layout, events)
+    _connect_subject(layout, events)
+    _connect_results(layout, events)
+    _connect_memory(page, layout, events)
+    return layout
+
+
+def _connect_run(on: Layout, events: GenerateEvents) -> None:
+    memory, result = on.memory, on.result
+    shown = [on.action.status, on.action.cancel, memory.position, result.stage]
+    pictures = [result.gallery, memory.pictures, *_details(on)]
+    run = on.action.generate.click(
+        events.generate,
+        [on.subject.files, memory.pictures, *on.form],
+        [*shown, *pictures, on.fields["seed"]],
+        concurrency_id=_MODEL,
+        concurrency_limit=1,
+        trigger_mode="once",
+        **_SILENT,
+    )
+    on.action.cancel.click(
+        events.cancelled, [memory.position, memory.pictures], shown, cancels=[run], queue=False, **_SILENT
+    )
+
+
+def _connect_subject(on: Layout, events: GenerateEvents) -> None:
+    category, given = on.fields["category"], on.subject.files
+    given.change(events.look_at_subject, [given, category], [on.subject.strip, given, category], queue=False, **_SILENT)
+    if on.subject.examples is not None:
+        on.subject.examples.click(events.use_example, on.subject.examples, [given, category], queue=False, **_SILENT)
+    on.keeping.save_card.click(
+        events.save_card,
+        [given, category, on.fields["fit"]],
+        [on.keeping.card, on.action.status],
+        concurrency_id=_MODEL,
+        concurrency_limit=1,
+        **_SILENT,
+    )
+
+
+def _connect_results(on: Layout, events: GenerateEvents) -> None:
+    on.result.gallery.select(events.choose, on.memory.pictures, _details(on), queue=False, **_SILENT)
+    on.result.reuse_seed.click(
+        events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed], queue=False, **_SILENT
+    )
+    on.keeping.made_here.upload(
+        events.fill_from_picture,
+        on.keeping.made_here,
+        [*on.form, on.keeping.made_here, on.subject.files, on.action.status],
+        queue=False,
+        **_SILENT,
+    )
+
+
+def _connect_memory(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
+    """The form outlives a reload: the browser keeps what is typed, and nothing of it is sent."""
+    names = json.dumps([*form.NAMES, "random_seed"])
+    gr.on(
+        [control.input for control in on.form],
+        None,
+        on.form,
+        on.memory.typed,
+        js=_BY_NAME.replace("NAMES", names),
+        **_SILENT,
+    )
+    page.load(events.restore, on.memory.typed, on.form, queue=False, **_SILENT)
+
+
+def _details(on: Layout) -> list[object]:
+    return [on.result.details, on.result.metadata, on.result.download, on.memory.chosen]
