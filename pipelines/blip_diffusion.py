@@ -4,15 +4,13 @@ Called with the arguments of diffusers' last working BlipDiffusionPipeline it gi
 photo squashed to a square, the prompt repeated and cut, the scheduler as the checkpoint configures it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 from transformers import BertTokenizer, CLIPTokenizer
@@ -20,24 +18,30 @@ from transformers import BertTokenizer, CLIPTokenizer
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.guidance import Guidance
-from blipdiff.conditioning.prompt import broadcast, build_prompt, repeat_prompt
-from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.conditioning.prompt import broadcast, repeat_prompt
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import ConfigError, PromptError, ShapeError
-from blipdiff.images import PhotoFit, PhotoSettings, picture_tensor, to_pictures
+from blipdiff.images import PhotoFit, PhotoSettings, picture_tensor
 from blipdiff.latents import decode_latents, latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
-from blipdiff.moment import Moment, Window
+from blipdiff.moment import Window
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import Scheduler, set_timesteps
+from pipelines.call_arguments import (
+    Amount,
+    CallbackEdit,
+    Generators,
+    Reference,
+    StepCallback,
+    Words,
+    as_output,
+    row_generators,
+    start_noise,
+)
 from pipelines.plan import SamplingPlan, execute
-
-Reference: TypeAlias = Image.Image | SubjectEmbedding | Sequence[Image.Image]
-Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
-StepCallback: TypeAlias = Callable[[Any, int, Tensor, dict[str, Any]], Mapping[str, Any]]
 
 
 class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
@@ -217,8 +221,8 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise PromptError("No prompt was given; give at least one, which may be empty.")
-        words = _Words(prompts, reference_image, source_subject_category, target_subject_category, neg_prompt)
-        amount = _Amount(prompt_strength, prompt_reps)
+        words = Words(prompts, reference_image, source_subject_category, target_subject_category, neg_prompt)
+        amount = Amount(prompt_strength, prompt_reps)
         guidance = self._guidance(
             model, words, amount, guidance_scale, Window(*guidance_window), num_images_per_prompt, photo_fit
         )
@@ -235,10 +239,10 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
             controls = (*controls, branch)
         scheduler = self.scheduler
         set_timesteps(scheduler, num_inference_steps, device)
-        noise = self._noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
-        generators = _row_generators(generator, guidance.rows)
+        noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
+        generators = row_generators(generator, guidance.rows)
         self._interrupt = False
-        edits = [_CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
+        edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
         result = noise
         with self.progress_bar(total=len(scheduler.timesteps)) as bar:
@@ -247,15 +251,15 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
                 bar.update()
                 if self._interrupt:
                     break
-        images = result if output_type == "latent" else _pictures(decode_latents(self.vae, result), output_type)
+        images = result if output_type == "latent" else as_output(decode_latents(self.vae, result), output_type)
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def _guidance(
         self,
         model: BlipDiffusion,
-        words: "_Words",
-        amount: "_Amount",
+        words: Words,
+        amount: Amount,
         scale: float | Sequence[float],
         window: Window,
         copies: int,
@@ -294,15 +298,6 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         maps = torch.stack([picture_tensor(one, size) for one in repeated]).to(self._execution_device)
         return ControlBranch(self.controlnet, maps, strength, window, conditional_only)
 
-    def _noise(
-        self, latents: Tensor | None, shape: tuple[int, ...], generator: Generators, device: torch.device
-    ) -> Tensor:
-        if latents is None:
-            return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)  # type: ignore[no-any-return]
-        if tuple(latents.shape) != shape:
-            raise ShapeError(f"Latents of shape {tuple(latents.shape)} were given; {shape} was expected.")
-        return latents.to(device, torch.float32)
-
 
 class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):
     """The same pipeline with the structure picture as its third argument, as the peer's ControlNet pipeline had it."""
@@ -312,81 +307,3 @@ class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):
     ) -> Any:
         """See `BlipDiffusionPipeline.__call__`; further arguments follow in its order."""
         return super().__call__(prompt, reference_image, *args, condtioning_image=condtioning_image, **kwargs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Amount:
-    strength: float
-    reps: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Words:
-    """The call's prompts, references and categories: one for all prompts, or one for each."""
-
-    prompts: list[str]
-    references: Any
-    source: str | list[str]
-    target: str | list[str] | None
-    negative: str | list[str] | None
-
-    def subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
-        """The subject of each prompt; each reference is encoded once."""
-        count = len(self.prompts)
-        references = broadcast("reference_image", self.references, count)
-        sources = broadcast("source_subject_category", self.source, count)
-        known: dict[tuple[int, str], SubjectEmbedding] = {}
-        for reference, category in zip(references, sources, strict=True):
-            if (id(reference), category) not in known:
-                known[id(reference), category] = _encoded(model, reference, category, fit)
-        return [known[id(reference), category] for reference, category in zip(references, sources, strict=True)]
-
-    def texts(self, subjects: Sequence[SubjectEmbedding]) -> list[str]:
-        """Each prompt as a sentence about its target, which is the subject's own category unless another is given."""
-        target = [subject.category for subject in subjects] if self.target is None else self.target
-        targets = broadcast("target_subject_category", target, len(self.prompts))
-        return [build_prompt(word, text) for word, text in zip(targets, self.prompts, strict=True)]
-
-    def negatives(self) -> list[str]:
-        """What each prompt keeps away from."""
-        return list(broadcast("neg_prompt", "" if self.negative is None else self.negative, len(self.prompts)))
-
-
-def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
-    if isinstance(reference, SubjectEmbedding):
-        return reference
-    photos = [reference] if isinstance(reference, Image.Image) else list(reference)
-    return model.encode_subject([SubjectPhoto(photo, category) for photo in photos], fit=fit)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _CallbackEdit:
-    """A user's callback as an edit of the latents: what it returns goes on."""
-
-    pipeline: BlipDiffusionPipeline
-    callback: StepCallback
-
-    def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
-        answer = self.callback(self.pipeline, moment.index, moment.timestep, {"latents": latents})
-        changed = answer.get("latents", latents) if answer else latents
-        if changed.shape != latents.shape:
-            raise ShapeError(
-                f"The callback returned latents of shape {tuple(changed.shape)}, not {tuple(latents.shape)}."
-            )
-        return changed
-
-
-def _row_generators(generator: Generators, rows: int) -> list[torch.Generator]:
-    if generator is None:
-        return [torch.default_generator] * rows
-    if isinstance(generator, torch.Generator):
-        return [generator] * rows
-    if len(generator) != rows:
-        raise ConfigError(f"{len(generator)} generators were given for {rows} pictures; give one, or one each.")
-    return list(generator)
-
-
-def _pictures(pixels: Tensor, output_type: str) -> Any:
-    if output_type == "pil":
-        return to_pictures(pixels)
-    return pixels if output_type == "pt" else pixels.cpu().permute(0, 2, 3, 1).numpy()

@@ -2,12 +2,12 @@
 
 import sys
 from dataclasses import replace
+from typing import Any
 
-import click
 import typer
 
 from app.cli import convert, doctor, encode, evaluate, generate, train, ui
-from app.settings import read_settings, silence_libraries
+from app.settings import Settings, read_settings, silence_libraries
 from blipdiff.errors import BlipdiffError
 
 CALLER_ERROR = 2  # what was asked for cannot be done
@@ -29,14 +29,10 @@ def run_blipdiff() -> int:
     try:
         settings = read_settings()
         silence_libraries(replace(settings, download=settings.download or "--download" in sys.argv))
-        result = app(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return int(ended.exit_code)
-    except click.Abort:
-        return _said("Stopped.", STOPPED)
-    except click.ClickException as error:
-        error.show()
-        return CALLER_ERROR
+        app(default_map=_defaults(settings))
+    except SystemExit as ended:  # how typer ends, in every version; it has told of what could not be parsed
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return _said("Stopped; what was finished is kept.", STOPPED) if code == STOPPED else code
     except KeyboardInterrupt:
         return _said("Stopped; what was finished is kept.", STOPPED)
     except BlipdiffError as error:
@@ -45,7 +41,19 @@ def run_blipdiff() -> int:
         return _said("There is too little memory for this; try a smaller --batch, --size or --dtype.", CALLER_ERROR)
     except BrokenPipeError:
         return 0
-    return int(result or 0)
+    return 0
+
+
+def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the environment asks for, as each command's defaults; an option that is given wins."""
+    drawing = {"model": settings.model, "download": settings.download}
+    return {
+        "generate": {**drawing, "output": settings.output},
+        "encode": drawing,
+        "convert": {"download": settings.download},
+        "evaluate": {"model": settings.model},
+        "ui": drawing,
+    }
 
 
 def _said(sentence: str, code: int) -> int:

@@ -10,8 +10,8 @@ from gradio.utils import get_upload_folder
 
 from app.ui.subjects import CARD_SUFFIX
 from blipdiff.conditioning.subject import SubjectEmbedding
-from blipdiff.outputs import written_file
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.outputs import written_file
 from pipelines.results import unused_path
 from pipelines.studio import _subject_from
 

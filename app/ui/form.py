@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from app.ui.parts import is_number, is_typed_as_text
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.requests import GenerateRequest, from_mapping, parameters
 
-NAMES = tuple(parameters(GenerateRequest))
+_DECLARED = parameters(GenerateRequest)
+NAMES = tuple(_DECLARED)
 
 _DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(GenerateRequest) if item.name in NAMES}
 _AUTHORS = {"scheduler": "pndm", "steps": 50, "fit": "crop", "repeats": 20}
@@ -54,9 +56,8 @@ def restored_values(saved: Any) -> dict[str, Any]:
 
 def differences() -> str:
     """One line: which starting values differ from those of the method's authors."""
-    declared = parameters(GenerateRequest)
     found = [
-        f"{declared[name].label.lower()} {_DEFAULTS[name]} (theirs: {theirs})"
+        f"{_DECLARED[name].label.lower()} {_DEFAULTS[name]} (theirs: {theirs})"
         for name, theirs in _AUTHORS.items()
         if _DEFAULTS[name] != theirs
     ]
@@ -64,37 +65,37 @@ def differences() -> str:
 
 
 def _shown(name: str, value: Any) -> Any:
-    if name == "seed":
-        return str(value)  # as text: a browser's numbers are not exact above 2**53
-    return "" if value is None and name == "target" else value
-
-
-def _asked(name: str, value: Any) -> Any:
-    if name == "seed":
-        return _whole_seed(value)
-    if name == "target":
-        return (value or "").strip() or None
-    if value is None and _DEFAULTS[name] is not None:
-        raise ConfigError(f"{parameters(GenerateRequest)[name].label} is empty; give a value.")
+    if is_typed_as_text(_DECLARED[name], _DEFAULTS[name]) or not is_number(_DECLARED[name]):
+        return "" if value is None else str(value)
     return value
 
 
-def _whole_seed(value: Any) -> int:
+def _asked(name: str, value: Any) -> Any:
+    """A control's value as the request wants it; an empty text stands for a default of None."""
+    if isinstance(value, str) and not value.strip() and _DEFAULTS[name] is None:
+        return None
+    if value is None and _DEFAULTS[name] is not None:
+        raise ConfigError(f"{_DECLARED[name].label} is empty; give a value.")
+    if is_typed_as_text(_DECLARED[name], _DEFAULTS[name]):
+        return _whole(name, value)
+    return value
+
+
+def _whole(name: str, value: Any) -> int:
     text = str(value).strip()
     if not (text.isascii() and text.isdigit()) or len(text) > 30:
-        raise ConfigError(f"The seed is '{text[:30]}'; give a whole number of 0 or more, or tick 'Random seed'.")
+        raise ConfigError(f"{_DECLARED[name].label} is '{text[:30]}'; give a whole number of 0 or more.")
     return int(text)
 
 
 def _fits(name: str, value: Any) -> bool:
-    if not isinstance(value, str | int | float | None):
-        return False
-    if isinstance(_DEFAULTS[name], str) or name == "target":
-        return isinstance(value, str) and (name not in ("scheduler", "fit") or _accepted(name, value))
-    return _accepted(name, value)
+    """Whether the control can show the value; texts may be whatever was typed."""
+    if is_number(_DECLARED[name]) or _DECLARED[name].choices:
+        return isinstance(value, str | int | float | None) and _is_accepted(name, value)
+    return isinstance(value, str)
 
 
-def _accepted(name: str, value: Any) -> bool:
+def _is_accepted(name: str, value: Any) -> bool:
     try:
         replace(GenerateRequest(category="subject"), **{name: _asked(name, value)})
     except BlipdiffError:

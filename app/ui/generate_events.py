@@ -13,7 +13,7 @@ from app.ui import form, markup
 from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
 from app.ui.run import View, views
-from app.ui.subjects import by_name, looked_through, references
+from app.ui.subjects import by_name, category_of, looked_through, references
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.results import read_metadata
 from pipelines.studio import Studio
@@ -21,17 +21,16 @@ from pipelines.studio import Studio
 Changes: TypeAlias = dict[Any, Any]  # a component -> its new value or look
 Saved: TypeAlias = tuple[str, int]  # a picture's file and its seed
 
-_UNCHANGED: Any = gr.skip()
+_UNCHANGED: Changes = gr.skip()
 _MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
 
 
 class GenerateEvents:
     """The tab's handlers, on one studio and one output folder."""
 
-    def __init__(self, studio: Studio, output: Path, examples: Sequence[Path], layout: Layout) -> None:
+    def __init__(self, studio: Studio, output: Path, layout: Layout) -> None:
         self._studio = studio
         self._output = output
-        self._examples = tuple(examples)
         self._on = layout
 
     def look_at_subject(self, paths: list[str] | None, category: str) -> Changes:
@@ -46,11 +45,9 @@ class GenerateEvents:
             changes[self._on.fields["category"]] = told
         return changes
 
-    def use_example(self, index: int) -> Changes:
-        """A bundled photo and its category, which is its file's name."""
-        path = self._examples[index]
-        category = path.stem.rstrip("0123456789-_").replace("-", " ").replace("_", " ")
-        return {self._on.subject.files: [served(path)], self._on.fields["category"]: category}
+    def use_example(self, path: Path) -> Changes:
+        """A bundled photo and what it shows."""
+        return {self._on.subject.files: [served(path)], self._on.fields["category"]: category_of(path)}
 
     def generate(self, paths: list[str] | None, older: list[Saved], *values: Any) -> Iterator[Changes]:
         """Draws the pictures; closing stops the drawing at its current step."""
@@ -80,7 +77,9 @@ class GenerateEvents:
 
     def cancelled(self, position: tuple[int, int] | None, pictures: list[Saved]) -> Changes:
         """What stays after a run was stopped; `position` tells how far it came."""
-        text = "Nothing is being drawn." if position is None else f"Cancelled after step {position[0]} of {position[1]}."
+        text = (
+            "Nothing is being drawn." if position is None else f"Cancelled after step {position[0]} of {position[1]}."
+        )
         return self._at_rest(text, "plain", pictures)
 
     def choose(self, pictures: list[Saved], event: gr.SelectData) -> Changes:
@@ -139,7 +138,7 @@ class GenerateEvents:
         if view.step:
             changes[memory.position] = (view.step, view.steps)
         if view.previews is not None:
-            changes[result.stage] = markup.previews(view.previews, view.seeds) if view.seeds else ""
+            changes[result.stage] = gr.HTML(markup.previews(view.previews, view.seeds), visible=True)
         if view.finished:
             pictures = [*((str(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
             changes[memory.pictures] = pictures
@@ -163,7 +162,7 @@ class GenerateEvents:
             on.action.status: markup.message(text, kind),
             on.action.cancel: gr.Button(variant="secondary"),
             on.memory.position: None,
-            on.result.stage: "" if pictures else markup.welcome(),
+            on.result.stage: gr.HTML(markup.welcome(), visible=not pictures),
         }
 
     def _details(self, picture: Saved) -> Changes:
@@ -187,14 +186,15 @@ def _how_far(view: View) -> str:
         return markup.progress("Reading the subject and the prompt", None, 1)
     if view.step == view.steps:
         return markup.progress("Finishing the pictures", view.step, view.steps)
-    left = "" if view.seconds_left is None else f", about {_duration(view.seconds_left)} left"
+    left = "" if view.seconds_left is None else f", about {_duration(max(1, round(view.seconds_left)))} left"
     return markup.progress(f"Step {view.step} of {view.steps}{left}", view.step, view.steps)
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if isinstance(seconds, float) and seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _notice(text: str, title: str = "Please note") -> None:

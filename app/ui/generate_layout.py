@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.ui import form, markup, parts
 from app.ui.files import served
-from app.ui.subjects import CARD_SUFFIX
+from app.ui.subjects import CARD_SUFFIX, category_of
 from pipelines.requests import GenerateRequest, parameters
 
 _SETTING_ROWS = (
@@ -32,7 +32,7 @@ class SubjectPart:
 
     files: Any
     strip: Any
-    examples: Any  # None where there are none
+    examples: list[Any]  # a button for each bundled photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +137,15 @@ def _subject_part(examples: Sequence[Path]) -> SubjectPart:
         height=140,
     )
     strip = gr.HTML(markup.subjects(()), elem_id="subjects")
-    shown = None
-    if examples:
-        shown = gr.Dataset(
-            label="Or try one of these",
-            components=[gr.Image(visible=False, type="filepath")],
-            samples=[[served(path)] for path in examples],
-            sample_labels=None,
-            type="index",
-            elem_id="examples",
-        )
-    return SubjectPart(files, strip, shown)
+    return SubjectPart(files, strip, _example_buttons(examples))
+
+
+def _example_buttons(examples: Sequence[Path]) -> list[Any]:
+    if not examples:
+        return []
+    gr.Markdown("Or try one of these:", elem_classes="hint")
+    with gr.Row(elem_id="examples"):
+        return [gr.Button(category_of(path), icon=served(path), size="sm", min_width=0, scale=0) for path in examples]
 
 
 def _action_part() -> ActionPart:
@@ -173,12 +171,8 @@ def _settings_part(placed: dict[str, Any], own_size: int) -> Any:
 
 def _keeping_part() -> KeepingPart:
     with gr.Accordion("Start from a picture made here", open=False, elem_id="refill"):
-        made_here = gr.File(
-            label="A PNG with its settings: fills the form and brings its subject back",
-            file_types=[".png"],
-            elem_id="made-here",
-            height=120,
-        )
+        gr.Markdown("Fills the form as it was, and brings the subject back.", elem_classes="hint")
+        made_here = gr.File(label="PNG with its settings", file_types=[".png"], elem_id="made-here", height=140)
     with gr.Accordion("Keep the subject as a card", open=False, elem_id="cards"):
         gr.Markdown("A small file that stands in for the photos from then on.", elem_classes="hint")
         save_card = gr.Button("Save subject card", size="sm", elem_id="save-card")
@@ -190,9 +184,9 @@ def _result_part() -> ResultPart:
     stage = gr.HTML(markup.welcome(), elem_id="stage")
     gallery = gr.Gallery(
         label="Pictures of this visit, the newest first",
+        show_label=False,
         columns=markup.columns(1),
         object_fit="contain",
-        height="auto",
         interactive=False,
         visible=False,
         buttons=["download", "fullscreen"],

@@ -1,6 +1,8 @@
 """The tab that generates: its layout, connected to what happens on it."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,9 +25,9 @@ def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings) -> Layout:
     examples = sorted((Path(str(files("blipdiff"))) / "assets" / "subjects").glob("*.png"))
     own_size = int(studio.model.unet.config.sample_size) * size_factor(studio.model.vae)
     layout = lay_out(own_size, examples)
-    events = GenerateEvents(studio, settings.output, examples, layout)
+    events = GenerateEvents(studio, settings.output, layout)
     _connect_run(layout, events)
-    _connect_subject(layout, events)
+    _connect_subject(layout, events, examples)
     _connect_results(layout, events)
     _connect_memory(page, layout, events)
     return layout
@@ -49,11 +51,11 @@ def _connect_run(on: Layout, events: GenerateEvents) -> None:
     )
 
 
-def _connect_subject(on: Layout, events: GenerateEvents) -> None:
+def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path]) -> None:
     category, given = on.fields["category"], on.subject.files
     given.change(events.look_at_subject, [given, category], [on.subject.strip, given, category], queue=False, **_SILENT)
-    if on.subject.examples is not None:
-        on.subject.examples.click(events.use_example, on.subject.examples, [given, category], queue=False, **_SILENT)
+    for button, path in zip(on.subject.examples, examples, strict=True):
+        button.click(partial(events.use_example, path), None, [given, category], queue=False, **_SILENT)
     on.keeping.save_card.click(
         events.save_card,
         [given, category, on.fields["fit"]],

@@ -72,7 +72,8 @@ def _subject(tile: Tile) -> str:
     seen = '<span class="blank" aria-hidden="true">card</span>'
     if tile.picture is not None:
         seen = f'<img src="{_data(tile.picture)}" alt="{escape(alt)}">'
-    return f'<li><figure>{seen}<figcaption title="{escape(alt)}">{escape(tile.name)}</figcaption></figure></li>'
+    caption = f"<figcaption>card: {escape(tile.category)}</figcaption>" if tile.category else ""
+    return f'<li><figure title="{escape(alt)}">{seen}{caption}</figure></li>'
 
 
 def _frame(seed: int, picture: Image.Image | None) -> str:

@@ -1,15 +1,16 @@
-"""The page, and the server that shows it: `launch` is what the command line calls."""
+"""The page and the server that shows it."""
 
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import gradio as gr
 
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from app.ui import markup
 from app.ui.generate_tab import generate_tab
 from app.ui.look import looks
@@ -66,9 +67,24 @@ def build_page(studio: Studio, settings: Settings) -> gr.Blocks:
 
 
 def launch(
+    studio: Studio,
+    settings: Settings | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = False,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serves the page until Ctrl-C, and tells its address; what the command line calls. As `serve` for the rest."""
+    with serve(studio, settings or read_settings(), host=host, port=port, open_browser=open_browser) as page:
+        tell(f"The page is at {page.url} - press Ctrl-C to end it.")
+        page.wait()
+
+
+def serve(
     studio: Studio, settings: Settings, *, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False
 ) -> RunningPage:
-    """Serves the page from this machine only, unless another `host` is given; never through anybody else's server.
+    """Serves the page, from this machine only unless another `host` is given; never through anybody else's server.
 
     port: None takes the first free one from 7860
 

@@ -1,16 +1,18 @@
 """One run as the page sees it: the studio's events become views, and finished pictures become files."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 
+from app.cli.files import check_writable
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_picture, unused_path
-from pipelines.studio import Notice, Progress, Reference, Studio
+from pipelines.studio import Event, Notice, Progress, Reference, Studio
 
 _PREVIEWS_PER_BATCH = 10
 _PAUSE = 0.1  # seconds: a fast model makes more steps than a page can show
@@ -36,16 +38,18 @@ def views(
     folder: Path,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[View]:
-    """Draws the request's pictures into `folder`; closing the iterator stops the run at its current step.
+) -> Generator[View]:
+    """Draws the request's pictures into `folder`; closing the generator stops the run at its current step.
 
     Raises: BlipdiffError, at any view.
     """
+    check_writable(folder)  # before the work, not after it
     view = View(seeds=request.seeds()[: request.batch], previews=())
     yield view
     subject = studio.subject(references, fit=request.fit)
     pace = _Pace(clock)
-    with closing(studio.run(request, subject, preview_every=_preview_every(request.steps))) as events:
+    events = studio.run(request, subject, preview_every=_preview_every(request.steps))
+    with closing(cast("Generator[Event]", events)):
         for event in events:
             if isinstance(event, Notice):
                 yield replace(view, notices=(event.text,))
@@ -97,5 +101,4 @@ def _preview_every(steps: int) -> int:
 
 
 def _saved(picture: Picture, folder: Path) -> Path:
-    what = picture.request.get("target") or picture.request.get("category") or "picture"
-    return save_picture(picture, unused_path(folder, f"{what}-{picture.seed}"))
+    return save_picture(picture, unused_path(folder, f"{picture.request['category']}-{picture.seed}"))

@@ -37,7 +37,9 @@ class Dropped:
 
 def looked_through(paths: Sequence[str]) -> Dropped:
     """Opens every file once; at most `MOST_SUBJECTS` of them are kept."""
-    kept, tiles, complaints = [], [], []
+    kept: list[str] = []
+    tiles: list[Tile] = []
+    complaints: list[str] = []
     for path in paths:
         if len(kept) == MOST_SUBJECTS:
             complaints.append(f"At most {MOST_SUBJECTS} photos make one subject; {Path(path).name} was left out.")
@@ -59,6 +61,11 @@ def references(paths: Sequence[str], category: str) -> list[Reference]:
         SubjectEmbedding.load(path) if _is_card(Path(path)) else SubjectPhoto(open_picture(path), category)
         for path in paths
     ]
+
+
+def category_of(path: Path) -> str:
+    """What a bundled photo shows: its file's name without numbers."""
+    return path.stem.rstrip("0123456789-_").replace("-", " ").replace("_", " ")
 
 
 def by_name(error: BlipdiffError, paths: Sequence[str]) -> str:

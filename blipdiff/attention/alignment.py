@@ -32,7 +32,7 @@ def align(source: TokenLayout, target: TokenLayout) -> Alignment:
     Raises: PromptError for layouts of other lengths.
     """
     if len(source) != len(target):
-        raise PromptError(f"Prompts of {len(source)} and {len(target)} slots were given; only one model's can be aligned.")
+        raise PromptError(f"Prompts of {len(source)} and {len(target)} slots were given; only one model's are aligned.")
     before, after = _text(source), _text(target)
     pairs = _pairs(before, after)
     text = tuple(pairs.get(slot, -1) for slot in range(len(after)))

@@ -76,10 +76,7 @@ class CrossAttentionStore:
     def wants(self, site: AttentionSite, moment: Moment, queries: int) -> bool:
         """Cross-attention at the wanted places and resolutions, inside the window."""
         return (
-            site.kind == "cross"
-            and site.place in self.places
-            and queries in self._grids
-            and self.window.holds(moment)
+            site.kind == "cross" and site.place in self.places and queries in self._grids and self.window.holds(moment)
         )
 
     def __call__(self, probs: Tensor, site: AttentionSite, moment: Moment) -> Tensor:

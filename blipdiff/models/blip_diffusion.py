@@ -50,7 +50,8 @@ class BlipDiffusion:
     @property
     def device(self) -> torch.device:
         """Where the U-Net is, and so where latents go."""
-        return self.unet.device
+        device: torch.device = self.unet.device
+        return device
 
     def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""

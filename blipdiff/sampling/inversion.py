@@ -16,8 +16,6 @@ from blipdiff.sampling.schedulers import Scheduler
 
 InversionMethod: TypeAlias = Literal["ddim", "fixed-point"]
 
-_HISTORY = 3  # iterates that Anderson acceleration combines
-
 
 class InverseDDIM(SchedulerMixin):  # type: ignore[misc]
     """DDIM run backwards (Song et al. 2020, arXiv:2010.02502, eq. 14): its step solved for the noisier latents.
@@ -45,7 +43,14 @@ class InverseDDIM(SchedulerMixin):  # type: ignore[misc]
         """The latents as they are."""
         return sample
 
-    def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor, *, return_dict: bool = False) -> tuple[Tensor]:  # noqa: ARG002
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Tensor,
+        sample: Tensor,
+        *,
+        return_dict: bool = False,  # noqa: ARG002
+    ) -> tuple[Tensor]:
         """The latents from which DDIM's step at `timestep` with this prediction would lead to `sample`."""
         one = torch.ones((), dtype=torch.float64)
         zero = torch.zeros((), dtype=torch.float64)
@@ -59,8 +64,9 @@ class FixedPoint:
     """A predictor that makes inversion exact: the prediction at the very latents that the step leads to.
 
     DDIM inversion takes the prediction at the latents before the step for that behind it. Here the step is solved as
-    the fixed point that it is (Pan et al. 2023, arXiv:2309.04907), with Anderson's acceleration on the last three
-    iterates of each row. It ends when the latents change by less than `tolerance` of their size, root mean square.
+    the fixed point that it is (Pan et al. 2023, arXiv:2309.04907), with Anderson's acceleration over the last two
+    iterates of each row; longer memories gained nothing. It ends when the latents change by less than `tolerance` of
+    their size, root mean square.
 
     Raises: ConfigError for less than one iteration or a negative tolerance.
     """
@@ -78,15 +84,14 @@ class FixedPoint:
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w) before the step -> the prediction behind it, the same shape"""
-        guess, predictions, residuals = latents, [], []
-        mixed = latents
+        guess, before, mixed = latents, None, latents
         for _ in range(self.iterations):
             prediction = self.predict(guess, moment).float()
             residual = self._stepped(prediction, moment, latents) - guess
-            predictions, residuals = [*predictions, prediction][-_HISTORY:], [*residuals, residual][-_HISTORY:]
-            mixed = _mixed(predictions, residuals)
+            mixed = prediction if before is None else _mixed(*before, prediction, residual)
             if float((residual.square().mean() / guess.square().mean()).sqrt()) <= self.tolerance:
                 break
+            before = (prediction, residual)
             guess = self._stepped(mixed, moment, latents)
         return mixed
 
@@ -155,15 +160,8 @@ def invert(
     return denoise(predict if method == "ddim" else FixedPoint(predict, inverse), inverse, latents)
 
 
-def _mixed(predictions: Sequence[Tensor], residuals: Sequence[Tensor]) -> Tensor:
-    """The affine mean of the predictions whose residual is smallest, for each row (Anderson 1965)."""
-    if len(predictions) == 1:
-        return predictions[0]
-    flat = torch.stack([residual.flatten(1) for residual in residuals], dim=1).double()  # (rows, n, values)
-    last, steps = flat[:, -1:], flat[:, :-1] - flat[:, -1:]  # weights w of the steps: least |last + w @ steps|
-    gram = steps @ steps.transpose(1, 2)
-    scale = gram.diagonal(dim1=1, dim2=2).mean(-1)[:, None, None].clamp(min=1e-30)
-    ridge = 1e-10 * scale * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    weights = torch.linalg.solve(gram + ridge, -(steps @ last.transpose(1, 2)))[..., 0]  # (rows, n - 1)
-    weights = torch.cat([weights, 1 - weights.sum(1, keepdim=True)], dim=1).float()
-    return torch.einsum("rn,nr...->r...", weights.to(predictions[0].device), torch.stack(list(predictions)))
+def _mixed(earlier: Tensor, earlier_residual: Tensor, later: Tensor, later_residual: Tensor) -> Tensor:
+    """The point on the line through two predictions whose residual is smallest, for each row (Anderson 1965)."""
+    change = (later_residual - earlier_residual).flatten(1)  # (rows, values)
+    share = (change * later_residual.flatten(1)).sum(1) / change.square().sum(1).clamp(min=1e-30)
+    return torch.lerp(later, earlier, share.view(-1, 1, 1, 1))

@@ -84,7 +84,7 @@ def train(
     if first_step:
         _load(folder, objective, optimizer, averages, first_step)
     saved_at = logged_at = time.monotonic()
-    generator = torch.Generator()
+    logged, generator = first_step, torch.Generator()
     for step, batch in zip(range(first_step, recipe.steps), batches, strict=False):
         generator.manual_seed(seed * 1_000_003 + step)
         for group in optimizer.param_groups:
@@ -101,9 +101,9 @@ def train(
                 recipe.steps,
                 loss,
                 {k: float(v) for k, v in parts.items()},
-                log_every * recipe.batch / (now - logged_at),
+                (step + 1 - logged) * recipe.batch / (now - logged_at),
             )
-            logged_at = now
+            logged_at, logged = now, step + 1
             _log(folder, done)
             yield done
         if last or time.monotonic() - saved_at > folder.save_every_seconds:

@@ -1,0 +1,69 @@
+"""Attention maps: where in a picture the model looks at each word and at the subject."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.attention.maps import heatmap
+from blipdiff.attention.store import CrossAttentionStore, cross_levels
+from blipdiff.conditioning.layout import TokenLayout
+from blipdiff.images import picture_tensor, to_pictures
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from pipelines.generate import EncodedRequest, plan_generate
+from pipelines.plan import SamplingPlan
+
+SUBJECT_NAME = "the subject"
+
+# Dark blue, teal, yellow-green, yellow: dark to light, and told apart by the colour-blind.
+_COLOURS = torch.tensor(
+    [[0.27, 0.00, 0.33], [0.23, 0.32, 0.55], [0.13, 0.57, 0.55], [0.37, 0.79, 0.38], [0.99, 0.91, 0.14]]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordMap:
+    """Where one word, or the subject, is looked at."""
+
+    word: str
+    slots: tuple[int, ...]
+    heat: Tensor  # (H, W) in [0, 1]
+
+
+def plan_attention_maps(
+    model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]
+) -> tuple[SamplingPlan, CrossAttentionStore]:
+    """A plan that generates, and the store that has seen where when it has run; all outer levels of the U-Net count.
+
+    Raises: ConfigError as `plan_generate`.
+    """
+    plan = plan_generate(model, encoded, seeds)
+    store = CrossAttentionStore((plan.latents.shape[-2], plan.latents.shape[-1]), cross_levels(model.unet))
+    return replace(plan, taps=(*plan.taps, store)), store
+
+
+def word_maps(attention: Tensor, layout: TokenLayout, size: tuple[int, int]) -> tuple[WordMap, ...]:
+    """A map for the subject where there is one, then for each word in reading order.
+
+    attention: (height, width, slots) of one row; size: (H, W) in pixels
+    """
+    spans = list(layout.spans())
+    if layout.subject_slots:
+        spans.insert(0, (SUBJECT_NAME, layout.subject_slots))
+    return tuple(WordMap(word, slots, heatmap(attention, slots, size)) for word, slots in spans)
+
+
+def overlay(picture: Image.Image, heat: Tensor, opacity: float = 0.6) -> Image.Image:
+    """The heat map's colours over the picture, in grey where they lie.
+
+    heat: (H, W) in [0, 1], of the picture's size
+    """
+    pixels = picture_tensor(picture)
+    place = heat.detach().float().cpu().clamp(0, 1) * (len(_COLOURS) - 1)
+    below = place.floor().long().clamp(max=len(_COLOURS) - 2)
+    share = (place - below)[..., None]
+    colours = ((1 - share) * _COLOURS[below] + share * _COLOURS[below + 1]).permute(2, 0, 1)  # (3, H, W)
+    mixed = (1 - opacity) * pixels.mean(0, keepdim=True) + opacity * colours
+    return to_pictures(mixed[None])[0]

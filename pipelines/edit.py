@@ -1,0 +1,197 @@
+"""Edit: another subject in a picture, and the rest of the picture kept. A request becomes a plan; nothing runs here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.attention.alignment import align, word_matrix
+from blipdiff.attention.local_blend import LocalBlend, MaskUse, WordMask
+from blipdiff.attention.prompt_to_prompt import AttentionEdit, PromptToPrompt, Refine, Replace, Reweight
+from blipdiff.attention.store import CrossAttentionStore, cross_levels, grid, layout_level
+from blipdiff.conditioning.guidance import Conditioning, Guidance
+from blipdiff.conditioning.layout import TokenLayout
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import ConfigError, PromptError
+from blipdiff.latents import latent_size, noise, row_generators, size_factor
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Window
+from blipdiff.sampling.inversion import HeldSource
+from blipdiff.sampling.loop import LatentEdit
+from blipdiff.sampling.predictor import Control
+from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.edit_request import EditRequest
+from pipelines.invert import Inversion, painted_mask
+from pipelines.plan import SamplingPlan
+
+_Value = TypeVar("_Value")
+SOURCE, TARGET = 0, 1  # the rows of every edit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedEdit:
+    """An edit whose words and subject are encoded and checked: what all its pictures share."""
+
+    request: EditRequest
+    positive: Conditioning  # rows [source, target]
+    negative: Conditioning | None  # the same for both rows, None without guidance
+    edits: tuple[AttentionEdit, ...]
+    slot_windows: Mapping[int, Window]  # of the target's slots with a window of their own
+    blend_slots: Mapping[int, tuple[int, ...]]  # row -> the slots of the words whose place is edited
+    warnings: tuple[str, ...]  # what had to be left out of the prompts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditPlan:
+    """A plan with rows [source, target], and what tells afterwards where it has edited."""
+
+    sampling: SamplingPlan
+    store: CrossAttentionStore
+    blend: LocalBlend | None
+
+
+def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbedding | None = None) -> EncodedEdit:
+    """Both prompts, with the subject among the target's words, and how the target's attention comes from the source's.
+
+    Both are cut where the target's is full, so that neither says what the other cannot.
+
+    Raises: PromptError for words that are not in their prompt, and for replacing between prompts of different
+    structure; SubjectError for another model's subject; ConfigError for weights or windows that are no numbers.
+    """
+    tokenizer, positions = model.prompt_tokenizer, model.positions
+    budget = positions - (model.subject_slots if subject is not None else 0)
+    before = amplify(build_prompt(request.source, request.prompt), tokenizer, budget, 1)
+    after = amplify(build_prompt(request.drawn, request.target_scene), tokenizer, budget, 1)
+    against = amplify(request.negative, tokenizer, positions, 1)
+    positive = model.encode_prompts([before.text, after.text], [None, subject])
+    negative = model.encode_prompts([against.text]).repeat(2) if request.guidance != 1 else None
+    source, target = positive.layouts
+    return EncodedEdit(
+        request=request,
+        positive=positive,
+        negative=negative,
+        edits=_attention_edits(request, source, target),
+        slot_windows=_by_slot(request.word_stops, target, lambda stop: Window(0.0, stop)),
+        blend_slots=_blend_slots(request, source, target) if request.local_blend else {},
+        warnings=tuple(dict.fromkeys(part.warning for part in (before, after, against) if part.warning is not None)),
+    )
+
+
+def plan_edit(
+    model: BlipDiffusion,
+    encoded: EncodedEdit,
+    source: int | Inversion,
+    *,
+    mask: Image.Image | None = None,
+    controls: Sequence[Control] = (),
+) -> EditPlan:
+    """Rows [source, target]: from one noise where a seed makes the source, else from an inverted photo.
+
+    A photo's source row follows its prompt without guidance, as it was inverted; both rows of a seed are guided.
+
+    mask: where the edit may happen, in white, of the generated picture's size; a photo brings its own
+
+    Raises: ConfigError for a size, scheduler, level or number of steps that the model cannot do, ImageError for a mask
+    that is empty or of another size.
+    """
+    request = encoded.request
+    scheduler = build_scheduler(request.scheduler, model.scheduler_config)
+    set_timesteps(scheduler, request.steps, model.device)
+    edits: list[LatentEdit] = []
+    if isinstance(source, Inversion):
+        if mask is not None:
+            raise ConfigError("A photo's mask is given with the photo, before it is inverted.")
+        scales, latents, painted, generators = [1.0, request.guidance], source.way[-1], source.photo.painted, None
+        latents = latents.repeat(2, 1, 1, 1)
+        edits += [HeldSource(source.way)] if request.hold_source else []
+    else:
+        width, height = edit_size(model, request)
+        size = latent_size(model.vae, height, width)
+        generators = row_generators([source, source])
+        latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)
+        scales = [request.guidance] * 2
+        painted = None if mask is None else painted_mask(mask, (width, height), size)
+    store = CrossAttentionStore((latents.shape[-2], latents.shape[-1]), (_blend_level(model, request),))
+    blend = _local_blend(encoded, store, painted)
+    guidance = Guidance(encoded.positive, encoded.negative, torch.tensor(scales))
+    taps = (_prompt_to_prompt(model, encoded, latents), store)
+    edits += [] if blend is None else [blend]
+    return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, generators), store, blend)
+
+
+def edit_size(model: BlipDiffusion, request: EditRequest) -> tuple[int, int]:
+    """(width, height) in pixels of a generated source: as asked for, or the size that the model was trained at."""
+    own = int(model.unet.config.sample_size) * size_factor(model.vae)
+    return request.width or own, request.height or own
+
+
+def _prompt_to_prompt(model: BlipDiffusion, encoded: EncodedEdit, latents: Tensor) -> PromptToPrompt:
+    request, dial = encoded.request, encoded.request.dial()
+    level = layout_level(model.unet) if request.self_level is None else request.self_level
+    height, width = grid((latents.shape[-2], latents.shape[-1]), level)
+    return PromptToPrompt(
+        encoded.edits,
+        cross_window=Window(0.0, dial.cross_stop),
+        slot_windows=encoded.slot_windows,
+        self_window=Window(0.0, dial.self_stop),
+        self_places=height * width,
+    )
+
+
+def _local_blend(encoded: EncodedEdit, store: CrossAttentionStore, painted: Tensor | None) -> LocalBlend | None:
+    request = encoded.request
+    words = None
+    if encoded.blend_slots:
+        words = WordMask(store, encoded.blend_slots, request.dial().blend_threshold, request.blend_softness)
+    if words is None and painted is None:
+        return None
+    use: MaskUse = request.mask_use  # type: ignore[assignment]
+    return LocalBlend(words, painted, use, Window(request.blend_start, 1.0))
+
+
+def _blend_level(model: BlipDiffusion, request: EditRequest) -> int:
+    if request.blend_level is None:
+        return layout_level(model.unet)
+    levels = cross_levels(model.unet)
+    if request.blend_level not in levels:
+        raise ConfigError(f"This U-Net reads words at the levels {list(levels)}, not at {request.blend_level}.")
+    return request.blend_level
+
+
+def _attention_edits(request: EditRequest, source: TokenLayout, target: TokenLayout) -> tuple[AttentionEdit, ...]:
+    first: AttentionEdit = (
+        Refine(align(source, target)) if request.method == "refine" else Replace(word_matrix(source, target))
+    )
+    scales = _by_slot(request.word_weights, target, float)
+    return (first, Reweight(scales)) if scales else (first,)
+
+
+def _blend_slots(request: EditRequest, source: TokenLayout, target: TokenLayout) -> dict[int, tuple[int, ...]]:
+    """The words given in `focus`, in each prompt that is looked at; without them, what is swapped for what."""
+    rows = {"source": (SOURCE,), "target": (TARGET,), "both": (SOURCE, TARGET)}[request.blend_words]
+    layouts = {SOURCE: (source, request.source), TARGET: (target, request.drawn)}
+    focus = [word.strip() for word in request.focus.split(",") if word.strip()]
+    found = {}
+    for row in rows:
+        layout, swapped = layouts[row]
+        found[row] = tuple(slot for word in focus or [swapped] for slot in layout.slots(word))
+    return found
+
+
+def _by_slot(text: str, layout: TokenLayout, make: Callable[[float], _Value]) -> dict[int, _Value]:
+    """ "snow: 2, red hat: 0.5" as a value for each slot of these words."""
+    found = {}
+    for part in (part for part in text.split(",") if part.strip()):
+        word, colon, number = part.rpartition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            colon = ""
+        if not colon or not word.strip():
+            raise PromptError(f"{part.strip()!r} was given for a word and its number; write 'snow: 2'.")
+        found.update(dict.fromkeys(layout.slots(word.strip()), make(value)))
+    return found

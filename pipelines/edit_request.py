@@ -1,0 +1,144 @@
+"""What an edit can be asked for: its parameters with range, step and help, and the dial that derives its windows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from blipdiff.conditioning.prompt import checked_category, checked_text
+from blipdiff.errors import ConfigError
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from pipelines.requests import check, parameter
+
+# strength -> (cross-attention stop, self-attention stop, blend threshold); the middle is the authors' setting.
+_DIAL = ((0.0, (1.0, 1.0, 0.6)), (0.5, (0.8, 0.4, 0.3)), (1.0, (0.0, 0.0, 0.0)))
+_TRY_ON_THRESHOLD = 0.5  # of the dial's: a garment's map is flatter than an object's
+
+
+@dataclass(frozen=True, slots=True)
+class EditDial:
+    """The three settings that trade the source's composition for the edit's freedom."""
+
+    cross_stop: float  # until which fraction of the run words take the source's attention
+    self_stop: float  # until which fraction places take the source's
+    blend_threshold: float  # from which height of the words' map on latents are edited
+
+
+def _fraction(label: str, help_text: str, default: float | None = None, step: float = 0.05) -> Any:
+    return parameter(default, label, help_text, low=0.0, high=1.0, step=step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditRequest:
+    """One thing in a picture becomes another, in a generated picture or a photo. None stands for the derived value."""
+
+    source: str = parameter("", "From", "What is in the picture now, in a word or two: cat, burger.")
+    target: str | None = parameter(None, "To", "What it becomes; without it, the same in the subject's look.")
+    category: str | None = parameter(None, "Category", "What the subject is, where it is not what is drawn.")
+    prompt: str = parameter("", "Prompt", "What else the picture shows: 'sits on a sofa'.")
+    target_prompt: str | None = parameter(None, "New prompt", "What else it shall show, where that changes as well.")
+    negative: str = parameter("", "Negative prompt", "What to keep away from.")
+    count: int = parameter(1, "Pictures", "How many generated pictures are edited.", low=1, high=64, step=1)
+    seed: int = parameter(0, "Seed", "The first picture's seed; the others count up from it.", low=0, high=LARGEST_SEED)
+    steps: int = parameter(50, "Steps", "Denoising steps, and as many inversion steps.", low=1, high=1000, step=1)
+    guidance: float = parameter(
+        7.5, "Guidance", "How strongly the prompts are followed; 1 is unguided.", low=0.0, high=50.0, step=0.5
+    )
+    scheduler: str = parameter(
+        "ddim", "Scheduler", "The sampling method; photos need ddim.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
+    )
+    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
+    height: int | None = parameter(
+        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
+    )
+    fit: str = parameter(
+        "pad", "Photo fit", "How a subject's photo that is no square is made one.", choices=("crop", "pad", "squash")
+    )
+    strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.5)
+    cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
+    self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")
+    blend: float | None = _fraction("Mask threshold", "Higher edits fewer pixels.", step=0.01)
+    blend_softness: float = _fraction("Mask softness", "The width of the mask's edge; 0 cuts sharply.", 0.0)
+    blend_start: float = _fraction("Mask from", "The fraction of the run at which the mask begins.", 0.0)
+    blend_words: str = parameter(
+        "source", "Mask from words", "Whose words make the mask.", choices=("source", "target", "both")
+    )
+    focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.")
+    local_blend: bool = parameter(True, "Mask", "Keep everything outside the words' place as it was.")
+    mask_use: str = parameter(
+        "joined",
+        "Painted mask",
+        "In place of the words' mask (alone), beside it (joined), or as its border (within).",
+        choices=("alone", "joined", "within"),
+    )
+    method: str = parameter(
+        "refine",
+        "Method",
+        "Equal words keep their places (refine), or word for word (replace).",
+        choices=("refine", "replace"),
+    )
+    word_weights: str = parameter("", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.")
+    word_stops: str = parameter("", "Word windows", "Until which fraction words keep their places: 'hat: 0.4'.")
+    self_level: int | None = parameter(
+        None,
+        "Finest shapes",
+        "Halvings of the latents' side down to the finest self-attention that is kept; 0 keeps all, and is large.",
+        low=0,
+        high=6,
+        step=1,
+    )
+    blend_level: int | None = parameter(
+        None, "Mask level", "Halvings of the latents' side down to the maps that make the mask.", low=0, high=6, step=1
+    )
+    inversion: str = parameter(
+        "fixed-point", "Inversion", "How a photo's noise is found.", choices=("ddim", "fixed-point")
+    )
+    hold_source: bool = parameter(True, "Hold the source", "Keep the photo's own row on the way it was inverted.")
+    keep_background: bool = parameter(False, "Keep the background", "Outside the mask, the source's own pixels.")
+    preset: str = parameter("swap", "Preset", "An object for another, or a garment.", choices=("swap", "try-on"))
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in ("prompt", "negative", "focus", "word_weights", "word_stops"):
+            checked_text(getattr(self, name), name)
+        checked_category(self.source)
+        for other in (self.target, self.category):
+            if other is not None:
+                checked_category(other)
+        if self.target_prompt is not None:
+            checked_text(self.target_prompt, "new prompt")
+        if self.seed + self.count - 1 > LARGEST_SEED:
+            raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
+
+    @property
+    def drawn(self) -> str:
+        """What the target row draws."""
+        return self.source if self.target is None else self.target
+
+    @property
+    def subject_category(self) -> str:
+        """What the subject's photo shows."""
+        return self.drawn if self.category is None else self.category
+
+    @property
+    def target_scene(self) -> str:
+        """What else the target's prompt says."""
+        return self.prompt if self.target_prompt is None else self.target_prompt
+
+    def seeds(self) -> tuple[int, ...]:
+        """One seed for each generated picture."""
+        return tuple(range(self.seed, self.seed + self.count))
+
+    def dial(self) -> EditDial:
+        """What the strength derives, straight between its three marks, and what was set by hand."""
+        cross_stop, self_stop, threshold = _derived(self.strength)
+        threshold *= _TRY_ON_THRESHOLD if self.preset == "try-on" else 1.0
+        return EditDial(
+            cross_stop if self.cross_stop is None else self.cross_stop,
+            self_stop if self.self_stop is None else self.self_stop,
+            threshold if self.blend is None else self.blend,
+        )
+
+
+def _derived(strength: float) -> tuple[float, ...]:
+    (left, low), (right, high) = _DIAL[:2] if strength <= _DIAL[1][0] else _DIAL[1:]
+    share = (strength - left) / (right - left)
+    return tuple((1 - share) * one + share * other for one, other in zip(low, high, strict=True))

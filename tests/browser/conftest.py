@@ -1,0 +1,95 @@
+"""A page on a tiny model, headless Chromium, and a watch on what the browser asks for and complains of."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diffusers import UNet2DConditionModel
+
+from app.settings import Settings
+from app.ui.page import serve
+from pipelines.studio import Studio
+from tests.pipelines.tiny_models import photo, tiny_model
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE = 20_000  # milliseconds: these tests also run on busy machines
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass
+class Served:
+    """The page's address, its studio, where its pictures go, and how often its U-Net was called."""
+
+    url: str
+    studio: Studio
+    output: Path
+    calls: list[int] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    studio = Studio(tiny_model())
+    output = tmp_path_factory.mktemp("output")
+    with serve(studio, Settings(output=output)) as running:
+        page = Served(running.url, studio, output)
+        unet: UNet2DConditionModel = studio.model.unet
+        hook = unet.register_forward_hook(lambda *_: page.calls.append(1))
+        yield page
+        hook.remove()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(served: Served, browser: Any) -> Iterator[Callable[..., Any]]:
+    """open_page(width=390): a new visit; at the end nothing may have been asked of another host, or complained of."""
+    foreign: list[str] = []
+    complaints: list[str] = []
+    contexts = []
+
+    def visit(width: int = 1280, height: int = 900) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        own = (served.url, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(served.url, wait_until="domcontentloaded")  # never "networkidle": Gradio keeps streams open
+        page.locator("#generate").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert complaints == []
+
+
+@pytest.fixture
+def dog(tmp_path: Path) -> Path:
+    """A photo's file."""
+    photo(0, (64, 48)).save(tmp_path / "dog.png")
+    return tmp_path / "dog.png"

@@ -1,0 +1,187 @@
+"""The page in a real browser: from a photo to pictures, and everything that may go otherwise."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from blipdiff.conditioning.subject import SubjectPhoto
+from pipelines.requests import GenerateRequest
+from pipelines.results import Picture, read_metadata, save_picture
+from tests.pipelines.tiny_models import photo
+
+pytestmark = pytest.mark.browser
+
+DECODED = "pictures => pictures.every(one => one.complete && one.naturalWidth > 0)"
+OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
+UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textarea, button, progress')]
+    .filter(one => one.checkVisibility() && !one.closest('label')
+        && !(one.getAttribute('aria-label') || one.getAttribute('title') || one.textContent.trim()))
+    .map(one => one.outerHTML.slice(0, 120))"""
+
+
+def fill(page: Any, name: str, value: object) -> None:
+    page.locator(f"#field-{name}").locator("textarea, input").first.fill(str(value))
+
+
+def value(page: Any, name: str) -> str:
+    return str(page.locator(f"#field-{name}").locator("textarea, input").first.input_value())
+
+
+def status(page: Any, text: str) -> None:
+    page.locator("#status").get_by_text(text).wait_for()
+
+
+def notice(page: Any, text: str) -> None:
+    page.get_by_test_id("toast-body").filter(has_text=text).first.wait_for()
+
+
+def ask(page: Any, dog: Path, *, steps: int, count: int = 1) -> None:
+    """The form filled in, and Generate pressed."""
+    page.locator("#subject input[type=file]").set_input_files(dog)
+    page.locator("#subjects img").wait_for()
+    fill(page, "category", "dog")
+    fill(page, "prompt", "on a beach")
+    fill(page, "count", count)
+    page.locator("#settings > button").click()
+    fill(page, "steps", steps)
+    page.locator("#generate").click()
+
+
+def test_a_photo_and_a_prompt_become_pictures(
+    open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    ask(page, dog, steps=60, count=2)
+    page.locator("#stage .previews img").first.wait_for()
+    page.locator("#status").get_by_text("Step ").wait_for()
+    status(page, "2 pictures in")
+    pictures = page.locator("#gallery img")
+    assert pictures.count() == 2
+    assert pictures.evaluate_all(DECODED)
+    assert page.locator("#stage .previews").count() == 0
+    seed = int(value(page, "seed"))
+    assert [one.inner_text() for one in page.locator("#gallery .caption-label").all()] == [
+        f"seed {seed}",
+        f"seed {seed + 1}",
+    ]
+    pictures.nth(1).click()
+    page.get_by_text(f"The selected picture, seed {seed + 1}").wait_for()
+    assert "on a beach" in page.locator("#metadata").inner_text()
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    download.value.save_as(tmp_path / "downloaded.png")
+    made = read_metadata(tmp_path / "downloaded.png")
+    assert (made["seed"], made["request"]["steps"], made["request"]["prompt"]) == (seed + 1, 60, "on a beach")
+    assert (served.output / f"dog-{seed + 1}.png").read_bytes() == (tmp_path / "downloaded.png").read_bytes()
+
+
+def test_cancel_stops_within_a_step_and_the_next_run_starts(
+    open_page: Callable[..., Any], served: Any, dog: Path
+) -> None:
+    page = open_page()
+    before = len(served.calls)
+    ask(page, dog, steps=1000)
+    page.locator("#status").get_by_text("Step ").wait_for()
+    page.locator("#cancel").click()
+    status(page, "Cancelled after step")
+    stopped = len(served.calls)
+    time.sleep(0.5)
+    assert 0 < stopped - before < 1000
+    assert len(served.calls) == stopped
+    assert page.locator("#gallery img").count() == 0
+    assert value(page, "prompt") == "on a beach"
+    fill(page, "steps", 2)
+    page.keyboard.press("Control+Enter")
+    status(page, "1 picture in")
+
+
+def test_a_bad_file_gives_a_notice_and_loses_nothing(open_page: Callable[..., Any], dog: Path, tmp_path: Path) -> None:
+    page = open_page()
+    fill(page, "prompt", "under water")
+    fake = tmp_path / "notes.png"
+    fake.write_text("no picture at all")
+    page.locator("#subject input[type=file]").set_input_files([dog, fake])
+    notice(page, "notes.png is not a picture")
+    page.locator("#subjects img").wait_for()
+    assert page.locator("#subjects img").count() == 1
+    page.locator("#generate").click()
+    notice(page, "The category is empty")
+    status(page, "The category is empty")
+    assert value(page, "prompt") == "under water"
+    assert not page.get_by_text(str(tmp_path)).count()
+
+
+def test_a_picture_made_here_fills_the_form_and_draws_itself_again(
+    open_page: Callable[..., Any], served: Any, tmp_path: Path
+) -> None:
+    request = GenerateRequest(category="dog", prompt="in the snow", count=1, seed=2**60 + 1, steps=3, guidance=4.5)
+    subject = served.studio.subject([SubjectPhoto(photo(3), "dog")])
+    made = next(event for event in served.studio.run(request, subject) if isinstance(event, Picture))
+    save_picture(made, tmp_path / "made.png")
+    page = open_page()
+    page.locator("#refill > button").click()
+    page.locator("#made-here input[type=file]").set_input_files(tmp_path / "made.png")
+    status(page, "The form is as it was")
+    page.locator("#subjects").get_by_text("card: dog").wait_for()
+    page.locator("#settings > button").click()
+    filled = {name: value(page, name) for name in ("category", "prompt", "count", "seed", "steps", "guidance")}
+    assert filled == {
+        "category": "dog",
+        "prompt": "in the snow",
+        "count": "1",
+        "seed": str(2**60 + 1),
+        "steps": "3",
+        "guidance": "4.5",
+    }
+    assert not page.locator("#random-seed input").is_checked()
+    page.locator("#generate").click()
+    status(page, "1 picture in")
+    again = Image.open(served.output / f"dog-{2**60 + 1}.png")
+    assert again.tobytes() == made.image.tobytes()
+
+
+def test_a_subject_card_is_kept_and_taken(
+    open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    page.locator("#subject input[type=file]").set_input_files(dog)
+    fill(page, "category", "collie")
+    page.locator("#cards > button").click()
+    page.locator("#save-card").click()
+    status(page, "Saved as")
+    with page.expect_download() as download:
+        page.locator("#card").click()
+    download.value.save_as(tmp_path / "collie.safetensors")
+    other = open_page()
+    other.locator("#subject input[type=file]").set_input_files(tmp_path / "collie.safetensors")
+    other.locator("#subjects").get_by_text("card: collie").wait_for()
+    assert value(other, "category") == "collie"
+
+
+def test_the_form_outlives_a_reload(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    fill(page, "category", "teapot")
+    fill(page, "prompt", "on the moon")
+    fill(page, "count", 2)
+    page.wait_for_timeout(300)
+    page.reload(wait_until="domcontentloaded")
+    page.locator("#field-prompt textarea").and_(page.locator("*")).wait_for()
+    page.wait_for_function("document.querySelector('#field-prompt textarea').value === 'on the moon'")
+    assert (value(page, "category"), value(page, "count")) == ("teapot", "2")
+
+
+def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callable[..., Any]) -> None:
+    page = open_page(width=390, height=844)
+    for part in ("settings", "refill", "cards"):
+        page.locator(f"#{part} > button").click()
+    page.locator("#field-batch").wait_for()
+    assert page.evaluate(OVERFLOW) <= 0
+    assert page.locator("h1").all_inner_texts() == ["blipdiff"]
+    assert page.evaluate(UNNAMED) == []
+    for button in ("#generate", "#cancel"):
+        assert page.locator(button).is_visible()
+        assert page.locator(button).bounding_box()["y"] < 844

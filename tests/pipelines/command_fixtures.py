@@ -1,0 +1,61 @@
+"""Fixtures for tests that call the command line: the program, a tiny model's folder, and a photo."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.cli.main import run_blipdiff
+from blipdiff.checkpoints import save_model
+from tests.pipelines.command_line import Command, Ended
+from tests.pipelines.tiny_models import photo, tiny_model
+
+
+@pytest.fixture
+def blipdiff(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """blipdiff("generate", "--seed", 7): in an empty folder, with nothing in the environment."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "1")  # the program sets them; here they are put back
+    for name in ("BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["blipdiff", *map(str, arguments)])
+        capsys.readouterr()
+        code = run_blipdiff()
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """models(seed): the folder of a tiny model with these random weights; not to be changed."""
+    folder, made = tmp_path_factory.mktemp("models"), dict[int, Path]()
+
+    def folder_of(seed: int) -> Path:
+        if seed not in made:
+            save_model(tiny_model(seed), folder / f"tiny-{seed}")
+            made[seed] = folder / f"tiny-{seed}"
+        return made[seed]
+
+    return folder_of
+
+
+@pytest.fixture
+def model(models: Callable[[int], Path]) -> Path:
+    """The folder of the tiny model."""
+    return models(0)
+
+
+@pytest.fixture
+def dog(tmp_path: Path) -> Path:
+    """A photo's file."""
+    photo(0).save(tmp_path / "dog.png")
+    return tmp_path / "dog.png"
