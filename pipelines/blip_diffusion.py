@@ -216,7 +216,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
             raise ConfigError(f"{num_images_per_prompt} pictures per prompt were asked for; ask for at least 1.")
         model, device = self.model, self._execution_device
         own = int(model.unet.config.sample_size) * 2 ** (len(model.vae.config.block_out_channels) - 1)
-        height, width = height or own, width or own
+        height, width = own if height is None else height, own if width is None else width
         shape = latent_size(model.vae, height, width)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
@@ -232,6 +232,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
                 picture,
                 (width, height),
                 guidance.rows,
+                len(prompts),
                 strength=controlnet_conditioning_scale,
                 window=Window(control_guidance_start, control_guidance_end),
                 conditional_only=guess_mode,
@@ -239,8 +240,8 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
             controls = (*controls, branch)
         scheduler = self.scheduler
         set_timesteps(scheduler, num_inference_steps, device)
-        noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         generators = row_generators(generator, guidance.rows)
+        noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         self._interrupt = False
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
@@ -279,6 +280,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         picture: Image.Image | list[Image.Image],
         size: tuple[int, int],
         rows: int,
+        prompts: int,
         *,
         strength: float,
         window: Window,
@@ -290,9 +292,10 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
                 "from_pretrained(..., controlnet=ControlNetModel.from_pretrained(...))."
             )
         pictures = picture if isinstance(picture, list) else [picture]
-        if rows % len(pictures):
+        if len(pictures) not in (1, prompts, rows):
             raise ShapeError(
-                f"{len(pictures)} conditioning images were given for {rows} pictures; give 1, or one each."
+                f"{len(pictures)} conditioning images were given for {prompts} prompts and {rows} pictures; "
+                "give 1, or one each."
             )
         repeated = [one for one in pictures for _ in range(rows // len(pictures))]
         maps = torch.stack([picture_tensor(one, size) for one in repeated]).to(self._execution_device)

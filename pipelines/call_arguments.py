@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.prompt import broadcast, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import ConfigError, ShapeError
+from blipdiff.errors import ConfigError, ImageError, ShapeError
 from blipdiff.images import PhotoFit, to_pictures
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment
@@ -64,7 +64,12 @@ class Words:
 def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
     if isinstance(reference, SubjectEmbedding):
         return reference
-    photos = [reference] if isinstance(reference, Image.Image) else list(reference)
+    photos = list(reference) if isinstance(reference, list | tuple) else [reference]
+    foreign = next((photo for photo in photos if not isinstance(photo, Image.Image)), None)
+    if foreign is not None:
+        raise ImageError(
+            f"A reference is a PIL picture, several of one subject, or a subject card; not {type(foreign).__name__}."
+        )
     return model.encode_subject([SubjectPhoto(photo, category) for photo in photos], fit=fit)
 
 

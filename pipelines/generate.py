@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
@@ -29,6 +30,11 @@ def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbed
 
     Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
     """
+    if len(subject.tokens) != model.subject_slots:
+        raise SubjectError(
+            f"The subject {subject.category!r} has {len(subject.tokens)} rows, this model reads {model.subject_slots}. "
+            "Encode the photo again with this model."
+        )
     tokenizer, positions = model.prompt_tokenizer, model.positions
     text = build_prompt(request.target or request.category, request.prompt)
     words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)

@@ -3,15 +3,16 @@
 Command-line options, controls of the page and fields of the metadata are made from these declarations.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
-from blipdiff.errors import ConfigError
+from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+
+LONGEST_CATEGORY = 100  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ class GenerateRequest:
 
     def __post_init__(self) -> None:
         check(self)
-        checked_category(self.category)
+        _check_name(self.category)
         for name in ("prompt", "negative"):
             checked_text(getattr(self, name), name)
         if self.target is not None:
-            checked_category(self.target)
+            _check_name(self.target)
         Window(self.guidance_start, self.guidance_stop)
         if self.seed + self.count - 1 > LARGEST_SEED:
             raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
@@ -92,6 +93,16 @@ class GenerateRequest:
     def seeds(self) -> tuple[int, ...]:
         """One seed for each picture."""
         return tuple(range(self.seed, self.seed + self.count))
+
+
+def _check_name(category: str) -> None:
+    """Raises: PromptError for a category that is empty, has control characters, or is no word or two."""
+    length = len(checked_category(category))
+    if length > LONGEST_CATEGORY:
+        raise PromptError(
+            f"The category has {length} letters, more than {LONGEST_CATEGORY}; "
+            "say in a word or two what the subject is."
+        )
 
 
 def parameters(kind: type) -> dict[str, Parameter]:
@@ -104,16 +115,18 @@ def check(request: Any) -> None:
 
     Raises: ConfigError naming the parameter, its value and what is allowed.
     """
-    for name, declared in parameters(type(request)).items():
-        value = getattr(request, name)
+    for item in fields(type(request)):
+        declared, value = item.metadata.get("parameter"), getattr(request, item.name)
+        if declared is None or (value is None and item.default is None):
+            continue
         if declared.choices and value not in declared.choices:
             raise ConfigError(f"{declared.label} is '{value}'; choose one of: {', '.join(declared.choices)}.")
-        if value is None or declared.low is None or declared.high is None:
+        if declared.low is None or declared.high is None:
             continue
-        whole = isinstance(declared.step, int) or name == "seed"
+        whole = isinstance(declared.step, int) or item.name == "seed"
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
-        if not math.isfinite(value) or not declared.low <= value <= declared.high:
+        if not declared.low <= value <= declared.high:  # not-a-number lies in no range
             raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
 
 

@@ -19,7 +19,7 @@ from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.devices import Placement, placement
 from blipdiff.errors import ConfigError, SubjectError
-from blipdiff.images import to_pictures
+from blipdiff.images import as_rgb, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
@@ -55,12 +55,15 @@ Event: TypeAlias = Progress | Notice | Picture
 
 
 class Studio:
-    """One model, used by one run at a time; subjects are encoded once and remembered."""
+    """One model, which computes for one run at a time; subjects are encoded once and remembered.
+
+    Runs may take turns, in one thread or in several: a run that is neither finished nor closed keeps nobody waiting.
+    """
 
     def __init__(self, model: BlipDiffusion) -> None:
         self.model = model
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
-        self._running = Lock()
+        self._computing = Lock()
 
     @classmethod
     def open(
@@ -87,7 +90,7 @@ class Studio:
         parts = [self._encoded(reference, fit) for reference in references]
         for part in parts:
             part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
-        return parts[0] if len(parts) == 1 else mix(list(zip(parts, shares, strict=True)))
+        return parts[0] if len(parts) == 1 and weights is None else mix(list(zip(parts, shares, strict=True)))
 
     def run(self, request: GenerateRequest, subject: SubjectEmbedding, *, preview_every: int = 0) -> Iterator[Event]:
         """The request's notices, its progress, and its pictures as they are finished; closing stops it.
@@ -147,28 +150,34 @@ class Studio:
     ) -> Iterator[Progress | tuple[Image.Image, int]]:
         """Progress of one batch, then each of its pictures with its place in the batch."""
         plan = plan_generate(self.model, encoded, seeds)
-        latents = plan.latents
-        with self._running:
-            for step in execute(self.model.unet, plan):
+        latents, steps = plan.latents, execute(self.model.unet, plan)
+        while True:
+            with self._computing:
+                step = next(steps, None)
+                if step is None:
+                    break
                 latents = step.latents
-                shows = preview_every > 0 and (step.index + 1) % preview_every == 0 and step.clean is not None
+                shows = preview_every > 0 and (step.index + 1) % preview_every == 0
                 previews = preview_pictures(self.model.vae, step.clean) if shows and step.clean is not None else []
-                yield Progress(step.index + 1, step.count, tuple(seeds), tuple(previews))
+            yield Progress(step.index + 1, step.count, tuple(seeds), tuple(previews))
+        with self._computing:
             pictures = to_pictures(decode_latents(self.model.vae, latents))
         yield from ((picture, place) for place, picture in enumerate(pictures))
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:
         if isinstance(reference, SubjectEmbedding):
             return reference
-        key = hashlib.sha256(repr((reference.image.size, reference.image.mode, reference.category, fit)).encode())
-        key.update(reference.image.tobytes())
+        rgb = as_rgb(reference.image)  # the same bytes are another picture under another palette
+        key = hashlib.sha256(repr((rgb.size, reference.category, fit)).encode())
+        key.update(rgb.tobytes())
         name = key.hexdigest()
-        if name not in self._subjects:
-            self._subjects[name] = self.model.encode_subject(reference, fit=fit)  # type: ignore[arg-type]
-            while len(self._subjects) > _REMEMBERED_SUBJECTS:
-                self._subjects.popitem(last=False)
-        self._subjects.move_to_end(name)
-        return self._subjects[name]
+        with self._computing:
+            if name not in self._subjects:
+                self._subjects[name] = self.model.encode_subject(reference, fit=fit)  # type: ignore[arg-type]
+                while len(self._subjects) > _REMEMBERED_SUBJECTS:
+                    self._subjects.popitem(last=False)
+            self._subjects.move_to_end(name)
+            return self._subjects[name]
 
 
 def _batches(request: GenerateRequest) -> list[tuple[int, ...]]:

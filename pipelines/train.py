@@ -20,6 +20,7 @@ from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
+from blipdiff.outputs import written_folder
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
 from blipdiff.training.batches import PhotoBatches, SubjectBatches, TargetBatches, stream
 from blipdiff.training.config import Recipe
@@ -74,7 +75,9 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunPar
         pictures = torch.stack([torch.from_numpy(pair.target) for pair in pairs]).permute(0, 3, 1, 2).float() / 255
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            linear_autoencoder(recipe.model, pictures).save_pretrained(folder / "vae")
+            encoder = linear_autoencoder(recipe.model, pictures)
+        with written_folder(folder / "vae") as place:  # last, and whole: it tells that everything is there
+            encoder.save_pretrained(place)
     return RunParts(
         recipe,
         folder,
@@ -153,14 +156,22 @@ def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
     )
 
 
+def check_trained(folder: Path) -> None:
+    """Passes when a run's folder holds what `export` needs; asked before anything is prepared for it.
+
+    Raises: CheckpointError when the subject's stage has not been saved yet.
+    """
+    if not resume_step(RunFolder(folder / "subject")):
+        raise CheckpointError(f"There is no trained state in {folder}; train first.")
+
+
 def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
     """The averaged weights of the run's last states as a checkpoint in the hub layout.
 
     Raises: CheckpointError when the subject's stage has not been saved yet.
     """
+    check_trained(parts.folder)
     networks = _networks(parts)
-    if not resume_step(parts.stage("subject")):
-        raise CheckpointError(f"There is no trained state in {parts.folder}; train first.")
     average_weights(parts.stage("subject"), dict(networks.named_children()))
     if resume_step(parts.stage("autoencoder")):
         average_weights(parts.stage("autoencoder"), {"decoder": parts.vae.decoder})

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import AsJson, Device, Download, Dtype, Model, Weights, default, option
+from blipdiff.errors import OutputError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,12 +31,15 @@ def encode(
 
     blipdiff encode my_dog.png --category dog --output dog.safetensors
     """
-    from app.cli.files import check_writable, read_reference
+    from app.cli.files import CARD_SUFFIX, LONGEST_NAME, check_writable, read_reference
     from pipelines.results import unused_path
     from pipelines.studio import Studio
 
     references = [read_reference(path, category) for path in photos]
-    card = output or unused_path(Path(), category or references[0].category, ".safetensors")
+    name = (category or references[0].category)[:LONGEST_NAME]
+    card = output or unused_path(Path(), name, CARD_SUFFIX)
+    if card.suffix.lower() != CARD_SUFFIX:
+        raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {card.name} has another one.")
     check_writable(card.absolute().parent)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     subject = studio.subject(references, weights=weight, fit=fit)

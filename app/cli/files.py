@@ -7,13 +7,16 @@ from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import OutputError, PromptError
 from blipdiff.images import open_picture
 
+CARD_SUFFIX = ".safetensors"
+LONGEST_NAME = 40  # letters of a subject in a file's name, which has room for 255 bytes
+
 
 def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding:
     """The subject card, or the photo with its category, at `path`.
 
     Raises: SubjectError or ImageError for a file that is neither, PromptError for a photo without a category.
     """
-    if path.suffix.lower() == ".safetensors":
+    if path.suffix.lower() == CARD_SUFFIX:
         return SubjectEmbedding.load(path)
     picture = open_picture(path)
     if not category.strip():

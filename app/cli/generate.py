@@ -11,7 +11,7 @@ import typer
 
 from app.cli.options import AsJson, Device, Download, Dtype, Model, Subjects, Weights, default, option
 from blipdiff.errors import ConfigError, PromptError
-from pipelines.requests import GenerateRequest
+from pipelines.requests import GenerateRequest, parameters
 
 if TYPE_CHECKING:
     from pipelines.studio import Event, Studio
@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def generate(
+    context: typer.Context,
     subject: Subjects = None,
     weight: Weights = None,
     category: Annotated[str, option("category")] = default("category"),
@@ -67,13 +68,11 @@ def generate(
 
     if like is not None:
         from pipelines.results import read_metadata
-        from pipelines.studio import Studio
 
+        _check_alone(context)
         found = read_metadata(like)
         check_writable(output)
-        studio = Studio.open(
-            model, device=_place(found, "device", device), dtype=_place(found, "dtype", dtype), download=download
-        )
+        studio = _studio(model, _place(found, "device", device), _place(found, "dtype", dtype), download)
         _save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
     references = _references(subject, category)
@@ -110,7 +109,7 @@ def parse_size(size: str | None) -> tuple[int | None, int | None]:
     if size is None:
         return None, None
     sides = size.lower().split("x")
-    if len(sides) not in (1, 2) or not all(side.strip().isdecimal() for side in sides):
+    if len(sides) not in (1, 2) or not all(side.isdecimal() and len(side) < 10 for side in sides):
         raise ConfigError(f"The size is '{size}'; write it as WIDTHxHEIGHT, for example 512x768.")
     return int(sides[0]), int(sides[-1])
 
@@ -136,15 +135,26 @@ def _category_of(references: list[Any]) -> str:
     return str(found)
 
 
+def _check_alone(context: typer.Context) -> None:
+    """Passes when nothing was asked for beside --like that the picture tells itself."""
+    told = ("subject", "weight", "size", *parameters(GenerateRequest))
+    given = [name for name in told if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"--like draws a picture as it was; leave out {options}.")
+
+
 def _place(found: dict[str, Any], name: str, asked: str) -> str:
     """Where the picture was made, so that it comes out bit for bit, unless the caller asks for another place."""
-    made = found.get("place", {}).get(name)
+    place = found.get("place")
+    made = place.get(name) if isinstance(place, dict) else None
     return str(made) if asked == "auto" and isinstance(made, str) else asked
 
 
 def _save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
     from tqdm import tqdm
 
+    from app.cli.files import LONGEST_NAME
     from pipelines.results import Picture, save_picture, unused_path
     from pipelines.studio import Notice, Progress
 
@@ -160,7 +170,7 @@ def _save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: b
                 if not as_json:
                     bar.write(event.text, file=sys.stderr)
             elif isinstance(event, Picture):
-                subject = str(event.request.get("category", "picture"))
+                subject = str(event.request["category"])[:LONGEST_NAME]
                 path = save_picture(event, unused_path(output, f"{subject}-{event.seed}"), metadata=metadata)
                 written.append({"path": str(path), "seed": event.seed})
                 if not as_json:

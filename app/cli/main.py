@@ -1,5 +1,6 @@
 """The command `blipdiff`: its commands, and what a person sees when something goes wrong."""
 
+import errno
 import sys
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,14 @@ from blipdiff.errors import BlipdiffError
 
 CALLER_ERROR = 2  # what was asked for cannot be done
 STOPPED = 130  # Ctrl-C, as shells say it
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EFBIG: "the file is larger than allowed",
+}
 
 app = typer.Typer(
     name="blipdiff",
@@ -37,10 +46,16 @@ def run_blipdiff() -> int:
         return _said("Stopped; what was finished is kept.", STOPPED)
     except BlipdiffError as error:
         return _said(str(error), CALLER_ERROR)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
+            raise
         return _said("There is too little memory for this; try a smaller --batch, --size or --dtype.", CALLER_ERROR)
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        return _said(f"{error.filename or 'A file'} cannot be written: {_DISK[error.errno]}.", CALLER_ERROR)
     return 0
 
 

@@ -28,13 +28,19 @@ def train(
     """
     from app.cli.files import check_writable
     from blipdiff.training.config import load_recipe
-    from pipelines.train import export, prepare, train_decoder, train_subjects
+    from pipelines.train import check_trained, export, prepare, train_decoder, train_redrawing, train_subjects
 
     settings = load_recipe(recipe)
+    if export_only:
+        check_trained(run)
     check_writable(run)
     parts = prepare(settings, run, data=data)
     if not export_only:
-        for stage, steps in (("subject", train_subjects(parts, compiled=compiled)), ("decoder", train_decoder(parts))):
+        for stage, steps in (
+            ("redrawing", train_redrawing(parts, compiled=compiled)),
+            ("subject", train_subjects(parts, compiled=compiled)),
+            ("decoder", train_decoder(parts)),
+        ):
             for step in steps:
                 values = " ".join(f"{name} {value:.4f}" for name, value in step.parts.items())
                 print(

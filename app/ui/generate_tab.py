@@ -15,8 +15,9 @@ from app.ui.generate_layout import Layout, lay_out
 from blipdiff.latents import size_factor
 from pipelines.studio import Studio
 
-_MODEL = "model"  # the queue of everything that computes: one at a time
 _SILENT = {"show_progress": "hidden", "api_visibility": "private"}
+_ON_MODEL = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, the others wait
+_AT_ONCE = {**_SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
 _BY_NAME = "(...values) => Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))"
 
 
@@ -41,42 +42,33 @@ def _connect_run(on: Layout, events: GenerateEvents) -> None:
         events.generate,
         [on.subject.files, memory.pictures, *on.form],
         [*shown, *pictures, on.fields["seed"]],
-        concurrency_id=_MODEL,
-        concurrency_limit=1,
         trigger_mode="once",
-        **_SILENT,
+        **_ON_MODEL,
     )
-    on.action.cancel.click(
-        events.cancelled, [memory.position, memory.pictures], shown, cancels=[run], queue=False, **_SILENT
-    )
+    on.action.cancel.click(events.cancelled, [memory.position, memory.pictures], shown, cancels=[run], **_AT_ONCE)
 
 
 def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path]) -> None:
     category, given = on.fields["category"], on.subject.files
-    given.change(events.look_at_subject, [given, category], [on.subject.strip, given, category], queue=False, **_SILENT)
+    given.change(events.look_at_subject, [given, category], [on.subject.strip, given, category], **_AT_ONCE)
     for button, path in zip(on.subject.examples, examples, strict=True):
-        button.click(partial(events.use_example, path), None, [given, category], queue=False, **_SILENT)
+        button.click(partial(events.use_example, path), None, [given, category], **_AT_ONCE)
     on.keeping.save_card.click(
         events.save_card,
         [given, category, on.fields["fit"]],
         [on.keeping.card, on.action.status],
-        concurrency_id=_MODEL,
-        concurrency_limit=1,
-        **_SILENT,
+        **_ON_MODEL,
     )
 
 
 def _connect_results(on: Layout, events: GenerateEvents) -> None:
-    on.result.gallery.select(events.choose, on.memory.pictures, _details(on), queue=False, **_SILENT)
-    on.result.reuse_seed.click(
-        events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed], queue=False, **_SILENT
-    )
+    on.result.gallery.select(events.choose, on.memory.pictures, _details(on), **_AT_ONCE)
+    on.result.reuse_seed.click(events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed], **_AT_ONCE)
     on.keeping.made_here.upload(
         events.fill_from_picture,
         on.keeping.made_here,
         [*on.form, on.keeping.made_here, on.subject.files, on.action.status],
-        queue=False,
-        **_SILENT,
+        **_AT_ONCE,
     )
 
 
@@ -91,7 +83,7 @@ def _connect_memory(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None
         js=_BY_NAME.replace("NAMES", names),
         **_SILENT,
     )
-    page.load(events.restore, on.memory.typed, on.form, queue=False, **_SILENT)
+    page.load(events.restore, on.memory.typed, on.form, **_AT_ONCE)
 
 
 def _details(on: Layout) -> list[object]:

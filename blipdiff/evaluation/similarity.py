@@ -6,7 +6,7 @@ subject; numbers of one judge compare with each other, not with another judge's.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -120,24 +120,24 @@ class ColourShapeJudge:
 
 
 def _templates(view: SubjectView) -> tuple[Tensor, Tensor]:
-    """The subject at every scale, as drawn and mirrored: features (templates, channels, k, k), windows (templates, 1, k, k)."""
+    """At every scale, as drawn and mirrored: features (templates, channels, k, k) and windows (templates, 1, k, k)."""
     made = [_template(view.placed(scale, mirrored=mirrored)) for scale in _SCALES for mirrored in (False, True)]
     features, windows = zip(*made, strict=True)
     return torch.cat(features), torch.cat(windows)
 
 
 def _template(placed: Pixels) -> tuple[Tensor, Tensor]:
-    alpha = placed[..., 3].astype(np.float32) / 255
+    alpha = _floats(placed[..., 3]) / np.float32(255)
     plain = np.clip(placed[..., :3] / np.maximum(alpha, 0.02)[..., None], 0, 255).astype(np.uint8)
-    inside = _pooled(_colour_features(plain) * alpha[..., None])
+    inside = _pooled(_floats(_colour_features(plain) * alpha[..., None]))
     covered = _pooled(alpha[..., None])[..., 0]
     spread, reached = _blurred(inside), cv2.blur(covered, (5, 5))
     ring = ((covered < 0.1) & (reached > 0.02))[..., None]
     around = spread / np.maximum(reached, 0.02)[..., None] * ring
     colours = inside / covered.sum() - _RING_WEIGHT * around / max(float(ring.sum()), 1.0)
     rim = cv2.dilate(alpha, np.ones((5, 5), np.uint8))[..., None]
-    edges = _pooled(_edge_features(_on_grey(placed)) * rim)
-    edges /= max(float(np.sqrt(np.square(edges).sum())), 1e-6)
+    edges = _pooled(_floats(_edge_features(_on_grey(placed)) * rim))
+    edges = _floats(edges / max(float(np.linalg.norm(edges)), 1e-6))
     window = cv2.dilate((covered > 0.1).astype(np.float32), np.ones((3, 3), np.uint8))
     features = np.pad(np.dstack([colours, edges]), ((0, 1), (0, 1), (0, 0)))  # an odd side has a middle
     return _channels_first(features), _channels_first(np.pad(window, (0, 1))[..., None])
@@ -151,9 +151,8 @@ def _colour_features(picture: Pixels) -> Floats:
     """(H, W, 20), whose dot products are the kernel between two colours."""
     colours = lab(picture) * np.array([_LIGHTNESS, 1, 1], np.float32)
     directions = np.random.default_rng(0).standard_normal((3, _COLOUR_PAIRS)).astype(np.float32)
-    turns = colours @ (directions / np.float32(_COLOUR_WIDTH))
-    features: Floats = np.concatenate([np.cos(turns), np.sin(turns)], -1) / np.float32(np.sqrt(_COLOUR_PAIRS))
-    return features
+    turns = colours @ (directions / _COLOUR_WIDTH)
+    return _floats(np.concatenate([np.cos(turns), np.sin(turns)], -1) / np.sqrt(_COLOUR_PAIRS))
 
 
 def _edge_features(picture: Pixels) -> Floats:
@@ -166,17 +165,22 @@ def _edge_features(picture: Pixels) -> Floats:
     turn = (np.arctan2(down, across) % np.pi) / np.pi * _ORIENTATIONS
     distance = np.abs((turn[..., None] - np.arange(_ORIENTATIONS) + 4) % _ORIENTATIONS - 4)
     strength = size / (size + _FAINT_EDGE)
-    return (np.clip(1 - distance, 0, 1) * strength[..., None]).astype(np.float32)
+    return _floats(np.clip(1 - distance, 0, 1) * strength[..., None])
 
 
 def _pooled(features: Floats) -> Floats:
     """Means of square cells: (32, 32, channels)."""
     cell = features.shape[0] // _PLACES
-    return features.reshape(_PLACES, cell, _PLACES, cell, -1).mean((1, 3), dtype=np.float32)
+    return _floats(features.reshape(_PLACES, cell, _PLACES, cell, -1).mean((1, 3)))
 
 
 def _blurred(features: Floats) -> Floats:
-    return np.dstack([cv2.blur(np.ascontiguousarray(channel), (5, 5)) for channel in np.moveaxis(features, 2, 0)])
+    channels = [cv2.blur(np.ascontiguousarray(channel), (5, 5)) for channel in np.moveaxis(features, 2, 0)]
+    return _floats(np.dstack(channels))
+
+
+def _floats(values: NDArray[Any]) -> Floats:
+    return np.asarray(values, np.float32)
 
 
 def _channels_first(features: Floats) -> Tensor:

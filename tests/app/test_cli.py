@@ -257,7 +257,9 @@ def test_help_names_every_command_and_its_options(blipdiff: Command) -> None:
 def test_the_installed_program_draws_and_fails_with_the_right_exit_codes(model: Path, dog: Path) -> None:
     def program(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "app", "generate", "--model", model, "--subject", dog, "--output", dog.parent]
-        return subprocess.run([*map(str, command), *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT)
+        return subprocess.run(
+            [*map(str, command), *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT
+        )
 
     drawn = program("--category", "dog", "--count", 1, "--steps", 2, "--seed", 1, "--json")
     assert drawn.returncode == 0, drawn.stderr

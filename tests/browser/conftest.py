@@ -10,7 +10,8 @@ import pytest
 from diffusers import UNet2DConditionModel
 
 from app.settings import Settings
-from app.ui.page import serve
+from app.ui.page import build_page
+from app.ui.server import serve
 from pipelines.studio import Studio
 from tests.pipelines.tiny_models import photo, tiny_model
 
@@ -41,7 +42,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     studio = Studio(tiny_model())
     output = tmp_path_factory.mktemp("output")
-    with serve(studio, Settings(output=output)) as running:
+    with serve(build_page(studio, Settings(output=output))) as running:
         page = Served(running.url, studio, output)
         unet: UNet2DConditionModel = studio.model.unet
         hook = unet.register_forward_hook(lambda *_: page.calls.append(1))
@@ -61,17 +62,23 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: Any) -> Any:
+    """One for all visits: the page's scripts are fetched and compiled once."""
+    return browser.new_context(accept_downloads=True)
+
+
 @pytest.fixture
-def open_page(served: Served, browser: Any) -> Iterator[Callable[..., Any]]:
+def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
     """open_page(width=390): a new visit; at the end nothing may have been asked of another host, or complained of."""
     foreign: list[str] = []
     complaints: list[str] = []
-    contexts = []
+    pages = []
 
     def visit(width: int = 1280, height: int = 900) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-        contexts.append(context)
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
         own = (served.url, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
@@ -82,8 +89,9 @@ def open_page(served: Served, browser: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     yield visit
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.evaluate("localStorage.clear()")
+        page.close()
     assert foreign == []
     assert complaints == []
 

@@ -8,6 +8,10 @@ import pytest
 
 from app.cli.main import run_blipdiff
 from blipdiff.checkpoints import save_model
+from blipdiff.conditioning.subject import SubjectPhoto
+from pipelines.requests import GenerateRequest
+from pipelines.results import Picture, save_picture
+from pipelines.studio import Studio
 from tests.pipelines.command_line import Command, Ended
 from tests.pipelines.tiny_models import photo, tiny_model
 
@@ -46,6 +50,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         return made[seed]
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def made(models: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A picture that the tiny model made, and the card of its subject; not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    studio = Studio.open(models(0), device="cpu", dtype="float32")
+    subject = studio.subject([SubjectPhoto(photo(0), "dog")])
+    request = GenerateRequest(category="dog", prompt="on a beach", seed=3, count=1, steps=2)
+    picture = next(event for event in studio.run(request, subject) if isinstance(event, Picture))
+    return save_picture(picture, folder / "dog.png"), subject.save(folder / "dog.safetensors")
 
 
 @pytest.fixture

@@ -62,14 +62,18 @@ def test_fixed_point_inversion_returns_to_the_picture_and_ddim_drifts(scheduler_
 
 @pytest.mark.parametrize("size", [(8, 8), (12, 8), (8, 16)])
 def test_a_unets_inversion_comes_closer_the_more_it_is_iterated(tiny_unet, guided, scheduler_config, size):
-    scheduler, picture = ddim(scheduler_config), 0.2 * noise([1], (4, *size))
-    predict, distances = GuidedPredictor(tiny_unet, guided(1, 1.0)), []
-    for iterations in (1, 4, 12):
+    scheduler, picture = ddim(scheduler_config), noise([1], (4, *size))
+    unet, distances = GuidedPredictor(tiny_unet, guided(1, 1.0)), []
+
+    def predict(latents, moment):
+        return 0.1 * unet(latents, moment)  # random weights magnify differences, as trained ones do not
+
+    for iterations in (1, 4, 8):
         inverse = InverseDDIM(scheduler)
         *_, last = denoise(FixedPoint(predict, inverse, iterations), inverse, picture)
         *_, back = denoise(predict, scheduler, last.latents)
         distances.append(float((back.latents - picture).square().mean().sqrt()))
-    assert distances[0] > distances[1] > distances[2]
+    assert distances[0] > 2 * distances[1] > 4 * distances[2]
 
 
 def test_one_iteration_is_ddim_inversion(scheduler_config, picture):

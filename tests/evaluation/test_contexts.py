@@ -1,0 +1,63 @@
+"""The judge of contexts learns from composites, keeps what it learned, and refuses what it cannot read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from blipdiff.data import PairLibrary
+from blipdiff.errors import CheckpointError
+from blipdiff.evaluation import ContextJudge, train_context_judge
+from blipdiff.evaluation.contexts import library_key, names_scene
+
+
+@pytest.fixture(scope="module")
+def trained(library: PairLibrary) -> ContextJudge:
+    *_, last = train_context_judge(library, steps=60, batch=16)
+    return last.judge
+
+
+def test_a_minute_of_training_beats_chance_by_far(library: PairLibrary, trained: ContextJudge) -> None:
+    pairs = [library.draw(place, 77, "source") for place in range(120)]
+    named = trained.classify([pair.target for pair in pairs])
+    plain = [scene == pair.scene for (scene, _), pair in zip(named, pairs, strict=True) if pair.style is None]
+    assert np.mean(plain) > 0.2  # of 36 scenes
+
+
+def test_a_saved_judge_names_the_same(library: PairLibrary, trained: ContextJudge, tmp_path: Path) -> None:
+    trained.save(tmp_path / "judge.safetensors")
+    loaded = ContextJudge.load(tmp_path / "judge.safetensors")
+    pictures = [library.draw(place, 8).target for place in range(70)]
+    assert loaded.classify(pictures) == trained.classify(pictures)
+    assert (loaded.scenes, loaded.styles, loaded.library) == (trained.scenes, trained.styles, library_key(library))
+
+
+def test_training_repeats_itself_and_leaves_the_global_generator_alone(library: PairLibrary) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    losses = [[step.loss for step in train_context_judge(library, steps=3, batch=4, seed=1)] for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert torch.rand(1) == expected
+
+
+def test_pictures_of_any_size_are_named(library: PairLibrary, trained: ContextJudge) -> None:
+    assert len(trained.classify([np.zeros((256, 200, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)])) == 2
+
+
+def test_a_plain_colour_is_not_told_by_a_style_without_colours() -> None:
+    assert not names_scene("plain red", "sepia")
+    assert names_scene("plain red", "pixel art")
+    assert names_scene("plain red", None)
+    assert names_scene("forest", "sepia")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a judge", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "judge.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="judge"):
+        ContextJudge.load(path)
+    with pytest.raises(CheckpointError):
+        ContextJudge.load(tmp_path / "absent.safetensors")
