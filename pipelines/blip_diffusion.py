@@ -134,11 +134,14 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         )
         return cls.from_model(model, **components)
 
-    def save_pretrained(self, save_directory: str | Path, **_unused: Any) -> None:
-        """The hub's folder layout, which `from_pretrained` and diffusers' own component loaders read.
+    def save_pretrained(self, save_directory: str | Path, safe_serialization: bool = True, **others: Any) -> None:
+        """The hub's folder layout in safetensors, which `from_pretrained` and diffusers' own component loaders read.
 
-        Raises: OutputError when the folder cannot be written.
+        Raises: OutputError when the folder cannot be written, ConfigError for what diffusers can and this cannot.
         """
+        asked = ", ".join(name for name, value in others.items() if value)
+        if asked or not safe_serialization:
+            raise ConfigError(f"It is saved to a folder, in safetensors; leave out {asked or 'safe_serialization'}.")
         save_model(self.model, save_directory)
 
     @property

@@ -64,11 +64,11 @@ class Words:
 def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
     if isinstance(reference, SubjectEmbedding):
         return reference
-    photos = list(reference) if isinstance(reference, list | tuple) else [reference]
-    foreign = next((photo for photo in photos if not isinstance(photo, Image.Image)), None)
-    if foreign is not None:
+    photos: list[Any] = list(reference) if isinstance(reference, list | tuple) else [reference]
+    foreign = [type(photo).__name__ for photo in photos if not isinstance(photo, Image.Image)]
+    if foreign:
         raise ImageError(
-            f"A reference is a PIL picture, several of one subject, or a subject card; not {type(foreign).__name__}."
+            f"A reference is a PIL picture, several of one subject, or a subject card; not {', '.join(foreign)}."
         )
     return model.encode_subject([SubjectPhoto(photo, category) for photo in photos], fit=fit)
 

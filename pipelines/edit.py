@@ -54,6 +54,17 @@ class EditPlan:
     blend: LocalBlend | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    """What an edit begins with, by the kind of its source."""
+
+    latents: Tensor  # (1, channels, h, w), for both rows
+    source_scale: float  # of the source row's guidance
+    painted: Tensor | None  # (h, w)
+    edits: tuple[LatentEdit, ...] = ()
+    generators: tuple[torch.Generator, ...] | None = None
+
+
 def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbedding | None = None) -> EncodedEdit:
     """Both prompts, with the subject among the target's words, and how the target's attention comes from the source's.
 
@@ -101,32 +112,40 @@ def plan_edit(
     request = encoded.request
     scheduler = build_scheduler(request.scheduler, model.scheduler_config)
     set_timesteps(scheduler, request.steps, model.device)
-    edits: list[LatentEdit] = []
     if isinstance(source, Inversion):
         if mask is not None:
             raise ConfigError("A photo's mask is given with the photo, before it is inverted.")
-        scales, latents, painted, generators = [1.0, request.guidance], source.way[-1], source.photo.painted, None
-        latents = latents.repeat(2, 1, 1, 1)
-        edits += [HeldSource(source.way)] if request.hold_source else []
+        start = _photo_start(request, source)
     else:
-        width, height = edit_size(model, request)
-        size = latent_size(model.vae, height, width)
-        generators = row_generators([source, source])
-        latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)
-        scales = [request.guidance] * 2
-        painted = None if mask is None else painted_mask(mask, (width, height), size)
+        start = _seed_start(model, request, source, mask)
+    latents = start.latents.repeat(2, 1, 1, 1)
     store = CrossAttentionStore((latents.shape[-2], latents.shape[-1]), (_blend_level(model, request),))
-    blend = _local_blend(encoded, store, painted)
-    guidance = Guidance(encoded.positive, encoded.negative, torch.tensor(scales))
+    blend = _local_blend(encoded, store, start.painted)
+    guidance = Guidance(encoded.positive, encoded.negative, torch.tensor([start.source_scale, request.guidance]))
     taps = (_prompt_to_prompt(model, encoded, latents), store)
-    edits += [] if blend is None else [blend]
-    return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, generators), store, blend)
+    edits: list[LatentEdit] = [*start.edits, *([] if blend is None else [blend])]
+    return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators), store, blend)
 
 
 def edit_size(model: BlipDiffusion, request: EditRequest) -> tuple[int, int]:
     """(width, height) in pixels of a generated source: as asked for, or the size that the model was trained at."""
     own = int(model.unet.config.sample_size) * size_factor(model.vae)
     return request.width or own, request.height or own
+
+
+def _photo_start(request: EditRequest, source: Inversion) -> _Start:
+    edits = (HeldSource(source.way),) if request.hold_source else ()
+    return _Start(source.way[-1], 1.0, source.photo.painted, edits)
+
+
+def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Image.Image | None) -> _Start:
+    """One noise for both rows; their generators stay in step, for schedulers that add noise."""
+    width, height = edit_size(model, request)
+    size = latent_size(model.vae, height, width)
+    generators = row_generators([seed, seed])
+    latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)
+    painted = None if mask is None else painted_mask(mask, (width, height), size)
+    return _Start(latents[:1], request.guidance, painted, generators=tuple(generators))
 
 
 def _prompt_to_prompt(model: BlipDiffusion, encoded: EncodedEdit, latents: Tensor) -> PromptToPrompt:

@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints import save_model
+from blipdiff.checkpoints.diffusers_layout import load_vae
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.data.library import build_library
@@ -84,7 +85,7 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunPar
         library,
         load_prompt_tokenizer(folder / "tokenizer"),
         load_category_tokenizer(folder / "qformer_tokenizer"),
-        AutoencoderTiny.from_pretrained(folder / "vae", local_files_only=True),
+        load_vae(folder / "vae"),
     )
 
 

@@ -12,6 +12,7 @@ import gradio as gr
 from app.ui import form, markup
 from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
+from app.ui.orders import Order, Orders
 from app.ui.run import View, views
 from app.ui.subjects import by_name, category_of, looked_through, references
 from blipdiff.errors import BlipdiffError, SubjectError
@@ -19,7 +20,7 @@ from pipelines.results import read_metadata
 from pipelines.studio import Studio
 
 Changes: TypeAlias = dict[Any, Any]  # a component -> its new value or look
-Saved: TypeAlias = tuple[str, int]  # a picture's file and its seed
+Saved: TypeAlias = tuple[str, int]  # a picture's copy for the browser, which nobody moves, and its seed
 
 _UNCHANGED: Changes = gr.skip()
 _MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
@@ -32,6 +33,7 @@ class GenerateEvents:
         self._studio = studio
         self._output = output
         self._on = layout
+        self._orders = Orders()
 
     def look_at_subject(self, paths: list[str] | None, category: str) -> Changes:
         """Shows what was dropped; what cannot be used is said and left out."""
@@ -49,38 +51,55 @@ class GenerateEvents:
         """A bundled photo and what it shows."""
         return {self._on.subject.files: [served(path)], self._on.fields["category"]: category_of(path)}
 
-    def generate(self, paths: list[str] | None, older: list[Saved], *values: Any) -> Iterator[Changes]:
-        """Draws the pictures; closing stops the drawing at its current step."""
+    def ask(self, visit: gr.Request, paths: list[str] | None, pictures: list[Saved], *values: Any) -> Changes:
+        """Checks what was asked for, and puts it in the line; `generate` draws it."""
         paths = paths or []
-        began = time.monotonic()
-        notices: list[str] = []
         try:
             if not paths:
                 raise SubjectError("There is no subject yet; add a photo or a subject card.")
             request = form.request_of(dict(zip(form.NAMES, values[:-1], strict=True)), random_seed=values[-1])
-            yield {self._on.fields["seed"]: str(request.seed), self._on.action.cancel: gr.Button(variant="stop")}
-            with closing(views(self._studio, request, references(paths, request.category), self._output)) as seen:
-                for view in seen:
-                    notices += view.notices
-                    for text in view.notices:
-                        _notice(text)
-                    yield self._shown(view, older)
-            yield self._finished(view, time.monotonic() - began, notices)
+            order = Order(request, references(paths, request.category))
         except BlipdiffError as error:
-            text = by_name(error, paths)
-            _notice(text, "Not possible")
-            yield self._at_rest(text, "bad", older)
+            _notice(by_name(error, paths), "Not possible")
+            return self._at_rest(by_name(error, paths), "bad", pictures)
+        if not self._orders.place(_name(visit), order):
+            _notice("Your last request is still being drawn; cancel it first, or wait.")
+            return _UNCHANGED
+        return {
+            self._on.action.status: markup.progress("Waiting for the model", None, 1),
+            self._on.action.cancel: gr.Button(variant="stop"),
+            self._on.fields["seed"]: str(request.seed),
+        }
+
+    def generate(self, visit: gr.Request, older: list[Saved]) -> Iterator[Changes]:
+        """Draws what the visit asked for last. It alone tells how far it is, so that nothing overtakes its end."""
+        order = self._orders.begin(_name(visit))
+        if order is None:
+            yield _UNCHANGED
+            return
+        try:
+            yield from self._drawn(order, older)
+        except BlipdiffError as error:
+            _notice(str(error), "Not possible")
+            yield self._at_rest(str(error), "bad", older)
         except Exception as bug:
             text = f"This is a bug in blipdiff: {type(bug).__name__}: {bug}. The terminal shows where."
             yield self._at_rest(text, "bad", older)
             raise gr.Error(escape(text), title="A bug", duration=None) from bug
+        finally:
+            self._orders.end(_name(visit))
 
-    def cancelled(self, position: tuple[int, int] | None, pictures: list[Saved]) -> Changes:
-        """What stays after a run was stopped; `position` tells how far it came."""
-        text = (
-            "Nothing is being drawn." if position is None else f"Cancelled after step {position[0]} of {position[1]}."
-        )
+    def cancel(self, visit: gr.Request, pictures: list[Saved]) -> Changes:
+        """Calls the visit's order off; a run that is going on tells its end itself."""
+        place = self._orders.call_off(_name(visit))
+        if place == "drawing":
+            return _UNCHANGED
+        text = "Cancelled before it began." if place == "waiting" else "Nothing is being drawn."
         return self._at_rest(text, "plain", pictures)
+
+    def leave(self, visit: gr.Request) -> None:
+        """The visit's tab is closed: nobody waits for its pictures."""
+        self._orders.call_off(_name(visit))
 
     def choose(self, pictures: list[Saved], event: gr.SelectData) -> Changes:
         """The details of the picture that was clicked."""
@@ -132,17 +151,31 @@ class GenerateEvents:
             changes[self._on.random_seed] = typed["random_seed"]
         return changes or _UNCHANGED
 
+    def _drawn(self, order: Order, older: list[Saved]) -> Iterator[Changes]:
+        began = time.monotonic()
+        notices: list[str] = []
+        seen = views(self._studio, order.request, order.references, self._output, is_stopped=order.called_off.is_set)
+        with closing(seen):
+            for view in seen:
+                notices += view.notices
+                for text in view.notices:
+                    _notice(text)
+                if view.was_stopped:
+                    text = f"Cancelled after step {view.step} of {view.steps}."
+                    yield self._at_rest(text, "plain", [*view.finished, *older])
+                    return
+                yield self._shown(view, older)
+        yield self._finished(view, time.monotonic() - began, notices)
+
     def _shown(self, view: View, older: list[Saved]) -> Changes:
         memory, result = self._on.memory, self._on.result
         changes: Changes = {self._on.action.status: _how_far(view)}
-        if view.step:
-            changes[memory.position] = (view.step, view.steps)
         if view.previews is not None:
             changes[result.stage] = gr.HTML(markup.previews(view.previews, view.seeds), visible=True)
         if view.finished:
-            pictures = [*((str(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
+            pictures = [*((served(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
             changes[memory.pictures] = pictures
-            shown = [(served(path), f"seed {seed}") for path, seed in pictures]
+            shown = [(path, f"seed {seed}") for path, seed in pictures]
             changes[result.gallery] = gr.Gallery(
                 shown, columns=markup.columns(len(shown)), visible=True, selected_index=None
             )
@@ -153,7 +186,7 @@ class GenerateEvents:
         count = len(view.finished)
         text = f"{count} {'picture' if count == 1 else 'pictures'} in {_duration(seconds)}, saved in {path.parent}."
         rest = self._at_rest(" ".join((text, *notices)), "good", view.finished)
-        return rest | self._details((str(path), seed))
+        return rest | self._details((served(path), seed))
 
     def _at_rest(self, text: str, kind: str, pictures: Sequence[Any]) -> Changes:
         """The page when nothing is being drawn."""
@@ -161,7 +194,6 @@ class GenerateEvents:
         return {
             on.action.status: markup.message(text, kind),
             on.action.cancel: gr.Button(variant="secondary"),
-            on.memory.position: None,
             on.result.stage: gr.HTML(markup.welcome(), visible=not pictures),
         }
 
@@ -176,9 +208,13 @@ class GenerateEvents:
         return {
             on.details: gr.Accordion(f"The selected picture, seed {seed}", visible=True),
             on.metadata: metadata,
-            on.download: gr.DownloadButton(value=served(path)),
+            on.download: gr.DownloadButton(value=path),
             self._on.memory.chosen: picture,
         }
+
+
+def _name(visit: gr.Request) -> str:
+    return str(visit.session_hash)
 
 
 def _how_far(view: View) -> str:

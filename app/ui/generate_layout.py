@@ -69,9 +69,8 @@ class ResultPart:
 class Memory:
     """What the page remembers: for one visit on the server, what was typed in the browser."""
 
-    pictures: Any  # (file, seed) of this visit's pictures, the newest first
-    position: Any  # (step, steps) of the run that goes on, or None
-    chosen: Any  # (file, seed) whose details are shown, or None
+    pictures: Any  # (copy for the browser, seed) of this visit's pictures, the newest first
+    chosen: Any  # the one of them whose details are shown, or None
     typed: Any
 
 
@@ -115,7 +114,6 @@ def lay_out(own_size: int, examples: Sequence[Path]) -> Layout:
             result = _result_part()
     memory = Memory(
         pictures=gr.State([]),
-        position=gr.State(None),
         chosen=gr.State(None),
         typed=gr.BrowserState({}, storage_key=_KEPT_FORM, secret=_KEPT_FORM),
     )

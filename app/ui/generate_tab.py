@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.settings import Settings
-from app.ui import form
+from app.ui import form, markup
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
 from blipdiff.latents import size_factor
@@ -18,6 +18,7 @@ from pipelines.studio import Studio
 _SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _ON_MODEL = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, the others wait
 _AT_ONCE = {**_SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
+_STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
 _BY_NAME = "(...values) => Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))"
 
 
@@ -27,25 +28,25 @@ def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings) -> Layout:
     own_size = int(studio.model.unet.config.sample_size) * size_factor(studio.model.vae)
     layout = lay_out(own_size, examples)
     events = GenerateEvents(studio, settings.output, layout)
-    _connect_run(layout, events)
+    _connect_run(page, layout, events)
     _connect_subject(layout, events, examples)
     _connect_results(layout, events)
     _connect_memory(page, layout, events)
     return layout
 
 
-def _connect_run(on: Layout, events: GenerateEvents) -> None:
-    memory, result = on.memory, on.result
-    shown = [on.action.status, on.action.cancel, memory.position, result.stage]
+def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
+    """Gradio's own `cancels` is of no use here: its late messages overwrite the last word of what it stopped."""
+    memory, result, action = on.memory, on.result, on.action
+    shown = [action.status, action.cancel, result.stage]
     pictures = [result.gallery, memory.pictures, *_details(on)]
-    run = on.action.generate.click(
-        events.generate,
-        [on.subject.files, memory.pictures, *on.form],
-        [*shown, *pictures, on.fields["seed"]],
-        trigger_mode="once",
-        **_ON_MODEL,
+    asked = action.generate.click(
+        events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]], **_AT_ONCE
     )
-    on.action.cancel.click(events.cancelled, [memory.position, memory.pictures], shown, cancels=[run], **_AT_ONCE)
+    asked.then(events.generate, memory.pictures, [*shown, *pictures], **_ON_MODEL)
+    action.cancel.click(None, None, action.status, js=_STOPPING, **_SILENT)
+    action.cancel.click(events.cancel, memory.pictures, shown, **_AT_ONCE)
+    page.unload(events.leave)
 
 
 def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path]) -> None:

@@ -29,6 +29,7 @@ class View:
     previews: tuple[tuple[int, Image.Image], ...] | None = None  # (seed, picture); None: as they were
     finished: tuple[tuple[Path, int], ...] = ()  # (file, seed) of all that are saved so far
     notices: tuple[str, ...] = ()  # new sentences for the user
+    was_stopped: bool = False
 
 
 def views(
@@ -37,9 +38,10 @@ def views(
     references: Sequence[Reference],
     folder: Path,
     *,
+    is_stopped: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[View]:
-    """Draws the request's pictures into `folder`; closing the generator stops the run at its current step.
+    """Draws the request's pictures into `folder`; `is_stopped` is asked after every step.
 
     Raises: BlipdiffError, at any view.
     """
@@ -61,6 +63,9 @@ def views(
                 if pace.is_due(important=view.previews is not None or event.step == event.steps):
                     yield view
                 view = replace(view, previews=None)
+            if is_stopped():
+                yield replace(view, was_stopped=True)
+                return
 
 
 class _Pace:

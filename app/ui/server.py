@@ -92,32 +92,27 @@ def serve(page: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None) 
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
+    """A socket that listens at the port, or at the next free one."""
     if port is not None and not 1 <= port <= 65535:
         raise ConfigError(f"The port is {port}; it goes from 1 to 65535.")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(
+            f"There is no machine by the name '{host}'; the page needs an address of this one."
+        ) from error
     wanted = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else [port]
     trouble = ""
     for number in wanted:
-        found = _bound(host, number)
-        if isinstance(found, socket.socket):
-            return found
-        trouble = found
+        made = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((address[0], number, *address[2:]))
+            made.listen()
+            return made
+        except OSError as error:
+            made.close()
+            trouble = _REASONS.get(error.errno or 0, f"is not to be had: {error.strerror or error}")
     if port is None:
         raise ConfigError(f"No port from {wanted[0]} to {wanted[-1]} can be had at {host}: the last {trouble}.")
     raise ConfigError(f"The port {port} at {host} {trouble}; choose another one, or none to take the next free one.")
-
-
-def _bound(host: str, port: int) -> socket.socket | str:
-    """A socket that listens there, or why there is none."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror:
-        return f"is not to be had: no machine is known by the name '{host}'"
-    made = socket.socket(family, kind)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen()
-    except OSError as error:
-        made.close()
-        return _REASONS.get(error.errno or 0, f"is not to be had: {error.strerror or error}")
-    return made

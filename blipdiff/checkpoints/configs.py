@@ -181,6 +181,12 @@ def model_index(insert_at: int, scheduler: Mapping[str, Any], vae: VAE, *, with_
     return index | ({"controlnet": ["diffusers", "ControlNetModel"]} if with_controlnet else {})
 
 
+def without_derived(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A VAE's configuration without what AutoencoderTiny writes into it and then warns of when it is read."""
+    derived = {"block_out_channels"} if config.get("_class_name") == AutoencoderTiny.__name__ else set()
+    return {key: value for key, value in config.items() if key not in derived}
+
+
 def vae_class(config: Mapping[str, Any]) -> type[VAE]:
     """The class that `vae/config.json` names.
 

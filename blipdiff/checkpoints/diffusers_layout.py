@@ -88,6 +88,9 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         for name, part in (("unet", model.unet), ("vae", model.vae), ("controlnet", model.controlnet)):
             if part is not None:
                 part.save_config(place / name)
+                if name == "vae":
+                    path = place / name / "config.json"
+                    write_json(path, configs.without_derived(read_json(path)))
                 _save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
 
 
@@ -159,6 +162,7 @@ def load_vae(
 ) -> VAE:
     """The VAE, of the class that its configuration names; never in float16, where it overflows to black pictures."""
     config = read_json(folder / "config.json") if config is None else config
+    config = configs.without_derived(config)
     dtype = torch.float32 if dtype == torch.float16 else dtype
     return load_part(folder, configs.vae_class(config), "VAE", dtype, device, config=config, rename=vae_name)
 

@@ -97,6 +97,7 @@ class DecoderObjective:
     def __init__(self, vae: AutoencoderTiny, recipe: AutoencoderRecipe) -> None:
         self.vae = vae
         self.recipe = recipe
+        self.encode = patch_encoder(vae)
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained modules by name."""
@@ -110,7 +111,7 @@ class DecoderObjective:
         """batch["target"] (n, 3, H, W) uint8 -> the loss and its parts."""
         pictures = batch["target"].float() / 127.5 - 1
         with torch.no_grad():
-            latents = self.vae.encode(pictures).latents
+            latents = self.encode(pictures).float() / self.vae.config.scaling_factor
             # a little noise: the U-Net's latents are not exact ones either
             latents = latents + 0.01 * torch.randn(latents.shape, generator=generator)
         drawn = self.vae.decoder(latents)

@@ -93,9 +93,9 @@ def _prepare_to_see(encoder: SubjectEncoder) -> None:
     """
     positions = encoder.visual_encoder.embeddings.position_embedding
     positions[0, 1:] = _sines(encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch)
-    for layer in encoder.encoder.layer:
-        for linear in (layer.crossattention.attention.query, layer.crossattention.attention.key):
-            torch.nn.init.xavier_normal_(linear.weight, gain=1.2)
+    for name, weight in encoder.encoder.named_parameters():
+        if name.endswith(("crossattention.attention.query.weight", "crossattention.attention.key.weight")):
+            torch.nn.init.xavier_normal_(weight, gain=1.2)
 
 
 def _sines(width: int, side: int) -> Tensor:

@@ -52,7 +52,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
@@ -90,7 +92,8 @@ def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
 
     yield visit
     for page in pages:
-        page.evaluate("localStorage.clear()")
+        if page.url.startswith(served.url):
+            page.evaluate("localStorage.clear()")
         page.close()
     assert foreign == []
     assert complaints == []

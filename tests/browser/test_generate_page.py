@@ -16,7 +16,10 @@ from tests.pipelines.tiny_models import photo
 
 pytestmark = pytest.mark.browser
 
-DECODED = "pictures => pictures.every(one => one.complete && one.naturalWidth > 0)"
+DECODED = """count => {
+    const pictures = [...document.querySelectorAll('#gallery img')];
+    return pictures.length === count && pictures.every(one => one.complete && one.naturalWidth > 0);
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textarea, button, progress')]
     .filter(one => one.checkVisibility() && !one.closest('label')
@@ -60,16 +63,14 @@ def test_a_photo_and_a_prompt_become_pictures(
     page.locator("#stage .previews img").first.wait_for()
     status(page, re.compile(r"Step \d+ of"))
     status(page, "2 pictures in")
-    pictures = page.locator("#gallery img")
-    assert pictures.count() == 2
-    assert pictures.evaluate_all(DECODED)
+    page.wait_for_function(DECODED, arg=2)
     assert page.locator("#stage .previews").count() == 0
     seed = int(value(page, "seed"))
     assert [one.inner_text() for one in page.locator("#gallery .caption-label").all()] == [
         f"seed {seed}",
         f"seed {seed + 1}",
     ]
-    pictures.nth(1).click()
+    page.locator("#gallery img").nth(1).click()
     page.get_by_text(f"The selected picture, seed {seed + 1}").wait_for()
     assert "on a beach" in page.locator("#metadata").inner_text()
     with page.expect_download() as download:
@@ -170,7 +171,6 @@ def test_the_form_outlives_a_reload(open_page: Callable[..., Any]) -> None:
     fill(page, "count", 2)
     page.wait_for_timeout(300)
     page.reload(wait_until="domcontentloaded")
-    page.locator("#field-prompt textarea").and_(page.locator("*")).wait_for()
     page.wait_for_function("document.querySelector('#field-prompt textarea').value === 'on the moon'")
     assert (value(page, "category"), value(page, "count")) == ("teapot", "2")
 
@@ -186,3 +186,15 @@ def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callab
     for button in ("#generate", "#cancel"):
         assert page.locator(button).is_visible()
         assert page.locator(button).bounding_box()["y"] < 844
+
+
+def test_a_closed_tab_stops_its_run(open_page: Callable[..., Any], served: Any, dog: Path) -> None:
+    page = open_page()
+    before = len(served.calls)
+    ask(page, dog, steps=600)
+    status(page, re.compile(r"Step \d+ of"))
+    page.goto("about:blank")
+    other = open_page()
+    ask(other, dog, steps=2)  # waits until the model is free
+    status(other, "1 picture in")
+    assert len(served.calls) - before < 600

@@ -12,7 +12,7 @@ from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data import PairLibrary
 from blipdiff.errors import ConfigError, OutputError, ShapeError
-from blipdiff.evaluation import ContextJudge, Report, draw_trials, judges, subject_views
+from blipdiff.evaluation import ContextJudge, Report, draw_trials, judge_named, judges, subject_views
 from blipdiff.evaluation.contexts import ContextNet, library_key
 from blipdiff.evaluation.sheets import contact_sheet
 from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, answer, lines_of
@@ -21,7 +21,7 @@ from pipelines.evaluate import EvaluateRequest, EvaluationProgress, Wanted, draw
 from pipelines.studio import Studio
 
 REQUEST = EvaluateRequest(
-    split="source", subjects=3, pictures=2, varied=1, seeds=2, steps=2, batch=4, shown=2, scheduler="ddim"
+    split="source", subjects=2, pictures=2, choices=3, varied=1, seeds=2, steps=2, batch=4, shown=2, scheduler="ddim"
 )
 
 
@@ -64,13 +64,13 @@ def test_the_report_is_written_whole(events: tuple[list[object], Path]) -> None:
     assert isinstance(report, Report)
     written = json.loads((events[1] / "report.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(report.as_json()))
-    assert written["about"]["subjects"] == 3
+    assert written["about"]["subjects"] == 2
     for judge in judges():
         for column in (TRUE, RIGHT, WRONG, NO_SUBJECT):
             figure = report.figure(FORCED_CHOICE, column, judge=judge.name)
-            assert figure.count == 6
+            assert figure.count == 4
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
-    assert report.figure("scene", RIGHT).count <= 6
+    assert report.figure("scene", RIGHT).count <= 4
     assert not [path for path in events[1].iterdir() if "part" in path.name]
     with pytest.raises(KeyError, match="beauty"):
         report.figure("beauty", RIGHT)
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_named(events: tuple[list[object], Pa
 def test_true_pictures_reach_the_ceiling_and_shuffled_ones_fall_to_chance(library: PairLibrary) -> None:
     trials = draw_trials(library, "source", subjects=40, pictures=1, seed=9)
     trials = [trial for trial in trials if trial.pair.style is None]
-    judge, answers = judges()[0], Answers()
+    judge, answers = judge_named("colour and shape"), Answers()
     pictures = [trial.pair.target for trial in trials]
     for column, drawn in ((RIGHT, pictures), (WRONG, [*pictures[7:], *pictures[:7]])):
         found = [

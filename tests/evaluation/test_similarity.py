@@ -11,7 +11,7 @@ from blipdiff.evaluation.similarity import Remembered
 
 
 def test_the_right_subject_is_found_in_true_composites(library: PairLibrary, judge: Judge) -> None:
-    trials = draw_trials(library, "source", subjects=30, pictures=1, seed=3)
+    trials = draw_trials(library, "source", subjects=16, pictures=1, choices=5, seed=3)
     trials = [trial for trial in trials if trial.pair.style is None]
     found = [
         choose(judge, trial.pair.target, subject_views(library, trial.candidates), trial.right) for trial in trials

@@ -68,9 +68,7 @@ def test_cross_attention_is_replaced_at_the_same_calls(steps: int, stop: float, 
     assert held == calls.bool().tolist()
 
 
-def test_a_words_own_window_holds_at_the_same_calls(
-    editing_model: BlipDiffusion, recorded: dict[str, Tensor]
-) -> None:
+def test_a_words_own_window_holds_at_the_same_calls(editing_model: BlipDiffusion, recorded: dict[str, Tensor]) -> None:
     calls = recorded["cross_alpha_steps10_dict"]
     plain = layout(editing_model.prompt_tokenizer, "a dog sit")
     own = dict.fromkeys(plain.slots("dog"), Window(0.0, 0.4))

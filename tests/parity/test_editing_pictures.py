@@ -2,8 +2,8 @@
 
 Recorded with LAVIS 506965b (diffusers 0.16.0, transformers 4.33.2, torch 2.13.0 on a CPU, float32) on a tiny random
 model, in the "fixed" form: without its filler words, with its inversion prompt and its words of several tokens put
-right. Tolerances as given with the recordings, absolute on latents of up to 44: 1e-2 for edits, 1e-3 for inversion;
-masks exactly. Wrong windows, thresholds or alignments are 0.18 to 19 away.
+right. Tolerances as given with the recordings, absolute on latents of up to 44: 1e-2 for edits, 1e-3 for inversion
+and generation; masks exactly. Wrong windows, thresholds or alignments are 0.18 to 19 away.
 """
 
 import json
@@ -141,7 +141,6 @@ def compare(
             assert torch.equal(cut, recorded[f"{name}.mask16"][step.index].float())
             if f"{name}.soft16" in recorded:
                 assert farthest(soft_mask(attention, slots, (16, 16)), recorded[f"{name}.soft16"][step.index]) <= 1e-4
-    print(f"{name}: {farthest(latents, recorded[f'{name}.final']):.1e}")
     assert farthest(latents, recorded[f"{name}.final"]) <= 1e-2
 
 
@@ -153,7 +152,6 @@ def test_the_recorded_inversions_are_matched(
     words = editing_model.encode_prompts(["a cat sit on a sofa"])
     photo = PhotoSource(Image.new("RGB", (512, 512)), recorded["x0"], None)
     *_, last = invert_photo(editing_model, request, words, photo)
-    print(f"inversion, {steps} steps: {farthest(last.latents, recorded[f'inv{steps}']):.1e}")
     assert farthest(last.latents, recorded[f"inv{steps}"]) <= 1e-3
 
 
@@ -175,5 +173,4 @@ def test_every_recorded_generation_is_matched(
     scheduler = build_scheduler("pndm", model.scheduler_config)
     set_timesteps(scheduler, case["num_inference_steps"])
     *_, last = execute(model.unet, SamplingPlan(guidance, noise(case["seed"], (4, 64, 64)), scheduler))
-    print(f"generate {name}: {farthest(last.latents, recorded[name]):.1e}")
-    assert farthest(last.latents, recorded[name]) <= 1e-2
+    assert farthest(last.latents, recorded[name]) <= 1e-3

@@ -7,17 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
+from blipdiff.attention import processor, taps
 from blipdiff.attention.prompt_to_prompt import Replace, Reweight
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.control.controlnet import ControlBranch
-from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.moment import Moment
-from blipdiff.sampling.predictor import GuidedPredictor
 from pipelines.composite import edit_pictures
 from pipelines.edit import SOURCE, TARGET, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
-from pipelines.invert import Inversion, invert_photo, prepare_photo, work_size
+from pipelines.invert import Inversion, invert_photo, prepare_photo
 from pipelines.plan import execute
 
 SIZES = [(64, 64), (64, 128), (128, 64)]  # (width, height)
@@ -70,10 +69,12 @@ def test_an_edit_of_nothing_is_the_source_bit_for_bit(model, size, scheduler):
     assert torch.equal(latents[TARGET], latents[SOURCE])
 
 
-def test_an_edit_of_nothing_in_a_photo_is_the_photo_bit_for_bit(model):
-    request = asked(target="cat", guidance=1.0, inversion="ddim", hold_source=False)
+@pytest.mark.parametrize("size", SIZES[1:])  # at 64 x 64 the tiny U-Net's one place of 24 values is no whole vector
+def test_an_edit_of_nothing_in_a_photo_is_its_source_bit_for_bit(model, size):
+    request = asked(target="cat", guidance=1.0, inversion="ddim", hold_source=False, width=size[0], height=size[1])
     encoded = encode_edit(model, request)
-    latents = last_of(model, plan_edit(model, encoded, inverted(model, encoded, prepare_photo(model, request, photo()))))
+    source = prepare_photo(model, request, photo(size))
+    latents = last_of(model, plan_edit(model, encoded, inverted(model, encoded, source)))
     assert torch.equal(latents[TARGET], latents[SOURCE])
 
 
@@ -81,7 +82,8 @@ def test_the_source_row_is_the_plain_picture_of_its_seed(model, subject):
     plan = plan_edit(model, encode_edit(model, asked(), subject), 7)
     latents = last_of(model, plan)
     alone = replace(plan.sampling, guidance=plan.sampling.guidance.select([0]), taps=(), edits=())
-    *_, plain = execute(model.unet, replace(alone, latents=plan.sampling.latents[:1]))
+    alone = replace(alone, latents=plan.sampling.latents[:1], generators=None)
+    *_, plain = execute(model.unet, alone)
     assert torch.allclose(latents[:1], plain.latents, atol=1e-4)
     assert not torch.allclose(latents[TARGET], latents[SOURCE], atol=1e-2)
 
@@ -178,14 +180,20 @@ def test_without_a_windows_hold_the_target_is_drawn_freely(model, subject):
     assert torch.allclose(last_of(model, plan), free.latents, atol=1e-4)
 
 
-def test_self_attention_at_the_latents_own_size_is_opened_only_when_asked_for(model, subject):
-    sites = [site for site in ("self",) for _ in (0,)]
-    assert sites == ["self"]
-    encoded = encode_edit(model, asked(self_stop=1.0), subject)
-    tap = plan_edit(model, encoded, 7).sampling.taps[0]
-    assert tap.self_places == 2 * 2
-    finest = plan_edit(model, encode_edit(model, asked(self_stop=1.0, self_level=0), subject), 7).sampling.taps[0]
-    assert finest.self_places == 8 * 8
+def test_self_attention_at_the_latents_own_size_is_opened_only_when_asked_for(model, subject, monkeypatch):
+    opened = []
+    inner = processor.explicit_attention
+
+    def noting(attention, hidden_states, *rest, **given):
+        if not attention.is_cross_attention:
+            opened.append(hidden_states.shape[1])
+        return inner(attention, hidden_states, *rest, **given)
+
+    monkeypatch.setattr(taps, "explicit_attention", noting)
+    last_of(model, plan_edit(model, encode_edit(model, asked(self_stop=1.0), subject), 7))
+    assert max(opened) == 2 * 2
+    last_of(model, plan_edit(model, encode_edit(model, asked(self_stop=1.0, self_level=0), subject), 7))
+    assert max(opened) == 8 * 8
 
 
 def test_a_control_branch_steers_both_rows(model, subject, tiny_controlnet):
@@ -221,94 +229,3 @@ def test_the_masks_words_are_those_swapped_or_those_in_focus(model, subject):
     assert both == {SOURCE: source.slots("cat"), TARGET: target.slots("dog")}
     focus = encode_edit(model, asked(focus="sofa, cat"), subject).blend_slots
     assert focus == {SOURCE: (*source.slots("sofa"), *source.slots("cat"))}
-
-
-def test_the_dial_derives_the_windows_and_each_may_be_overridden():
-    middle = asked().dial()
-    assert (middle.cross_stop, middle.self_stop, middle.blend_threshold) == (0.8, 0.4, 0.3)
-    marks = [asked(strength=strength).dial() for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    for name in ("cross_stop", "self_stop", "blend_threshold"):
-        values = [getattr(mark, name) for mark in marks]
-        assert values == sorted(values, reverse=True)
-        assert len(set(values)) == len(values)
-    own = asked(strength=0.9, cross_stop=0.7, self_stop=0.1, blend=0.2).dial()
-    assert (own.cross_stop, own.self_stop, own.blend_threshold) == (0.7, 0.1, 0.2)
-    assert asked(preset="try-on").dial().blend_threshold == 0.15
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"focus": "table"}, PromptError, "does not hold 'table'"),
-        ({"blend_words": "target", "focus": "cat"}, PromptError, "does not hold 'cat'"),
-        ({"word_weights": "table: 2"}, PromptError, "does not hold 'table'"),
-        ({"word_weights": "sofa"}, PromptError, "write 'snow: 2'"),
-        ({"word_weights": "sofa: -1"}, ConfigError, "0 or more"),
-        ({"word_stops": "sofa: 2"}, ConfigError, "fractions of the run"),
-        ({"method": "replace", "target": "small dog"}, PromptError, "same structure"),
-    ],
-)
-def test_bad_words_are_named_when_the_prompts_are_encoded(model, subject, changes, error, message):
-    with pytest.raises(error, match=message):
-        encode_edit(model, asked(**changes), subject)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"strength": 1.5}, "Edit strength is 1.5"),
-        ({"strength": float("nan")}, "Edit strength is nan"),
-        ({"blend": -0.1}, "Mask threshold is -0.1"),
-        ({"method": "swap"}, "Method is 'swap'"),
-        ({"inversion": "newton"}, "Inversion is 'newton'"),
-        ({"preset": "hat"}, "Preset is 'hat'"),
-    ],
-)
-def test_requests_outside_their_ranges_are_refused(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        asked(**changes)
-
-
-def test_an_empty_source_is_refused():
-    with pytest.raises(PromptError, match="category is empty"):
-        asked(source=" ")
-
-
-@pytest.fixture
-def no_denoising(monkeypatch):
-    def refuse(self, latents, moment):
-        raise AssertionError("the U-Net was called")
-
-    monkeypatch.setattr(GuidedPredictor, "__call__", refuse)
-
-
-@pytest.mark.usefixtures("no_denoising")
-def test_bad_masks_photos_and_schedulers_are_named_before_any_denoising(model, subject):
-    encoded = encode_edit(model, asked(), subject)
-    black, other = Image.new("L", (64, 64)), Image.new("L", (32, 64), 255)
-    with pytest.raises(ImageError, match="empty"):
-        plan_edit(model, encoded, 1, mask=black)
-    with pytest.raises(ImageError, match="32 x 64 pixels, the picture 64 x 64"):
-        plan_edit(model, encoded, 1, mask=other)
-    with pytest.raises(ImageError, match="empty"):
-        prepare_photo(model, asked(), photo(), mask=black)
-    with pytest.raises(ImageError, match="32 x 64 pixels, the picture 64 x 64"):
-        prepare_photo(model, asked(), photo(), mask=other)
-    with pytest.raises(ImageError, match="at most 4 times"):
-        prepare_photo(model, asked(), photo((500, 100)))
-    with pytest.raises(ConfigError, match=r"PNDMScheduler cannot invert.*ddim"):
-        prepare_photo(model, asked(scheduler="pndm"), photo())
-    with pytest.raises(ConfigError, match="both width and height"):
-        prepare_photo(model, asked(width=64), photo())
-    with pytest.raises(ConfigError, match=r"levels \[0, 1, 2\], not at 3"):
-        plan_edit(model, encode_edit(model, asked(blend_level=3), subject), 1)
-    with pytest.raises(ConfigError, match="multiples of 8"):
-        plan_edit(model, encode_edit(model, asked(width=70), subject), 1)
-
-
-def test_a_photo_is_edited_at_about_the_models_own_number_of_pixels(model):
-    assert work_size(model, asked(), (4000, 4000)) == (64, 64)
-    assert work_size(model, asked(width=72, height=96), (4000, 3000)) == (72, 96)
-    width, height = work_size(model, asked(), (3000, 1000))
-    assert width % 64 == height % 64 == 0
-    assert width > height

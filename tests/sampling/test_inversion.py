@@ -80,7 +80,10 @@ def test_one_iteration_is_ddim_inversion(scheduler_config, picture):
     scheduler = ddim(scheduler_config)
     inverse = InverseDDIM(scheduler)
     once = [step.latents for step in denoise(FixedPoint(smooth, inverse, 1), inverse, picture)]
-    assert all(torch.equal(one, step.latents) for one, step in zip(once, invert(smooth, scheduler, picture, method="ddim"), strict=True))
+    assert all(
+        torch.equal(one, step.latents)
+        for one, step in zip(once, invert(smooth, scheduler, picture, method="ddim"), strict=True)
+    )
 
 
 def test_iteration_ends_when_nothing_changes_any_more(scheduler_config, picture):

@@ -1,0 +1,110 @@
+"""Runs as the page sees them: views, files, stopping, and the line of orders."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.ui.orders import Order, Orders
+from app.ui.run import View, views
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import OutputError
+from pipelines.requests import GenerateRequest
+from pipelines.results import read_metadata
+from pipelines.studio import Studio
+from tests.pipelines.tiny_models import photo, tiny_model
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(tiny_model())
+
+
+@pytest.fixture
+def calls(studio: Studio) -> Iterator[list[int]]:
+    """One entry for every call of the U-Net."""
+    found: list[int] = []
+    unet: Any = studio.model.unet
+    hook = unet.register_forward_hook(lambda *_: found.append(1))
+    yield found
+    hook.remove()
+
+
+def asked(**changes: Any) -> GenerateRequest:
+    return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "steps": 4, "count": 3, "seed": 7} | changes)
+
+
+def seen(studio: Studio, folder: Path, request: GenerateRequest, **how: Any) -> list[View]:
+    return list(views(studio, request, [SubjectPhoto(photo(), "dog")], folder, **how))
+
+
+def test_a_run_shows_previews_and_ends_with_its_pictures_on_disk(studio: Studio, tmp_path: Path) -> None:
+    found = seen(studio, tmp_path / "new", asked(batch=2))
+    assert found[0].step == 0
+    assert found[0].seeds == (7, 8)
+    steps = [view.step for view in found]
+    assert steps == sorted(steps)
+    assert {view.steps for view in found[1:]} == {8}
+    assert [seed for view in found for seed, _ in view.previews or ()][:2] == [7, 8]
+    assert [(path.name, seed) for path, seed in found[-1].finished] == [(f"dog-{seed}.png", seed) for seed in (7, 8, 9)]
+    for path, seed in found[-1].finished:
+        assert read_metadata(path)["seed"] == seed
+
+
+def test_stopping_ends_a_run_at_its_step_and_keeps_what_is_finished(
+    studio: Studio, calls: list[int], tmp_path: Path
+) -> None:
+    found = seen(studio, tmp_path, asked(steps=50, batch=1), is_stopped=lambda: len(calls) >= 53)
+    assert len(calls) == 53
+    assert (found[-1].was_stopped, found[-1].step, found[-1].steps) == (True, 53, 150)
+    assert [seed for _, seed in found[-1].finished] == [7]
+    assert seen(studio, tmp_path, asked(count=1))[-1].finished  # the model is free again
+
+
+def test_a_view_that_nobody_waits_for_frees_the_model(studio: Studio, calls: list[int], tmp_path: Path) -> None:
+    run = views(studio, asked(steps=50), [SubjectPhoto(photo(), "dog")], tmp_path)
+    while next(run).step == 0:
+        pass
+    run.close()
+    assert len(calls) < 50
+    assert seen(studio, tmp_path, asked(count=1))[-1].finished
+
+
+def test_the_seconds_left_come_from_the_steps_so_far_without_the_first(studio: Studio, tmp_path: Path) -> None:
+    ticks = iter(range(1000))
+    found = seen(studio, tmp_path, asked(steps=5, count=1), clock=lambda: float(next(ticks)))
+    drawn = {view.step: view.seconds_left for view in found if view.step and not view.finished}
+    assert drawn[1] is None
+    assert drawn[5] == 0
+    assert drawn[2] == 3 * drawn[4]  # two ticks a step: six seconds left, then two
+
+
+def test_what_was_left_out_of_a_long_prompt_is_told(studio: Studio, tmp_path: Path) -> None:
+    found = seen(studio, tmp_path, asked(prompt="beach " * 60, count=1, steps=2))
+    assert "longer than the model can read" in next(view.notices for view in found if view.notices)[0]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+    studio: Studio, calls: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        seen(studio, tmp_path / "file" / "folder", asked())
+    assert calls == []
+
+
+def test_a_visit_has_one_order_at_a_time_and_calls_off_its_own() -> None:
+    orders, order = Orders(), Order(asked(), ())
+    assert orders.place("one", order)
+    assert not orders.place("one", Order(asked(), ()))
+    assert orders.place("two", Order(asked(), ()))
+    assert orders.begin("one") is order
+    assert not orders.place("one", Order(asked(), ()))
+    assert orders.call_off("one") == "drawing"
+    assert order.called_off.is_set()
+    orders.end("one")
+    assert orders.call_off("one") == "none"
+    assert orders.call_off("two") == "waiting"
+    assert orders.begin("two") is None
+    assert orders.place("one", Order(asked(), ()))
