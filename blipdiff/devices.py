@@ -88,8 +88,12 @@ def _checked_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"The device '{name}' is not known; choose auto, cpu, cuda, cuda:1 or mps.") from error
-    absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
-    if device.type not in ("cpu", "cuda", "mps") or absent.get(device.type, False):
+    absent = {
+        "cpu": bool(device.index),  # torch takes any number there, and there is one processor
+        "cuda": not torch.cuda.is_available(),
+        "mps": not torch.backends.mps.is_available(),
+    }
+    if absent.get(device.type, True):
         raise ConfigError(f"The device '{name}' is not available here; choose auto or cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"There are {torch.cuda.device_count()} CUDA devices here, counted from 0; not {name}.")

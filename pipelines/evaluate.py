@@ -13,8 +13,9 @@ from PIL import Image
 from blipdiff.conditioning.guidance import Guidance, concat
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectPhoto
-from blipdiff.data.pairs import PairLibrary
+from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
+from blipdiff.errors import ConfigError
 from blipdiff.evaluation.contexts import ContextJudge, library_key, train_context_judge
 from blipdiff.evaluation.protocols import Choice, Trial, draw_trials, subject_views
 from blipdiff.evaluation.report import Report
@@ -35,6 +36,7 @@ from blipdiff.evaluation.summary import (
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.outputs import written_file
 from pipelines.generate import EncodedRequest, encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
 from pipelines.requests import GenerateRequest, check, parameter, parameters
@@ -74,7 +76,7 @@ class EvaluateRequest:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProgress:
-    """`done` of `total` pictures, or of training steps of the context judge, in the stage of this name."""
+    """`done` of `total` pictures or trials in the stage of this name."""
 
     stage: str
     done: int
@@ -111,6 +113,9 @@ def evaluate(
     """
     request, folder, start = request or EvaluateRequest(), Path(out_folder), time.monotonic()
     model = model.model if isinstance(model, Studio) else model
+    with written_file(folder / "probe"):  # to fail now rather than after an hour
+        pass
+    (folder / "probe").unlink()
     trials = _trials(library, request)
     contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
     pictures: dict[str, list[Pixels]] = {TRUE: [trial.pair.target for trial in trials]}
@@ -181,9 +186,11 @@ def subject_grid(
     return save_sheet(sheet, Path(path))
 
 
-def unseen_subjects(library: PairLibrary, count: int = 12, *, seed: int = 0) -> list[SubjectPhoto]:
-    """Photos of held-out subjects of as many concepts, for a grid."""
-    pairs = [trial.pair for trial in draw_trials(library, subjects=count, pictures=1, choices=2, seed=seed)]
+def unseen_subjects(
+    library: PairLibrary, count: int = 12, *, split: Split = "held_out", seed: int = 0
+) -> list[SubjectPhoto]:
+    """Photos of unseen subjects of as many concepts, for a grid."""
+    pairs = [trial.pair for trial in draw_trials(library, split, subjects=count, pictures=1, choices=2, seed=seed)]
     return [SubjectPhoto(Image.fromarray(pair.photo), pair.category) for pair in pairs]
 
 
@@ -247,9 +254,11 @@ def _context_judge(library: PairLibrary, path: Path) -> Generator[EvaluationProg
         if kept.library == library_key(library):
             return kept
     for training in train_context_judge(library):
-        yield EvaluationProgress("learning contexts", training.step, training.steps)
-    training.judge.save(path)
-    return training.judge
+        yield EvaluationProgress("learning contexts", training.done, training.total)
+        if training.judge is not None:
+            training.judge.save(path)
+            return training.judge
+    raise ConfigError("The judge of contexts was trained on no pictures.")
 
 
 def _answers(

@@ -66,7 +66,7 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunPar
     data = data or folder / "data"
     if not (data / "scenes.json").is_file():
         build_library(folder / "packages", data, side=recipe.model.picture)
-    library = PairLibrary(data)
+    library = PairLibrary(data, recipe.subject.spread)
     if not (folder / "vae" / "config.json").is_file():
         pairs = [library.draw(index, recipe.seed + 1) for index in range(SAMPLED_PAIRS)]
         texts = [build_prompt(pair.category, pair.prompt) for pair in pairs]

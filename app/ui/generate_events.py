@@ -29,11 +29,11 @@ _MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
 class GenerateEvents:
     """The tab's handlers, on one studio and one output folder."""
 
-    def __init__(self, studio: Studio, output: Path, layout: Layout) -> None:
+    def __init__(self, studio: Studio, output: Path, orders: Orders, layout: Layout) -> None:
         self._studio = studio
         self._output = output
         self._on = layout
-        self._orders = Orders()
+        self._orders = orders
 
     def look_at_subject(self, paths: list[str] | None, category: str) -> Changes:
         """Shows what was dropped; what cannot be used is said and left out."""
@@ -60,7 +60,7 @@ class GenerateEvents:
             request = form.request_of(dict(zip(form.NAMES, values[:-1], strict=True)), random_seed=values[-1])
             order = Order(request, references(paths, request.category))
         except BlipdiffError as error:
-            _notice(by_name(error, paths), "Not possible")
+            _notice(by_name(error, paths))
             return self._at_rest(by_name(error, paths), "bad", pictures)
         if not self._orders.place(_name(visit), order):
             _notice("Your last request is still being drawn; cancel it first, or wait.")
@@ -80,7 +80,7 @@ class GenerateEvents:
         try:
             yield from self._drawn(order, older)
         except BlipdiffError as error:
-            _notice(str(error), "Not possible")
+            _notice(str(error))
             yield self._at_rest(str(error), "bad", older)
         except Exception as bug:
             text = f"This is a bug in blipdiff: {type(bug).__name__}: {bug}. The terminal shows where."
@@ -233,6 +233,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _notice(text: str, title: str = "Please note") -> None:
+def _notice(text: str) -> None:
     """A sentence that comes up on the page; escaped, since notices are shown as HTML."""
-    gr.Warning(escape(text), title=title)
+    gr.Warning(escape(text))

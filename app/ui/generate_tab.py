@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.ui import form, markup
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
+from app.ui.orders import Orders
 from blipdiff.latents import size_factor
 from pipelines.studio import Studio
 
@@ -22,12 +23,12 @@ _STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
 _BY_NAME = "(...values) => Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))"
 
 
-def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings) -> Layout:
+def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings, orders: Orders) -> Layout:
     """Builds the tab inside `page`, which is the current Blocks; gives its components."""
     examples = sorted((Path(str(files("blipdiff"))) / "assets" / "subjects").glob("*.png"))
     own_size = int(studio.model.unet.config.sample_size) * size_factor(studio.model.vae)
     layout = lay_out(own_size, examples)
-    events = GenerateEvents(studio, settings.output, layout)
+    events = GenerateEvents(studio, settings.output, orders, layout)
     _connect_run(page, layout, events)
     _connect_subject(layout, events, examples)
     _connect_results(layout, events)

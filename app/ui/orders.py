@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Condition, Event
 from typing import Literal, TypeAlias
 
 from pipelines.requests import GenerateRequest
@@ -26,12 +26,13 @@ class Orders:
     def __init__(self) -> None:
         self._waiting: dict[str, Order] = {}
         self._drawing: dict[str, Order] = {}
-        self._access = Lock()
+        self._access = Condition()
+        self._is_closed = False
 
     def place(self, visit: str, order: Order) -> bool:
-        """Puts the order in the line; False when the visit has one already."""
+        """Puts the order in the line; False when the visit has one already, or nothing is drawn any more."""
         with self._access:
-            if visit in self._waiting or visit in self._drawing:
+            if self._is_closed or visit in self._waiting or visit in self._drawing:
                 return False
             self._waiting[visit] = order
             return True
@@ -48,6 +49,7 @@ class Orders:
         """The visit's order is drawn, or has failed."""
         with self._access:
             self._drawing.pop(visit, None)
+            self._access.notify_all()
 
     def call_off(self, visit: str) -> Place:
         """Takes the visit's order back; tells where it was. One that is being drawn stops at its current step."""
@@ -59,3 +61,15 @@ class Orders:
                 return "none"
             order.called_off.set()
             return "drawing"
+
+    def close(self, seconds: float) -> bool:
+        """Calls off all orders for good; True when none is being drawn any more, at the latest after `seconds`.
+
+        A program must not end in the middle of a step: the libraries that compute it take that for a crash.
+        """
+        with self._access:
+            self._is_closed = True
+            self._waiting.clear()
+            for order in self._drawing.values():
+                order.called_off.set()
+            return self._access.wait_for(lambda: not self._drawing, seconds)

@@ -8,19 +8,20 @@ import gradio as gr
 from app.settings import Settings, read_settings
 from app.ui import markup
 from app.ui.generate_tab import generate_tab
+from app.ui.orders import Orders
 from app.ui.server import serve
 from pipelines.studio import Studio
 
 _A_DAY = 24 * 3600
 
 
-def build_page(studio: Studio, settings: Settings) -> gr.Blocks:
-    """The page with all its tabs; not yet served."""
+def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
+    """The page with all its tabs, whose runs go through `orders`; not yet served."""
     model = studio.model
     dtype = str(model.unet.dtype).removeprefix("torch.")
     with gr.Blocks(title="blipdiff", analytics_enabled=False, delete_cache=(_A_DAY, _A_DAY)) as page:
         gr.HTML(markup.heading(model.name, str(model.device), dtype))
-        generate_tab(page, studio, settings)  # the only tab so far: it needs no bar of tabs
+        generate_tab(page, studio, settings, orders)  # the only tab so far: it needs no bar of tabs
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
 
@@ -40,8 +41,9 @@ def launch(
 
     Raises: ConfigError for a port or an address that cannot be had.
     """
-    page = build_page(studio, read_settings() if settings is None else settings)
-    with serve(page, host=host, port=port) as running:
+    orders = Orders()
+    page = build_page(studio, read_settings() if settings is None else settings, orders)
+    with serve(page, orders, host=host, port=port) as running:
         tell(f"The page is at {running.url} - press Ctrl-C to end it.")
         if open_browser:
             webbrowser.open(running.url)

@@ -12,12 +12,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.ui.look import looks
+from app.ui.orders import Orders
 from blipdiff.errors import ConfigError
 
 FIRST_PORT, PORTS_TRIED = 7860, 100
 
 _LARGEST_UPLOAD = "100mb"
 _SECONDS_TO_END = 2  # for connections that the browser keeps open
+_SECONDS_FOR_A_STEP = 120
 _REASONS = {
     errno.EADDRINUSE: "is in use by another program",
     errno.EACCES: "needs administrator's rights",
@@ -30,6 +32,7 @@ class RunningPage:
     """A page that is being served; leaving its `with` block ends it."""
 
     url: str
+    orders: Orders
     server: uvicorn.Server
     thread: threading.Thread
 
@@ -42,7 +45,8 @@ class RunningPage:
             return
 
     def close(self) -> None:
-        """Ends the server and what it is drawing."""
+        """Stops what is being drawn at its current step, and ends the server."""
+        self.orders.close(_SECONDS_FOR_A_STEP)
         self.server.should_exit = True
         self.thread.join(2 * _SECONDS_TO_END)
 
@@ -55,11 +59,11 @@ class RunningPage:
         self.close()
 
 
-def serve(page: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None) -> RunningPage:
-    """Serves from this machine only unless another `host` is given; never through anybody else's server.
+def serve(page: gr.Blocks, orders: Orders, *, host: str = "127.0.0.1", port: int | None = None) -> RunningPage:
+    """Serves a page whose runs are in `orders`: from this machine only unless another `host` is given.
 
-    Not with Gradio's own `launch`: that asks itself for the page through whatever proxy is set, gives up where the
-    machine is busy, and then says that a public link is needed.
+    Never through anybody else's server, and not with Gradio's own `launch`: that asks itself for the page through
+    whatever proxy is set, gives up where the machine is busy, and then says that a public link is needed.
 
     port: None takes the first free one from 7860
 
@@ -88,7 +92,7 @@ def serve(page: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None) 
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     shown = f"[{host}]" if ":" in host else host
-    return RunningPage(f"http://{shown}:{listening.getsockname()[1]}/", server, thread)
+    return RunningPage(f"http://{shown}:{listening.getsockname()[1]}/", orders, server, thread)
 
 
 def _listening(host: str, port: int | None) -> socket.socket:

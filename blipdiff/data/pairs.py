@@ -26,6 +26,7 @@ RECOLOURED_SHARE = 0.4
 MIRRORED_SHARE = 0.25
 MOST_DEGREES = 12.0
 SUBJECT_SCALES = (0.5, 0.95)
+MIDDLE_SCALE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class PairLibrary:
     """The subjects and scenes of a folder, read as they are asked for, and the pairs drawn from them.
 
     Subjects of crowded categories are drawn less often each: a subject's weight is 1 / sqrt(size of its concept).
+    `spread` says how far subjects stray in their targets from a middle size in the middle of the picture: 1 is all
+    that fits, 0 is nothing. A model that sees few pictures learns shapes sooner where they stray less.
 
     Raises: ConfigError where the folder holds no complete library.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, spread: float = 1.0) -> None:
+        self.spread = spread
         try:
             self.subjects: Pixels = np.load(folder / "subjects.npy", mmap_mode="r")
             self.scenes: Pixels = np.load(folder / "scenes.npy", mmap_mode="r")
@@ -114,7 +118,7 @@ class PairLibrary:
         cut_out = self._cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
         context = self._context(rng)
-        placed = _placed(cut_out, context, rng)
+        placed = _placed(cut_out, context, rng, self.spread)
         ground = _with_shadow(context.picture, placed, rng) if context.casts_shadow else context.picture
         target = composite(placed, ground)
         if context.style is not None:
@@ -212,24 +216,25 @@ def composite(placed: Pixels, ground: Pixels) -> Pixels:
     return result
 
 
-def _placed(cut_out: Pixels, context: _Context, rng: Generator) -> Pixels:
+def _placed(cut_out: Pixels, context: _Context, rng: Generator, spread: float) -> Pixels:
     """The subject at a random scale, turn and place, standing on the ground where there is one.
 
-    `reach` is half the subject's frame: at most a tenth of it leaves the picture.
+    At most a tenth of it leaves the picture.
     """
     side = cut_out.shape[0]
-    frame = rng.uniform(*SUBJECT_SCALES)
+    frame = MIDDLE_SCALE + spread * (rng.uniform(*SUBJECT_SCALES) - MIDDLE_SCALE)
     scale = frame * 128 / 112
     rows = np.flatnonzero(cut_out[..., 3].max(axis=1))
     columns = np.flatnonzero(cut_out[..., 3].max(axis=0))
     tall = (rows[-1] - rows[0] + 1) / side * scale if len(rows) else frame
     wide = (columns[-1] - columns[0] + 1) / side * scale if len(columns) else frame
-    x = _between(rng, 0.45 * wide, 1 - 0.45 * wide)
+    x = 0.5 + spread * (_between(rng, 0.45 * wide, 1 - 0.45 * wide) - 0.5)
     if context.floor is None:
         y = _between(rng, 0.45 * tall, 1 - 0.45 * tall)
     else:
         y = max(rng.uniform(max(context.floor, min(tall, 0.95)), 1.0) - tall / 2, 0.45 * tall)
-    return warped(cut_out, scale, rng.uniform(-MOST_DEGREES, MOST_DEGREES), x, y)
+    y = 0.5 + spread * (y - 0.5)
+    return warped(cut_out, scale, spread * rng.uniform(-MOST_DEGREES, MOST_DEGREES), x, y)
 
 
 def _between(rng: Generator, low: float, high: float) -> float:

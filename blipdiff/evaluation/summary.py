@@ -90,8 +90,8 @@ def notes_of(choices: int) -> tuple[str, ...]:
         "drawn by code: what a judge says of them is the ceiling of its measure. The wrong subject's photo is none of "
         "the compared ones. Brackets hold 95 % intervals: Wilson's for shares, a bootstrap over subjects for means.",
         "No judge has any part in the model or in its training: cut-outs are compared with pictures by colours and "
-        "edges, and by an ImageNet network where it is installed; scenes and styles are named by a small network that "
-        "was trained on true composites of training subjects, never on generated pictures.",
+        "edges, and by an ImageNet network; scenes and styles are named by a small head on that network, which was "
+        "trained on true composites of training subjects, never on generated pictures.",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from blipdiff.data.pairs import composite, premultiplied, warped
+from blipdiff.data.pairs import premultiplied, warped
 from blipdiff.data.records import Pixels
 from blipdiff.data.subjects import FILLED
 from blipdiff.errors import ImageError, ShapeError
@@ -48,10 +48,6 @@ class SubjectView:
         """The subject in the middle of its frame, its frame `scale` times as large: (128, 128, 4) as `cut_out`."""
         source = np.ascontiguousarray(self.cut_out[:, ::-1]) if mirrored else self.cut_out
         return warped(source, scale * 128 / 112, degrees, 0.5, 0.5)
-
-    def on_ground(self, grey: int = 255) -> Pixels:
-        """The subject on a plain grey: (128, 128, 3)."""
-        return composite(self.cut_out, np.full((FRAME, FRAME, 3), grey, np.uint8))
 
 
 def lab(picture: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

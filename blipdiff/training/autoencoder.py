@@ -13,9 +13,11 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blipdiff.errors import ConfigError
 from blipdiff.training.config import AutoencoderRecipe, ModelRecipe
 
 PATCH = 8  # pixels a latent's side
+NARROWEST = 3 * (PATCH // 2) ** 2  # channels that hold a patch of 4 x 4 pixels
 
 
 def principal_components(pictures: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -34,8 +36,15 @@ def linear_autoencoder(recipe: ModelRecipe, pictures: Tensor) -> AutoencoderTiny
     Each component is divided by the square root of its standard deviation: full whitening would spend the U-Net
     on the finest details, none would leave them below the noise. All latents together then have unit variance
     after `scaling_factor`; before it they are a third of that, within the decoder's soft limit of 3.
+
+    Raises: ConfigError for sizes that do not hold a patch.
     """
     width, depth = recipe.vae_width, len(recipe.vae_decoder_blocks)
+    if depth != 4 or width < max(NARROWEST, recipe.latent_channels):
+        raise ConfigError(
+            f"The autoencoder has vae_width {width} and {depth} vae_decoder_blocks; it needs a width of at least "
+            f"{max(NARROWEST, recipe.latent_channels)}, and 4 levels."
+        )
     mean, components, deviations = principal_components(pictures, recipe.latent_channels)
     gains = deviations.rsqrt()
     gains = gains / (gains * deviations).square().mean().sqrt()  # unit variance over all channels

@@ -1,5 +1,6 @@
 """Training recipes: TOML files read into frozen dataclasses; an unknown key is refused."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -60,6 +61,7 @@ class SubjectRecipe(OptimizerRecipe):
     drop_all: float
     mask_weight: float
     redraw_weight: float
+    spread: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
     return Recipe(
         name=str(table["name"]),
-        seed=int(table["seed"]),
+        seed=_value(int, table["seed"], f"{source}: seed"),
         model=_section(ModelRecipe, table["model"], f"{source} [model]"),
         redrawing=_section(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
         subject=_section(SubjectRecipe, table["subject"], f"{source} [subject]"),
@@ -122,21 +124,24 @@ def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
     )
 
 
-def _section(kind: type[Section], table: Mapping[str, Any], where: str) -> Section:
+def _section(kind: type[Section], table: Any, where: str) -> Section:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where} must be a section of keys and values, not {table!r}.")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(table) - set(known))
     absent = sorted(name for name, item in known.items() if name not in table and item.default is MISSING)
     if unknown or absent:
         raise ConfigError(f"{where} has unknown keys {unknown} and lacks {absent}.")
-    values: dict[str, Any] = {}
-    for name, value in table.items():
-        wanted = known[name].type
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            values[name] = float(value)
-        elif isinstance(value, list):
-            values[name] = tuple(value)
-        elif wanted in (int, float) and not isinstance(value, wanted):  # type: ignore[arg-type]
-            raise ConfigError(f"{where}: {name} must be a number, not {value!r}.")
-        else:
-            values[name] = value
-    return kind(**values)
+    return kind(**{name: _value(known[name].type, value, f"{where}: {name}") for name, value in table.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """A value of a recipe: a number, none of them negative, or whole numbers in a list."""
+    if kind in (int, float):
+        fits = isinstance(value, int | kind) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+        if not fits:
+            raise ConfigError(f"{where} must be a {'whole ' if kind is int else ''}number of 0 or more, not {value!r}.")
+        return kind(value)
+    if not isinstance(value, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in value):
+        raise ConfigError(f"{where} must be a list of whole numbers, not {value!r}.")
+    return tuple(value)

@@ -3,6 +3,7 @@
 Batch and noise of a step come from (seed, step) alone, so a run that was killed goes on exactly as it would have.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -133,7 +134,12 @@ def _step(
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+    steepness = float(nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True))
+    if not math.isfinite(steepness):  # the loss may be finite and its slope not; the weights would be lost
+        raise NumericsError(
+            f"The gradient is {steepness} at step {step}; the last saved state is whole. "
+            "Lower the learning rate and go on from it."
+        )
     optimizer.step()
     return value, parts
 
@@ -194,7 +200,8 @@ def _save(
         save_file(tensors, temporary, metadata={"step": str(step), "format": "pt"})
         temporary.replace(folder.state)
     except Exception as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(
             f"The training state could not be written to {folder.path}: {error}. The last whole state is kept."
         ) from error
@@ -206,8 +213,9 @@ def _load(
     tensors = load_file(folder.state)
     names = _names(objective)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    wanted = {f"{kind}.{name}" for kind in ("weight", "average", "first", "second") for name in names}
-    if wanted != set(tensors):
+    kinds = ("weight", "average", "first", "second")
+    wanted = {f"{kind}.{name}": p.shape for kind in kinds for name, p in zip(names, parameters, strict=True)}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
         raise CheckpointError(f"The state in {folder.path} is of another model; begin in a new folder.")
     with torch.no_grad():
         for name, parameter, average in zip(names, parameters, averages, strict=True):

@@ -13,6 +13,7 @@ from app.ui import form, markup
 from app.ui.files import readable_settings
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
+from app.ui.orders import Orders
 from app.ui.subjects import Tile, category_of, looked_through
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError
@@ -39,7 +40,7 @@ def layout() -> Layout:
 
 @pytest.fixture
 def events(studio: Studio, layout: Layout, tmp_path: Path) -> GenerateEvents:
-    return GenerateEvents(studio, tmp_path / "output", layout)
+    return GenerateEvents(studio, tmp_path / "output", Orders(), layout)
 
 
 @pytest.fixture

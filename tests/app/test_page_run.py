@@ -108,3 +108,16 @@ def test_a_visit_has_one_order_at_a_time_and_calls_off_its_own() -> None:
     assert orders.call_off("two") == "waiting"
     assert orders.begin("two") is None
     assert orders.place("one", Order(asked(), ()))
+
+
+def test_closing_calls_off_every_order_and_waits_for_the_one_being_drawn() -> None:
+    orders, first, second = Orders(), Order(asked(), ()), Order(asked(), ())
+    orders.place("one", first)
+    orders.begin("one")
+    orders.place("two", second)
+    assert not orders.close(0.01)
+    assert first.called_off.is_set()
+    assert orders.begin("two") is None
+    assert not orders.place("three", Order(asked(), ()))
+    orders.end("one")
+    assert orders.close(0.01)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from app.ui.orders import Orders
 from app.ui.page import build_page, launch
 from app.ui.server import RunningPage, serve
 from blipdiff.errors import ConfigError
@@ -25,7 +26,8 @@ def studio() -> Studio:
 
 @pytest.fixture(scope="module")
 def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
-    with serve(build_page(studio, Settings(output=tmp_path_factory.mktemp("output")))) as page:
+    orders = Orders()
+    with serve(build_page(studio, Settings(output=tmp_path_factory.mktemp("output")), orders), orders) as page:
         yield page
 
 
@@ -69,7 +71,8 @@ def test_a_named_port_in_use_is_told_in_a_sentence(studio: Studio, taken: int, t
 
 
 def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running: RunningPage, tmp_path: Path) -> None:
-    with serve(build_page(studio, Settings(output=tmp_path))) as other:
+    orders = Orders()
+    with serve(build_page(studio, Settings(output=tmp_path), orders), orders) as other:
         assert other.url != running.url
         assert httpx.get(other.url).status_code == 200
     with pytest.raises(httpx.ConnectError):

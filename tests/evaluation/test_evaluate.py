@@ -9,15 +9,22 @@ import pytest
 from PIL import Image
 
 from blipdiff.checkpoints import load_model
-from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data import PairLibrary
 from blipdiff.errors import ConfigError, OutputError, ShapeError
 from blipdiff.evaluation import ContextJudge, Report, draw_trials, judge_named, judges, subject_views
-from blipdiff.evaluation.contexts import ContextNet, library_key
+from blipdiff.evaluation.contexts import ContextHead, library_key
 from blipdiff.evaluation.sheets import contact_sheet
 from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, answer, lines_of
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.evaluate import EvaluateRequest, EvaluationProgress, Wanted, draw_pictures, evaluate, subject_grid
+from pipelines.evaluate import (
+    EvaluateRequest,
+    EvaluationProgress,
+    Wanted,
+    draw_pictures,
+    evaluate,
+    subject_grid,
+    unseen_subjects,
+)
 from pipelines.studio import Studio
 
 REQUEST = EvaluateRequest(
@@ -33,9 +40,10 @@ def model(tiny: Path) -> BlipDiffusion:
 @pytest.fixture(scope="module")
 def judge_file(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A judge that never learned anything: quick, and of this library."""
+    pytest.importorskip("efficientnet_lite_pytorch")
     scenes = sorted({record.scene for record in library.scene_records})
     path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    ContextJudge(ContextNet(len(scenes), 2), scenes, ("none", "sepia"), library_key(library)).save(path)
+    ContextJudge(ContextHead(2816, len(scenes), 2), scenes, ("none", "sepia"), library_key(library)).save(path)
     return path
 
 
@@ -102,6 +110,14 @@ def test_a_folder_that_cannot_be_written_is_named(events: tuple[list[object], Pa
         report.write(tmp_path / "file" / "folder")
 
 
+def test_an_evaluation_that_could_not_be_written_does_not_begin(
+    model: BlipDiffusion, library: PairLibrary, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file"):
+        next(evaluate(model, library, tmp_path / "file" / "folder", REQUEST))
+
+
 def test_true_pictures_reach_the_ceiling_and_shuffled_ones_fall_to_chance(library: PairLibrary) -> None:
     trials = draw_trials(library, "source", subjects=40, pictures=1, seed=9)
     trials = [trial for trial in trials if trial.pair.style is None]
@@ -136,7 +152,8 @@ def test_a_batch_of_different_requests_equals_its_single_runs(model: BlipDiffusi
 def test_the_grid_has_a_row_for_each_subject_and_a_column_for_each_prompt(
     model: BlipDiffusion, library: PairLibrary, tmp_path: Path
 ) -> None:
-    subjects = [SubjectPhoto(Image.fromarray(library.draw(place, 0).photo), "dog") for place in range(2)]
+    subjects = unseen_subjects(library, 2, split="source")
+    assert subjects[0].category != subjects[1].category
     path = subject_grid(Studio(model), subjects, ["in the snow", "on a beach"], tmp_path / "grid.png", steps=1, side=64)
     with Image.open(path) as grid:
         assert grid.width == 3 * 68 + 4

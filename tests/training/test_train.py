@@ -1,0 +1,147 @@
+"""From nothing to a checkpoint: every stage at a tiny size, stopped and started again, exported and drawn with."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from blipdiff.checkpoints import load_model
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.training.config import Recipe
+from blipdiff.training.loop import TrainingStep, resume_step
+from pipelines import train as pipeline
+from pipelines.requests import GenerateRequest
+from pipelines.results import Picture
+from pipelines.studio import Studio
+from tests.pipelines.tiny_models import photo
+from tests.training.conftest import SIDE
+
+Stage = Callable[..., Iterator[TrainingStep]]
+
+
+@pytest.fixture(autouse=True)
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "SAMPLED_PAIRS", 48)
+
+
+def train_all(parts: pipeline.RunParts) -> list[list[TrainingStep]]:
+    return [
+        list(pipeline.train_redrawing(parts, compiled=False)),
+        list(pipeline.train_subjects(parts, compiled=False)),
+        list(pipeline.train_decoder(parts)),
+    ]
+
+
+def same_files(one: Path, other: Path) -> bool:
+    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    return names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()) and all(
+        (one / name).read_bytes() == (other / name).read_bytes() for name in names
+    )
+
+
+def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
+    recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    stages = train_all(parts)
+    assert [steps[-1].index + 1 for steps in stages] == [4, 4, 4]
+    made = pipeline.export(parts, tmp_path / "model", name="tiny")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.fingerprint == made.fingerprint
+    assert loaded.scheduler_config["prediction_type"] == "v_prediction"
+    assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float16}
+    studio = Studio.open(tmp_path / "model", device="cpu", dtype="float32")
+    subject = studio.subject([SubjectPhoto(photo(), "thing")])
+    request = GenerateRequest(category="thing", prompt="on a beach", count=2, steps=3)
+    pictures = [event for event in studio.run(request, subject, preview_every=1) if isinstance(event, Picture)]
+    assert [picture.image.size for picture in pictures] == [(SIDE, SIDE)] * 2
+    assert np.asarray(pictures[0].image).std() > 0
+
+
+def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
+    recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    train_all(parts)
+    pipeline.export(parts, tmp_path / "first")
+    again = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    assert train_all(again) == [[], [], []]
+    pipeline.export(again, tmp_path / "second")
+    first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
+    for part in ("subject_encoder", "text_encoder", "unet", "vae"):
+        weights = getattr(second, part).state_dict()
+        assert all(torch.equal(value, weights[name]) for name, value in getattr(first, part).state_dict().items())
+
+
+def test_the_subjects_stage_begins_with_what_redrawing_learned(
+    recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    alone = list(pipeline.train_subjects(parts, compiled=False))
+    shutil.rmtree(parts.stage("subject").path)
+    list(pipeline.train_redrawing(parts, compiled=False))
+    after = list(pipeline.train_subjects(parts, compiled=False))
+    assert after[-1].parts["redraw"] < alone[-1].parts["redraw"]
+
+
+def test_the_same_recipe_prepares_the_same_parts(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        pipeline.prepare(recipe, tmp_path / name, data=library_folder)
+    assert same_files(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize("lost", ["vae", "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer"])
+def test_what_a_kill_left_out_is_prepared_again(
+    lost: str, recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    pipeline.prepare(recipe, tmp_path / "whole", data=library_folder)
+    pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    path = tmp_path / "run" / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    assert parts.latent_side == SIDE // 8
+    assert same_files(tmp_path / "whole", tmp_path / "run")
+
+
+def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no trained state in .*; train first"):
+        pipeline.check_trained(tmp_path / "run")
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    with pytest.raises(CheckpointError, match="train first"):
+        pipeline.export(parts, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_run_of_another_recipe_is_not_continued(
+    table: dict[str, Any], recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    from blipdiff.training.config import recipe_from
+
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    list(pipeline.train_subjects(parts, compiled=False))
+    table["model"]["width"] = 64
+    wider = pipeline.prepare(recipe_from(table, "wider"), tmp_path / "run", data=library_folder)
+    with pytest.raises(CheckpointError, match=r"another model|of this size"):
+        list(pipeline.train_subjects(wider, compiled=False))
+    with pytest.raises(CheckpointError, match="of this size"):
+        pipeline.export(wider, tmp_path / "model")
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
+    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    list(pipeline.train_subjects(parts, compiled=False))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        pipeline.export(parts, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b""
+    assert resume_step(parts.stage("subject")) == 4
+    assert sorted(os.listdir(tmp_path)) == ["file", "run"]
