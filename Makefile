@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: demo test check clean
 
 demo: .venv/installed
-	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/teapot.png --category teapot \
-		--prompt "on a beach" --count 4 --seed 7 --output outputs/demo
+	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/balloon.png --category balloon \
+		--prompt "on a grass field" --count 4 --seed 7 --output outputs/demo
 	@echo
 	@echo "The pictures are in outputs/demo. Now with your own photo:"
 	@echo "  $(BIN)/blipdiff generate --subject my_photo.png --category dog --prompt \"in the snow\""

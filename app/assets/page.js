@@ -24,3 +24,16 @@ new MutationObserver((_, observer) => {
     observer.disconnect();
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+// What was typed outlives a reload. The browser keeps it and brings it back by itself: an answer of the server
+// could come late, over what is being typed.
+window.blipdiff = {
+  named: (names, values) => Object.fromEntries(names.map((name, place) => [name, values[place]])),
+
+  // Kept values that a form of this version can still hold; `choices` lists what a choice may be.
+  restored: (names, choices, kept, current) => names.map((name, place) => {
+    const value = kept?.[name];
+    const fits = typeof value === typeof current[place] && (!choices[name] || choices[name].includes(value));
+    return fits ? value : current[place];
+  }),
+};

@@ -1,4 +1,4 @@
-"""The form of the page <-> requests: what was typed becomes a request, a request or saved values fill the form."""
+"""The form of the page <-> requests: what was typed becomes a request, and a request fills the form."""
 
 import secrets
 from collections.abc import Mapping
@@ -6,11 +6,12 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from app.ui.parts import is_number, is_typed_as_text
-from blipdiff.errors import BlipdiffError, ConfigError
+from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, from_mapping, parameters
 
 _DECLARED = parameters(GenerateRequest)
 NAMES = tuple(_DECLARED)
+CHOICES = {name: declared.choices for name, declared in _DECLARED.items() if declared.choices}
 
 _DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(GenerateRequest) if item.name in NAMES}
 _AUTHORS = {"scheduler": "pndm", "steps": 50, "fit": "crop", "repeats": 20}
@@ -47,13 +48,6 @@ def values_from_picture(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return values_of(replace(request, seed=metadata["seed"]))
 
 
-def restored_values(saved: Any) -> dict[str, Any]:
-    """Those of the values kept by the browser that a form of this version can still hold."""
-    if not isinstance(saved, Mapping):
-        return {}
-    return {name: saved[name] for name in NAMES if name in saved and _fits(name, saved[name])}
-
-
 def differences() -> str:
     """One line: which starting values differ from those of the method's authors."""
     found = [
@@ -86,18 +80,3 @@ def _whole(name: str, value: Any) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 30:
         raise ConfigError(f"{_DECLARED[name].label} is '{text[:30]}'; give a whole number of 0 or more.")
     return int(text)
-
-
-def _fits(name: str, value: Any) -> bool:
-    """Whether the control can show the value; texts may be whatever was typed."""
-    if is_number(_DECLARED[name]) or _DECLARED[name].choices:
-        return isinstance(value, str | int | float | None) and _is_accepted(name, value)
-    return isinstance(value, str)
-
-
-def _is_accepted(name: str, value: Any) -> bool:
-    try:
-        replace(GenerateRequest(category="subject"), **{name: _asked(name, value)})
-    except BlipdiffError:
-        return False
-    return True

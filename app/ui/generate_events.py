@@ -144,15 +144,9 @@ class GenerateEvents:
         link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
         return {self._on.keeping.card: link, self._on.action.status: markup.message(f"Saved as {path}.", "good")}
 
-    def restore(self, typed: Any) -> Changes:
-        """What was in the form when the page was left."""
-        changes: Changes = {self._on.fields[name]: value for name, value in form.restored_values(typed).items()}
-        if isinstance(typed, dict) and isinstance(typed.get("random_seed"), bool):
-            changes[self._on.random_seed] = typed["random_seed"]
-        return changes or _UNCHANGED
-
     def _drawn(self, order: Order, older: list[Saved]) -> Iterator[Changes]:
         began = time.monotonic()
+        finished = 0
         notices: list[str] = []
         seen = views(self._studio, order.request, order.references, self._output, is_stopped=order.called_off.is_set)
         with closing(seen):
@@ -164,22 +158,24 @@ class GenerateEvents:
                     text = f"Cancelled after step {view.step} of {view.steps}."
                     yield self._at_rest(text, "plain", [*view.finished, *older])
                     return
-                yield self._shown(view, older)
+                changes = self._shown(view)
+                if len(view.finished) > finished:
+                    finished = len(view.finished)
+                    changes |= self._pictures([*((served(path), seed) for path, seed in view.finished), *older])
+                yield changes
         yield self._finished(view, time.monotonic() - began, notices)
 
-    def _shown(self, view: View, older: list[Saved]) -> Changes:
-        memory, result = self._on.memory, self._on.result
+    def _shown(self, view: View) -> Changes:
         changes: Changes = {self._on.action.status: _how_far(view)}
         if view.previews is not None:
-            changes[result.stage] = gr.HTML(markup.previews(view.previews, view.seeds), visible=True)
-        if view.finished:
-            pictures = [*((served(path), seed) for path, seed in view.finished), *older][:_MOST_PICTURES]
-            changes[memory.pictures] = pictures
-            shown = [(path, f"seed {seed}") for path, seed in pictures]
-            changes[result.gallery] = gr.Gallery(
-                shown, columns=markup.columns(len(shown)), visible=True, selected_index=None
-            )
+            changes[self._on.result.stage] = gr.HTML(markup.previews(view.previews, view.seeds), visible=True)
         return changes
+
+    def _pictures(self, pictures: list[Saved]) -> Changes:
+        kept = pictures[:_MOST_PICTURES]
+        shown = [(path, f"seed {seed}") for path, seed in kept]
+        gallery = gr.Gallery(shown, columns=markup.columns(len(shown)), visible=True, selected_index=None)
+        return {self._on.memory.pictures: kept, self._on.result.gallery: gallery}
 
     def _finished(self, view: View, seconds: float, notices: Sequence[str]) -> Changes:
         path, seed = view.finished[0]
@@ -227,8 +223,8 @@ def _how_far(view: View) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if isinstance(seconds, float) and seconds < 10:
-        return f"{seconds:.1f} s"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 

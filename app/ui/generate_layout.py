@@ -156,7 +156,7 @@ def _action_part() -> ActionPart:
 
 
 def _settings_part(placed: dict[str, Any], own_size: int) -> Any:
-    looks = {side: {"placeholder": f"{own_size}, the model's own"} for side in ("width", "height")}
+    looks = {side: {"placeholder": f"{own_size} if empty"} for side in ("width", "height")}
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         gr.Markdown(form.differences(), elem_classes="hint")
         random_seed = gr.Checkbox(True, label="Random seed", info="A new seed for every run.", elem_id="random-seed")

@@ -20,7 +20,6 @@ _SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _ON_MODEL = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, the others wait
 _AT_ONCE = {**_SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
 _STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
-_BY_NAME = "(...values) => Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))"
 
 
 def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings, orders: Orders) -> Layout:
@@ -32,7 +31,7 @@ def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings, orders: Or
     _connect_run(page, layout, events)
     _connect_subject(layout, events, examples)
     _connect_results(layout, events)
-    _connect_memory(page, layout, events)
+    _connect_memory(page, layout)
     return layout
 
 
@@ -44,7 +43,7 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
     asked = action.generate.click(
         events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]], **_AT_ONCE
     )
-    asked.then(events.generate, memory.pictures, [*shown, *pictures], **_ON_MODEL)
+    asked.success(events.generate, memory.pictures, [*shown, *pictures], **_ON_MODEL)
     action.cancel.click(None, None, action.status, js=_STOPPING, **_SILENT)
     action.cancel.click(events.cancel, memory.pictures, shown, **_AT_ONCE)
     page.unload(events.leave)
@@ -74,18 +73,14 @@ def _connect_results(on: Layout, events: GenerateEvents) -> None:
     )
 
 
-def _connect_memory(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
+def _connect_memory(page: gr.Blocks, on: Layout) -> None:
     """The form outlives a reload: the browser keeps what is typed, and nothing of it is sent."""
     names = json.dumps([*form.NAMES, "random_seed"])
-    gr.on(
-        [control.input for control in on.form],
-        None,
-        on.form,
-        on.memory.typed,
-        js=_BY_NAME.replace("NAMES", names),
-        **_SILENT,
-    )
-    page.load(events.restore, on.memory.typed, on.form, **_AT_ONCE)
+    choices = json.dumps(form.CHOICES)
+    keep = f"(...values) => blipdiff.named({names}, values)"
+    restore = f"(kept, ...current) => blipdiff.restored({names}, {choices}, kept, current)"
+    gr.on([control.input for control in on.form], None, on.form, on.memory.typed, js=keep, **_SILENT)
+    page.load(None, [on.memory.typed, *on.form], on.form, js=restore, **_SILENT)
 
 
 def _details(on: Layout) -> list[object]:

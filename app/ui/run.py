@@ -56,7 +56,7 @@ def views(
             if isinstance(event, Notice):
                 yield replace(view, notices=(event.text,))
             elif isinstance(event, Picture):
-                view = replace(view, finished=(*view.finished, (_saved(event, folder), event.seed)), previews=())
+                view = replace(view, finished=(*view.finished, (_saved(event, folder), event.seed)))
                 yield view
             else:
                 view = _moved_on(view, event, pace.seconds_left(event))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -112,14 +113,16 @@ def stream(dataset: Dataset[dict[str, Tensor]], first: int, stop: int) -> Iterat
         prefetch_factor=6,
         worker_init_fn=_one_thread,
     )
-    return iter(loader)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # OpenCV's threads do not come along into a forked worker, which would wait for them for ever
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _one_thread(_worker: int) -> None:
-    import cv2
-
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
 
 
 def _pictures(pictures: list[Any]) -> Tensor:

@@ -14,6 +14,7 @@ from transformers import BertTokenizer, CLIPTokenizer
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
 
 WORD_END = "</w>"
+_MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -27,17 +28,19 @@ def train_prompt_tokenizer(texts: Sequence[str], folder: Path, vocabulary: int) 
     )
     learned.pre_tokenizer = spaced
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ends = [letter + WORD_END for letter in letters]
     learned.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=vocabulary - len(letters) - 2,
+            vocab_size=vocabulary - 2,
             initial_alphabet=letters,
+            special_tokens=ends,  # numbered before any text is read: equal pairs are merged in the numbers' order
             end_of_word_suffix=WORD_END,
             show_progress=False,
         ),
     )
     merges = [tuple(pair) for pair in json.loads(learned.to_str())["model"]["merges"]]
-    words = [*letters, *(letter + WORD_END for letter in letters)]
+    words = [*letters, *ends]
     words += [token for token in dict.fromkeys("".join(pair) for pair in merges) if token not in set(words)]
     words += [BEGIN, END]
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +68,14 @@ def train_prompt_tokenizer(texts: Sequence[str], folder: Path, vocabulary: int) 
 def train_category_tokenizer(words: Sequence[str], folder: Path, vocabulary: int) -> BertTokenizer:
     """BERT's WordPiece learned on `words`; `[DEC]` is added when it is loaded, as for the full size."""
     learned = BertWordPieceTokenizer(lowercase=True)
+    letters = [chr(code) for code in range(33, 127)]
     learned.train_from_iterator(
         words,
         vocab_size=vocabulary,
         min_frequency=1,
         show_progress=False,
-        initial_alphabet=[chr(code) for code in range(33, 127)],
+        special_tokens=[*_MARKS, *(f"##{letter}" for letter in letters)],
+        initial_alphabet=letters,
         limit_alphabet=200,
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -81,14 +81,6 @@ def test_a_picture_fills_the_form_from_its_own_seed() -> None:
         form.values_from_picture({"request": {**settings, "zoom": 2}, "seed": 9, "index": 2})
 
 
-def test_what_the_browser_kept_is_taken_only_where_it_fits() -> None:
-    saved = typed(prompt="on the moon", steps=30, scheduler="of old", guidance="strong", width="x", fit=["pad"])
-    values = form.restored_values({**saved, "unknown": 1, "seed": {"a": 1}})
-    assert (values["prompt"], values["steps"], values["category"]) == ("on the moon", 30, "dog")
-    assert not {"scheduler", "guidance", "width", "fit", "unknown", "seed"} & set(values)
-    assert [form.restored_values(broken) for broken in (None, [], "text", 3)] == [{}] * 4
-
-
 def test_the_line_about_the_authors_names_each_differing_value() -> None:
     request = GenerateRequest(category="dog")
     for theirs, ours in (("pndm", request.scheduler), ("crop", request.fit), ("20", str(request.repeats))):

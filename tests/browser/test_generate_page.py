@@ -164,7 +164,7 @@ def test_a_subject_card_is_kept_and_taken(
     assert value(other, "category") == "collie"
 
 
-def test_the_form_outlives_a_reload(open_page: Callable[..., Any]) -> None:
+def test_the_form_outlives_a_reload_and_old_values_that_no_longer_fit_are_left(open_page: Callable[..., Any]) -> None:
     page = open_page()
     fill(page, "category", "teapot")
     fill(page, "prompt", "on the moon")
@@ -173,6 +173,10 @@ def test_the_form_outlives_a_reload(open_page: Callable[..., Any]) -> None:
     page.reload(wait_until="domcontentloaded")
     page.wait_for_function("document.querySelector('#field-prompt textarea')?.value === 'on the moon'")
     assert (value(page, "category"), value(page, "count")) == ("teapot", "2")
+    restored = page.evaluate(
+        "blipdiff.restored(['a', 'b', 'c', 'd'], {c: ['x']}, {a: 'new', b: 'text', c: 'y'}, ['old', 1, 'x', true])"
+    )
+    assert restored == ["new", 1, "x", True]
 
 
 def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callable[..., Any]) -> None:
@@ -183,8 +187,10 @@ def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callab
     assert page.evaluate(OVERFLOW) <= 0
     assert page.locator("h1").all_inner_texts() == ["blipdiff"]
     assert page.evaluate(UNNAMED) == []
+    page.locator("#examples button").first.click()
+    page.locator("#subjects img").wait_for()
+    assert value(page, "category") == page.locator("#examples button").first.inner_text().strip()
     for button in ("#generate", "#cancel"):
-        assert page.locator(button).is_visible()
         assert page.locator(button).bounding_box()["y"] < 844
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from blipdiff.data import PairLibrary
 from blipdiff.training.autoencoder import linear_autoencoder, patch_encoder
@@ -26,11 +26,6 @@ def tokenizers(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory):
     folder: Path = tmp_path_factory.mktemp("tokenizers")
     texts = [f"a {pair.category} {pair.prompt}" for pair in (library.draw(index, 0) for index in range(40))]
     return train_prompt_tokenizer(texts, folder / "p", 700), train_category_tokenizer(texts, folder / "c", 200)
-
-
-@pytest.fixture(scope="module")
-def encode(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> dict[str, nn.Module]:
-    return {}
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """From nothing to a checkpoint: every stage at a tiny size, stopped and started again, exported and drawn with."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError, OutputError
-from blipdiff.training.config import Recipe
+from blipdiff.training.config import Recipe, recipe_from
 from blipdiff.training.loop import TrainingStep, resume_step
 from pipelines import train as pipeline
 from pipelines.requests import GenerateRequest
@@ -113,7 +112,7 @@ def test_what_a_kill_left_out_is_prepared_again(
 
 
 def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="There is no trained state in .*; train first"):
+    with pytest.raises(CheckpointError, match="There is no trained state in"):
         pipeline.check_trained(tmp_path / "run")
     parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
     with pytest.raises(CheckpointError, match="train first"):
@@ -124,8 +123,6 @@ def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library
 def test_a_run_of_another_recipe_is_not_continued(
     table: dict[str, Any], recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    from blipdiff.training.config import recipe_from
-
     parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
     list(pipeline.train_subjects(parts, compiled=False))
     table["model"]["width"] = 64
@@ -144,4 +141,4 @@ def test_an_export_that_cannot_be_written_leaves_nothing(recipe: Recipe, library
         pipeline.export(parts, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b""
     assert resume_step(parts.stage("subject")) == 4
-    assert sorted(os.listdir(tmp_path)) == ["file", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
