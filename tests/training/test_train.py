@@ -95,20 +95,24 @@ def test_the_same_recipe_prepares_the_same_parts(recipe: Recipe, library_folder:
     assert same_files(tmp_path / "one", tmp_path / "other")
 
 
-@pytest.mark.parametrize("lost", ["vae", "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer"])
-def test_what_a_kill_left_out_is_prepared_again(
-    lost: str, recipe: Recipe, library_folder: Path, tmp_path: Path
-) -> None:
-    pipeline.prepare(recipe, tmp_path / "whole", data=library_folder)
-    pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    path = tmp_path / "run" / lost
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def test_what_a_kill_left_out_is_prepared_again(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
+    for name in ("whole", "run"):
+        pipeline.prepare(recipe, tmp_path / name, data=library_folder)
+    shutil.rmtree(tmp_path / "run" / "vae")
+    (tmp_path / "run" / "tokenizer" / "merges.txt").unlink()
     parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
     assert parts.latent_side == SIDE // 8
     assert same_files(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("lost", ["vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json"])
+def test_a_prepared_part_that_was_lost_is_named(
+    lost: str, recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
+    pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    (tmp_path / "run" / lost).unlink()
+    with pytest.raises(CheckpointError, match=str(Path(lost).parent)):
+        pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
 
 
 def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
