@@ -1,5 +1,6 @@
 """Fixtures for all tests: the folder of recorded numbers, and the tiny networks in it."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its tests must not
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from blipdiff.errors import BlipdiffError
 CALLER_ERROR = 2  # what was asked for cannot be done
 STOPPED = 130  # Ctrl-C, as shells say it
 
+_EXTRAS = {"cv2": "train", "resvg_py": "train"}  # packages that only some commands need
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
 _DISK = {
     errno.ENOSPC: "the disk is full",
@@ -46,6 +47,10 @@ def run_blipdiff() -> int:
         return _said("Stopped; what was finished is kept.", STOPPED)
     except BlipdiffError as error:
         return _said(str(error), CALLER_ERROR)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        return _said(f"This needs {error.name}: pip install 'blipdiff[{_EXTRAS[error.name]}]'.", CALLER_ERROR)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
             raise

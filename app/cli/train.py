@@ -48,4 +48,6 @@ def train(
                     f"{step.samples_per_second:.1f} samples/s",
                     file=sys.stderr,
                 )
-    print(export(parts, output or run / "model", name=settings.name))
+    folder = output or run / "model"
+    export(parts, folder, name=settings.name)
+    print(folder)

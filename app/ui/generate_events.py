@@ -168,13 +168,13 @@ class GenerateEvents:
     def _shown(self, view: View) -> Changes:
         changes: Changes = {self._on.action.status: _how_far(view)}
         if view.previews is not None:
-            changes[self._on.result.stage] = gr.HTML(markup.previews(view.previews, view.seeds), visible=True)
+            changes[self._on.result.stage] = markup.previews(view.previews, view.seeds)
         return changes
 
     def _pictures(self, pictures: list[Saved]) -> Changes:
         kept = pictures[:_MOST_PICTURES]
         shown = [(path, f"seed {seed}") for path, seed in kept]
-        gallery = gr.Gallery(shown, columns=markup.columns(len(shown)), visible=True, selected_index=None)
+        gallery = gr.Gallery(shown, columns=markup.columns(len(shown)), selected_index=None)
         return {self._on.memory.pictures: kept, self._on.result.gallery: gallery}
 
     def _finished(self, view: View, seconds: float, notices: Sequence[str]) -> Changes:
@@ -190,7 +190,7 @@ class GenerateEvents:
         return {
             on.action.status: markup.message(text, kind),
             on.action.cancel: gr.Button(variant="secondary"),
-            on.result.stage: gr.HTML(markup.welcome(), visible=not pictures),
+            on.result.stage: "" if pictures else markup.welcome(),
         }
 
     def _details(self, picture: Saved) -> Changes:
@@ -202,7 +202,7 @@ class GenerateEvents:
             _notice(str(error))
             return _UNCHANGED
         return {
-            on.details: gr.Accordion(f"The selected picture, seed {seed}", visible=True),
+            on.details: gr.Accordion(f"The selected picture, seed {seed}"),
             on.metadata: metadata,
             on.download: gr.DownloadButton(value=path),
             self._on.memory.chosen: picture,

@@ -179,6 +179,7 @@ def _keeping_part() -> KeepingPart:
 
 
 def _result_part() -> ResultPart:
+    """Nothing here is switched visible: Gradio drops changes that follow fast. The style sheet hides what is empty."""
     stage = gr.HTML(markup.welcome(), elem_id="stage")
     gallery = gr.Gallery(
         label="Pictures of this visit, the newest first",
@@ -186,11 +187,10 @@ def _result_part() -> ResultPart:
         columns=markup.columns(1),
         object_fit="contain",
         interactive=False,
-        visible=False,
         buttons=["download", "fullscreen"],
         elem_id="gallery",
     )
-    with gr.Accordion("The selected picture", visible=False, elem_id="details") as details:
+    with gr.Accordion("The selected picture", elem_id="details") as details:
         with gr.Row():
             download = gr.DownloadButton("Download PNG", size="sm", elem_id="download")
             reuse_seed = gr.Button("Reuse its seed", size="sm", elem_id="reuse-seed")

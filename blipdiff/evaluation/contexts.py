@@ -156,8 +156,9 @@ def context_features(trunk: ImageNetTrunk, pictures: Sequence[Pixels]) -> Tensor
     return torch.cat(parts, 1)
 
 
-def _fit(head: ContextHead, features: Tensor, scenes: Tensor, styles: Tensor, steps: int = 600) -> None:
-    """Cross-entropy of both, AdamW, one cycle of the learning rate."""
+def _fit(head: ContextHead, features: Tensor, scenes: Tensor, styles: Tensor) -> None:
+    """Cross-entropy of both, AdamW, one cycle of the learning rate; each picture is seen a dozen times or more."""
+    steps = max(60, len(features) // 10)
     head.mean.copy_(features.mean(0))
     head.spread.copy_(features.std(0) + 1e-3)
     optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3, weight_decay=0.1)

@@ -12,14 +12,12 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, read_metadata, save_picture
-from tests.pipelines.tiny_models import photo
+from tests.pipelines.tiny_models import PIXELS, photo
 
 pytestmark = pytest.mark.browser
 
-DECODED = """count => {
-    const pictures = [...document.querySelectorAll('#gallery img')];
-    return pictures.length === count && pictures.every(one => one.complete && one.naturalWidth > 0);
-}"""
+PATIENCE = 20_000  # milliseconds
+WIDTHS = "pictures => pictures.map(one => one.complete ? one.naturalWidth : -1)"  # 0 for what cannot be decoded
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textarea, button, progress')]
     .filter(one => one.checkVisibility() && !one.closest('label')
@@ -43,6 +41,18 @@ def notice(page: Any, text: str) -> None:
     page.get_by_test_id("toast-body").filter(has_text=text).first.wait_for()
 
 
+def widths(page: Any, count: int) -> list[int]:
+    """Of the pictures in the gallery, once there are so many and all are fetched."""
+    page.locator("#gallery").scroll_into_view_if_needed()
+    found: list[int] = []
+    for _ in range(PATIENCE // 200):
+        found = page.locator("#gallery img").evaluate_all(WIDTHS)
+        if len(found) == count and min(found) > 0:
+            break
+        page.wait_for_timeout(200)
+    return found
+
+
 def ask(page: Any, dog: Path, *, steps: int, count: int = 1) -> None:
     """The form filled in, and Generate pressed."""
     page.locator("#subject input[type=file]").set_input_files(dog)
@@ -63,7 +73,7 @@ def test_a_photo_and_a_prompt_become_pictures(
     page.locator("#stage .previews img").first.wait_for()
     status(page, re.compile(r"Step \d+ of"))
     status(page, "2 pictures in")
-    page.wait_for_function(DECODED, arg=2)
+    assert widths(page, 2) == [PIXELS, PIXELS]
     assert page.locator("#stage .previews").count() == 0
     seed = int(value(page, "seed"))
     assert [one.inner_text() for one in page.locator("#gallery .caption-label").all()] == [
@@ -184,6 +194,8 @@ def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callab
     for part in ("settings", "refill", "cards"):
         page.locator(f"#{part} > button").click()
     page.locator("#field-batch").wait_for()
+    page.get_by_text("Your pictures will be here.").wait_for()
+    assert not page.locator("#details").is_visible()
     assert page.evaluate(OVERFLOW) <= 0
     assert page.locator("h1").all_inner_texts() == ["blipdiff"]
     assert page.evaluate(UNNAMED) == []

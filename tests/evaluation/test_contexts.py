@@ -15,13 +15,13 @@ from blipdiff.evaluation.contexts import library_key, names_scene
 @pytest.fixture(scope="module")
 def trained(library: PairLibrary) -> ContextJudge:
     pytest.importorskip("efficientnet_lite_pytorch")
-    *_, last = train_context_judge(library, pictures=400)
+    *_, last = train_context_judge(library, pictures=300)
     assert last.judge is not None
     return last.judge
 
 
 def test_a_few_hundred_pictures_teach_most_scenes(library: PairLibrary, trained: ContextJudge) -> None:
-    pairs = [library.draw(place, 77, "source") for place in range(100)]
+    pairs = [library.draw(place, 77, "source") for place in range(60)]
     named = trained.classify([pair.target for pair in pairs])
     plain = [scene == pair.scene for (scene, _), pair in zip(named, pairs, strict=True) if pair.style is None]
     assert np.mean(plain) > 0.6  # of 36 scenes

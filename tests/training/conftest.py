@@ -33,8 +33,7 @@ _SIZES = {
 _SHORT = {"steps": 4, "batch": 8, "warmup_steps": 2}
 
 
-@pytest.fixture
-def table() -> dict[str, Any]:
+def tiny_table() -> dict[str, Any]:
     """The bundled recipe with its sizes and its length made tiny, as the TOML file has it."""
     found = tomllib.loads((files("blipdiff.training") / "recipes" / "mini.toml").read_text())
     found["model"] |= copy.deepcopy(_SIZES)
@@ -44,8 +43,14 @@ def table() -> dict[str, Any]:
 
 
 @pytest.fixture
-def recipe(table: dict[str, Any]) -> Recipe:
-    return recipe_from(table, "tiny")
+def table() -> dict[str, Any]:
+    """A table that a test may change."""
+    return tiny_table()
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    return recipe_from(tiny_table(), "tiny")
 
 
 def _blob(seed: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """From nothing to a checkpoint: every stage at a tiny size, stopped and started again, exported and drawn with."""
 
+import json
+import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,23 @@ from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.training.config import Recipe, recipe_from
-from blipdiff.training.loop import TrainingStep, resume_step
+from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
 from pipelines import train as pipeline
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
+from tests.pipelines.command_line import Command
 from tests.pipelines.tiny_models import photo
-from tests.training.conftest import SIDE
+from tests.training.conftest import SIDE, tiny_table
 
-Stage = Callable[..., Iterator[TrainingStep]]
+pytest_plugins = ["tests.pipelines.command_fixtures"]
 
 
-@pytest.fixture(autouse=True)
-def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "SAMPLED_PAIRS", 48)
+@pytest.fixture(autouse=True, scope="module")
+def few_pairs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
+        yield
 
 
 def train_all(parts: pipeline.RunParts) -> list[list[TrainingStep]]:
@@ -37,6 +42,15 @@ def train_all(parts: pipeline.RunParts) -> list[list[TrainingStep]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def finished(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that went through all its stages."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    stages = train_all(pipeline.prepare(recipe, folder, data=library_folder))
+    assert [steps[-1].index + 1 for steps in stages] == [4, 4, 4]
+    return folder
+
+
 def same_files(one: Path, other: Path) -> bool:
     names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     return names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()) and all(
@@ -45,12 +59,9 @@ def same_files(one: Path, other: Path) -> bool:
 
 
 def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
-    recipe: Recipe, library_folder: Path, tmp_path: Path
+    finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    stages = train_all(parts)
-    assert [steps[-1].index + 1 for steps in stages] == [4, 4, 4]
-    made = pipeline.export(parts, tmp_path / "model", name="tiny")
+    made = pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
     loaded = load_model(tmp_path / "model")
     assert loaded.fingerprint == made.fingerprint
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
@@ -64,12 +75,10 @@ def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
 
 
 def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
-    recipe: Recipe, library_folder: Path, tmp_path: Path
+    finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    train_all(parts)
-    pipeline.export(parts, tmp_path / "first")
-    again = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    again = pipeline.prepare(recipe, finished, data=library_folder)
+    pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "first")
     assert train_all(again) == [[], [], []]
     pipeline.export(again, tmp_path / "second")
     first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
@@ -125,24 +134,63 @@ def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library
 
 
 def test_a_run_of_another_recipe_is_not_continued(
-    table: dict[str, Any], recipe: Recipe, library_folder: Path, tmp_path: Path
+    table: dict[str, Any], finished: Path, library_folder: Path, tmp_path: Path
 ) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    list(pipeline.train_subjects(parts, compiled=False))
     table["model"]["width"] = 64
-    wider = pipeline.prepare(recipe_from(table, "wider"), tmp_path / "run", data=library_folder)
+    wider = pipeline.prepare(recipe_from(table, "wider"), finished, data=library_folder)
     with pytest.raises(CheckpointError, match=r"another model|of this size"):
         list(pipeline.train_subjects(wider, compiled=False))
     with pytest.raises(CheckpointError, match="of this size"):
         pipeline.export(wider, tmp_path / "model")
 
 
-def test_an_export_that_cannot_be_written_leaves_nothing(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    list(pipeline.train_subjects(parts, compiled=False))
+def test_an_export_that_cannot_be_written_leaves_nothing(
+    finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        pipeline.export(parts, tmp_path / "file")
+        pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b""
-    assert resume_step(parts.stage("subject")) == 4
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    assert resume_step(RunFolder(finished / "subject")) == 4
+
+
+def write_recipe(path: Path) -> Path:
+    lines, sections = [], []
+    for key, value in tiny_table().items():
+        if isinstance(value, dict):
+            sections += [f"[{key}]", *(f"{name} = {json.dumps(one)}" for name, one in value.items())]
+        else:
+            lines.append(f"{key} = {json.dumps(value)}")
+    path.write_text("\n".join([*lines, *sections]))
+    return path
+
+
+def test_the_command_tells_of_each_stage_and_goes_on_with_a_run(
+    blipdiff: Command, library_folder: Path, tmp_path: Path
+) -> None:
+    asked = ("train", write_recipe(tmp_path / "tiny.toml"), "--run", "run", "--data", library_folder, "--no-compile")
+    ended = blipdiff(*asked)
+    assert ended.code == 0, ended.err
+    assert ended.out == "run/model\n"
+    assert [line.split(" loss ")[0] for line in ended.err.splitlines()] == [
+        f"{stage} 4/4" for stage in ("redrawing", "subject", "decoder")
+    ]
+    assert load_model("run/model").name == "model"
+    again = blipdiff(*asked, "--export-only", "--output", "elsewhere")
+    assert (again.code, again.out, again.err) == (0, "elsewhere\n", "")
+    assert same_files(Path("run/model"), Path("elsewhere"))
+
+
+def test_a_full_disk_while_preparing_is_said(blipdiff: Command, library_folder: Path, tmp_path: Path) -> None:
+    asked = ("train", write_recipe(tmp_path / "tiny.toml"), "--run", "run", "--data", library_folder, "--no-compile")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        ended = blipdiff(*asked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ended.code == 2
+    assert "cannot be written: the file is larger than allowed.\n" in ended.err
+    assert "Traceback" not in ended.err
+    assert blipdiff(*asked).code == 0, "the same command goes on"
