@@ -70,7 +70,7 @@ def test_a_photo_and_a_prompt_become_pictures(
 ) -> None:
     page = open_page()
     ask(page, dog, steps=40, count=2)
-    page.locator("#stage .previews img").first.wait_for()
+    page.locator("#stage .previews img").first.wait_for(state="attached")  # it may be replaced before it is painted
     status(page, re.compile(r"Step \d+ of"))
     status(page, "2 pictures in")
     assert widths(page, 2) == [PIXELS, PIXELS]
