@@ -17,17 +17,17 @@ from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError
 from blipdiff.evaluation.contexts import ContextJudge, library_key, train_context_judge
-from blipdiff.evaluation.protocols import Choice, Trial, draw_trials, subject_views
+from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
 from blipdiff.evaluation.report import Report
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
-from blipdiff.evaluation.similarity import judges
 from blipdiff.evaluation.summary import (
     NO_SUBJECT,
     RIGHT,
     TRUE,
     WRONG,
     Answers,
-    answer,
+    collect,
     lines_of,
     most_missed,
     notes_of,
@@ -266,18 +266,12 @@ def _answers(
 ) -> Generator[EvaluationProgress, None, Answers]:
     """Progress after each trial; returns what every judge says of every picture."""
     answers = Answers(contexts={column: contexts.classify(drawn) for column, drawn in pictures.items()})
-    for judge in judges():
-        by_column: dict[str, list[Choice]] = {column: [] for column in pictures}
-        given = answers.given[judge.name] = []
-        for number, trial in enumerate(trials):
-            views = subject_views(library, [*trial.candidates, trial.wrong])
-            for column, drawn in pictures.items():
-                choice, of_wrong = answer(judge, drawn[number], views, trial)
-                by_column[column].append(choice)
-                if column == WRONG:
-                    given.append(of_wrong)
-            yield EvaluationProgress(f"judging by {judge.name}", number + 1, len(trials))
-        answers.choices[judge.name] = by_column
+    panel = Panel.of_library(library)
+    for number, trial in enumerate(trials):
+        views = subject_views(library, [*trial.candidates, trial.wrong])
+        for column, drawn in pictures.items():
+            collect(answers, column, panel.compare(drawn[number], views), trial)
+        yield EvaluationProgress("judging", number + 1, len(trials))
     return answers
 
 

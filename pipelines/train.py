@@ -25,12 +25,13 @@ from blipdiff.outputs import written_folder
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
 from blipdiff.training.batches import PhotoBatches, SubjectBatches, TargetBatches, stream
 from blipdiff.training.config import Recipe
-from blipdiff.training.initial import initial_networks
+from blipdiff.training.initial import initial_networks, initial_redrawing
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
 from blipdiff.training.redrawing import RedrawingNetworks, RedrawingObjective
 from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
+from blipdiff.training.warm_start import take_over_vocabulary, warm_start
 
 SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken
 
@@ -61,9 +62,14 @@ class RunParts:
         return RunFolder(self.folder / name)
 
 
-def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunParts:
-    """Pictures, tokenizers and the linear encoder: made when absent, read when there."""
+def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None, start: Path | None = None) -> RunParts:
+    """Pictures, tokenizers and the linear encoder: made when absent, read when there.
+
+    start: a checkpoint whose tokenizers and autoencoder are taken over
+    """
     data = data or folder / "data"
+    if start is not None:
+        take_over_vocabulary(start, folder)
     if not (data / "scenes.json").is_file():
         build_library(folder / "packages", data, side=recipe.model.picture)
     library = PairLibrary(data, recipe.subject.spread)
@@ -85,7 +91,7 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None) -> RunPar
         library,
         load_prompt_tokenizer(folder / "tokenizer"),
         load_category_tokenizer(folder / "qformer_tokenizer"),
-        load_vae(folder / "vae"),
+        load_vae(folder / "vae").float(),  # taken over from a checkpoint it is in half precision
     )
 
 
@@ -93,7 +99,7 @@ def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[Train
     """The first stage of the run: the subject encoder learns to carry a photo in its rows."""
     recipe, networks = parts.recipe.redrawing, _networks(parts)
     objective = RedrawingObjective(
-        RedrawingNetworks(networks.subject_encoder, networks.redrawing),
+        _redrawing_networks(parts, networks),
         patch_encoder(parts.vae),
         torch.tensor(parts.photo.mean),
         torch.tensor(parts.photo.std),
@@ -107,8 +113,11 @@ def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[Train
     )
 
 
-def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
-    """Stage 2 of the run; goes on from its last saved state."""
+def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool = True) -> Iterator[TrainingStep]:
+    """Stage 2 of the run; goes on from its last saved state.
+
+    start: a checkpoint to begin with instead of the redrawing stage and fresh weights
+    """
     recipe = parts.recipe
     networks = _networks(parts)
     networks.unet.to(memory_format=torch.channels_last)
@@ -118,9 +127,10 @@ def train_subjects(parts: RunParts, *, compiled: bool = True) -> Iterator[Traini
     )
     folder = parts.stage("subject")
     first = resume_step(folder)
-    if not first and resume_step(parts.stage("redrawing")):
-        learned = {"subject_encoder": networks.subject_encoder, "redrawing": networks.redrawing}
-        average_weights(parts.stage("redrawing"), learned)
+    if not first and start is not None:
+        warm_start(networks, start)
+    elif not first and resume_step(parts.stage("redrawing")):
+        average_weights(parts.stage("redrawing"), {"subject_encoder": networks.subject_encoder})
     batches = SubjectBatches(
         parts.library,
         parts.prompts,
@@ -192,6 +202,14 @@ def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dt
     )
     save_model(model, target)
     return model
+
+
+def _redrawing_networks(parts: RunParts, networks: SubjectNetworks) -> RedrawingNetworks:
+    encoder = networks.subject_encoder
+    head = initial_redrawing(
+        parts.recipe.model, rows=encoder.sizes.qformer.queries, latent_side=parts.latent_side, seed=parts.recipe.seed
+    )
+    return RedrawingNetworks(encoder, head)
 
 
 def _networks(parts: RunParts) -> SubjectNetworks:

@@ -19,6 +19,9 @@ def train(
         Path | None, typer.Option("--output", help="The checkpoint's folder; RUN/model if absent.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A prepared library of subjects and scenes.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A checkpoint of the same sizes to go on from, not from nothing.")
+    ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Write the checkpoint of the last state.")] = False,
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the networks first.")] = True,
 ) -> None:
@@ -34,11 +37,12 @@ def train(
     if export_only:
         check_trained(run)
     check_writable(run)
-    parts = prepare(settings, run, data=data)
+    parts = prepare(settings, run, data=data, start=start)
     if not export_only:
+        redrawn = train_redrawing(parts, compiled=compiled) if start is None else ()
         for stage, steps in (
-            ("redrawing", train_redrawing(parts, compiled=compiled)),
-            ("subject", train_subjects(parts, compiled=compiled)),
+            ("redrawing", redrawn),
+            ("subject", train_subjects(parts, start=start, compiled=compiled)),
             ("decoder", train_decoder(parts)),
         ):
             for step in steps:

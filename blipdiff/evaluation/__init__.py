@@ -1,6 +1,7 @@
 """Evaluation: judges that no model has a part in, what is asked of a model, and the report of the answers."""
 
 from blipdiff.evaluation.contexts import ContextJudge, ContextTraining, train_context_judge
+from blipdiff.evaluation.panel import TOGETHER, Panel
 from blipdiff.evaluation.protocols import Choice, Trial, choose, diversity, draw_trials, forced_choice, subject_views
 from blipdiff.evaluation.report import Line, Report, Shown
 from blipdiff.evaluation.similarity import JUDGE_NAMES, ColourShapeJudge, Judge, judge_named, judges
@@ -9,6 +10,7 @@ from blipdiff.evaluation.views import SubjectView
 
 __all__ = [
     "JUDGE_NAMES",
+    "TOGETHER",
     "Choice",
     "ColourShapeJudge",
     "ContextJudge",
@@ -16,6 +18,7 @@ __all__ = [
     "Figure",
     "Judge",
     "Line",
+    "Panel",
     "Report",
     "Shown",
     "SubjectView",

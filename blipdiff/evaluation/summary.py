@@ -17,15 +17,14 @@ from blipdiff.evaluation.protocols import (
     likeness,
 )
 from blipdiff.evaluation.report import Line, Shown
-from blipdiff.evaluation.similarity import Judge
-from blipdiff.evaluation.views import SubjectView
+from blipdiff.evaluation.similarity import Floats
 
 TRUE, RIGHT, WRONG, NO_SUBJECT = "true composite", "right subject", "wrong subject", "no subject"
 COLUMNS = (TRUE, RIGHT, WRONG, NO_SUBJECT)
 
 FORCED_CHOICE = "forced choice of the right subject"
 GIVEN_PHOTO = "forced choice of the given photo, the right one not among them"
-LIKENESS = "likeness to the right subject (mean score)"
+LIKENESS = "likeness to the right subject (standard deviations above chance)"
 DIVERSITY = "diversity (mean distance in Lab)"
 CONTEXTS = "contexts"
 
@@ -45,15 +44,18 @@ class Answers:
     contexts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # column
 
 
-def answer(judge: Judge, picture: Pixels, views: Sequence[SubjectView], trial: Trial) -> tuple[Choice, Choice]:
-    """The choice of the right subject among the candidates, and of the wrong one put in its place.
+def collect(answers: Answers, column: str, scores: Mapping[str, Floats], trial: Trial) -> None:
+    """Adds every judge's choice of the right subject, and in the wrong subject's column that of the given photo.
 
-    views: of the candidates, then of the wrong subject
+    scores: by judge, of the candidates, then of the wrong subject
     """
-    scores = judge.compare(picture, views)
-    replaced = scores[:-1].copy()
-    replaced[trial.right] = scores[-1]
-    return choice_of(scores[:-1], trial.right), choice_of(replaced, trial.right)
+    for judge, numbers in scores.items():
+        choice = choice_of(numbers[:-1], trial.right)
+        answers.choices.setdefault(judge, {}).setdefault(column, []).append(choice)
+        if column == WRONG:
+            replaced = numbers[:-1].copy()
+            replaced[trial.right] = numbers[-1]
+            answers.given.setdefault(judge, []).append(choice_of(replaced, trial.right))
 
 
 def lines_of(answers: Answers, trials: Sequence[Trial], groups: Sequence[Sequence[Pixels]]) -> Iterator[Line]:
@@ -90,7 +92,8 @@ def notes_of(choices: int) -> tuple[str, ...]:
         "drawn by code: what a judge says of them is the ceiling of its measure. The wrong subject's photo is none of "
         "the compared ones. Brackets hold 95 % intervals: Wilson's for shares, a bootstrap over subjects for means.",
         "No judge has any part in the model or in its training: cut-outs are compared with pictures by colours and "
-        "edges, and by an ImageNet network; scenes and styles are named by a small head on that network, which was "
+        "edges, by an ImageNet network, and by both together, as standard scores: each subject's zero and unit are its "
+        "mean and spread on pictures that do not show it; scenes and styles are named by a small head on that network, which was "
         "trained on true composites of training subjects, never on generated pictures.",
     )
 

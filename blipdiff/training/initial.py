@@ -9,7 +9,7 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.config import ModelRecipe
-from blipdiff.training.redrawing import Redrawing
+from blipdiff.training.redrawing import PlaceRedrawing, Redrawing, place_waves
 from blipdiff.training.stage2 import SubjectNetworks
 
 
@@ -42,8 +42,15 @@ def initial_networks(
             encoder,
             text,
             initial_unet(model, latent_side),
-            Redrawing(encoder.sizes.qformer.queries, model.width, model.latent_channels, latent_side),
+            PlaceRedrawing(model.width, model.heads, model.latent_channels, latent_side),
         )
+
+
+def initial_redrawing(model: ModelRecipe, *, rows: int, latent_side: int, seed: int) -> Redrawing:
+    """The head of the redrawing stage with fresh weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Redrawing(rows, model.width, model.latent_channels, latent_side)
 
 
 def subject_sizes(model: ModelRecipe, category_vocabulary: int) -> SubjectEncoderSizes:
@@ -69,8 +76,12 @@ def subject_sizes(model: ModelRecipe, category_vocabulary: int) -> SubjectEncode
 
 
 def initial_unet(model: ModelRecipe, latent_side: int) -> UNet:
-    """A U-Net with attention at every level and one residual block a level."""
-    levels = len(model.unet_widths)
+    """A U-Net of one residual block a level, with attention at each level but, of three or more, the coarsest.
+
+    So has Stable Diffusion's; there the middle block attends at the same size.
+    """
+    attending = len(model.unet_widths) - (len(model.unet_widths) > 2)
+    plain = len(model.unet_widths) - attending
     return UNet2DConditionModel(
         sample_size=latent_side,
         in_channels=model.latent_channels,
@@ -79,8 +90,8 @@ def initial_unet(model: ModelRecipe, latent_side: int) -> UNet:
         layers_per_block=1,
         cross_attention_dim=model.width,
         attention_head_dim=model.unet_heads,  # diffusers' name for the number of heads
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=("CrossAttnDownBlock2D",) * attending + ("DownBlock2D",) * plain,
+        up_block_types=("UpBlock2D",) * plain + ("CrossAttnUpBlock2D",) * attending,
         norm_num_groups=32,
     )
 
@@ -92,17 +103,8 @@ def _prepare_to_see(encoder: SubjectEncoder) -> None:
     With the usual small positions and near-uniform attention all 16 rows begin as the same average of the photo.
     """
     positions = encoder.visual_encoder.embeddings.position_embedding
-    positions[0, 1:] = _sines(encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch)
+    positions[0, 1:] = place_waves(encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch)
     for name, weight in encoder.encoder.named_parameters():
         if name.endswith(("crossattention.attention.query.weight", "crossattention.attention.key.weight")):
             torch.nn.init.xavier_normal_(weight, gain=1.2)
 
-
-def _sines(width: int, side: int) -> Tensor:
-    """Sines and cosines of the places of a side x side grid: (side * side, width), values in [-1, 1]."""
-    quarter = width // 4
-    frequencies = torch.pi * torch.logspace(-1, 0, quarter)  # from a tenth of a turn to half a turn a place
-    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    angles = torch.cat([place.flatten()[:, None] * frequencies for place in (rows, columns)], dim=1)
-    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-    return torch.nn.functional.pad(waves, (0, width - waves.shape[1]))

@@ -1,7 +1,7 @@
 """Redrawing: the subject photo drawn again from its 16 rows, so that they carry shape and colour.
 
-It comes first, as the representation stage does in the paper, and costs a sixth of a step with the U-Net. The head is
-thrown away; in the subject's stage it runs along with a small weight, so that the rows stay readable.
+It comes first, as the representation stage does in the paper, and costs a sixth of a step with the U-Net. Its head is
+thrown away; in the subject's stage another one, which reads as the U-Net does, runs along with a small weight.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blipdiff.models.layers import attend
 from blipdiff.models.subject_encoder import SubjectEncoder
 
 
@@ -26,6 +27,59 @@ class Redrawing(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         hidden = functional.gelu(self.first(self.normalised(rows).flatten(1)))
         return self.second(hidden).unflatten(1, self.shape)  # type: ignore[no-any-return]
+
+
+class PlaceBlock(nn.Module):
+    """Places look at the rows, then think about what they saw; pre-norm, as in the text encoder."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+
+    def forward(self, places: Tensor, rows: Tensor) -> Tensor:
+        seen = attend(self.to_q(self.norm1(places)), self.to_k(rows), self.to_v(rows), self.heads)
+        places = places + self.to_out(seen)
+        return places + self.narrow(functional.gelu(self.widen(self.norm2(places))))  # type: ignore[no-any-return]
+
+
+class PlaceRedrawing(nn.Module):
+    """The text encoder's output at the subject's slots (n, 16, width) -> the photo's latents.
+
+    It reads as the U-Net does: each place asks by cross-attention. So the rows learn to answer *where*, with far
+    less noise than the U-Net's own loss would teach them.
+    """
+
+    def __init__(self, width: int, heads: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.side = side // 2  # places of 2 x 2 latents
+        self.places = nn.Parameter(place_waves(width, self.side))
+        self.blocks = nn.ModuleList(PlaceBlock(width, heads) for _ in range(2))
+        self.last = nn.Linear(width, 4 * channels)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        places = self.places.expand(len(rows), -1, -1)
+        for block in self.blocks:
+            places = block(places, rows)
+        drawn = self.last(places).transpose(1, 2).unflatten(2, (self.side, self.side))
+        return functional.pixel_shuffle(drawn, 2)
+
+
+def place_waves(width: int, side: int) -> Tensor:
+    """Sines and cosines of the places of a side x side grid: (side * side, width), values in [-1, 1]."""
+    quarter = width // 4
+    frequencies = torch.pi * torch.logspace(-1, 0, quarter)  # from a tenth of a turn to half a turn a place
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    angles = torch.cat([place.flatten()[:, None] * frequencies for place in (rows, columns)], dim=1)
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return functional.pad(waves, (0, width - waves.shape[1]))
 
 
 class RedrawingNetworks(nn.Module):

@@ -3,7 +3,7 @@
 The input is the subject on other ground, the target is the subject in the scene that the prompt names; Q-Former,
 projection, text encoder and U-Net learn together. The subject is dropped from some rows, so that words alone keep
 working, and everything from a few, for guidance. Beside the paper: the loss weighs more inside the subject's mask,
-and an auxiliary head redraws the photo from the subject's rows.
+and an auxiliary head redraws the photo from what the text encoder makes of the subject's rows.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,10 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.config import SubjectRecipe
 from blipdiff.training.noise import NoiseSchedule
-from blipdiff.training.redrawing import Redrawing
+from blipdiff.training.redrawing import PlaceRedrawing
+
+
+SUBJECT_AT = 2  # the slot of the subject's first row: after the begin mark and "a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class RowShares:
 class SubjectNetworks(nn.Module):
     """The trained networks in one module: one call from photos and words to the U-Net's prediction."""
 
-    def __init__(self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: Redrawing) -> None:
+    def __init__(self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing) -> None:
         super().__init__()
         self.subject_encoder = encoder
         self.text_encoder = text
@@ -51,10 +54,12 @@ class SubjectNetworks(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
         rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
-        with_subject = self.text_encoder(batch["short_ids"], rows)
+        with_subject = self.text_encoder(batch["short_ids"], rows, SUBJECT_AT)
         without = self.text_encoder(batch["long_ids"])
         context = torch.cat([with_subject, without])
-        return self.unet(noised, timesteps, context, return_dict=False)[0], self.redrawing(rows)
+        return self.unet(noised, timesteps, context, return_dict=False)[0], self.redrawing(
+            with_subject[:, SUBJECT_AT : SUBJECT_AT + rows.shape[1]]
+        )
 
 
 class SubjectObjective:

@@ -11,10 +11,20 @@ from PIL import Image
 from blipdiff.checkpoints import load_model
 from blipdiff.data import PairLibrary
 from blipdiff.errors import ConfigError, OutputError, ShapeError
-from blipdiff.evaluation import ContextJudge, Report, draw_trials, judge_named, judges, subject_views
+from blipdiff.evaluation import (
+    JUDGE_NAMES,
+    TOGETHER,
+    ContextJudge,
+    Panel,
+    Report,
+    draw_trials,
+    judge_named,
+    subject_views,
+)
 from blipdiff.evaluation.contexts import ContextHead, library_key
+from blipdiff.evaluation.panel import unrelated_pictures
 from blipdiff.evaluation.sheets import contact_sheet
-from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, answer, lines_of
+from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, collect, lines_of
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.evaluate import (
     EvaluateRequest,
@@ -73,9 +83,9 @@ def test_the_report_is_written_whole(events: tuple[list[object], Path]) -> None:
     written = json.loads((events[1] / "report.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(report.as_json()))
     assert written["about"]["subjects"] == 2
-    for judge in judges():
+    for judge in (TOGETHER, *JUDGE_NAMES):
         for column in (TRUE, RIGHT, WRONG, NO_SUBJECT):
-            figure = report.figure(FORCED_CHOICE, column, judge=judge.name)
+            figure = report.figure(FORCED_CHOICE, column, judge=judge)
             assert figure.count == 4
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
     assert report.figure("scene", RIGHT).count <= 4
@@ -121,14 +131,12 @@ def test_an_evaluation_that_could_not_be_written_does_not_begin(
 def test_true_pictures_reach_the_ceiling_and_shuffled_ones_fall_to_chance(library: PairLibrary) -> None:
     trials = draw_trials(library, "source", subjects=40, pictures=1, seed=9)
     trials = [trial for trial in trials if trial.pair.style is None]
-    judge, answers = judge_named("colour and shape"), Answers()
+    panel, answers = Panel([judge_named("colour and shape")], unrelated_pictures(library, 6)), Answers()
     pictures = [trial.pair.target for trial in trials]
     for column, drawn in ((RIGHT, pictures), (WRONG, [*pictures[7:], *pictures[:7]])):
-        found = [
-            answer(judge, picture, subject_views(library, [*trial.candidates, trial.wrong]), trial)[0]
-            for picture, trial in zip(drawn, trials, strict=True)
-        ]
-        answers.choices.setdefault(judge.name, {})[column] = found
+        for picture, trial in zip(drawn, trials, strict=True):
+            views = subject_views(library, [*trial.candidates, trial.wrong])
+            collect(answers, column, panel.compare(picture, views), trial)
     figures = {
         line.column: line.figure.value
         for line in lines_of(answers, trials, [])
