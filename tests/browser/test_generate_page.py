@@ -26,7 +26,15 @@ UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textar
 
 
 def fill(page: Any, name: str, value: object) -> None:
-    page.locator(f"#field-{name}").locator("textarea, input").first.fill(str(value))
+    """Typed, left, and seen to stay: a control that has just unfolded may still be set to its first value."""
+    inputs = page.locator(f"#field-{name}").locator("textarea, input")
+    for _ in range(PATIENCE // 200):
+        inputs.first.fill(str(value))
+        inputs.first.blur()
+        page.wait_for_timeout(200)
+        if {one.input_value() for one in inputs.all()} == {str(value)}:  # a slider has two
+            return
+    raise AssertionError(f"{name} does not keep {value}")
 
 
 def value(page: Any, name: str) -> str:
