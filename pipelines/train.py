@@ -20,18 +20,22 @@ from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.representation import Representation
+from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
 from blipdiff.outputs import written_folder
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
-from blipdiff.training.batches import PhotoBatches, SubjectBatches, TargetBatches, stream
-from blipdiff.training.config import Recipe
-from blipdiff.training.initial import initial_networks, initial_redrawing
+from blipdiff.training.batches import DescribedBatches, PhotoBatches, SubjectBatches, TargetBatches, stream
+from blipdiff.training.config import Recipe, RepresentationRecipe
+from blipdiff.training.initial import initial_networks, initial_redrawing, initial_representation
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
 from blipdiff.training.redrawing import RedrawingNetworks, RedrawingObjective
+from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
+from pipelines.train_describer import caption_words
 
 SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken
 
@@ -78,7 +82,8 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None, start: Pa
         texts = [build_prompt(pair.category, pair.prompt) for pair in pairs]
         names = sorted({library.records[i].category for i in library.members["train"]})
         train_prompt_tokenizer([*texts, *names], folder / "tokenizer", recipe.model.vocabulary)
-        train_category_tokenizer(names * 3, folder / "qformer_tokenizer", recipe.model.vocabulary)
+        spoken = [] if recipe.representation is None else caption_words(library, recipe.seed)
+        train_category_tokenizer([*names * 3, *spoken], folder / "qformer_tokenizer", recipe.model.vocabulary)
         pictures = torch.stack([torch.from_numpy(pair.target) for pair in pairs]).permute(0, 3, 1, 2).float() / 255
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -95,6 +100,21 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None, start: Pa
     )
 
 
+def train_representation(parts: RunParts) -> Iterator[TrainingStep]:
+    """Stage 1 of the run, where the recipe asks for it; goes on from its last saved state."""
+    recipe = parts.recipe.representation
+    if recipe is None:
+        return
+    mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
+    objective = RepresentationObjective(_representation(parts, recipe), mean, std, train_trunk=recipe.train_trunk)
+    folder = parts.stage("representation")
+    first = resume_step(folder)
+    batches = DescribedBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 4)
+    yield from train(
+        objective, stream(batches, first, recipe.steps), recipe, folder, seed=parts.recipe.seed, first_step=first
+    )
+
+
 def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """The first stage of the run: the subject encoder learns to carry a photo in its rows."""
     recipe, networks = parts.recipe.redrawing, _networks(parts)
@@ -107,6 +127,8 @@ def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[Train
     )
     folder = parts.stage("redrawing")
     first = resume_step(folder)
+    if not first:
+        _begin_represented(parts, networks.subject_encoder)
     batches = PhotoBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 3)
     yield from train(
         objective, stream(batches, first, recipe.steps), recipe, folder, seed=parts.recipe.seed, first_step=first
@@ -131,6 +153,8 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
         warm_start(networks, start)
     elif not first and resume_step(parts.stage("redrawing")):
         average_weights(parts.stage("redrawing"), {"subject_encoder": networks.subject_encoder})
+    elif not first:
+        _begin_represented(parts, networks.subject_encoder)
     batches = SubjectBatches(
         parts.library,
         parts.prompts,
@@ -210,6 +234,26 @@ def _redrawing_networks(parts: RunParts, networks: SubjectNetworks) -> Redrawing
         parts.recipe.model, rows=encoder.sizes.qformer.queries, latent_side=parts.latent_side, seed=parts.recipe.seed
     )
     return RedrawingNetworks(encoder, head)
+
+
+def _representation(parts: RunParts, recipe: RepresentationRecipe) -> Representation:
+    return initial_representation(
+        parts.recipe.model,
+        vocabulary=len(parts.categories),
+        shared_width=recipe.shared_width,
+        seed=parts.recipe.seed,
+    )
+
+
+def _begin_represented(parts: RunParts, encoder: SubjectEncoder) -> None:
+    """What stage 1 of the run has learned into a fresh subject encoder, where there was one."""
+    recipe, folder = parts.recipe.representation, parts.stage("representation")
+    if recipe is None or not resume_step(folder):
+        return
+    network = _representation(parts, recipe)
+    network.visual_encoder.requires_grad_(recipe.train_trunk)
+    average_weights(folder, {"representation": network})
+    network.give(encoder)
 
 
 def _networks(parts: RunParts) -> SubjectNetworks:

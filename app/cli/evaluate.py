@@ -24,11 +24,17 @@ def evaluate_model(
     steps: Annotated[int | None, typer.Option("--steps", help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance of the pictures.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the choice of subjects and of the noise.")] = None,
+    describer: Annotated[
+        str | None, typer.Option("--describer", help="Score this describer's categories instead: mini-describe.")
+    ] = None,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
     """Score a model on subjects that it has never seen, and write a report with pictures."""
+    if describer is not None:
+        _evaluate_describer(describer, data, subjects or 200, seed or 0, device)
+        return
     from tqdm import tqdm
 
     from app.cli.files import check_writable
@@ -55,3 +61,19 @@ def evaluate_model(
                 bar.total, bar.n = event.total, event.done
                 bar.refresh()
     print(output / "report.html")
+
+
+def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device: str) -> None:
+    from blipdiff.checkpoints.describer import load_describer
+    from blipdiff.data.pairs import PairLibrary
+    from blipdiff.devices import placement
+    from pipelines.describe import measure_categories
+
+    describer = load_describer(name, device=placement(device).device)
+    library = PairLibrary(data)
+    for split, which in (("source", "an unseen artist"), ("held_out", "unseen concepts, whose words it never read")):
+        found = measure_categories(describer, library, split, subjects=subjects, seed=seed)  # type: ignore[arg-type]
+        print(f"Subjects of {which}, among {len(describer.categories)} categories:")
+        print(f"  category first             {found.first.as_percent()}")
+        print(f"  category among five        {found.among_five.as_percent()}")
+        print(f"  fits better than another's {found.matched.as_percent()}")

@@ -1,10 +1,15 @@
 """`blipdiff train`: the bundled model, or one of your own recipe, from nothing to a checkpoint."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:  # torch is imported when a command needs it
+    from blipdiff.training.config import DescriberRecipe, Recipe
+    from blipdiff.training.loop import TrainingStep
 
 
 def add_to(app: typer.Typer) -> None:
@@ -13,8 +18,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="mini, or a TOML file like it.")] = "mini",
-    run: Annotated[Path, typer.Option("--run", help="The run's folder: data, states, logs.")] = Path("runs/mini"),
+    recipe: Annotated[str, typer.Argument(help="mini, describe, or a TOML file like one of them.")] = "mini",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run's folder: data, states, logs; runs/RECIPE if absent.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="The checkpoint's folder; RUN/model if absent.")
     ] = None,
@@ -25,33 +32,73 @@ def train(
     export_only: Annotated[bool, typer.Option("--export-only", help="Write the checkpoint of the last state.")] = False,
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the networks first.")] = True,
 ) -> None:
-    """Train a small model; stopped at any moment, the same command goes on.
+    """Train a small model or a describer; stopped at any moment, the same command goes on.
 
     Drawn subjects are fetched from package registries with npm and apt, once.
     """
     from app.cli.files import check_writable
-    from blipdiff.training.config import load_recipe
-    from pipelines.train import check_trained, export, prepare, train_decoder, train_redrawing, train_subjects
+    from blipdiff.training.config import load_describer_recipe, load_recipe, read_table
 
-    settings = load_recipe(recipe)
+    run = run or Path("runs") / Path(recipe).stem
+    if "start" in read_table(recipe):
+        settings = load_describer_recipe(recipe)
+        check_writable(run)
+        _train_describer(settings, run, output or run / "model", data, start, export_only)
+    else:
+        _train_model(load_recipe(recipe), run, output or run / "model", data, start, export_only, compiled)
+
+
+def _train_describer(
+    settings: "DescriberRecipe", run: Path, folder: Path, data: Path | None, start: Path | None, export_only: bool
+) -> None:
+    from pipelines.train_describer import export_describer, prepare_describer, train_describer
+
+    parts = prepare_describer(settings, run, data=data, start=start)
+    if not export_only:
+        _show("representation", train_describer(parts))
+    export_describer(parts, folder)
+    print(folder)
+
+
+def _train_model(
+    settings: "Recipe",
+    run: Path,
+    folder: Path,
+    data: Path | None,
+    start: Path | None,
+    export_only: bool,
+    compiled: bool,
+) -> None:
+    from app.cli.files import check_writable
+    from pipelines.train import (
+        check_trained,
+        export,
+        prepare,
+        train_decoder,
+        train_redrawing,
+        train_representation,
+        train_subjects,
+    )
+
     if export_only:
         check_trained(run)
     check_writable(run)
     parts = prepare(settings, run, data=data, start=start)
     if not export_only:
-        redrawn = train_redrawing(parts, compiled=compiled) if start is None else ()
-        for stage, steps in (
-            ("redrawing", redrawn),
-            ("subject", train_subjects(parts, start=start, compiled=compiled)),
-            ("decoder", train_decoder(parts)),
-        ):
-            for step in steps:
-                values = " ".join(f"{name} {value:.4f}" for name, value in step.parts.items())
-                print(
-                    f"{stage} {step.index + 1}/{step.count} loss {step.loss:.4f} {values} "
-                    f"{step.samples_per_second:.1f} samples/s",
-                    file=sys.stderr,
-                )
-    folder = output or run / "model"
+        if start is None:
+            _show("representation", train_representation(parts))
+            _show("redrawing", train_redrawing(parts, compiled=compiled))
+        _show("subject", train_subjects(parts, start=start, compiled=compiled))
+        _show("decoder", train_decoder(parts))
     export(parts, folder, name=settings.name)
     print(folder)
+
+
+def _show(stage: str, steps: "Iterable[TrainingStep]") -> None:
+    for step in steps:
+        values = " ".join(f"{name} {value:.4f}" for name, value in step.parts.items())
+        print(
+            f"{stage} {step.index + 1}/{step.count} loss {step.loss:.4f} {values} "
+            f"{step.samples_per_second:.1f} samples/s",
+            file=sys.stderr,
+        )

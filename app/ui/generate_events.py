@@ -15,6 +15,7 @@ from app.ui.generate_layout import Layout
 from app.ui.orders import Order, Orders
 from app.ui.run import View, views
 from app.ui.subjects import by_name, category_of, looked_through, references
+from app.ui.suggestions import Suggestions
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.results import read_metadata
 from pipelines.studio import Studio
@@ -29,11 +30,14 @@ _MOST_PICTURES = 64  # of one visit; the files of older ones stay where they are
 class GenerateEvents:
     """The tab's handlers, on one studio and one output folder."""
 
-    def __init__(self, studio: Studio, output: Path, orders: Orders, layout: Layout) -> None:
+    def __init__(
+        self, studio: Studio, output: Path, orders: Orders, layout: Layout, suggestions: Suggestions | None = None
+    ) -> None:
         self._studio = studio
         self._output = output
         self._on = layout
         self._orders = orders
+        self._suggestions = suggestions or Suggestions()
 
     def look_at_subject(self, paths: list[str] | None, category: str) -> Changes:
         """Shows what was dropped; what cannot be used is said and left out."""
@@ -45,7 +49,17 @@ class GenerateEvents:
         told = next((tile.category for tile in found.tiles if tile.category), None)
         if told and not category.strip():
             changes[self._on.fields["category"]] = told
+        unnamed = bool(found.paths) and not told and not category.strip()
+        changes[self._on.subject.suggestions] = gr.Radio(
+            choices=self._suggestions.of(found.paths[0]) if unnamed else [], value=None
+        )
         return changes
+
+    def use_suggestion(self, name: str | None) -> Changes:
+        """The suggested category that was chosen; the suggestions have done their work."""
+        if not name:
+            return _UNCHANGED
+        return {self._on.fields["category"]: name, self._on.subject.suggestions: gr.Radio(choices=[], value=None)}
 
     def use_example(self, path: Path) -> Changes:
         """A bundled photo and what it shows."""

@@ -33,6 +33,7 @@ class SubjectPart:
     files: Any
     strip: Any
     examples: list[Any]  # a button for each bundled photo
+    suggestions: Any  # categories that a photo may have, where none was typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,9 @@ def _subject_part(examples: Sequence[Path]) -> SubjectPart:
         height=140,
     )
     strip = gr.HTML(markup.subjects(()), elem_id="subjects")
-    return SubjectPart(files, strip, _example_buttons(examples))
+    buttons = _example_buttons(examples)
+    suggestions = gr.Radio([], label="The photo may show", elem_id="suggestions")  # the style sheet hides it when empty
+    return SubjectPart(files, strip, buttons, suggestions)
 
 
 def _example_buttons(examples: Sequence[Path]) -> list[Any]:

@@ -51,7 +51,10 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
 
 def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path]) -> None:
     category, given = on.fields["category"], on.subject.files
-    given.change(events.look_at_subject, [given, category], [on.subject.strip, given, category], **_AT_ONCE)
+    suggestions = on.subject.suggestions
+    looked = [on.subject.strip, given, category, suggestions]
+    given.change(events.look_at_subject, [given, category], looked, **_AT_ONCE)
+    suggestions.input(events.use_suggestion, suggestions, [category, suggestions], **_AT_ONCE)
     for button, path in zip(on.subject.examples, examples, strict=True):
         button.click(partial(events.use_example, path), None, [given, category], **_AT_ONCE)
     on.keeping.save_card.click(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from blipdiff.data.captions import caption, main_colour
 from blipdiff.data.records import Pair, Pixels, SubjectRecord
 from blipdiff.data.scenes import WHITE_WORDINGS, SceneRecord
 from blipdiff.data.styles import STYLES, Style
@@ -24,6 +25,7 @@ STYLED_SHARE = 0.2
 WHITE_PHOTO_SHARE = 0.6
 RECOLOURED_SHARE = 0.4
 MIRRORED_SHARE = 0.25
+SCENE_SHARE = 1 / 3  # of described pictures that show a scene rather than plain ground
 MOST_DEGREES = 12.0
 SUBJECT_SCALES = (0.5, 0.95)
 MIDDLE_SCALE = 0.8
@@ -96,6 +98,17 @@ class PairLibrary:
         rng = np.random.default_rng((seed, index))
         subject = self._chosen(split, rng)
         return self._photo(self._cut_out(subject, rng), rng), self.records[subject].category
+
+    def draw_described(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str, str]:
+        """A picture, the category of its subject, and a caption that is true: a photo, or one time in three a scene."""
+        rng = np.random.default_rng((seed, index))
+        subject = self._chosen(split, rng)
+        category = self.records[subject].category
+        if rng.random() < SCENE_SHARE:
+            pair = self.draw_subject(subject, rng)
+            return pair.target, category, f"{caption(category, None, rng)} {pair.prompt}"
+        cut_out = self._cut_out(subject, rng)
+        return self._photo(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
 
     def _chosen(self, split: Split, rng: Generator) -> int:
         members = self.members[split]

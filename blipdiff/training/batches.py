@@ -1,5 +1,6 @@
 """Pairs of the library -> batches of tensors, drawn in a process of their own, each from (seed, step) alone."""
 
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from blipdiff.training.stage2 import RowShares
 
 REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
 CATEGORY_TOKENS = 10
+TEXT_TOKENS = 16  # of texts and captions in stage 1
+NAMED_SHARE = 0.5  # of stage 1's texts that are the bare category
 
 
 class SubjectBatches(Dataset[dict[str, Tensor]]):
@@ -89,6 +92,41 @@ class PhotoBatches(Dataset[dict[str, Tensor]]):
         }
 
 
+class DescribedBatches(Dataset[dict[str, Tensor]]):
+    """Batch number `step` of pictures with a text to compare and a caption to speak, for stage 1."""
+
+    def __init__(self, library: PairLibrary, words: BertTokenizer, size: int, *, seed: int) -> None:
+        self.library = library
+        self.words = words
+        self.size = size
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        drawn = [self.library.draw_described(step * self.size + row, self.seed) for row in range(self.size)]
+        rng = np.random.default_rng((self.seed, 1, step))
+        # a bare category every other time: so it can be ranked by name
+        texts = [category if rng.random() < NAMED_SHARE else said for _, category, said in drawn]
+        return {
+            "photo": _pictures([picture for picture, _, _ in drawn]),
+            **described(self.words, texts, [said for _, _, said in drawn]),
+            "category_key": _keys([category for _, category, _ in drawn]),
+        }
+
+
+def described(words: BertTokenizer, texts: list[str], captions: list[str]) -> dict[str, Tensor]:
+    """Texts to compare with their photos, from [CLS], and captions to speak, from [DEC]."""
+    ids, mask = category_ids(words, texts, 512)
+    said, said_mask = category_ids(words, captions, 512)
+    said[:, 0] = words.bos_token_id
+    return {
+        "text_ids": _fixed(ids, TEXT_TOKENS, words.pad_token_id),
+        "text_mask": _fixed(mask, TEXT_TOKENS, 0),
+        "caption_ids": _fixed(said, TEXT_TOKENS, words.pad_token_id),
+        "caption_mask": _fixed(said_mask, TEXT_TOKENS, 0),
+        "text_key": _keys(texts),
+    }
+
+
 class TargetBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` of targets alone, for the autoencoder."""
 
@@ -127,6 +165,11 @@ def _one_thread(_worker: int) -> None:
 
 def _pictures(pictures: list[Any]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _keys(texts: list[str]) -> Tensor:
+    """Numbers that are equal for equal texts, in every process."""
+    return torch.tensor([zlib.crc32(text.encode()) for text in texts])
 
 
 def _fixed(tokens: Tensor, length: int, padding: int) -> Tensor:

@@ -72,8 +72,17 @@ class AutoencoderRecipe(OptimizerRecipe):
 
 
 @dataclass(frozen=True, slots=True)
+class RepresentationRecipe(OptimizerRecipe):
+    """Stage 1: the space that pictures and texts share, and whether the vision trunk learns along."""
+
+    shared_width: int
+    vocabulary: int
+    train_trunk: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """One training file."""
+    """One training file of a small model; without [representation] its stage 1 is the redrawing alone."""
 
     name: str
     seed: int
@@ -81,6 +90,17 @@ class Recipe:
     redrawing: OptimizerRecipe
     subject: SubjectRecipe
     autoencoder: AutoencoderRecipe
+    representation: RepresentationRecipe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DescriberRecipe:
+    """One training file of a describer, which begins with another model's subject encoder."""
+
+    name: str
+    seed: int
+    start: str
+    representation: RepresentationRecipe
 
 
 _SECTIONS = {
@@ -92,25 +112,47 @@ _SECTIONS = {
 
 
 def load_recipe(source: str | Path) -> Recipe:
-    """The recipe in a TOML file, or the one of this name that comes with the package.
+    """The recipe of a small model in a TOML file, or the one of this name that comes with the package.
 
     Raises: ConfigError when there is no such recipe, or a key is missing, unknown or of another type.
+    """
+    return recipe_from(read_table(source), str(source))
+
+
+def load_describer_recipe(source: str | Path = "describe") -> DescriberRecipe:
+    """The recipe of a describer in a TOML file, or the one that comes with the package. Raises: ConfigError."""
+    table = read_table(source)
+    names = {item.name for item in fields(DescriberRecipe)}
+    unknown, absent = sorted(set(table) - names), sorted(names - set(table))
+    if unknown or absent:
+        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
+    return DescriberRecipe(
+        name=str(table["name"]),
+        seed=_value(int, table["seed"], f"{source}: seed"),
+        start=str(table["start"]),
+        representation=_section(RepresentationRecipe, table["representation"], f"{source} [representation]"),
+    )
+
+
+def read_table(source: str | Path) -> dict[str, Any]:
+    """The keys and values of a recipe, by its path or the name under which it comes with the package.
+
+    Raises: ConfigError when there is no such recipe, or it is not valid TOML.
     """
     bundled = files("blipdiff.training") / "recipes" / f"{source}.toml"
     path = Path(source)
     try:
         text = bundled.read_text() if bundled.is_file() else path.read_text()
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"No training recipe at {source}: give a TOML file or the name 'mini'.") from error
+        raise ConfigError(f"No training recipe at {source}: give a TOML file, 'mini' or 'describe'.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The training recipe {source} is not valid TOML: {error}.") from error
-    return recipe_from(table, str(source))
 
 
 def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from a parsed table, every key checked."""
-    unknown = sorted(set(table) - set(_SECTIONS) - {"name", "seed"})
+    unknown = sorted(set(table) - set(_SECTIONS) - {"name", "seed", "representation"})
     absent = sorted((set(_SECTIONS) | {"name", "seed"}) - set(table))
     if unknown or absent:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
@@ -121,6 +163,9 @@ def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
         redrawing=_section(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
         subject=_section(SubjectRecipe, table["subject"], f"{source} [subject]"),
         autoencoder=_section(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
+        representation=_section(RepresentationRecipe, table["representation"], f"{source} [representation]")
+        if "representation" in table
+        else None,
     )
 
 
@@ -136,7 +181,11 @@ def _section(kind: type[Section], table: Any, where: str) -> Section:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    """A value of a recipe: a number, none of them negative, or whole numbers in a list."""
+    """A value of a recipe: true or false, a number, none of them negative, or whole numbers in a list."""
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where} must be true or false, not {value!r}.")
+        return value
     if kind in (int, float):
         fits = isinstance(value, int | kind) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
         if not fits:

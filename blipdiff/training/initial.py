@@ -2,10 +2,10 @@
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
 
 from blipdiff.diffusers_types import UNet
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.config import ModelRecipe
@@ -44,6 +44,17 @@ def initial_networks(
             initial_unet(model, latent_side),
             PlaceRedrawing(model.width, model.heads, model.latent_channels, latent_side),
         )
+
+
+def initial_representation(model: ModelRecipe, *, vocabulary: int, shared_width: int, seed: int) -> Representation:
+    """The representation model of stage 1 with fresh weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Representation(subject_sizes(model, vocabulary), shared_width)
+        for table in (network.embeddings.word_embeddings, network.embeddings.position_embeddings):
+            torch.nn.init.normal_(table.weight, std=0.02)
+        _prepare_to_see(network)
+        return network
 
 
 def initial_redrawing(model: ModelRecipe, *, rows: int, latent_side: int, seed: int) -> Redrawing:
@@ -97,14 +108,15 @@ def initial_unet(model: ModelRecipe, latent_side: int) -> UNet:
 
 
 @torch.no_grad()
-def _prepare_to_see(encoder: SubjectEncoder) -> None:
+def _prepare_to_see(encoder: SubjectEncoder | Representation) -> None:
     """Where things are, from the start: queries that look at places learn shapes many times sooner.
 
     With the usual small positions and near-uniform attention all 16 rows begin as the same average of the photo.
     """
     positions = encoder.visual_encoder.embeddings.position_embedding
-    positions[0, 1:] = place_waves(encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch)
+    positions[0, 1:] = place_waves(
+        encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch
+    )
     for name, weight in encoder.encoder.named_parameters():
         if name.endswith(("crossattention.attention.query.weight", "crossattention.attention.key.weight")):
             torch.nn.init.xavier_normal_(weight, gain=1.2)
-

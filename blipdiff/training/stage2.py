@@ -20,7 +20,6 @@ from blipdiff.training.config import SubjectRecipe
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.redrawing import PlaceRedrawing
 
-
 SUBJECT_AT = 2  # the slot of the subject's first row: after the begin mark and "a"
 
 
@@ -42,7 +41,9 @@ class RowShares:
 class SubjectNetworks(nn.Module):
     """The trained networks in one module: one call from photos and words to the U-Net's prediction."""
 
-    def __init__(self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing) -> None:
+    def __init__(
+        self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing
+    ) -> None:
         super().__init__()
         self.subject_encoder = encoder
         self.text_encoder = text

@@ -15,6 +15,7 @@ from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
 from app.ui.orders import Orders
 from app.ui.subjects import Tile, category_of, looked_through
+from app.ui.suggestions import Suggestions
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest
@@ -59,6 +60,30 @@ def drawn(studio: Studio, path: Path) -> str:
     subject = studio.subject([SubjectPhoto(photo(), "dog")])
     request = GenerateRequest(category="dog", prompt="in the snow", count=1, seed=5, steps=2)
     return str(save_picture(next(one for one in studio.run(request, subject) if isinstance(one, Picture)), path))
+
+
+class Guesses:
+    """Stands in for the describer, whose weights a tiny model has not."""
+
+    def of(self, path: str) -> list[str]:
+        return ["dog", "wolf"]
+
+
+def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
+    studio: Studio, layout: Layout, dog: str, tmp_path: Path
+) -> None:
+    events = GenerateEvents(studio, tmp_path, Orders(), layout, Guesses())
+    suggestions, category = layout.subject.suggestions, layout.fields["category"]
+
+    def offered(paths: list[str], typed: str) -> list[str]:
+        return [name for name, _ in events.look_at_subject(paths, typed)[suggestions].choices]
+
+    assert offered([dog], "") == ["dog", "wolf"]
+    assert offered([dog], "cat") == offered([], "") == []
+    answer = events.use_suggestion("wolf")
+    assert answer[category] == "wolf"
+    assert answer[suggestions].choices == []
+    assert Suggestions().of(str(tmp_path / "nothing.png")) == []
 
 
 def test_an_order_is_drawn_and_its_first_picture_is_selected(

@@ -1,0 +1,31 @@
+"""Categories for a photo that nobody has named yet, from the bundled describer."""
+
+from threading import Lock
+
+from blipdiff.checkpoints.describer import has_bundled_describer, load_describer
+from blipdiff.errors import BlipdiffError
+from blipdiff.images import open_picture
+from blipdiff.models.describer import Describer
+from pipelines.describe import DescribeRequest, describe
+
+_COUNT = 4
+
+
+class Suggestions:
+    """The likeliest categories of a photo; the describer is loaded with the first one."""
+
+    def __init__(self) -> None:
+        self._describer: Describer | None = None
+        self._loading = Lock()
+
+    def of(self, path: str) -> list[str]:
+        """At most four names, the likeliest first; none where there is no describer or the photo cannot be read."""
+        if not has_bundled_describer():
+            return []
+        try:
+            with self._loading:
+                self._describer = self._describer or load_describer()
+            found = describe(self._describer, open_picture(path), DescribeRequest(count=_COUNT))
+        except BlipdiffError:  # a suggestion is no duty: what is wrong with the photo is said elsewhere
+            return []
+        return [name for name, _ in found.categories]

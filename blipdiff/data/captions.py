@@ -1,0 +1,43 @@
+"""Captions that are true by construction: a subject's colour, named when it has one, and its category."""
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from blipdiff.data.records import Pixels
+
+_COLOURED_SHARE = 0.6  # of the subject's area that must have one colour for it to be named
+_NAMED_SHARE = 0.6  # of captions that name the colour where there is one
+_SATURATED, _DARK, _BRIGHT = 60, 60, 215  # of 255
+_HUES = (  # upper ends in OpenCV's half degrees
+    (7, "red"),
+    (18, "orange"),
+    (33, "yellow"),
+    (80, "green"),
+    (125, "blue"),
+    (150, "purple"),
+    (170, "pink"),
+    (180, "red"),
+)
+
+
+def main_colour(cut_out: Pixels) -> str | None:
+    """The one colour that most of a premultiplied RGBA subject has, or None."""
+    solid = cut_out[..., 3] > 200
+    if not solid.any():
+        return None
+    hue, saturation, value = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(cut_out[..., :3]), cv2.COLOR_RGB2HSV), 2, 0)
+    ends = np.array([end for end, _ in _HUES])
+    names = np.array([name for _, name in _HUES])[np.searchsorted(ends, hue, side="right").clip(max=len(_HUES) - 1)]
+    names = np.where((names == "orange") & (value < 160), "brown", names)
+    grey = np.where(value > _BRIGHT, "white", "gray")
+    names = np.where(saturation < _SATURATED, grey, names)
+    names = np.where(value < _DARK, "black", names)[solid]
+    found, counts = np.unique(names, return_counts=True)
+    return str(found[counts.argmax()]) if counts.max() > _COLOURED_SHARE * len(names) else None
+
+
+def caption(category: str, colour: str | None, rng: Generator) -> str:
+    """'a red apple', or 'an apple' where no colour is named."""
+    said = f"{colour} {category}" if colour and colour not in category and rng.random() < _NAMED_SHARE else category
+    return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
