@@ -2,5 +2,8 @@
 
 LARGEST_SEED = 2**63 - 1
 
+USUAL_GUIDANCE = 7.5  # Stable Diffusion's, for models that name none of their own
+MOST_GUIDANCE = 50.0
+
 AS_CONFIGURED = "as configured"
 SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm")

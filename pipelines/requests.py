@@ -10,7 +10,7 @@ from typing import Any
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
 
 LONGEST_CATEGORY = 100  # letters
 
@@ -46,11 +46,11 @@ class GenerateRequest:
         20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
     )
     guidance: float = parameter(
-        7.5,
+        USUAL_GUIDANCE,
         "Guidance",
         "How strongly the prompt and the subject are followed; 1 is unguided.",
         low=0.0,
-        high=50.0,
+        high=MOST_GUIDANCE,
         step=0.5,
     )
     guidance_start: float = parameter(

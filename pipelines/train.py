@@ -222,6 +222,7 @@ def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dt
         scheduler_config={"_class_name": "DDIMScheduler", "clip_sample": False, **MINI_SCHEDULE},
         photo=parts.photo,
         fingerprint=fingerprint(networks.subject_encoder.state_dict()),
+        guidance=parts.recipe.model.guidance,
         name=name,
     )
     save_model(model, target)

@@ -28,6 +28,7 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.outputs import written_folder
+from blipdiff.ranges import MOST_GUIDANCE, USUAL_GUIDANCE
 
 TRANSFORMERS_STEMS = ("model", "pytorch_model")
 DIFFUSERS_STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
@@ -61,6 +62,7 @@ def load(
         photo=photo,
         fingerprint=seen,
         insert_at=_insert_at(index),
+        guidance=_guidance(index),
         name=name or folder.absolute().name,
         controlnet=load_controlnet(folder / "controlnet", dtype, device) if (folder / "controlnet").is_dir() else None,
     )
@@ -75,6 +77,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         index = configs.model_index(
             model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
         )
+        if model.guidance != USUAL_GUIDANCE:
+            index["guidance_scale"] = model.guidance
         write_json(place / "model_index.json", index)
         write_json(place / "image_processor" / "preprocessor_config.json", configs.photo_config(model.photo))
         write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
@@ -189,6 +193,13 @@ def _insert_at(index: Mapping[str, Any]) -> int:
             f"'ctx_begin_pos' in model_index.json is {place!r}; a place among the words was expected."
         )
     return place
+
+
+def _guidance(index: Mapping[str, Any]) -> float:
+    scale = index.get("guidance_scale", USUAL_GUIDANCE)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MOST_GUIDANCE:
+        raise CheckpointError(f"'guidance_scale' in model_index.json is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}.")
+    return float(scale)
 
 
 def _save_weights(net: nn.Module, path: Path) -> None:

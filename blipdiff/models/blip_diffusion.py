@@ -18,6 +18,7 @@ from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
+from blipdiff.ranges import USUAL_GUIDANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class BlipDiffusion:
     photo: PhotoSettings
     fingerprint: str  # of the subject encoder: which subject cards this model understands
     insert_at: int = 2
+    guidance: float = USUAL_GUIDANCE  # the scale that serves this model best, where nobody asks for another
     name: str = "unnamed"
     controlnet: ControlNet | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from blipdiff.errors import ConfigError
+from blipdiff.ranges import USUAL_GUIDANCE
 
 Section = TypeVar("Section")
 
@@ -31,6 +32,7 @@ class ModelRecipe:
     latent_channels: int
     vae_width: int
     vae_decoder_blocks: tuple[int, ...]
+    guidance: float = USUAL_GUIDANCE  # the scale that the finished model is drawn with
 
 
 @dataclass(frozen=True, slots=True)
