@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from blipdiff.attention.maps import heatmap
@@ -16,6 +16,10 @@ from pipelines.generate import EncodedRequest, plan_generate
 from pipelines.plan import SamplingPlan
 
 SUBJECT_NAME = "the subject"
+
+_SHEET_COLUMNS = 5
+_SHEET_LARGEST, _SHEET_SMALLEST = 256, 96  # pixels of a picture's width on a sheet
+_LABEL, _GAP = 18, 4  # pixels
 
 # Dark blue, teal, yellow-green, yellow: dark to light, and told apart by the colour-blind.
 _COLOURS = torch.tensor(
@@ -67,3 +71,20 @@ def overlay(picture: Image.Image, heat: Tensor, opacity: float = 0.6) -> Image.I
     colours = ((1 - share) * _COLOURS[below] + share * _COLOURS[below + 1]).permute(2, 0, 1)  # (3, H, W)
     mixed = (1 - opacity) * pixels.mean(0, keepdim=True) + opacity * colours
     return to_pictures(mixed[None])[0]
+
+
+def map_sheet(picture: Image.Image, maps: Sequence[WordMap]) -> Image.Image:
+    """The picture, then each word's map over it, under their names: one picture to look at."""
+    width = min(max(picture.width, _SHEET_SMALLEST), _SHEET_LARGEST)
+    size = (width, max(1, round(width * picture.height / picture.width)))
+    shown = [("the picture", picture), *((one.word, overlay(picture, one.heat)) for one in maps)]
+    columns = min(len(shown), _SHEET_COLUMNS)
+    cell = (size[0] + _GAP, size[1] + _LABEL + _GAP)
+    rows = -(-len(shown) // columns)
+    sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, (name, one) in enumerate(shown):
+        x, y = _GAP + place % columns * cell[0], _GAP + place // columns * cell[1]
+        pen.text((x, y), name, fill="black", font=font)
+        sheet.paste(one.resize(size, Image.Resampling.BICUBIC), (x, y + _LABEL))
+    return sheet

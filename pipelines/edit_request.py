@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
-from blipdiff.errors import ConfigError
+from blipdiff.errors import ConfigError, PromptError
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
 from pipelines.requests import check, parameter
 
@@ -99,6 +99,8 @@ class EditRequest:
         check(self)
         for name in ("prompt", "negative", "focus", "word_weights", "word_stops"):
             checked_text(getattr(self, name), name)
+        if not self.source.strip():
+            raise PromptError("What is edited is not said: name what is in the picture now, as in 'cat'.")
         checked_category(self.source)
         for other in (self.target, self.category):
             if other is not None:

@@ -5,7 +5,7 @@ Command-line options, controls of the page and fields of the metadata are made f
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
@@ -13,6 +13,8 @@ from blipdiff.moment import Window
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
 
 LONGEST_CATEGORY = 100  # letters
+
+_Request = TypeVar("_Request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,13 @@ def from_mapping(values: Mapping[str, Any]) -> GenerateRequest:
 
     Raises: ConfigError for an unknown key or a value out of range.
     """
-    known = {item.name for item in fields(GenerateRequest)}
+    return request_from(GenerateRequest, values)
+
+
+def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
+    """A request of this kind from metadata, as `from_mapping`."""
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
-    return GenerateRequest(**values)
+    return kind(**values)

@@ -24,11 +24,12 @@ _PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
 # What the law asks of generated pictures: IPTC's "digital source type", as an XMP packet.
 XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-_XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+EDITED_PHOTO_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
   <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-   <Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>
+   <Iptc4xmpExt:DigitalSourceType>SOURCE_TYPE</Iptc4xmpExt:DigitalSourceType>
   </rdf:Description>
  </rdf:RDF>
 </x:xmpmeta>
@@ -62,6 +63,7 @@ class Picture:
     fingerprint: str
     place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
+    source_type: str | None = SOURCE_TYPE  # None for a picture that nothing was generated in
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the pixels, as the PNG's own key holds it."""
@@ -105,7 +107,8 @@ def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -
     if metadata:
         info.add_text(_KEY, json.dumps(picture.metadata(), sort_keys=True))
         info.add_text("parameters", picture.parameters())
-    info.add_itxt(XMP_KEY, _XMP)
+    if picture.source_type is not None:
+        info.add_itxt(XMP_KEY, _XMP.replace("SOURCE_TYPE", picture.source_type))
     with written_file(path) as part:
         picture.image.save(part, format="PNG", pnginfo=info)
     return path

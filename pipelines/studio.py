@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from blipdiff.images import as_rgb, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
+from blipdiff.sampling.loop import Step
 from pipelines.generate import EncodedRequest, encode, plan_generate
 from pipelines.plan import execute
 from pipelines.previews import preview_pictures
@@ -114,14 +116,11 @@ class Studio:
 
         Raises: ConfigError when another model made it or the metadata lacks its subject.
         """
-        made_by = metadata["model"].get("fingerprint")
-        if made_by != self.model.fingerprint:
-            raise ConfigError(
-                f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
-                f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
-            )
+        self.check_maker(metadata)
         values = dict(metadata["request"])
-        subject = _subject_from(values.pop("subject", None), str(values.get("category", "")), self.model.fingerprint)
+        if "task" in values:
+            raise ConfigError(f"The picture was made by {values['task']}; repeat it with that command's --like.")
+        subject = subject_from(values.pop("subject", None), str(values.get("category", "")), self.model.fingerprint)
         request = from_mapping(values)
         batch = next((batch for batch in _batches(request) if metadata["seed"] in batch), None)
         if batch is None:
@@ -133,17 +132,40 @@ class Studio:
             elif batch[event[1]] == metadata["seed"]:
                 yield self._picture(event[0], batch[event[1]], request, subject)
 
+    def check_maker(self, metadata: Mapping[str, Any]) -> None:
+        """Passes for the metadata of a picture that this model made.
+
+        Raises: ConfigError when another model made it.
+        """
+        made_by = metadata["model"].get("fingerprint")
+        if made_by != self.model.fingerprint:
+            raise ConfigError(
+                f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
+                f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
+            )
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """A block in which no other run of this studio computes."""
+        return self._computing
+
+    def in_turns(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """The steps of a run, each computed while no other run computes."""
+        while True:
+            with self._computing:
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
+
     def _picture(self, image: Image.Image, seed: int, request: GenerateRequest, subject: SubjectEmbedding) -> Picture:
+        told = {**asdict(request), "subject": subject_text(subject)}
+        return self.picture(image, seed, seed - request.seed, told)
+
+    def picture(self, image: Image.Image, seed: int, index: int, told: Mapping[str, Any]) -> Picture:
+        """A picture that this model has drawn, `told` being what JSON can hold of what it was asked for."""
         unet = self.model.unet
-        return Picture(
-            image,
-            seed,
-            seed - request.seed,
-            {**asdict(request), "subject": _subject_text(subject)},
-            self.model.name,
-            self.model.fingerprint,
-            {"device": str(unet.device), "dtype": str(unet.dtype).removeprefix("torch.")},
-        )
+        place = {"device": str(unet.device), "dtype": str(unet.dtype).removeprefix("torch.")}
+        return Picture(image, seed, index, told, self.model.name, self.model.fingerprint, place)
 
     def _draw(
         self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int
@@ -185,12 +207,13 @@ def _batches(request: GenerateRequest) -> list[tuple[int, ...]]:
     return [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
 
 
-def _subject_text(subject: SubjectEmbedding) -> str:
+def subject_text(subject: SubjectEmbedding) -> str:
     """The subject's embedding as text, so that a picture can be repeated without the photo."""
     return base64.b64encode(to_safetensors({"tokens": subject.tokens.contiguous()})).decode()
 
 
-def _subject_from(text: Any, category: str, fingerprint: str) -> SubjectEmbedding:
+def subject_from(text: Any, category: str, fingerprint: str) -> SubjectEmbedding:
+    """What `subject_text` wrote. Raises: ConfigError for text that is missing or damaged."""
     try:
         tokens = from_safetensors(base64.b64decode(text, validate=True))["tokens"]
     except Exception as error:  # whatever the damage: text, base64, container or key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Subjects, Weights, default, option
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, default, option
 from blipdiff.errors import ConfigError, PromptError
 from pipelines.requests import GenerateRequest, parameters
 
@@ -39,9 +39,7 @@ def generate(
     guidance_start: Annotated[float, option("guidance_start")] = default("guidance_start"),
     guidance_stop: Annotated[float, option("guidance_stop")] = default("guidance_stop"),
     scheduler: Annotated[str, option("scheduler")] = default("scheduler"),
-    size: Annotated[
-        str | None, typer.Option("--size", help="WIDTHxHEIGHT in pixels; the model's own if absent.")
-    ] = None,
+    size: Size = None,
     fit: Annotated[str, option("fit")] = default("fit"),
     repeats: Annotated[int, option("repeats")] = default("repeats"),
     batch: Annotated[int, option("batch")] = default("batch"),
@@ -72,13 +70,13 @@ def generate(
         _check_alone(context)
         found = read_metadata(like)
         check_writable(output)
-        studio = _studio(model, _place(found, "device", device), _place(found, "dtype", dtype), download)
+        studio = _studio(model, made_at(found, "device", device), made_at(found, "dtype", dtype), download)
         _save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
-    references = _references(subject, category)
+    references = references_of(subject, category)
     width, height = parse_size(size)
     request = GenerateRequest(
-        category=category or _category_of(references),
+        category=category or category_of(references),
         prompt=prompt,
         target=target,
         negative=negative,
@@ -120,7 +118,11 @@ def _studio(model: str, device: str, dtype: str, download: bool) -> "Studio":
     return Studio.open(model, device=device, dtype=dtype, download=download)
 
 
-def _references(paths: list[Path] | None, category: str) -> list[Any]:
+def references_of(paths: list[Path] | None, category: str) -> list[Any]:
+    """The photos and cards of a subject.
+
+    Raises: ConfigError for none, and what `read_reference` raises.
+    """
     from app.cli.files import read_reference
 
     if not paths:
@@ -128,7 +130,11 @@ def _references(paths: list[Path] | None, category: str) -> list[Any]:
     return [read_reference(path, category) for path in paths]
 
 
-def _category_of(references: list[Any]) -> str:
+def category_of(references: list[Any]) -> str:
+    """What the first of them that tells is.
+
+    Raises: PromptError when none does.
+    """
     found = next((one.category for one in references if one.category), "")
     if not found:
         raise PromptError("Say what the photo shows with --category: dog, teapot, jacket.")
@@ -144,7 +150,7 @@ def _check_alone(context: typer.Context) -> None:
         raise ConfigError(f"--like draws a picture as it was; leave out {options}.")
 
 
-def _place(found: dict[str, Any], name: str, asked: str) -> str:
+def made_at(found: dict[str, Any], name: str, asked: str) -> str:
     """Where the picture was made, so that it comes out bit for bit, unless the caller asks for another place."""
     place = found.get("place")
     made = place.get(name) if isinstance(place, dict) else None

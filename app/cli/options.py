@@ -1,12 +1,14 @@
 """Command-line options made from the declared parameters of a request, and those that commands share."""
 
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from pipelines.requests import GenerateRequest, parameters
+from pipelines.requests import GenerateRequest, Parameter, parameters
 
 _DECLARED = parameters(GenerateRequest)
 _DEFAULTS = {item.name: item.default for item in fields(GenerateRequest)}
@@ -14,16 +16,53 @@ _DEFAULTS = {item.name: item.default for item in fields(GenerateRequest)}
 
 def option(name: str) -> Any:
     """The option `--name` with the help and range of the request's parameter of that name."""
-    declared = _DECLARED[name]
-    allowed = f" One of: {', '.join(declared.choices)}." if declared.choices else ""
-    if declared.low is not None and declared.high is not None and declared.high < 10_000:
-        allowed = f" From {declared.low:g} to {declared.high:g}."
-    return typer.Option(f"--{name.replace('_', '-')}", help=declared.help + allowed)
+    return typer.Option(f"--{name.replace('_', '-')}", help=_help(_DECLARED[name]))
 
 
 def default(name: str) -> Any:
     """The request's own default of a parameter."""
     return _DEFAULTS[name]
+
+
+def takes_parameters(
+    kind: type, flags: Mapping[str, str] | None = None, *, but: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command, which takes them as `**asked`, an option for every declared parameter of a request's class.
+
+    flags: options that are called otherwise than `--parameter-name`; but: parameters that the command has by itself
+    """
+    hints, own = get_type_hints(kind), {item.name: item.default for item in fields(kind)}
+
+    def option_of(name: str, declared: Parameter) -> inspect.Parameter:
+        flag = (flags or {}).get(name, f"--{name.replace('_', '-')}")
+        if hints[name] is bool:
+            flag += f"/--no-{flag.removeprefix('--')}"
+        annotated: Any = Annotated  # a type that is known only now
+        asked = annotated[hints[name], typer.Option(flag, help=_help(declared))]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=own[name], annotation=asked)
+
+    def with_options(command: Callable[..., None]) -> Any:
+        listed = inspect.signature(command)
+        before = [item for item in listed.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [option_of(name, declared) for name, declared in parameters(kind).items() if name not in but]
+        command.__signature__ = listed.replace(parameters=[*before, *added])  # type: ignore[attr-defined]
+        command.__annotations__ |= {item.name: item.annotation for item in added}
+        return command
+
+    return with_options
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether a person gave this option, by its parameter's name."""
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
+def _help(declared: Parameter) -> str:
+    """What a parameter is for, and what it may be."""
+    allowed = f" One of: {', '.join(declared.choices)}." if declared.choices else ""
+    if declared.low is not None and declared.high is not None and declared.high < 10_000:
+        allowed = f" From {declared.low:g} to {declared.high:g}."
+    return declared.help + allowed
 
 
 Model = Annotated[str, typer.Option("--model", help="mini, a folder, a LAVIS archive, or a hub id.")]
@@ -39,4 +78,5 @@ Subjects = Annotated[
 Weights = Annotated[
     list[float] | None, typer.Option("--weight", help="The weight of each --subject, in their order; 1 each if absent.")
 ]
+Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT in pixels; the model's own if absent.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object and no progress.")]

@@ -13,7 +13,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
 from pipelines.results import unused_path
-from pipelines.studio import _subject_from
+from pipelines.studio import subject_from
 
 _SUBJECT = "subject"
 
@@ -46,7 +46,7 @@ def subject_of(metadata: Mapping[str, Any], model: BlipDiffusion) -> SubjectEmbe
     Raises: ConfigError when they lack it, SubjectError when another model made it.
     """
     request = metadata["request"]
-    subject = _subject_from(
+    subject = subject_from(
         request.get(_SUBJECT), str(request.get("category", "")), str(metadata["model"].get("fingerprint"))
     )
     subject.check_model(model.fingerprint, model.text_encoder.sizes.width)

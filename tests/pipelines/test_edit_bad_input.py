@@ -78,7 +78,7 @@ def test_requests_outside_their_ranges_are_refused(changes, message):
 
 
 def test_an_empty_source_is_refused():
-    with pytest.raises(PromptError, match="category is empty"):
+    with pytest.raises(PromptError, match="name what is in the picture"):
         asked(source=" ")
 
 

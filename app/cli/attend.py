@@ -1,0 +1,97 @@
+"""`blipdiff attend`: where in a picture the model looks at each word, and at the subject."""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters, was_given
+from pipelines.requests import GenerateRequest
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("attend")(attend)
+
+
+@takes_parameters(GenerateRequest, but=("width", "height", "batch"))
+def attend(
+    context: typer.Context,
+    *,
+    subject: Subjects = None,
+    weight: Weights = None,
+    size: Size = None,
+    each: Annotated[bool, typer.Option("--each", help="One file for each word as well, beside the sheet.")] = False,
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    output: Annotated[Path, typer.Option("--output", help="The folder for the pictures.")] = Path("outputs"),
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Leave out prompt, settings and subject of the pictures' files.")
+    ] = False,
+    as_json: AsJson = False,
+    **asked: Any,
+) -> None:
+    """Draw pictures and show where each word and the subject were seen in them.
+
+    blipdiff attend --subject my_dog.png --category dog --prompt "on a beach"
+    """
+    from tqdm import tqdm
+
+    from app.cli.files import check_writable
+    from app.cli.generate import category_of, parse_size, references_of
+    from pipelines.attend import Attended, run_attend
+    from pipelines.studio import Notice, Progress, Studio
+
+    references = references_of(subject, asked["category"])
+    asked["category"] = asked["category"] or category_of(references)
+    for name, own in (("seed", random.SystemRandom().randrange(2**32)), ("count", 1)):
+        if not was_given(context, name):
+            asked[name] = own
+    width, height = parse_size(size)
+    request = GenerateRequest(**asked, width=width, height=height, batch=1)
+    check_writable(output)
+    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    embedding = studio.subject(references, weights=weight, fit=request.fit)
+    written: list[dict[str, Any]] = []
+    notices: list[str] = []
+    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
+        for event in run_attend(studio, request, embedding):
+            if isinstance(event, Progress):
+                bar.total = event.steps
+                bar.update(event.step - bar.n)
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                if not as_json:
+                    bar.write(event.text, file=sys.stderr)
+            elif isinstance(event, Attended):
+                paths = _saved(event, output, metadata=not no_metadata, each=each)
+                written.append({"paths": [str(path) for path in paths], "seed": event.picture.seed})
+                if not as_json:
+                    bar.write("\n".join(map(str, paths)), file=sys.stdout)
+    if as_json:
+        print(json.dumps({"pictures": written, "notices": notices}))
+
+
+def _saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Path]:
+    """The picture, the sheet of all maps, and each map where that is wanted."""
+    from dataclasses import replace
+
+    from app.cli.files import LONGEST_NAME
+    from pipelines.attention_maps import map_sheet, overlay
+    from pipelines.results import save_picture, unused_path
+
+    picture, maps = attended.picture, attended.maps
+    stem = f"{str(picture.request['category'])[:LONGEST_NAME]}-{picture.seed}"
+    paths = [save_picture(picture, unused_path(folder, stem), metadata=metadata)]
+    shown = [("maps", map_sheet(picture.image, maps))]
+    if each:
+        shown += [(f"map-{number}-{one.word}", overlay(picture.image, one.heat)) for number, one in enumerate(maps, 1)]
+    for name, image in shown:
+        path = unused_path(folder, f"{paths[0].stem}-{name}")
+        paths.append(save_picture(replace(picture, image=image), path, metadata=metadata))
+    return paths

@@ -1,0 +1,174 @@
+"""`blipdiff edit`: another subject in a picture or a photo, the rest kept."""
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters, was_given
+from blipdiff.errors import ConfigError
+from pipelines.edit_request import EditRequest
+from pipelines.requests import parameters
+
+if TYPE_CHECKING:
+    from pipelines.edit_run import Edited, EditEvent, SourcePhoto
+
+_FLAGS = {"source": "--from", "target": "--to"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("edit")(edit)
+
+
+@takes_parameters(EditRequest, _FLAGS, but=("width", "height"))
+def edit(
+    context: typer.Context,
+    *,
+    photo: Annotated[
+        list[Path] | None, typer.Option("--source", help="A photo to edit; again for several, one after the other.")
+    ] = None,
+    from_prompt: Annotated[
+        bool, typer.Option("--from-prompt", help="Edit the picture that the prompt and the seed make.")
+    ] = False,
+    subject: Subjects = None,
+    weight: Weights = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", help="A picture of the source's size, white where the edit may happen."),
+    ] = None,
+    size: Size = None,
+    like: Annotated[
+        Path | None, typer.Option("--like", help="Run this picture's edit again; a photo is given with --source.")
+    ] = None,
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    output: Annotated[Path, typer.Option("--output", help="The folder for the pictures.")] = Path("outputs"),
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Leave out prompt, settings and subject of the pictures' files.")
+    ] = False,
+    as_json: AsJson = False,
+    **asked: Any,
+) -> None:
+    """Swap the subject of a picture and keep the picture.
+
+    blipdiff edit --source sofa.jpg --from cat --to dog --subject my_dog.png --prompt "sits on a sofa"
+
+    Beside each edited picture stand what was before, the mask, and where each word was seen.
+    """
+    from app.cli.files import check_writable
+    from app.cli.generate import made_at, parse_size
+    from blipdiff.images import open_picture
+    from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
+    from pipelines.results import read_metadata
+    from pipelines.studio import Studio
+
+    photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
+    painted = None if mask is None else open_picture(mask, "black")
+    if like is not None:
+        _check_alone(context)
+        found = read_metadata(like)
+        check_writable(output)
+        studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
+        save(repeat_edit(studio, found, photos, mask=painted), output, metadata=not no_metadata, as_json=as_json)
+        return
+    _check_source(photos, from_prompt)
+    if not was_given(context, "seed"):
+        asked["seed"] = 0 if photos else random.SystemRandom().randrange(2**32)
+    references, category = _references(subject, asked)
+    width, height = parse_size(size)
+    request = EditRequest(**asked, category=category, width=width, height=height)
+    check_writable(output)
+    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
+    save(run_edit(studio, request, embedding, photos, mask=painted), output, metadata=not no_metadata, as_json=as_json)
+
+
+def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json: bool) -> None:
+    """Shows the progress, saves each edit as it is done, and tells where."""
+    from tqdm import tqdm
+
+    from pipelines.edit_run import Edited
+    from pipelines.studio import Notice, Progress
+
+    written: list[dict[str, Any]] = []
+    notices: list[str] = []
+    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
+        for event in events:
+            if isinstance(event, Progress):
+                bar.total = event.steps
+                bar.update(event.step - bar.n)
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                if not as_json:
+                    bar.write(event.text, file=sys.stderr)
+            elif isinstance(event, Edited):
+                paths = saved(event, output, metadata=metadata)
+                written.append(
+                    {name: str(path) for name, path in paths.items()} | {"seed": event.after.seed, "source": event.name}
+                )
+                if not as_json:
+                    bar.write("\n".join(str(path) for path in paths.values()), file=sys.stdout)
+    if as_json:
+        print(json.dumps({"edits": written, "notices": notices}))
+
+
+def saved(edited: "Edited", folder: Path, *, metadata: bool = True) -> dict[str, Path]:
+    """Writes the edited picture, "path", and "before", "mask" and "maps" beside it under its name.
+
+    Raises: OutputError when a file cannot be written.
+    """
+    from dataclasses import replace
+
+    from app.cli.files import LONGEST_NAME
+    from pipelines.attention_maps import map_sheet
+    from pipelines.edit_run import parts_of
+    from pipelines.results import save_picture, unused_path
+
+    request = edited.after.request
+    swapped = f"{request['source']}-to-{request['target'] or request['source']}"[:LONGEST_NAME]
+    ending = edited.after.seed if edited.name is None else edited.name[:LONGEST_NAME]
+    path = save_picture(edited.after, unused_path(folder, f"{swapped}-{ending}"), metadata=metadata)
+    paths = {"path": path}
+    parts = parts_of(edited)
+    pictures = edited.pictures
+    sheet = map_sheet(pictures.after, pictures.target_maps)
+    parts["maps"] = replace(edited.after, image=sheet, request={**request, "part": "maps"})
+    for name, part in parts.items():
+        paths[name] = save_picture(part, unused_path(folder, f"{path.stem}-{name}"), metadata=metadata)
+    return paths
+
+
+def _check_source(photos: "list[SourcePhoto]", from_prompt: bool) -> None:
+    if photos and from_prompt:
+        raise ConfigError("--source and --from-prompt were both given; an edit has one kind of source.")
+    if not photos and not from_prompt:
+        raise ConfigError(
+            "Say what to edit: --source with a photo, or --from-prompt for the picture that the prompt and seed make."
+        )
+
+
+def _references(paths: list[Path] | None, asked: dict[str, Any]) -> tuple[list[Any], str | None]:
+    """The subject's photos and cards; a card tells its category where no option does."""
+    from app.cli.files import read_reference
+
+    category = asked.pop("category")
+    named = category or asked["target"] or asked["source"]
+    references = [read_reference(path, named) for path in paths or ()]
+    if category is None and references:
+        category = next((one.category for one in references if one.category), None)
+    return references, category
+
+
+def _check_alone(context: typer.Context) -> None:
+    """Passes when nothing was asked for beside --like that the picture tells itself."""
+    told = ("from_prompt", "subject", "weight", "size", *parameters(EditRequest))
+    given = [_FLAGS.get(name, f"--{name.replace('_', '-')}") for name in told if was_given(context, name)]
+    if given:
+        raise ConfigError(f"--like repeats an edit as it was; leave out {', '.join(given)}.")

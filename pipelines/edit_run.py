@@ -1,0 +1,255 @@
+"""Run edits: sources, one after the other, become pictures before and after; or one again, from its metadata."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import BlipdiffError, ConfigError
+from blipdiff.images import as_rgb
+from blipdiff.sampling.loop import Step
+from blipdiff.sampling.predictor import Control
+from pipelines.composite import EditPictures, edit_pictures
+from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
+from pipelines.edit_request import EditRequest
+from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
+from pipelines.plan import execute
+from pipelines.previews import preview_pictures
+from pipelines.requests import request_from
+from pipelines.results import EDITED_PHOTO_TYPE, Picture
+from pipelines.studio import Notice, Progress, Studio, subject_from, subject_text
+
+TASK = "edit"  # in the metadata's request; a generated picture's request names no task
+
+_MOST_MASK_LETTERS = 2**18  # of a painted mask that the metadata keep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourcePhoto:
+    """A photo to be edited, and the name by which its results are called."""
+
+    image: Image.Image
+    name: str = "photo"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edited:
+    """One edit that is done. `after` carries everything needed to repeat it; `name` tells a photo's."""
+
+    after: Picture
+    pictures: EditPictures
+    name: str | None = None
+
+
+EditEvent: TypeAlias = Progress | Notice | Edited
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Start:
+    """One source of the run: a seed, or a photo that is ready to be inverted."""
+
+    seed: int
+    index: int
+    photo: PhotoSource | None = None
+    name: str | None = None
+
+
+def run_edit(
+    studio: Studio,
+    request: EditRequest,
+    subject: SubjectEmbedding | None = None,
+    photos: Sequence[SourcePhoto] = (),
+    *,
+    mask: Image.Image | None = None,
+    controls: Sequence[Control] = (),
+    preview_every: int = 0,
+) -> Iterator[EditEvent]:
+    """The request's notices, its progress, and each edit as it is finished; closing stops it.
+
+    Without photos, a generated picture for each of the request's seeds is edited. Everything that can be wrong is
+    found before the first step.
+
+    mask: of the sources' size, white where the edit may happen
+
+    Raises: BlipdiffError for what the model cannot do.
+    """
+    if photos and request.count > 1:
+        raise ConfigError(f"{request.count} pictures were asked for; a photo has no seeds, and is edited once.")
+    encoded = encode_edit(studio.model, request, subject)
+    starts = (
+        [_photo_start(studio, request, photo, mask, place) for place, photo in enumerate(photos)]
+        if photos
+        else [_Start(seed, place) for place, seed in enumerate(request.seeds())]
+    )
+    for start in starts if photos else starts[:1]:
+        _rehearse(studio, encoded, start, mask, controls)
+    yield from (Notice(text) for text in encoded.warnings)
+    kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
+    if mask is not None:
+        kept["painted"] = _mask_text(mask)
+    for start in starts:
+        yield from _edit(studio, encoded, start, kept, mask, controls, preview_every, len(starts))
+
+
+def repeat_edit(
+    studio: Studio, metadata: Mapping[str, Any], photos: Sequence[SourcePhoto] = (), *, mask: Image.Image | None = None
+) -> Iterator[EditEvent]:
+    """The edit that this metadata came with, run again; a photo, which the metadata do not keep, is given again.
+
+    Raises: ConfigError when another model or another task made it, or the photo is missing or another one.
+    """
+    studio.check_maker(metadata)
+    values = dict(metadata["request"])
+    if values.pop("task", None) != TASK:
+        raise ConfigError("The picture was not made by an edit; repeat it with the command that made it.")
+    text, painted, photo = (values.pop(name, None) for name in ("subject", "painted", "photo"))
+    values.pop("part", None)
+    request = request_from(EditRequest, values)
+    subject = None if text is None else subject_from(text, request.subject_category, studio.model.fingerprint)
+    if photo is None:
+        if photos:
+            raise ConfigError("The picture's source was generated, not a photo; leave the photo out.")
+        request = replace(request, seed=metadata["seed"], count=1)
+    else:
+        _check_photo(photo, photos)
+    yield from run_edit(studio, request, subject, photos, mask=_mask_from(painted) if mask is None else mask)
+
+
+def parts_of(edited: Edited) -> dict[str, Picture]:
+    """What is saved beside the edited picture, by what it is: "before", and "mask" where there is one."""
+    after, pictures = edited.after, edited.pictures
+    before_type = None if edited.name is not None else after.source_type  # nothing in a photo is generated
+    found = {"before": _part(after, "before", pictures.before, before_type)}
+    if pictures.mask is not None:
+        found["mask"] = _part(after, "mask", pictures.mask, None)
+    return found
+
+
+def _part(after: Picture, name: str, image: Image.Image, source_type: str | None) -> Picture:
+    return replace(after, image=image, request={**after.request, "part": name}, source_type=source_type)
+
+
+def _photo_start(
+    studio: Studio, request: EditRequest, photo: SourcePhoto, mask: Image.Image | None, place: int
+) -> _Start:
+    try:
+        source = prepare_photo(studio.model, request, photo.image, mask=mask)
+    except BlipdiffError as error:
+        raise type(error)(f"{photo.name}: {error}") from error
+    return _Start(request.seed, place, source, photo.name)
+
+
+def _rehearse(
+    studio: Studio, encoded: EncodedEdit, start: _Start, mask: Image.Image | None, controls: Sequence[Control]
+) -> None:
+    """Makes the plan as if the inversion had run, for what is wrong with it to be told now."""
+    if start.photo is None:
+        plan_edit(studio.model, encoded, start.seed, mask=mask, controls=controls)
+    else:
+        plan_edit(studio.model, encoded, Inversion(start.photo, (start.photo.latents,)), controls=controls)
+
+
+def _edit(
+    studio: Studio,
+    encoded: EncodedEdit,
+    start: _Start,
+    kept: Mapping[str, Any],
+    mask: Image.Image | None,
+    controls: Sequence[Control],
+    preview_every: int,
+    sources: int,
+) -> Iterator[Progress | Edited]:
+    model, request = studio.model, encoded.request
+    runs = 1 if start.photo is None else 2
+    tell = _Teller(studio, start.seed, start.index * runs, sources * runs, preview_every)
+    if start.photo is None:
+        plan = plan_edit(model, encoded, start.seed, mask=mask, controls=controls)
+    else:
+        way = [start.photo.latents]
+        for step in studio.in_turns(invert_photo(model, request, encoded.positive, start.photo, controls=controls)):
+            way.append(step.latents)
+            yield tell.of(step, shows=False)
+        plan = plan_edit(model, encoded, Inversion(start.photo, tuple(way)), controls=controls)
+        tell = replace(tell, run=tell.run + 1)
+    latents = plan.sampling.latents
+    for step in studio.in_turns(execute(model.unet, plan.sampling)):
+        latents = step.latents
+        yield tell.of(step)
+    yield _finished(studio, plan, latents, start, kept, request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Makes progress of steps: this is run number `run` of `runs`, all of the same length."""
+
+    studio: Studio
+    seed: int
+    run: int
+    runs: int
+    preview_every: int
+
+    def of(self, step: Step, *, shows: bool = True) -> Progress:
+        due = shows and self.preview_every > 0 and (step.index + 1) % self.preview_every == 0
+        previews: list[Image.Image] = []
+        if due and step.clean is not None:
+            with self.studio.computing():
+                previews = preview_pictures(self.studio.model.vae, step.clean)
+        return Progress(
+            self.run * step.count + step.index + 1,
+            self.runs * step.count,
+            (self.seed,) * max(len(previews), 1),
+            tuple(previews),
+        )
+
+
+def _finished(
+    studio: Studio, plan: EditPlan, latents: Tensor, start: _Start, kept: Mapping[str, Any], request: EditRequest
+) -> Edited:
+    with studio.computing():
+        pictures = edit_pictures(
+            studio.model, plan, latents, photo=start.photo, keep_background=request.keep_background
+        )
+    values = dict(kept)
+    if start.photo is not None:
+        values["photo"] = {"name": start.name, "pixels": pixels_hash(start.photo.photo)}
+    after = studio.picture(pictures.after, start.seed, start.index, values)
+    if start.photo is not None:
+        after = replace(after, source_type=EDITED_PHOTO_TYPE)
+    return Edited(after, pictures, start.name)
+
+
+def pixels_hash(picture: Image.Image) -> str:
+    """What tells whether two pictures have the same pixels, whatever their files."""
+    rgb = as_rgb(picture)
+    return hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
+
+
+def _check_photo(made_of: Any, photos: Sequence[SourcePhoto]) -> None:
+    name, pixels = (made_of.get(key) if isinstance(made_of, dict) else None for key in ("name", "pixels"))
+    if len(photos) != 1:
+        raise ConfigError(f"The picture was made of the photo {name}, which is not in its metadata; give that one too.")
+    if pixels_hash(photos[0].image) != pixels:
+        raise ConfigError(f"{photos[0].name} is not the photo {name} that the picture was made of: its pixels differ.")
+
+
+def _mask_text(mask: Image.Image) -> str | None:
+    """A painted mask as text, None when it is too large for metadata."""
+    stream = io.BytesIO()
+    as_rgb(mask, "black").convert("L").save(stream, format="PNG", optimize=True)
+    text = base64.b64encode(stream.getvalue()).decode()
+    return text if len(text) <= _MOST_MASK_LETTERS else None
+
+
+def _mask_from(text: Any) -> Image.Image | None:
+    if text is None:
+        return None
+    try:
+        return as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)))
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError("The painted mask in the metadata is damaged; give the mask again.") from error
