@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
@@ -13,6 +14,25 @@ from blipdiff.moment import Window
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
+
+
+class Settings(Protocol):
+    """What every request says of how its pictures are drawn."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def scheduler(self) -> str: ...
+    @property
+    def guidance(self) -> float: ...
+    @property
+    def guidance_start(self) -> float: ...
+    @property
+    def guidance_stop(self) -> float: ...
+    @property
+    def width(self) -> int | None: ...
+    @property
+    def height(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +50,7 @@ def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbed
 
     Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
     """
-    if len(subject.tokens) != model.subject_slots:
-        raise SubjectError(
-            f"The subject {subject.category!r} has {len(subject.tokens)} rows, this model reads {model.subject_slots}. "
-            "Encode the photo again with this model."
-        )
+    check_slots(model, subject)
     tokenizer, positions = model.prompt_tokenizer, model.positions
     text = build_prompt(request.target or request.category, request.prompt)
     words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)
@@ -45,29 +61,51 @@ def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbed
     return EncodedRequest(request, positive, negative, warnings)
 
 
+def check_slots(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
+    """Passes when the subject has as many rows as the model reads.
+
+    Raises: SubjectError when it has not.
+    """
+    if len(subject.tokens) != model.subject_slots:
+        raise SubjectError(
+            f"The subject {subject.category!r} has {len(subject.tokens)} rows, this model reads {model.subject_slots}. "
+            "Encode the photo again with this model."
+        )
+
+
 def plan_generate(model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]) -> SamplingPlan:
     """One row for each seed.
 
     Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
     """
-    request = encoded.request
-    width, height = picture_size(model, request)
     rows = len(seeds)
+    negative = None if encoded.negative is None else encoded.negative.repeat(rows)
+    return plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds)
+
+
+def plan_rows(
+    model: BlipDiffusion,
+    settings: Settings,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    seeds: Sequence[int],
+) -> SamplingPlan:
+    """One row for each row of conditioning, each from its own seed's noise.
+
+    Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
+    """
+    width, height = picture_size(model, settings)
     generators = row_generators(list(seeds))
     channels = int(model.unet.config.in_channels)
     latents = noise(generators, (channels, *latent_size(model.vae, height, width)), device=model.device)
-    scheduler = build_scheduler(request.scheduler, model.scheduler_config)
-    set_timesteps(scheduler, request.steps, model.device)
-    guidance = Guidance.even(
-        encoded.positive.repeat(rows),
-        None if encoded.negative is None else encoded.negative.repeat(rows),
-        request.guidance,
-        Window(request.guidance_start, request.guidance_stop),
-    )
+    scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
+    set_timesteps(scheduler, settings.steps, model.device)
+    window = Window(settings.guidance_start, settings.guidance_stop)
+    guidance = Guidance.even(positive, negative, settings.guidance, window)
     return SamplingPlan(guidance, latents, scheduler, generators=generators)
 
 
-def picture_size(model: BlipDiffusion, request: GenerateRequest) -> tuple[int, int]:
+def picture_size(model: BlipDiffusion, settings: Settings) -> tuple[int, int]:
     """(width, height) in pixels: as asked for, or the size that the model was trained at."""
     own = int(model.unet.config.sample_size) * size_factor(model.vae)
-    return request.width or own, request.height or own
+    return settings.width or own, settings.height or own

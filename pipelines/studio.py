@@ -26,7 +26,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.loop import Step
 from pipelines.generate import EncodedRequest, encode, plan_generate
-from pipelines.plan import execute
+from pipelines.plan import SamplingPlan, execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import GenerateRequest, from_mapping
 from pipelines.results import Picture
@@ -89,10 +89,18 @@ class Studio:
         shares = [1.0] * len(references) if weights is None else list(weights)
         if len(shares) != len(references):
             raise SubjectError(f"{len(references)} subjects were given with {len(shares)} weights; give one each.")
+        parts = self.subjects(references, fit=fit)
+        return parts[0] if len(parts) == 1 and weights is None else mix(list(zip(parts, shares, strict=True)))
+
+    def subjects(self, references: Sequence[Reference], *, fit: str = "pad") -> list[SubjectEmbedding]:
+        """Each photo or card as a subject of this model.
+
+        Raises: SubjectError for another model's card.
+        """
         parts = [self._encoded(reference, fit) for reference in references]
         for part in parts:
             part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
-        return parts[0] if len(parts) == 1 and weights is None else mix(list(zip(parts, shares, strict=True)))
+        return parts
 
     def run(self, request: GenerateRequest, subject: SubjectEmbedding, *, preview_every: int = 0) -> Iterator[Event]:
         """The request's notices, its progress, and its pictures as they are finished; closing stops it.
@@ -170,8 +178,12 @@ class Studio:
     def _draw(
         self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int
     ) -> Iterator[Progress | tuple[Image.Image, int]]:
+        return self.draw(plan_generate(self.model, encoded, seeds), seeds, preview_every=preview_every)
+
+    def draw(
+        self, plan: SamplingPlan, seeds: Sequence[int], *, preview_every: int = 0
+    ) -> Iterator[Progress | tuple[Image.Image, int]]:
         """Progress of one batch, then each of its pictures with its place in the batch."""
-        plan = plan_generate(self.model, encoded, seeds)
         latents, steps = plan.latents, execute(self.model.unet, plan)
         while True:
             with self._computing:

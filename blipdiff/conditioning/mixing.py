@@ -1,5 +1,6 @@
-"""Blends of subjects: weighted means of their embeddings, straight or along the sphere."""
+"""Blends of subjects: weighted means of their embeddings, straight, along the sphere, or token by token."""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -11,39 +12,155 @@ from torch import Tensor
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
 
-Blend: TypeAlias = Literal["linear", "spherical"]
+Blend: TypeAlias = Literal["linear", "spherical", "dealt"]
+Words: TypeAlias = Literal["heaviest", "joined"]
+Weight: TypeAlias = float | Sequence[float]  # one for the whole subject, or one for each of its tokens
+
+MOST_BEYOND = 1.0  # how far a share may leave the span from 0 to 1
+BEYOND_KEY = "beyond"  # of the provenance: the mixture is an extrapolation, and by how much
+_HEARD = 0.25  # the share from which on a subject is named in a joined category
+_ROUNDING = 1e-9
 
 
-def mix(parts: Sequence[tuple[SubjectEmbedding, float]], how: Blend = "linear") -> SubjectEmbedding:
+def mix(
+    parts: Sequence[tuple[SubjectEmbedding, Weight]],
+    how: Blend = "linear",
+    *,
+    words: Words = "heaviest",
+    beyond: float = 0.0,
+) -> SubjectEmbedding:
     """One subject of several: their tokens' weighted mean, with the weights normalised to a sum of 1.
 
     "linear" is the original's blend (Li et al. 2023, arXiv:2305.14720). "spherical" takes the mean of each token's
-    direction on the sphere and of its length apart: slerp for two subjects. Category and thumbnail are those of the
-    heaviest part, the first of equals; a weight of 0 takes a part out to the last bit.
+    direction on the sphere and of its length apart: slerp for two subjects. "dealt" gives whole tokens to subjects,
+    as many as their weights come to; only those at a border are blended. A list of weights blends each token by its
+    own. A weight of 0 takes a part out to the last bit.
 
-    Raises: ConfigError for weights that are negative, not finite or all zero and for an unknown blend, SubjectError
-    for no part and for parts that different models have made.
+    Words: the category is that of the "heaviest" part, the first of equals, or is "joined" from all parts with a
+    share of a quarter or more, the heaviest last, since in English the last word is the thing: "cat dog" is a dog.
+    The thumbnail is always the heaviest part's.
+
+    beyond: how far shares may leave 0 to 1, at most `MOST_BEYOND`: weights may then be negative, and a mixture that
+    makes use of it says so in its provenance
+
+    Raises: ConfigError for weights that are negative (or beyond what is allowed), not finite or all zero and for an
+    unknown blend, SubjectError for no part and for parts that different models have made.
     """
-    if how not in _BLENDS:
-        raise ConfigError(f"The blend {how!r} was asked for; there are 'linear' and 'spherical'.")
+    if how not in ("linear", "spherical", "dealt"):
+        raise ConfigError(f"The blend {how!r} was asked for; there are 'linear', 'spherical' and 'dealt'.")
+    if words not in ("heaviest", "joined"):
+        raise ConfigError(f"The category's words are {words!r}; there are 'heaviest' and 'joined'.")
     if not parts:
         raise SubjectError("A mixture needs at least one subject.")
-    weights = [float(weight) for _, weight in parts]
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights) > 0:
-        raise ConfigError(f"The weights {weights} were given; each must be 0 or more, and one above 0.")
-    _check_one_model([subject for subject, _ in parts])
-    shares = [weight / sum(weights) for weight in weights]
-    used = [(subject.tokens.float(), share) for (subject, _), share in zip(parts, shares, strict=True) if share > 0]
-    heaviest = parts[shares.index(max(shares))][0]
-    tokens = used[0][0] if len(used) == 1 else _BLENDS[how](used)
-    names = [[subject.category, round(share, 6)] for (subject, _), share in zip(parts, shares, strict=True)]
+    subjects = [subject for subject, _ in parts]
+    _check_one_model(subjects)
+    by_token = _shares_by_token([weight for _, weight in parts], len(subjects[0].tokens), beyond)  # (n, 16)
+    if how == "dealt":
+        by_token = _dealt(subjects, by_token)
+    shares = by_token.mean(1).tolist()
+    used = [place for place in range(len(parts)) if bool((by_token[place] != 0).any())]
+    heaviest = subjects[shares.index(max(shares))]
+    tokens = subjects[used[0]].tokens.float() if len(used) == 1 else _blended(subjects, by_token, used, how)
+    names = [[subject.category, round(share, 6)] for subject, share in zip(subjects, shares, strict=True)]
+    told = {"blend": how, "parts": json.dumps(names, ensure_ascii=False)}
+    outside = max(0.0, -float(by_token.min()), float(by_token.max()) - 1)
+    if outside > _ROUNDING:
+        told[BEYOND_KEY] = f"{outside:.6g}"
     return SubjectEmbedding(
         tokens=tokens,
-        category=heaviest.category,
+        category=heaviest.category if words == "heaviest" else joined_category(subjects, shares),
         thumbnail=heaviest.thumbnail,
-        fingerprint=next((subject.fingerprint for subject, _ in parts if subject.fingerprint is not None), None),
-        provenance={**(heaviest.provenance or {}), "blend": how, "parts": json.dumps(names, ensure_ascii=False)},
+        fingerprint=next((subject.fingerprint for subject in subjects if subject.fingerprint is not None), None),
+        provenance={**(heaviest.provenance or {}), **told},
     )
+
+
+def joined_category(subjects: Sequence[SubjectEmbedding], shares: Sequence[float]) -> str:
+    """The categories of all subjects with a share of a quarter or more, each once, the heaviest last: "cat dog".
+
+    Equal shares stand in the alphabet's order, so that the subjects' own order says nothing.
+    """
+    totals: dict[str, float] = {}
+    for subject, share in zip(subjects, shares, strict=True):
+        word = subject.category.strip()
+        totals[word] = totals.get(word, 0.0) + share
+    heard = {word: share for word, share in totals.items() if share >= _HEARD - _ROUNDING}
+    if not heard:  # five subjects or more, none of them heavy
+        heard = {max(sorted(totals), key=lambda word: totals[word]): 1.0}
+    return " ".join(sorted(heard, key=lambda word: (round(heard[word], 9), word)))
+
+
+def normalised_weights(weights: Sequence[float], beyond: float = 0.0) -> tuple[float, ...]:
+    """The weights' shares of their sum.
+
+    Raises: ConfigError for weights that are negative, not finite or all zero, or shares further beyond 0 to 1 than
+    `beyond`, which goes up to `MOST_BEYOND`.
+    """
+    if not 0.0 <= beyond <= MOST_BEYOND:
+        raise ConfigError(f"A blend may go beyond its subjects by 0 to {MOST_BEYOND:g}, not by {beyond}.")
+    total = sum(weights)
+    if not all(math.isfinite(weight) for weight in weights) or not total > 0:
+        raise ConfigError(f"The weights {list(weights)} were given; each must be 0 or more, and one above 0.")
+    shares = tuple(weight / total for weight in weights)
+    if min(shares) < -beyond - _ROUNDING or max(shares) > 1 + beyond + _ROUNDING:
+        if beyond == 0:
+            raise ConfigError(f"The weights {list(weights)} were given; each must be 0 or more, and one above 0.")
+        raise ConfigError(
+            f"The weights {list(weights)} come to shares of {', '.join(f'{share:.0%}' for share in shares)}; "
+            f"they may go beyond 0 to 100% by {beyond:.0%}."
+        )
+    return shares
+
+
+def _shares_by_token(weights: Sequence[Weight], tokens: int, beyond: float) -> Tensor:
+    """(n, tokens), each column's sum 1."""
+    if all(isinstance(weight, int | float) for weight in weights):
+        shares = normalised_weights([float(weight) for weight in weights], beyond)  # type: ignore[arg-type]
+        return torch.tensor(shares, dtype=torch.float64)[:, None].expand(-1, tokens).contiguous()
+    rows = [[float(weight)] * tokens if isinstance(weight, int | float) else [*map(float, weight)] for weight in weights]
+    if any(len(row) != tokens for row in rows):
+        raise ConfigError(
+            f"Weights for each token were given, {[len(row) for row in rows]} of them; these subjects have {tokens}."
+        )
+    columns = [normalised_weights(column, beyond) for column in zip(*rows, strict=True)]
+    return torch.tensor(columns, dtype=torch.float64).T.contiguous()
+
+
+def _dealt(subjects: Sequence[SubjectEmbedding], shares: Tensor) -> Tensor:
+    """Shares as whole tokens, as far as they go; whoever has a token keeps it while a share grows.
+
+    Subjects take their places in an order of their own content, not in that in which they were given. Tokens are
+    dealt in bit-reversed order, so that each subject's are spread over all of them.
+    """
+    if bool((shares < 0).any()):
+        raise ConfigError("Dealt tokens go to subjects whole; a blend beyond its subjects is linear or spherical.")
+    count = shares.shape[1]
+    order = sorted(range(len(subjects)), key=lambda place: _content(subjects[place]))
+    ends = shares[order].mean(1).cumsum(0) * count  # (n,)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+    place = torch.arange(count, dtype=torch.float64)
+    held = torch.minimum(ends[:, None], place + 1) - torch.maximum(starts[:, None], place)  # (n, tokens), in order
+    held = held.clamp(min=0)
+    held = torch.where(held < _ROUNDING, 0.0, held)
+    dealt = torch.zeros_like(shares)
+    dealt[torch.tensor(order)[:, None], torch.tensor(_bit_reversed(count))[None]] = held / held.sum(0)
+    return dealt
+
+
+def _content(subject: SubjectEmbedding) -> bytes:
+    return hashlib.sha256(subject.tokens.detach().float().cpu().contiguous().numpy().tobytes()).digest()
+
+
+def _bit_reversed(count: int) -> list[int]:
+    """0, 8, 4, 12, 2, ... for 16."""
+    bits = max(1, (count - 1).bit_length())
+    return sorted(range(count), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+
+
+def _blended(subjects: Sequence[SubjectEmbedding], shares: Tensor, used: Sequence[int], how: Blend) -> Tensor:
+    tokens = torch.stack([subjects[place].tokens.float() for place in used])  # (n, 16, width)
+    weights = shares[list(used)][..., None]  # (n, 16, 1)
+    return _spherical(tokens, weights) if how == "spherical" else (tokens * weights.float()).sum(0)
 
 
 def _check_one_model(subjects: Sequence[SubjectEmbedding]) -> None:
@@ -60,14 +177,12 @@ def _check_one_model(subjects: Sequence[SubjectEmbedding]) -> None:
         raise SubjectError(f"Only one model's subjects blend; these were made by different ones: {told}.")
 
 
-def _linear(parts: Sequence[tuple[Tensor, float]]) -> Tensor:
-    return torch.stack([tokens * share for tokens, share in parts]).sum(0)
+def _spherical(tokens: Tensor, shares: Tensor, rounds: int = 50) -> Tensor:
+    """The weighted mean on the sphere, whatever the order (Buss, Fillmore 2001, algorithm A1).
 
-
-def _spherical(parts: Sequence[tuple[Tensor, float]], rounds: int = 50) -> Tensor:
-    """The weighted mean on the sphere, whatever the order (Buss, Fillmore 2001, algorithm A1)."""
-    tokens = torch.stack([tokens.double() for tokens, _ in parts])  # (n, 16, width)
-    shares = torch.tensor([share for _, share in parts], dtype=torch.float64)[:, None, None]
+    tokens: (n, 16, width); shares: (n, 16, 1) -> (16, width)
+    """
+    tokens = tokens.double()
     lengths = tokens.norm(dim=-1, keepdim=True)  # (n, 16, 1)
     directions = tokens / lengths.clamp(min=1e-12)
     mean = torch.nn.functional.normalize((shares * directions).sum(0), dim=-1)  # (16, width)
@@ -80,8 +195,5 @@ def _spherical(parts: Sequence[tuple[Tensor, float]], rounds: int = 50) -> Tenso
         mean = torch.cos(angle) * mean + torch.sin(angle) * step / angle.clamp(min=1e-12)
         if float(angle.max()) < 1e-9:
             break
-    blended: Tensor = mean * (shares * lengths).sum(0)
+    blended: Tensor = mean * (shares * lengths).sum(0).clamp(min=0)
     return blended.float()
-
-
-_BLENDS = {"linear": _linear, "spherical": _spherical}

@@ -1,0 +1,113 @@
+"""Frames as one file that moves: animated WebP and GIF by Pillow, MP4 by PyAV or imageio-ffmpeg where there is one."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
+from blipdiff.outputs import written_file
+
+SUFFIXES = (".webp", ".gif", ".mp4")
+_INSTALL = "MP4 needs PyAV or imageio-ffmpeg: pip install 'blipdiff[video]'"
+_REST = 4  # frames' time that a loop rests at either end
+
+
+def looped(frames: Sequence[Image.Image], loop: str = "there and back") -> list[Image.Image]:
+    """The frames as they are shown again and again: "there and back", "round" (the last leads to the first), "once".
+
+    There and back rests a little at both ends, which are the subjects themselves.
+
+    Raises: ConfigError for another loop, or no frame.
+    """
+    if loop not in ("there and back", "round", "once") or not frames:
+        raise ConfigError(f"A film of {len(frames)} frames, looped {loop!r}, was asked for; there are 'there and back'.")
+    if loop != "there and back" or len(frames) < 2:
+        return list(frames)
+    there = [frames[0]] * _REST + list(frames[1:-1]) + [frames[-1]] * _REST
+    return [*there, *reversed(frames[1:-1])]
+
+
+def save_animation(
+    frames: Sequence[Image.Image], path: Path, *, per_second: float = 12.0, loop: str = "there and back"
+) -> Path:
+    """Writes an animated .webp, .gif or .mp4, whole or not at all.
+
+    Raises: ConfigError for another ending or no speed, MissingDependencyError for an MP4 without an encoder,
+    OutputError when the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"A film ends in {', '.join(SUFFIXES)}; {path.name} does not.")
+    if not 0.1 <= per_second <= 60:
+        raise ConfigError(f"A film of {per_second} frames a second was asked for; it goes from 0.1 to 60.")
+    shown = looped([frame.convert("RGB") for frame in frames], loop)
+    encoder = mp4_encoder() if suffix == ".mp4" else None
+    with written_file(path) as part:
+        if encoder is not None:
+            encoder([_even(frame) for frame in shown], part, per_second)
+        else:
+            looks: dict[str, Any] = {"quality": 90, "method": 4} if suffix == ".webp" else {"optimize": False}
+            shown[0].save(
+                part,
+                format=suffix[1:].upper(),
+                save_all=True,
+                append_images=shown[1:],
+                duration=round(1000 / per_second),
+                loop=1 if loop == "once" else 0,
+                **looks,
+            )
+    return path
+
+
+def mp4_encoder() -> Callable[[Sequence[Image.Image], Path, float], None]:
+    """What writes H.264 here.
+
+    Raises: MissingDependencyError where nothing does.
+    """
+    if find_spec("av") is not None:
+        return _by_pyav
+    if find_spec("imageio_ffmpeg") is not None:
+        return _by_ffmpeg
+    raise MissingDependencyError(f"{_INSTALL}.")
+
+
+def _by_pyav(frames: Sequence[Image.Image], path: Path, per_second: float) -> None:
+    from fractions import Fraction
+
+    import av
+
+    try:
+        with av.open(str(path), "w", format="mp4") as file:
+            stream = file.add_stream("libx264", rate=Fraction(per_second).limit_denominator(1000))
+            stream.width, stream.height = frames[0].size
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": "18"}
+            for frame in frames:
+                file.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            file.mux(stream.encode())
+    except (av.FFmpegError, ValueError) as error:  # a build without this encoder
+        raise OutputError(f"{path.name} cannot be encoded: {error}.") from error
+
+
+def _by_ffmpeg(frames: Sequence[Image.Image], path: Path, per_second: float) -> None:
+    import imageio_ffmpeg
+
+    width, height = frames[0].size
+    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{per_second:g}", "-i", "-"]
+    write = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-f", "mp4", str(path)]
+    pixels = b"".join(np.asarray(frame).tobytes() for frame in frames)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *read, *write]
+    ended = subprocess.run(command, input=pixels, capture_output=True, check=False)
+    if ended.returncode != 0:
+        raise OutputError(f"{path.name} cannot be encoded: {ended.stderr.decode(errors='replace').strip()[-300:]}")
+
+
+def _even(frame: Image.Image) -> Image.Image:
+    """H.264 with its usual colours wants even sides: one row or column of pixels is left out."""
+    width, height = frame.size
+    return frame if width % 2 == 0 and height % 2 == 0 else frame.crop((0, 0, width & ~1, height & ~1))

@@ -1,0 +1,112 @@
+"""What a blend can be asked for: its parameters with range, step and help."""
+
+from dataclasses import dataclass
+
+from blipdiff.conditioning.mixing import MOST_BEYOND
+from blipdiff.conditioning.paths import MOST
+from blipdiff.conditioning.prompt import checked_category, checked_text
+from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.moment import Window
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from pipelines.requests import check, parameter
+
+_NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendRequest:
+    """Pictures between subjects: one, a path of frames, or a map. None stands for the model's own default."""
+
+    shape: str = parameter(
+        "path",
+        "Shape",
+        "One picture at given weights, a path of frames, or a map (three subjects: triangle, four: square).",
+        choices=("one", "path", "map"),
+    )
+    prompt: str = parameter("", "Prompt", "What happens around the subject: 'swimming under water'.")
+    prompt_to: str | None = parameter(None, "Last prompt", "Where a path's prompt goes to, frame by frame.")
+    target: str | None = parameter(None, "Target", "What to draw in the blended look, where it is another thing.")
+    negative: str = parameter("", "Negative prompt", "What to keep away from.")
+    frames: int = parameter(9, "Frames", "Pictures of a path, both ends included.", low=2, high=240, step=1)
+    side: int = parameter(5, "Side", "Pictures along one side of a map.", low=2, high=12, step=1)
+    how: str = parameter(
+        "linear",
+        "Blend",
+        "The subjects' mean (linear), their mean on the sphere (spherical), or whole tokens (dealt).",
+        choices=("linear", "spherical", "dealt"),
+    )
+    words: str = parameter(
+        "smooth",
+        "Words",
+        "The categories: each sentence by its subject's share (smooth), 'cat dog' (joined), or the heaviest's.",
+        choices=("smooth", "joined", "heaviest"),
+    )
+    spacing: str = parameter(
+        "perceptual",
+        "Spacing",
+        "A path's steps: equal to the eye, measured while it is drawn, or equal in weight.",
+        choices=("perceptual", "even"),
+    )
+    beyond: float = parameter(
+        0.0, "Beyond", "How far a path leaves its ends, or weights may be negative.", low=0.0, high=MOST_BEYOND, step=0.1
+    )
+    seed: int = parameter(0, "Seed", "Of the one noise that all pictures start from.", low=0, high=LARGEST_SEED)
+    steps: int = parameter(
+        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
+    )
+    guidance: float = parameter(
+        7.5,
+        "Guidance",
+        "How strongly the prompt and the subject are followed; 1 is unguided.",
+        low=0.0,
+        high=50.0,
+        step=0.5,
+    )
+    guidance_start: float = parameter(
+        0.0, "Guidance start", "The fraction of the run at which guidance begins.", low=0.0, high=1.0, step=0.05
+    )
+    guidance_stop: float = parameter(
+        1.0, "Guidance stop", "The fraction of the run at which guidance ends.", low=0.0, high=1.0, step=0.05
+    )
+    scheduler: str = parameter(
+        "dpm++2m", "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
+    )
+    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
+    height: int | None = parameter(
+        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
+    )
+    fit: str = parameter(
+        "pad", "Photo fit", "How a photo that is no square is made one.", choices=("crop", "pad", "squash")
+    )
+    repeats: int = parameter(
+        1, "Prompt repeats", "How often the prompt is repeated, as far as it fits.", low=1, high=20, step=1
+    )
+    batch: int = parameter(4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in ("prompt", "negative", "prompt_to"):
+            checked_text(getattr(self, name) or "", name.replace("_", " "))
+        if self.target is not None:
+            checked_category(self.target)
+        Window(self.guidance_start, self.guidance_stop)
+        if self.beyond and self.shape == "map":
+            raise ConfigError("A map lies between its subjects; leave out 'beyond'.")
+        if self.beyond and self.how == "dealt":
+            raise ConfigError("Dealt tokens go to subjects whole; a blend beyond its subjects is linear or spherical.")
+        if self.prompt_to is not None and self.shape != "path":
+            raise ConfigError("Only along a path does a prompt become another one; leave out the last prompt.")
+
+    def check_subjects(self, count: int) -> None:
+        """Passes when this shape can be made of `count` subjects.
+
+        Raises: SubjectError when it cannot.
+        """
+        least, most = _NEEDED[self.shape]
+        if not least <= count <= most:
+            what = {"one": "A blend", "path": "A path", "map": "A map"}[self.shape]
+            raise SubjectError(f"{what} is made of {least} to {most} subjects; {count} {_were(count)} given.")
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -1,0 +1,235 @@
+"""Scene: several subjects in one picture, each in its region and bound to its word."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.attention.regions import (
+    Blocks,
+    Box,
+    FoundRegions,
+    RegionAttention,
+    box_mask,
+    checked_regions,
+    softened,
+)
+from blipdiff.attention.store import CrossAttentionStore, layout_level
+from blipdiff.conditioning.guidance import Conditioning
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import ConfigError, ImageError, PromptError
+from blipdiff.latents import latent_size
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Window
+from blipdiff.sampling.predictor import Control
+from pipelines.generate import check_slots, picture_size, plan_rows
+from pipelines.plan import SamplingPlan
+from pipelines.results import Picture
+from pipelines.scene_request import SceneRequest
+from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
+
+Region: TypeAlias = Box | Image.Image | None  # a box, a painted mask (white is inside), or to be found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A subject bound to a word of the prompt, and its region."""
+
+    word: str
+    reference: Reference
+    region: Region = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneRows:
+    """A scene's encoded words: what all its pictures share."""
+
+    blocks: Blocks  # one row: the scene's sentence, then each region's
+    negative: Conditioning | None  # one row of the same shape
+    words: tuple[tuple[int, ...], ...]  # slots of each region's word in the scene's sentence
+    warnings: tuple[str, ...]
+
+
+SceneEvent: TypeAlias = Notice | Progress | Picture
+
+
+def draw_scene(
+    studio: Studio,
+    request: SceneRequest,
+    placed: Sequence[Placed],
+    *,
+    controls: Sequence[Control] = (),
+    preview_every: int = 0,
+) -> Generator[SceneEvent]:
+    """Notices, progress, and the pictures as they are finished.
+
+    Raises: BlipdiffError for bindings, regions or subjects that cannot be used, before anything is drawn.
+    """
+    model = studio.model
+    bound = bound_in_order(request, placed)
+    size = _latent_size(model, request)
+    masks = region_masks(request, bound, size)
+    subjects = studio.subjects([one.reference for one in bound], fit=request.fit)
+    rows = encode_scene(model, request, [one.word for one in bound], subjects)
+    seeds = request.seeds()
+    batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
+    yield from (Notice(text) for text in rows.warnings)
+    done = 0
+    for batch in batches:
+        plan = plan_scene(model, request, rows, masks, batch, controls=controls)
+        for event in studio.draw(plan, batch, preview_every=preview_every):
+            if isinstance(event, Progress):
+                done += 1
+                yield replace(event, step=done, steps=event.steps * len(batches))
+            else:
+                seed = batch[event[1]]
+                yield studio.picture(event[0], seed, seed - request.seed, _told(request, bound, subjects))
+
+
+def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Placed]:
+    """The subjects in the order of their words.
+
+    Raises: PromptError for a word without a subject, a subject without a word, or two subjects at one word;
+    ConfigError where some subjects have a region and others none.
+    """
+    words = request.parsed.words
+    by_word: dict[str, Placed] = {}
+    for one in placed:
+        key = one.word.strip().lower()
+        if key in by_word:
+            raise PromptError(f"The word {one.word!r} is bound twice; give each subject a word of its own.")
+        if key not in {word.lower() for word in words}:
+            raise PromptError(f"The prompt has no {{{one.word}}}; in braces there stand: {', '.join(words)}.")
+        by_word[key] = one
+    missing = [word for word in words if word.lower() not in by_word]
+    if missing:
+        raise PromptError(f"The word {missing[0]!r} of the prompt has no subject; give one for each word in braces.")
+    bound = [by_word[word.lower()] for word in words]
+    without = [one.word for one in bound if one.region is None]
+    if without and len(without) < len(bound):
+        raise ConfigError(f"{without[0]!r} has no region and others have; give one for each subject, or for none.")
+    return bound
+
+
+def region_masks(request: SceneRequest, bound: Sequence[Placed], size: tuple[int, int]) -> Tensor | None:
+    """(1, regions, h, w) with soft borders; None where the regions shall be found.
+
+    Raises: ConfigError and ImageError for regions that are empty, overlap or lie outside.
+    """
+    if any(one.region is None for one in bound):
+        return None
+    masks = torch.stack([_mask(one, size) for one in bound])
+    return softened(checked_regions(masks, [one.word for one in bound]), request.softness)[None]
+
+
+def encode_scene(
+    model: BlipDiffusion, request: SceneRequest, words: Sequence[str], subjects: Sequence[SubjectEmbedding]
+) -> SceneRows:
+    """The scene's sentence without a subject, and "a [subject] dog on a sofa" for each word.
+
+    Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
+    """
+    for subject in subjects:
+        check_slots(model, subject)
+    prompt, tokenizer, positions = request.parsed, model.prompt_tokenizer, model.positions
+    whole = amplify(prompt.text, tokenizer, positions, 1)
+    own = [amplify(build_prompt(word, prompt.scene), tokenizer, positions - model.subject_slots, 1) for word in words]
+    against = amplify(request.negative, tokenizer, positions, 1)
+    rows = model.encode_prompts([whole.text, *(text.text for text in own)], [None, *subjects])
+    blocks = Blocks.of([rows.select([place]) for place in range(rows.rows)])
+    negative = None
+    if request.guidance != 1:
+        negative = Blocks.of([model.encode_prompts([against.text])] * rows.rows).conditioning
+    warnings = [text.warning for text in (whole, *own, against) if text.warning is not None]
+    return SceneRows(
+        blocks, negative, tuple(rows.layouts[0].slots(word) for word in words), tuple(dict.fromkeys(warnings))
+    )
+
+
+def plan_scene(
+    model: BlipDiffusion,
+    request: SceneRequest,
+    rows: SceneRows,
+    masks: Tensor | None,
+    seeds: Sequence[int],
+    *,
+    controls: Sequence[Control] = (),
+) -> SamplingPlan:
+    """One row for each seed; `masks` as `region_masks` gives them.
+
+    Control branches read the whole scene's sentence alone: they know nothing of regions.
+
+    Raises: ConfigError for what the model cannot draw.
+    """
+    count = len(seeds)
+    positive = rows.blocks.conditioning.repeat(count)
+    negative = None if rows.negative is None else rows.negative.repeat(count)
+    plan = plan_rows(model, request, positive, negative, seeds)
+    size = (plan.latents.shape[-2], plan.latents.shape[-1])
+    levels = len(model.unet.config.down_block_types)
+    window = Window(request.regions_start, request.regions_stop)
+    if masks is not None:
+        tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
+        return replace(plan, taps=(tap,), controls=tuple(_SceneAlone(one, rows.blocks.slots) for one in controls))
+    if not 0 < request.find_until < 1:
+        raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
+    store = CrossAttentionStore(size, (layout_level(model.unet),), window=Window(0.0, request.find_until))
+    if int(request.find_until * request.steps) < 1:
+        raise ConfigError(f"In {request.steps} steps nothing is found until {request.find_until:g}; take more steps.")
+    found = FoundRegions(store, rows.words, size, request.softness)
+    tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
+    return replace(plan, taps=(tap, store), controls=tuple(_SceneAlone(one, rows.blocks.slots) for one in controls))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SceneAlone:
+    """A control branch that reads the first sentence, the scene's."""
+
+    inner: Control
+    slots: int
+
+    @property
+    def conditional_only(self) -> bool:
+        """The branch's own."""
+        return self.inner.conditional_only
+
+    def residuals(
+        self, latents: Tensor, context: Tensor, moment: Any, rows: Sequence[int] | None = None
+    ) -> tuple[list[Tensor], Tensor] | None:
+        """The branch's own, for the first sentence."""
+        return self.inner.residuals(latents, context[:, : self.slots], moment, rows)
+
+
+def _mask(one: Placed, size: tuple[int, int]) -> Tensor:
+    if isinstance(one.region, Image.Image):
+        grey = one.region.convert("L").resize((size[1], size[0]), Image.Resampling.BOX)
+        mask = torch.tensor(list(grey.getdata()), dtype=torch.float32).view(size) / 255
+        if not bool((mask > 0).any()):
+            raise ImageError(f"The painted mask of {one.word!r} is empty; paint white where the subject shall be.")
+        return mask
+    if one.region is None:
+        raise ConfigError(f"{one.word!r} has no region.")
+    return box_mask(one.region, size)
+
+
+def _latent_size(model: BlipDiffusion, request: SceneRequest) -> tuple[int, int]:
+    width, height = picture_size(model, request)
+    return latent_size(model.vae, height, width)
+
+
+def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[SubjectEmbedding]) -> Mapping[str, Any]:
+    regions = {
+        one.word: list(one.region) if isinstance(one.region, tuple) else "painted" if one.region is not None else "found"
+        for one in bound
+    }
+    return {
+        **asdict(request),
+        "task": "scene",
+        "category": " and ".join(one.word for one in bound),
+        "regions": regions,
+        "subjects": {one.word: subject_text(subject) for one, subject in zip(bound, subjects, strict=True)},
+    }
