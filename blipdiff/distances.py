@@ -1,5 +1,7 @@
 """How far apart two pictures are to the eye: colours in Lab at several scales."""
 
+from itertools import pairwise
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -28,7 +30,7 @@ def picture_distance(one: Image.Image, other: Image.Image) -> float:
 
 def neighbour_distances(pictures: list[Image.Image]) -> list[float]:
     """The distance from each picture to the next."""
-    return [picture_distance(one, other) for one, other in zip(pictures, pictures[1:], strict=False)]
+    return [picture_distance(one, other) for one, other in pairwise(pictures)]
 
 
 def _lab(picture: Image.Image) -> Tensor:

@@ -12,20 +12,28 @@ from PIL import Image
 from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
 from blipdiff.outputs import written_file
 
+LOOPS = ("there and back", "round", "once")
 SUFFIXES = (".webp", ".gif", ".mp4")
 _INSTALL = "MP4 needs PyAV or imageio-ffmpeg: pip install 'blipdiff[video]'"
 _REST = 4  # frames' time that a loop rests at either end
+
+
+def check_film(per_second: float, loop: str) -> None:
+    """Passes for a speed and a loop that there are.
+
+    Raises: ConfigError for others.
+    """
+    if not 0.1 <= per_second <= 60:
+        raise ConfigError(f"A film of {per_second} frames a second was asked for; it goes from 0.1 to 60.")
+    if loop not in LOOPS:
+        raise ConfigError(f"The film's loop is '{loop}'; choose one of: {', '.join(LOOPS)}.")
 
 
 def looped(frames: Sequence[Image.Image], loop: str = "there and back") -> list[Image.Image]:
     """The frames as they are shown again and again: "there and back", "round" (the last leads to the first), "once".
 
     There and back rests a little at both ends, which are the subjects themselves.
-
-    Raises: ConfigError for another loop, or no frame.
     """
-    if loop not in ("there and back", "round", "once") or not frames:
-        raise ConfigError(f"A film of {len(frames)} frames, looped {loop!r}, was asked for; there are 'there and back'.")
     if loop != "there and back" or len(frames) < 2:
         return list(frames)
     there = [frames[0]] * _REST + list(frames[1:-1]) + [frames[-1]] * _REST
@@ -43,8 +51,7 @@ def save_animation(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"A film ends in {', '.join(SUFFIXES)}; {path.name} does not.")
-    if not 0.1 <= per_second <= 60:
-        raise ConfigError(f"A film of {per_second} frames a second was asked for; it goes from 0.1 to 60.")
+    check_film(per_second, loop)
     shown = looped([frame.convert("RGB") for frame in frames], loop)
     encoder = mp4_encoder() if suffix == ".mp4" else None
     with written_file(path) as part:

@@ -99,7 +99,11 @@ def blend(
 
 
 def encode_spot(
-    model: BlipDiffusion, request: BlendRequest, subjects: Sequence[SubjectEmbedding], shares: Shares, along: float = 0.0
+    model: BlipDiffusion,
+    request: BlendRequest,
+    subjects: Sequence[SubjectEmbedding],
+    shares: Shares,
+    along: float = 0.0,
 ) -> tuple[Conditioning, SubjectEmbedding]:
     """One row of conditioning, and the blended subject in it.
 
@@ -120,11 +124,9 @@ def encode_spot(
 
 
 def label_of(subjects: Sequence[SubjectEmbedding], shares: Shares) -> str:
-    """"75% cat + 25% dog"; subjects of one category are told apart by letters, an extrapolation says so."""
+    """ "75% cat + 25% dog"; subjects of one category are told apart by letters, an extrapolation says so."""
     words = [subject.category.strip() for subject in subjects]
-    names = [
-        word if words.count(word) == 1 else f"{word} {'ABCD'[place]}" for place, word in enumerate(words)
-    ]
+    names = [word if words.count(word) == 1 else f"{word} {'ABCD'[place]}" for place, word in enumerate(words)]
     parts = [(share, name) for share, name in zip(shares, names, strict=True) if round(share, 3) != 0]
     text = " ".join(
         f"{'- ' if share < 0 else '+ ' if place else ''}{abs(share):.0%} {name}"

@@ -7,7 +7,7 @@ from blipdiff.conditioning.paths import MOST
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
 from pipelines.requests import check, parameter
 
 _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
@@ -48,18 +48,23 @@ class BlendRequest:
         choices=("perceptual", "even"),
     )
     beyond: float = parameter(
-        0.0, "Beyond", "How far a path leaves its ends, or weights may be negative.", low=0.0, high=MOST_BEYOND, step=0.1
+        0.0,
+        "Beyond",
+        "How far a path leaves its ends, or shares 0 to 1.",
+        low=0.0,
+        high=MOST_BEYOND,
+        step=0.1,
     )
     seed: int = parameter(0, "Seed", "Of the one noise that all pictures start from.", low=0, high=LARGEST_SEED)
     steps: int = parameter(
         20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
     )
     guidance: float = parameter(
-        7.5,
+        USUAL_GUIDANCE,
         "Guidance",
         "How strongly the prompt and the subject are followed; 1 is unguided.",
         low=0.0,
-        high=50.0,
+        high=MOST_GUIDANCE,
         step=0.5,
     )
     guidance_start: float = parameter(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from blipdiff.errors import ConfigError
 
@@ -36,7 +36,8 @@ def labelled_grid(rows: Sequence[Sequence[tuple[Image.Image, str]]], *, across: 
         left = _GAP if across else _GAP + (most - len(row)) * (width + _GAP) // 2
         for place, (picture, label) in enumerate(row):
             x = left + place * (width + _GAP)
-            sheet.paste(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS), (x, y))
+            fitted = ImageOps.contain(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+            sheet.paste(fitted, (x + (width - fitted.width) // 2, y + (height - fitted.height) // 2))
             for number, words in enumerate(_wrapped(label, width, font)):
                 draw.text((x + 1, y + height + 1 + number * line), words, fill="black", font=font)
         y += height + lines[id(row)] * line + _GAP

@@ -222,10 +222,7 @@ def _latent_size(model: BlipDiffusion, request: SceneRequest) -> tuple[int, int]
 
 
 def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[SubjectEmbedding]) -> Mapping[str, Any]:
-    regions = {
-        one.word: list(one.region) if isinstance(one.region, tuple) else "painted" if one.region is not None else "found"
-        for one in bound
-    }
+    regions = {one.word: _region_text(one.region) for one in bound}
     return {
         **asdict(request),
         "task": "scene",
@@ -233,3 +230,9 @@ def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[Sub
         "regions": regions,
         "subjects": {one.word: subject_text(subject) for one, subject in zip(bound, subjects, strict=True)},
     }
+
+
+def _region_text(region: Region) -> str | list[float]:
+    if isinstance(region, tuple):
+        return list(region)
+    return "found" if region is None else "painted"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
 from pipelines.requests import check, parameter
 
 MOST_SUBJECTS = 4
@@ -59,11 +59,11 @@ class SceneRequest:
         20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
     )
     guidance: float = parameter(
-        7.5,
+        USUAL_GUIDANCE,
         "Guidance",
         "How strongly the prompt and the subjects are followed; 1 is unguided.",
         low=0.0,
-        high=50.0,
+        high=MOST_GUIDANCE,
         step=0.5,
     )
     guidance_start: float = _fraction(0.0, "Guidance start", "The fraction of the run at which guidance begins.")
@@ -83,11 +83,6 @@ class SceneRequest:
     regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")
     find_until: float = _fraction(
         0.25, "Find until", "The fraction of the run in which the places of words without a region are looked for."
-    )
-    own_frame_until: float = _fraction(
-        0.0,
-        "Own frame until",
-        "The fraction of the run in which each box is drawn as a picture of its own, so that it shows a whole subject.",
     )
     batch: int = parameter(4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
 

@@ -24,6 +24,21 @@ def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding
     return SubjectPhoto(picture, category)
 
 
+def read_bound(text: str) -> tuple[str, SubjectPhoto | SubjectEmbedding]:
+    """The subject of "dog=my_dog.png", and its word; a card knows its own: "dog.safetensors".
+
+    Raises: SubjectError or ImageError for a file that is neither card nor photo, PromptError for a photo without
+    a word.
+    """
+    before, sign, after = text.partition("=")
+    bound = bool(sign) and not Path(text).exists() and "/" not in before and "\\" not in before
+    word, path = (before.strip(), Path(after)) if bound else ("", Path(text))
+    if not word and path.suffix.lower() != CARD_SUFFIX:
+        raise PromptError(f"Say what {path.name} shows: --subject dog={path.name}.")
+    reference = read_reference(path, word)
+    return word or reference.category, reference
+
+
 def check_writable(folder: Path) -> None:
     """Passes when files can be written to `folder`, which is made; asked before any long work.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from app.cli import attend, convert, describe, doctor, edit, encode, evaluate, generate, train, ui
+from app.cli import attend, blend, convert, describe, doctor, edit, encode, evaluate, generate, scene, train, ui
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff.errors import BlipdiffError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (generate, edit, attend, encode, describe, convert, train, evaluate, doctor, ui):
+for module in (generate, edit, attend, blend, scene, encode, describe, convert, train, evaluate, doctor, ui):
     module.add_to(app)
 
 
@@ -71,6 +71,8 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "generate": {**drawing, "output": settings.output},
         "edit": {**drawing, "output": settings.output},
         "attend": {**drawing, "output": settings.output},
+        "blend": {**drawing, "output": settings.output},
+        "scene": {**drawing, "output": settings.output},
         "encode": drawing,
         "convert": {"download": settings.download},
         "evaluate": {"model": settings.model},

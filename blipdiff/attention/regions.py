@@ -51,9 +51,7 @@ class Blocks:
         if len(shapes) != 1 or sentences[0].rows != 1:
             raise ShapeError(f"The sentences of one picture have the shapes {sorted(shapes)}; each is one row.")
         pieces = tuple(piece for sentence in sentences for piece in sentence.layouts[0].pieces)
-        joined = Conditioning(
-            torch.cat([sentence.embeddings for sentence in sentences], dim=1), (TokenLayout(pieces),)
-        )
+        joined = Conditioning(torch.cat([sentence.embeddings for sentence in sentences], dim=1), (TokenLayout(pieces),))
         return cls(joined, len(sentences[0].layouts[0]))
 
 
@@ -97,7 +95,8 @@ class RegionAttention:
         blocks = probs.float().unflatten(-1, (count, self._slots))
         alone = blocks / blocks.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
         weights = self._weights(count, probs.shape[2], moment).to(alone)  # (rows or 1, queries, blocks)
-        return (alone * weights[:, None, :, :, None]).flatten(-2).to(probs.dtype)
+        shared: Tensor = (alone * weights[:, None, :, :, None]).flatten(-2).to(probs.dtype)
+        return shared
 
     def _weights(self, count: int, queries: int, moment: Moment) -> Tensor:
         if not self.window.holds(moment):
@@ -108,7 +107,8 @@ class RegionAttention:
         if masks.shape[1] != count - 1:
             raise ShapeError(f"{masks.shape[1]} masks were given for {count - 1} regions.")
         inside = resized(masks.float(), self._grids[queries], smooth=True).flatten(2).transpose(1, 2)
-        return torch.cat([(1 - inside.sum(-1, keepdim=True)).clamp(min=0), inside], dim=-1)
+        weights: Tensor = torch.cat([(1 - inside.sum(-1, keepdim=True)).clamp(min=0), inside], dim=-1)
+        return weights
 
 
 class FoundRegions:

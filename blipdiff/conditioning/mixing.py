@@ -117,7 +117,9 @@ def _shares_by_token(weights: Sequence[Weight], tokens: int, beyond: float) -> T
     if all(isinstance(weight, int | float) for weight in weights):
         shares = normalised_weights([float(weight) for weight in weights], beyond)  # type: ignore[arg-type]
         return torch.tensor(shares, dtype=torch.float64)[:, None].expand(-1, tokens).contiguous()
-    rows = [[float(weight)] * tokens if isinstance(weight, int | float) else [*map(float, weight)] for weight in weights]
+    rows = [
+        [float(weight)] * tokens if isinstance(weight, int | float) else [*map(float, weight)] for weight in weights
+    ]
     if any(len(row) != tokens for row in rows):
         raise ConfigError(
             f"Weights for each token were given, {[len(row) for row in rows]} of them; these subjects have {tokens}."

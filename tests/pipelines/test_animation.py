@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
+from pipelines import animation
+from pipelines.animation import looped, save_animation
+from pipelines.grids import labelled_grid
+
+FRAMES = [Image.new("RGB", (17, 16), colour) for colour in ("red", "green", "blue", "white")]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_a_film_loops_there_and_back(tmp_path: Path, suffix: str) -> None:
+    path = save_animation(FRAMES, tmp_path / f"film{suffix}", per_second=10)
+    with Image.open(path) as film:
+        assert film.n_frames == 6  # the rests at the ends are one long frame each
+        assert film.info.get("loop") == 0
+        assert film.size == (17, 16)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_there_and_back_rests_at_its_ends_and_once_does_not() -> None:
+    assert len(looped(FRAMES)) == 4 + 2 + 4 + 2
+    assert looped(FRAMES, "once") == looped(FRAMES, "round") == FRAMES
+    assert len(looped(FRAMES[:1])) == 1
+
+
+def test_without_an_encoder_mp4_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animation, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"blipdiff\[video\]"):
+        save_animation(FRAMES, tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["av", "imageio_ffmpeg"])
+def test_an_mp4_is_written_where_there_is_an_encoder(
+    tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(package)
+    monkeypatch.setattr(animation, "find_spec", lambda name: name == package or None)
+    path = save_animation(FRAMES * 4, tmp_path / "film.mp4")
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_films_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    for name, more in (("film.avi", {}), ("film.gif", {"per_second": 0}), ("film.gif", {"loop": "forth"})):
+        with pytest.raises(ConfigError):
+            save_animation(FRAMES, tmp_path / name, **more)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        save_animation(FRAMES, tmp_path / "file" / "film.gif")
+
+
+def test_a_grid_holds_every_picture_and_its_words_and_folds_long_rows() -> None:
+    row = [(frame, "75% dog + 25% cat") for frame in FRAMES]
+    wide, folded = labelled_grid([row]), labelled_grid([row], across=2)
+    assert wide.width > folded.width and folded.height > wide.height
+    assert {colour for _, colour in wide.getcolors(100_000)} >= {(255, 0, 0), (0, 0, 255)}
+    assert labelled_grid([row[:1], row[:2]]).width < wide.width
+    with pytest.raises(ConfigError, match="at least one"):
+        labelled_grid([])

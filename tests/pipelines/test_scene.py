@@ -1,0 +1,171 @@
+"""Scenes of several subjects on a tiny model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.control.controlnet import ControlBranch
+from blipdiff.errors import BlipdiffError, ConfigError, PromptError
+from pipelines.generate import encode, plan_generate
+from pipelines.plan import SamplingPlan, execute
+from pipelines.requests import GenerateRequest
+from pipelines.results import Picture
+from pipelines.scene import Placed, bound_in_order, draw_scene, encode_scene, plan_scene, region_masks
+from pipelines.scene_request import ScenePrompt, SceneRequest
+from pipelines.studio import Studio
+from tests.pipelines.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
+
+LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
+PROMPT = "a {dog} and a {tiger} on a beach"
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(tiny_model())
+
+
+@pytest.fixture(scope="module")
+def cards(studio: Studio) -> list[SubjectEmbedding]:
+    return studio.subjects([SubjectPhoto(photo(seed), word) for seed, word in enumerate(("dog", "tiger"))])
+
+
+def request(**values: object) -> SceneRequest:
+    return SceneRequest(**{"prompt": PROMPT, "steps": 2, "softness": 0.0, **values})  # type: ignore[arg-type]
+
+
+def last_latents(studio: Studio, plan: SamplingPlan) -> torch.Tensor:
+    return [step.latents for step in execute(studio.model.unet, plan)][-1]
+
+
+def scene_latents(studio: Studio, asked: SceneRequest, cards, masks: torch.Tensor, **more: object) -> torch.Tensor:
+    words = asked.parsed.words
+    rows = encode_scene(studio.model, asked, words, cards[: len(words)])
+    return last_latents(studio, plan_scene(studio.model, asked, rows, masks, asked.seeds(), **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 7.5])
+def test_a_region_that_is_the_whole_picture_draws_its_subject_as_generating_does(
+    studio: Studio, cards: list[SubjectEmbedding], guidance: float
+) -> None:
+    asked = request(prompt="a {dog} on a beach", guidance=guidance)
+    whole = scene_latents(studio, asked, cards, torch.ones(1, 1, 8, 8))
+    single = GenerateRequest(category="dog", prompt="on a beach", steps=2, count=1, guidance=guidance)
+    alone = last_latents(studio, plan_generate(studio.model, encode(studio.model, single, cards[0]), [0]))
+    assert torch.allclose(whole, alone, atol=1e-4)
+
+
+def test_each_subject_changes_its_own_side_more(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    asked, masks = request(steps=1, guidance=1.0), region_masks_of(request(), cards)
+    both = scene_latents(studio, asked, cards, masks)
+    other = replace(cards[0], tokens=cards[0].tokens.flip(0) * 3)
+    changed = (scene_latents(studio, asked, [other, cards[1]], masks) - both).abs().mean((0, 1, 2))
+    assert float(changed[:2].mean()) > 1.5 * float(changed[-2:].mean())
+
+
+def test_order_of_bindings_does_not_matter(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
+    pictures = [
+        [np.asarray(one.image) for one in draw_scene(studio, request(), order) if isinstance(one, Picture)]
+        for order in (placed, placed[::-1])
+    ]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert pictures[0][0].shape == (PIXELS, PIXELS, 3)
+
+
+def test_painted_masks_are_boxes_drawn_by_hand(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    painted = []
+    for box in (LEFT, RIGHT):
+        mask = Image.new("L", (32, 32))
+        mask.paste(255, tuple(int(32 * side) for side in box))
+        painted.append(mask)
+    asked = request()
+    one = region_masks(asked, [Placed("dog", cards[0], painted[0]), Placed("tiger", cards[1], painted[1])], (8, 8))
+    assert torch.equal(one, region_masks_of(asked, cards))
+
+
+def region_masks_of(asked: SceneRequest, cards: list[SubjectEmbedding]) -> torch.Tensor:
+    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
+    masks = region_masks(asked, placed, (8, 8))
+    assert masks is not None
+    return masks
+
+
+def test_regions_can_be_found_and_the_unet_is_left_as_it_was(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    before = dict(studio.model.unet.attn_processors)
+    placed = [Placed("dog", cards[0]), Placed("tiger", cards[1])]
+    asked = request(steps=4, find_until=0.5, count=2)
+    found = [one for one in draw_scene(studio, asked, placed, preview_every=1) if isinstance(one, Picture)]
+    assert [one.seed for one in found] == [0, 1]
+    assert found[0].request["regions"] == {"dog": "found", "tiger": "found"}
+    assert all(studio.model.unet.attn_processors[name] is one for name, one in before.items())
+    with pytest.raises(ConfigError, match="take more steps"):
+        next(draw_scene(studio, request(steps=2, find_until=0.1), placed))
+
+
+def test_a_control_branch_works_beside_regions(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    masks = region_masks_of(request(), cards)
+    picture = torch.rand(1, 3, PIXELS, PIXELS, generator=torch.Generator().manual_seed(0))
+    branch = ControlBranch(tiny_controlnet(), picture)
+    plain = scene_latents(studio, request(), cards, masks)
+    steered = scene_latents(studio, request(), cards, masks, controls=[branch])
+    still = scene_latents(studio, request(), cards, masks, controls=[replace(branch, strength=0.0)])
+    assert torch.equal(plain, still)
+    assert not torch.allclose(plain, steered, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "scene"),
+    [
+        ("a {dog} and a {cat} on a sofa", "on a sofa"),
+        ("on a beach, a {dog} beside a {red cat}", "on a beach"),
+        ("a {dog} with a {cat}", ""),
+        ("In the snow, a {dog} and a {cat}.", "In the snow"),
+    ],
+)
+def test_the_scene_is_what_surrounds_the_subjects(prompt: str, scene: str) -> None:
+    assert ScenePrompt.parse(prompt).scene == scene
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a dog on a sofa", "binds no subject"),
+        ("a {dog} and a {Dog}", "bound twice"),
+        ("a {dog on a sofa}}", "do not match"),
+        ("a { } on a sofa", "empty"),
+        ("{a} {b} {c} {d} {e}", "up to 4"),
+    ],
+)
+def test_a_prompt_that_binds_nothing_well_is_refused(prompt: str, told: str) -> None:
+    with pytest.raises(PromptError, match=told):
+        request(prompt=prompt)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "told"),
+    [
+        ([("dog", LEFT), ("dog", RIGHT)], "bound twice"),
+        ([("dog", LEFT)], "'tiger' of the prompt has no subject"),
+        ([("dog", LEFT), ("lion", RIGHT)], "no {lion}"),
+        ([("dog", LEFT), ("tiger", None)], "'tiger' has no region"),
+        ([("dog", LEFT), ("tiger", (0.2, 0, 1, 1))], "overlap"),
+        ([("dog", LEFT), ("tiger", (0.6, 0, 0.6, 1))], "not empty"),
+        ([("dog", LEFT), ("tiger", (0.6, 0, 0.601, 1))], "is empty"),
+        ([("dog", LEFT), ("tiger", Image.new("L", (8, 8)))], "is empty"),
+    ],
+)
+def test_bindings_and_regions_that_cannot_be_used_are_refused(
+    studio: Studio, cards: list[SubjectEmbedding], bindings, told: str
+) -> None:
+    placed = [Placed(word, cards[0], region) for word, region in bindings]
+    with pytest.raises(BlipdiffError, match=told):
+        next(draw_scene(studio, request(), placed))
+
+
+def test_words_are_bound_whatever_their_case(cards: list[SubjectEmbedding]) -> None:
+    bound = bound_in_order(request(), [Placed("Tiger", cards[1]), Placed("DOG", cards[0])])
+    assert [one.reference for one in bound] == cards
