@@ -4,12 +4,15 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from blipdiff.errors import ConfigError, PromptError, listed
 
 _Value = TypeVar("_Value")
 _SEPARATOR = ", "
+
+TOKENIZING = Lock()  # a tokenizer keeps a call's padding and length in itself: two at once take each other's
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ def broadcast(name: str, values: _Value | Sequence[_Value], count: int) -> tuple
 
 
 def _count(tokenizer: Any, text: str) -> int:
-    return len(tokenizer(text, add_special_tokens=False).input_ids)
+    with TOKENIZING:
+        return len(tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def _longest_start(text: str, tokenizer: Any, room: int) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import BertTokenizer, CLIPTokenizer
 
+from blipdiff.conditioning.prompt import TOKENIZING
 from blipdiff.errors import CheckpointError, PromptError
 
 
@@ -34,7 +35,8 @@ def load_category_tokenizer(folder: Path) -> BertTokenizer:
 
 def prompt_ids(tokenizer: CLIPTokenizer, text: str, length: int) -> list[int]:
     """Exactly `length` ids: begin, words, end, padding; words that do not fit are cut before the end mark."""
-    ids: list[int] = tokenizer(text, padding="max_length", truncation=True, max_length=length).input_ids
+    with TOKENIZING:
+        ids: list[int] = tokenizer(text, padding="max_length", truncation=True, max_length=length).input_ids
     return ids
 
 
@@ -46,7 +48,8 @@ def category_ids(tokenizer: BertTokenizer, categories: Sequence[str], positions:
     for category in categories:
         if not category.strip():
             raise PromptError("The subject's category is empty; say in a word or two what the photo shows: 'dog'.")
-    rows = [tokenizer(category).input_ids for category in categories]
+    with TOKENIZING:
+        rows = [tokenizer(category).input_ids for category in categories]
     longest = max(len(row) for row in rows)
     if longest > positions:
         raise PromptError(
