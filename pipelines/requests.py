@@ -50,7 +50,7 @@ class GenerateRequest:
     guidance: float = parameter(
         USUAL_GUIDANCE,
         "Guidance",
-        "How strongly the prompt and the subject are followed; 1 is unguided.",
+        "How strongly the prompt and the subject are followed; 1 is unguided. A model may name its own default.",
         low=0.0,
         high=MOST_GUIDANCE,
         step=0.5,

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters, was_given
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    Subjects,
+    Weights,
+    takes_parameters,
+    was_given,
+    with_guidance_of,
+)
 from pipelines.requests import GenerateRequest
 
 
@@ -56,6 +68,7 @@ def attend(
     request = GenerateRequest(**asked, width=width, height=height, batch=1)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit)
     written: list[dict[str, Any]] = []
     notices: list[str] = []

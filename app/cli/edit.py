@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters, was_given
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    Subjects,
+    Weights,
+    takes_parameters,
+    was_given,
+    with_guidance_of,
+)
 from blipdiff.errors import ConfigError
 from pipelines.edit_request import EditRequest
 from pipelines.requests import parameters
@@ -86,6 +98,7 @@ def edit(
     request = EditRequest(**asked, category=category, width=width, height=height)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
     save(run_edit(studio, request, embedding, photos, mask=painted), output, metadata=not no_metadata, as_json=as_json)
 

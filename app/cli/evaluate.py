@@ -1,5 +1,6 @@
 """`blipdiff evaluate`: how well a model keeps unseen subjects and follows scenes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,8 @@ def evaluate_model(
     check_writable(output)
     library = PairLibrary(data)
     studio = Studio.open(model, device=device, dtype=dtype)
+    if guidance is None:
+        request = replace(request, guidance=studio.model.guidance)
     with tqdm(unit="", leave=False) as bar:
         for event in evaluate(studio, library, output, request):
             if isinstance(event, EvaluationProgress):

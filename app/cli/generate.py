@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, default, option
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    Subjects,
+    Weights,
+    default,
+    option,
+    with_guidance_of,
+)
 from blipdiff.errors import ConfigError, PromptError
 from pipelines.requests import GenerateRequest, parameters
 
@@ -95,6 +107,7 @@ def generate(
     )
     check_writable(output)
     studio = _studio(model, device, dtype, download)
+    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=fit)
     _save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
 

@@ -2,13 +2,18 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from pipelines.requests import GenerateRequest, Parameter, parameters
+
+if TYPE_CHECKING:
+    from blipdiff.models.blip_diffusion import BlipDiffusion
+
+Request = TypeVar("Request")
 
 _DECLARED = parameters(GenerateRequest)
 _DEFAULTS = {item.name: item.default for item in fields(GenerateRequest)}
@@ -55,6 +60,11 @@ def takes_parameters(
 def was_given(context: typer.Context, name: str) -> bool:
     """Whether a person gave this option, by its parameter's name."""
     return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
+def with_guidance_of(model: "BlipDiffusion", context: typer.Context, request: Request) -> Request:
+    """`request` at the guidance that serves the model best, where the command was given none."""
+    return request if was_given(context, "guidance") else replace(request, guidance=model.guidance)
 
 
 def _help(declared: Parameter) -> str:

@@ -27,6 +27,7 @@ def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings, orders: Or
     examples = sorted((Path(str(files("blipdiff"))) / "assets" / "subjects").glob("*.png"))
     own_size = int(studio.model.unet.config.sample_size) * size_factor(studio.model.vae)
     layout = lay_out(own_size, examples)
+    layout.fields["guidance"].value = studio.model.guidance
     events = GenerateEvents(studio, settings.output, orders, layout)
     _connect_run(page, layout, events)
     _connect_subject(layout, events, examples)

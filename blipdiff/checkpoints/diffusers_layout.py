@@ -198,7 +198,9 @@ def _insert_at(index: Mapping[str, Any]) -> int:
 def _guidance(index: Mapping[str, Any]) -> float:
     scale = index.get("guidance_scale", USUAL_GUIDANCE)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MOST_GUIDANCE:
-        raise CheckpointError(f"'guidance_scale' in model_index.json is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}.")
+        raise CheckpointError(
+            f"'guidance_scale' in model_index.json is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}."
+        )
     return float(scale)
 
 

@@ -93,8 +93,8 @@ def notes_of(choices: int) -> tuple[str, ...]:
         "the compared ones. Brackets hold 95 % intervals: Wilson's for shares, a bootstrap over subjects for means.",
         "No judge has any part in the model or in its training: cut-outs are compared with pictures by colours and "
         "edges, by an ImageNet network, and by both together, as standard scores: each subject's zero and unit are its "
-        "mean and spread on pictures that do not show it; scenes and styles are named by a small head on that network, which was "
-        "trained on true composites of training subjects, never on generated pictures.",
+        "mean and spread on pictures that do not show it; scenes and styles are named by a small head on that network, "
+        "which was trained on true composites of training subjects, never on generated pictures.",
     )
 
 

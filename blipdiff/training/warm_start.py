@@ -21,7 +21,8 @@ def warm_start(networks: SubjectNetworks, checkpoint: Path) -> tuple[str, ...]:
 
     A U-Net may have gained coarser levels: its blocks are then matched from the finest level on.
 
-    Raises: CheckpointError when the subject encoder or the text encoder is of other sizes, or nothing of the U-Net fits.
+    Raises: CheckpointError when the subject encoder or the text encoder is of other sizes, or no part of the U-Net
+        fits.
     """
     model = load_model(checkpoint, dtype=torch.float32)
     for name, new, old in (

@@ -3,18 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from blipdiff.checkpoints import load_model
+from blipdiff.checkpoints import load_model, save_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
 from pipelines.results import SOURCE_TYPE, XMP_KEY, read_metadata
 from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import PIXELS, photo
+from tests.pipelines.tiny_models import PIXELS, photo, tiny_model
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
 
@@ -111,6 +112,13 @@ def test_every_option_changes_the_picture(generate: Command, tmp_path: Path) -> 
         ended = generate("--count", 1, "--seed", 1, *steps, *options, "--output", f"changed-{number}")
         assert ended.code == 0, ended.err
         assert not np.array_equal(plain, pixels(ended.pictures[0])), options
+
+
+def test_a_model_names_the_guidance_where_nobody_else_does(generate: Command, tmp_path: Path) -> None:
+    save_model(replace(tiny_model(), guidance=2.5), tmp_path / "own")
+    for options, scale in (((), 2.5), (("--guidance", 7.5), 7.5)):
+        path = generate("--model", tmp_path / "own", "--count", 1, "--steps", 1, *options).pictures[0]
+        assert read_metadata(path)["request"]["guidance"] == scale
 
 
 @pytest.mark.parametrize(("text", "size"), [("32x16", (32, 16)), ("16X24", (16, 24)), ("24", (24, 24))])
