@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from app.cli import attend, blend, convert, describe, doctor, edit, encode, evaluate, generate, scene, train, ui
+from app.cli import attend, blend, convert, describe, doctor, edit, encode, evaluate, generate, scene, train, train_control, ui
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff.errors import BlipdiffError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (generate, edit, attend, blend, scene, encode, describe, convert, train, evaluate, doctor, ui):
+for module in (generate, edit, attend, blend, scene, encode, describe, convert, train, train_control, evaluate, doctor, ui):
     module.add_to(app)
 
 
@@ -76,6 +76,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "encode": drawing,
         "convert": {"download": settings.download},
         "evaluate": {"model": settings.model},
+        "train-control": {"model": settings.model},
         "ui": drawing,
     }
 

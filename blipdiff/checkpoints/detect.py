@@ -4,7 +4,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -53,13 +53,18 @@ def found(source: str | Path, *, download: bool = False) -> Iterator[Found]:
         yield Found("finetuned", path, path.stem)
     elif str(source) == BUNDLED:
         yield _bundled()
-    elif _HUB_ID.fullmatch(str(source)):
-        yield _in_folder(_snapshot(str(source), download), str(source))
+    elif is_hub_id(source):
+        yield _in_folder(snapshot(str(source), download=download), str(source))
     else:
         raise CheckpointError(
             f"There is no model at {source}; give a folder, a LAVIS archive, a hub id such as "
             f"Salesforce/blipdiffusion, or '{BUNDLED}'."
         )
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether this is written as a hub id is: owner/name."""
+    return _HUB_ID.fullmatch(str(source)) is not None
 
 
 def _in_folder(folder: Path, name: str | None = None) -> Found:
@@ -83,9 +88,13 @@ def _bundled() -> Found:
     return Found("diffusers", place, BUNDLED)
 
 
-def _snapshot(name: str, download: bool) -> Path:
+def snapshot(name: str, *, download: bool, wanted: Sequence[str] = _WANTED) -> Path:
+    """The folder of a hub id's files that match `wanted`: as it lies in the cache, or fetched if `download` is true.
+
+    Raises: CheckpointError when it is neither.
+    """
     try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, local_files_only=not download))
+        return Path(snapshot_download(name, allow_patterns=list(wanted), local_files_only=not download))
     except (RepositoryNotFoundError, HFValidationError) as reason:
         raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
     except LocalEntryNotFoundError as reason:

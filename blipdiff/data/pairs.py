@@ -145,6 +145,7 @@ class PairLibrary:
             scene=context.scene,
             style=context.style.name if context.style else None,
             subject=subject,
+            floor=context.floor,
         )
 
     def _photo(self, cut_out: Pixels, rng: Generator) -> Pixels:

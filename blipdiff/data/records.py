@@ -23,7 +23,8 @@ class SubjectRecord:
 class Pair:
     """A subject's photo, and the same subject in the scene that `prompt` describes.
 
-    `photo`, `target` (side, side, 3) RGB; `mask` (side, side) is the subject's alpha in the target, 0 to 255.
+    `photo`, `target` (side, side, 3) RGB; `mask` (side, side) is the subject's alpha in the target, 0 to 255;
+    `floor` is the highest place of the scene's ground, as a fraction of the side from above, None where it has none.
     """
 
     photo: Pixels
@@ -34,3 +35,4 @@ class Pair:
     scene: str
     style: str | None
     subject: int
+    floor: float | None = None

@@ -46,8 +46,15 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
         self.seed = seed
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
+        return self.of_pairs(step, self.pairs(step))
+
+    def pairs(self, step: int) -> list[Pair]:
+        """The pairs of a batch, a row each."""
         size = self.shares.subject + self.shares.words + self.shares.nothing
-        pairs = [self.library.draw(step * size + row, self.seed) for row in range(size)]
+        return [self.library.draw(step * size + row, self.seed) for row in range(size)]
+
+    def of_pairs(self, step: int, pairs: list[Pair]) -> dict[str, Tensor]:
+        """The batch of these pairs."""
         rng = np.random.default_rng((self.seed, 1, step))
         with_subject = pairs[: self.shares.subject]
         with_words = pairs[self.shares.subject : self.shares.subject + self.shares.words]

@@ -83,6 +83,21 @@ class RepresentationRecipe(OptimizerRecipe):
 
 
 @dataclass(frozen=True, slots=True)
+class ControlRecipe(OptimizerRecipe):
+    """A ControlNet over a trained model: what its rows are told, and when.
+
+    `early_power` k draws times by 1 - u**k, so that more of them are early, where structure is settled.
+    """
+
+    drop_subject: float
+    drop_all: float
+    mask_weight: float
+    early_power: float
+    spread: float
+    embedding_channels: tuple[int, ...]  # of the map on its way to the latents' size: a halving from each to the next
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One training file of a small model; without [representation] its stage 1 is the redrawing alone."""
 
@@ -103,6 +118,16 @@ class DescriberRecipe:
     seed: int
     start: str
     representation: RepresentationRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class ControlNetRecipe:
+    """One training file of a ControlNet."""
+
+    name: str
+    map: str  # which of `training.controlnet.MAPS` is drawn from a pair
+    seed: int
+    control: ControlRecipe
 
 
 _SECTIONS = {
@@ -133,6 +158,25 @@ def load_describer_recipe(source: str | Path = "describe") -> DescriberRecipe:
         seed=_value(int, table["seed"], f"{source}: seed"),
         start=str(table["start"]),
         representation=_section(RepresentationRecipe, table["representation"], f"{source} [representation]"),
+    )
+
+
+def load_control_recipe(source: str | Path) -> ControlNetRecipe:
+    """The recipe of a ControlNet in a TOML file, or the one of this name that comes with it. Raises: ConfigError."""
+    return control_recipe_from(read_table(source), str(source))
+
+
+def control_recipe_from(table: Mapping[str, Any], source: str) -> ControlNetRecipe:
+    """A ControlNet's recipe from a parsed table, every key checked."""
+    names = {item.name for item in fields(ControlNetRecipe)}
+    unknown, absent = sorted(set(table) - names), sorted(names - set(table))
+    if unknown or absent:
+        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
+    return ControlNetRecipe(
+        name=str(table["name"]),
+        map=str(table["map"]),
+        seed=_value(int, table["seed"], f"{source}: seed"),
+        control=_section(ControlRecipe, table["control"], f"{source} [control]"),
     )
 
 

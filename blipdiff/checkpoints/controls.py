@@ -1,0 +1,61 @@
+"""ControlNets on disk: the bundled ones by name, a folder or a hub id in diffusers' layout."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from blipdiff.checkpoints.detect import is_hub_id, snapshot
+from blipdiff.checkpoints.diffusers_layout import load_controlnet
+from blipdiff.diffusers_types import ControlNet
+from blipdiff.errors import CheckpointError
+from blipdiff.outputs import written_folder
+
+BUNDLED_CONTROLS = ("mini-canny", "mini-depth")
+
+_WANTED = ("config.json", "diffusion_pytorch_model*", "controlnet/*")
+
+
+def load_control(
+    source: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    download: bool = False,
+) -> ControlNet:
+    """A ControlNet from "mini-canny", "mini-depth", its folder, a pipeline's folder that holds one, or a hub id.
+
+    Nothing is fetched unless `download` is true. Raises: CheckpointError when there is none, or it is damaged.
+    """
+    return load_controlnet(control_folder(source, download=download), dtype, device)
+
+
+def control_folder(source: str | Path, *, download: bool = False) -> Path:
+    """The folder with a ControlNet's config.json that `source` stands for.
+
+    Raises: CheckpointError when there is none.
+    """
+    if Path(source).is_dir():
+        place = Path(source)
+    elif str(source) in BUNDLED_CONTROLS:
+        place = Path(str(files("blipdiff"))) / "assets" / str(source)
+    elif is_hub_id(source):
+        place = snapshot(str(source), download=download, wanted=_WANTED)
+    else:
+        raise CheckpointError(
+            f"There is no ControlNet at {source}; give a folder, a hub id such as lllyasviel/sd-controlnet-canny, "
+            f"or one of: {', '.join(BUNDLED_CONTROLS)}."
+        )
+    for folder in (place, place / "controlnet"):
+        if (folder / "config.json").is_file():
+            return folder
+    raise CheckpointError(f"{source} holds no ControlNet: there is no config.json in {place}, nor in its controlnet/.")
+
+
+def save_control(net: ControlNet, folder: Path) -> None:
+    """The net as a folder that `load_control` and diffusers read: whole, or not at all.
+
+    Raises: OutputError when the place cannot be written or holds something else.
+    """
+    with written_folder(folder) as place:
+        net.save_pretrained(place)

@@ -1,0 +1,186 @@
+"""A ControlNet over a frozen model (Zhang et al. 2023, arXiv:2302.05543): its maps, its batches, its objective.
+
+The net begins as a copy of the U-Net's down and middle blocks behind zero convolutions, and learns to make the model
+draw a picture from the picture's own map; U-Net, text encoder and subject encoder stay as they are.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from numpy.random import Generator
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+from transformers import BertTokenizer, CLIPTokenizer
+
+from blipdiff.control.drawn import canny, relief
+from blipdiff.data.pairs import PairLibrary
+from blipdiff.data.records import Pair, Pixels
+from blipdiff.diffusers_types import ControlNet, UNet
+from blipdiff.errors import ConfigError
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.training.batches import SubjectBatches
+from blipdiff.training.config import ControlRecipe
+from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.stage2 import RowShares
+
+_FIRST_EMBEDDING = 0.05  # standard deviation of the map embedding's last convolution at the start
+
+
+def _canny_map(pair: Pair, rng: Generator) -> Pixels:
+    """Edges of the target, at thresholds as people set them: few lines or many."""
+    low = float(rng.uniform(30, 120))
+    return canny(pair.target, low, low * float(rng.uniform(1.6, 2.6)))
+
+
+def _relief_map(pair: Pair, rng: Generator) -> Pixels:
+    """The subject's relief, sometimes as soft as an estimator's, and sometimes without the floor."""
+    drawn = relief(pair.mask, pair.floor if rng.random() < 0.7 else None)
+    return drawn if rng.random() < 0.5 else cv2.GaussianBlur(drawn, (0, 0), float(rng.uniform(0.6, 1.6)))
+
+
+MAPS: dict[str, Callable[[Pair, Generator], Pixels]] = {"canny": _canny_map, "relief": _relief_map}
+
+
+class ControlBatches(Dataset[dict[str, Tensor]]):
+    """Batch number `step` as `SubjectBatches` has it, with "map" (n, 3, side, side) uint8 of each row's target.
+
+    Raises: ConfigError for a map of an unknown name.
+    """
+
+    def __init__(
+        self,
+        library: PairLibrary,
+        prompts: CLIPTokenizer,
+        categories: BertTokenizer,
+        shares: RowShares,
+        *,
+        map_name: str,
+        positions: int,
+        subject_slots: int,
+        seed: int,
+    ) -> None:
+        if map_name not in MAPS:
+            raise ConfigError(f"There is no map '{map_name}' to train on; choose one of: {', '.join(MAPS)}.")
+        self._drawn = MAPS[map_name]
+        self._seed = seed
+        self._batches = SubjectBatches(
+            library,
+            prompts,
+            categories,
+            shares,
+            positions=positions,
+            subject_slots=subject_slots,
+            seed=seed,
+        )
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        pairs = self._batches.pairs(step)
+        rng = np.random.default_rng((self._seed, 2, step))
+        maps = torch.from_numpy(np.stack([self._drawn(pair, rng) for pair in pairs]))
+        return {**self._batches.of_pairs(step, pairs), "map": maps[:, None].expand(-1, 3, -1, -1).contiguous()}
+
+
+def initial_controlnet(unet: UNet, embedding_channels: tuple[int, ...], *, seed: int) -> ControlNet:
+    """A ControlNet that starts as the U-Net's first half and adds nothing yet, in float32.
+
+    diffusers makes both the map embedding's last convolution and the outgoing ones zero; the second alone keep a new
+    net silent, so the first begins small instead, and the net sees its map from the first step on.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=embedding_channels)
+        nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=_FIRST_EMBEDDING)
+    return net.float().train().requires_grad_(True)  # type: ignore[no-any-return]
+
+
+class ControlledNetworks(nn.Module):
+    """The frozen U-Net under the net that learns: one call from noised latents and maps to the prediction."""
+
+    def __init__(self, unet: UNet, controlnet: ControlNet) -> None:
+        super().__init__()
+        self.unet = unet
+        self.controlnet = controlnet
+
+    def forward(self, noised: Tensor, timesteps: Tensor, context: Tensor, maps: Tensor) -> Tensor:
+        """noised (n, c, h, w), context (n, slots, width), maps (n, 3, H, W) in [0, 1] -> the prediction (n, c, h, w)."""
+        down, middle = self.controlnet(noised, timesteps, context, maps, return_dict=False)
+        return self.unet(  # type: ignore[no-any-return]
+            noised,
+            timesteps,
+            context,
+            down_block_additional_residuals=tuple(down),
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Normalisation:
+    mean: Tensor
+    std: Tensor
+
+
+class ControlObjective:
+    """Noise prediction over latents, where a net is told the map of what shall come out."""
+
+    def __init__(
+        self,
+        model: BlipDiffusion,
+        controlnet: ControlNet,
+        encode: Callable[[Tensor], Tensor],
+        recipe: ControlRecipe,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        for part in (model.unet, model.text_encoder, model.subject_encoder):
+            part.eval().requires_grad_(False)
+        self.model = model
+        self.networks = ControlledNetworks(model.unet, controlnet).to(memory_format=torch.channels_last)
+        self.encode = encode  # pictures (n, 3, H, W) in [-1, 1] -> latents as the U-Net sees them
+        self.schedule = NoiseSchedule(model.scheduler_config)
+        self.recipe = recipe
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (model.photo.mean, model.photo.std))
+        self._photos = _Normalisation(mean, std)
+        self._predict = torch.compile(self.networks, dynamic=False) if compiled else self.networks
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The trained module by name."""
+        return {"controlnet": self.networks.controlnet}
+
+    def trainable(self) -> Iterable[nn.Parameter]:
+        """The ControlNet's parameters."""
+        return self.networks.controlnet.parameters()
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """batch as `ControlBatches` gives it -> the loss and its parts."""
+        with torch.no_grad():
+            with torch.autocast("cpu", enabled=False):
+                latents = self.encode(batch["target"].float() / 127.5 - 1)
+            context = self._context(batch)
+            noise = torch.randn(latents.shape, generator=generator)
+            timesteps = self._timesteps(len(latents), generator)
+            noised, wanted = self.schedule.noised(latents, noise, timesteps)
+            inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
+            weight = 1 + self.recipe.mask_weight * inside
+            weight = weight / weight.mean()
+            maps = (batch["map"].float() / 255).contiguous(memory_format=torch.channels_last)
+        predicted = self._predict(noised, timesteps, context, maps)
+        error = (predicted.float() - wanted).square()
+        return (weight * error).mean(), {"noise": error.mean().detach()}
+
+    def _context(self, batch: dict[str, Tensor]) -> Tensor:
+        photos = (batch["photo"].float() / 255 - self._photos.mean) / self._photos.std
+        rows = self.model.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
+        with_subject = self.model.text_encoder(batch["short_ids"], rows, self.model.insert_at)
+        return torch.cat([with_subject, self.model.text_encoder(batch["long_ids"])]).float()
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Stratified over the batch, more of them early in a run (Mou et al. 2023, arXiv:2302.08453, sec. 3.4)."""
+        places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        places = 1 - places[torch.randperm(count, generator=generator)] ** self.recipe.early_power
+        return (places * self.schedule.count).long().clamp(max=self.schedule.count - 1)
