@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from blipdiff.attention.taps import AttentionTap, tapped
+from blipdiff.attention.taps import AttentionTap, SiteConditioning, tapped
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
@@ -29,6 +29,7 @@ class SamplingPlan:
     taps: Sequence[AttentionTap] = ()
     edits: Sequence[LatentEdit] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
+    conditioning: SiteConditioning | None = None
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
@@ -37,10 +38,11 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    predict = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps)
+    predict = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    listens = bool(plan.taps) or plan.conditioning is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
     while True:
-        with tapped(unet) if plan.taps else nullcontext():
+        with tapped(unet) if listens else nullcontext():
             step = next(steps, None)
         if step is None:
             return

@@ -83,7 +83,7 @@ def generate(
         found = read_metadata(like)
         check_writable(output)
         studio = _studio(model, made_at(found, "device", device), made_at(found, "dtype", dtype), download)
-        _save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
+        save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
     references = references_of(subject, category)
     width, height = parse_size(size)
@@ -109,7 +109,7 @@ def generate(
     studio = _studio(model, device, dtype, download)
     request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=fit)
-    _save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
+    save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
 
 
 def parse_size(size: str | None) -> tuple[int | None, int | None]:
@@ -170,7 +170,8 @@ def made_at(found: dict[str, Any], name: str, asked: str) -> str:
     return str(made) if asked == "auto" and isinstance(made, str) else asked
 
 
-def _save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
+def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
+    """Shows the progress, saves each picture as it is done, and tells where."""
     from tqdm import tqdm
 
     from app.cli.files import LONGEST_NAME

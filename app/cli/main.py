@@ -7,7 +7,22 @@ from typing import Any
 
 import typer
 
-from app.cli import attend, blend, convert, describe, doctor, edit, encode, evaluate, generate, scene, train, train_control, ui
+from app.cli import (
+    attend,
+    blend,
+    convert,
+    describe,
+    doctor,
+    edit,
+    encode,
+    evaluate,
+    generate,
+    scene,
+    stylize,
+    train,
+    train_control,
+    ui,
+)
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff.errors import BlipdiffError
 
@@ -30,7 +45,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (generate, edit, attend, blend, scene, encode, describe, convert, train, train_control, evaluate, doctor, ui):
+for module in (
+    generate,
+    edit,
+    attend,
+    blend,
+    scene,
+    stylize,
+    encode,
+    describe,
+    convert,
+    train,
+    train_control,
+    evaluate,
+    doctor,
+    ui,
+):
     module.add_to(app)
 
 
@@ -73,6 +103,8 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "attend": {**drawing, "output": settings.output},
         "blend": {**drawing, "output": settings.output},
         "scene": {**drawing, "output": settings.output},
+        "stylize": {**drawing, "output": settings.output},
+        "preprocess": {"download": settings.download},
         "encode": drawing,
         "convert": {"download": settings.download},
         "evaluate": {"model": settings.model},

@@ -59,6 +59,17 @@ class AttentionTap(Protocol):
         """
 
 
+class SiteConditioning(Protocol):
+    """Another text conditioning for some layers, alone or mixed with the run's own."""
+
+    @property
+    def words(self) -> Tensor:
+        """(rows, slots, width), for the conditional rows."""
+
+    def share(self, site: AttentionSite, moment: Moment) -> float:
+        """How much of the layer's output comes from the run's own conditioning; the rest comes from `words`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TapCall:
     """What a tapped attention layer is told about the U-Net call that it is part of."""
@@ -66,6 +77,7 @@ class TapCall:
     taps: tuple[AttentionTap, ...]
     moment: Moment
     first_conditional_row: int
+    conditioning: SiteConditioning | None = None
 
 
 @contextmanager
@@ -104,8 +116,22 @@ class _TappedProcessor:
         temb: Tensor | None = None,
         tap_call: TapCall | None = None,
     ) -> Tensor:
+        given = {"attention_mask": attention_mask, "temb": temb}
+        own, other = encoder_hidden_states, tap_call.conditioning if tap_call is not None else None
+        share = 1.0 if tap_call is None or other is None or own is None else other.share(self.site, tap_call.moment)
+        if tap_call is None or other is None or own is None or share == 1:
+            return self._attended(attention, hidden_states, tap_call, {"encoder_hidden_states": own, **given})
+        words = torch.cat([own[: tap_call.first_conditional_row], other.words.to(own)])
+        read = self._attended(attention, hidden_states, tap_call, {"encoder_hidden_states": words, **given})
+        if share == 0:
+            return read
+        full = self._attended(attention, hidden_states, tap_call, {"encoder_hidden_states": own, **given})
+        return share * full + (1 - share) * read
+
+    def _attended(
+        self, attention: Attention, hidden_states: Tensor, tap_call: TapCall | None, given: dict[str, Tensor | None]
+    ) -> Tensor:
         queries = hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states.shape[2:].numel()
-        given = {"encoder_hidden_states": encoder_hidden_states, "attention_mask": attention_mask, "temb": temb}
         wanting = self._wanting(tap_call, queries)
         if tap_call is None or not wanting:
             found: Tensor = self.inner(attention, hidden_states, **given)

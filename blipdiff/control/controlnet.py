@@ -3,13 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from blipdiff.diffusers_types import ControlNet
+from blipdiff.diffusers_types import ControlNet, UNet
 from blipdiff.errors import ConfigError, ImageError, ShapeError
 from blipdiff.moment import Moment, Window
+
+_SHARED = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim", "down_block_types")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +67,18 @@ class ControlBranch:
                 f"The ControlNet reads text of width {self.net.config.cross_attention_dim}, the model's has width "
                 f"{context.shape[-1]}; it belongs to another model."
             )
+
+    def check_unet(self, unet: UNet) -> None:
+        """Passes when the net's residuals are of the U-Net's sizes.
+
+        Raises: ShapeError for a ControlNet of another model.
+        """
+        for name in _SHARED:
+            own, wanted = (_plain(getattr(net.config, name)) for net in (self.net, unet))
+            if own != wanted:
+                raise ShapeError(
+                    f"The ControlNet was made for another model: its {name} is {own}, this model's U-Net has {wanted}."
+                )
 
     def residuals(
         self, latents: Tensor, context: Tensor, moment: Moment, rows: Sequence[int] | None = None

@@ -95,7 +95,7 @@ def _depth(weights: str, download: bool, device: str) -> Detector:
         depth = functional.interpolate(depth, size, mode="bicubic", align_corners=False)[0, 0]
         near = -depth if says_metres else depth
         low, high = near.min(), near.max()
-        scaled = (near - low) / (high - low).clamp(min=1e-6)
+        scaled = (near - low) / (high - low).clamp(min=torch.finfo(near.dtype).tiny)
         return Image.fromarray((scaled * 255).round().to(torch.uint8).cpu().numpy()).convert("RGB")
 
     return detect

@@ -94,7 +94,7 @@ def silhouette(picture: Pixels, tolerance: float = 0.2) -> Pixels:
     away = np.linalg.norm(lab - np.median(border, axis=0), axis=2)
     mask = (away > 128 * tolerance).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = np.zeros_like(mask)
+    filled: Pixels = np.zeros_like(mask)
     least = 0.002 * mask.size
     cv2.drawContours(filled, [line for line in outlines if cv2.contourArea(line) > least], -1, 255, cv2.FILLED)
     return filled
@@ -105,5 +105,4 @@ def _without_specks(edges: Pixels, shortest: float) -> Pixels:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(edges, connectivity=8)
     kept = stats[:, cv2.CC_STAT_AREA] >= shortest
     kept[0] = False
-    cleaned: Pixels = (kept[labels] * 255).astype(np.uint8)
-    return cleaned
+    return np.where(kept[labels], 255, 0).astype(np.uint8)

@@ -53,7 +53,9 @@ _SCRIBBLE = {
 }
 _TILE = {"factor": Setting("Factor", "How many times smaller it is made on the way.", 4, 1, 32, 1)}
 _RELIEF = {
-    "tolerance": Setting("Tolerance", "How far a colour may be from the ground's and still be ground.", 0.2, 0, 1, 0.02),
+    "tolerance": Setting(
+        "Tolerance", "How far a colour may be from the ground's and still be ground.", 0.2, 0, 1, 0.02
+    ),
     "floor": Setting("Floor", "The horizon's height as a fraction from above; 1 is no floor.", 1.0, 0.3, 1, 0.05),
 }
 
@@ -111,7 +113,9 @@ class MapChoice:
         for name, value in self.settings.items():
             low, high = declared[name].low, declared[name].high
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise ConfigError(f"{declared[name].label} of {self.name} is {value}; it goes from {low:g} to {high:g}.")
+                raise ConfigError(
+                    f"{declared[name].label} of {self.name} is {value}; it goes from {low:g} to {high:g}."
+                )
         if self.weights is not None and self.name in DRAWN:
             raise ConfigError(f"The preprocessor '{self.name}' is drawn without weights; leave out '{self.weights}'.")
 
@@ -163,5 +167,10 @@ def _drawn(rgb: Image.Image, choice: MapChoice) -> Image.Image:
     if choice.name == "relief":
         floor = None if values["floor"] >= 1 else values["floor"]
         return Image.fromarray(drawn.relief(drawn.silhouette(pixels, values["tolerance"]), floor)).convert("RGB")
-    make = {"canny": drawn.canny, "soft-edge": drawn.soft_edges, "scribble": drawn.scribble, "tile": drawn.tile}
+    make: dict[str, Callable[..., Any]] = {
+        "canny": drawn.canny,
+        "soft-edge": drawn.soft_edges,
+        "scribble": drawn.scribble,
+        "tile": drawn.tile,
+    }
     return Image.fromarray(make[choice.name](pixels, **values)).convert("RGB")

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from blipdiff.attention.taps import AttentionTap, TapCall
+from blipdiff.attention.taps import AttentionTap, SiteConditioning, TapCall
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
@@ -52,7 +52,12 @@ class GuidedPredictor:
     """
 
     def __init__(
-        self, unet: UNet, guidance: Guidance, controls: Sequence[Control] = (), taps: Sequence[AttentionTap] = ()
+        self,
+        unet: UNet,
+        guidance: Guidance,
+        controls: Sequence[Control] = (),
+        taps: Sequence[AttentionTap] = (),
+        conditioning: SiteConditioning | None = None,
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:
@@ -63,6 +68,7 @@ class GuidedPredictor:
         self.guidance = guidance
         self.controls = tuple(controls)
         self.taps = tuple(taps)
+        self.conditioning = conditioning
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
@@ -97,8 +103,9 @@ class GuidedPredictor:
         if residuals is not None:
             extras["down_block_additional_residuals"] = residuals[0]
             extras["mid_block_additional_residual"] = residuals[1]
-        if self.taps:
-            extras["cross_attention_kwargs"] = {"tap_call": TapCall(self.taps, moment, rows.unconditional)}
+        if self.taps or self.conditioning is not None:
+            call = TapCall(self.taps, moment, rows.unconditional, self.conditioning)
+            extras["cross_attention_kwargs"] = {"tap_call": call}
         return extras
 
     def _residuals(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> Residuals | None:

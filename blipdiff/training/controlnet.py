@@ -107,7 +107,7 @@ class ControlledNetworks(nn.Module):
         self.controlnet = controlnet
 
     def forward(self, noised: Tensor, timesteps: Tensor, context: Tensor, maps: Tensor) -> Tensor:
-        """noised (n, c, h, w), context (n, slots, width), maps (n, 3, H, W) in [0, 1] -> the prediction (n, c, h, w)."""
+        """noised (n, c, h, w), context (n, slots, width), maps (n, 3, H, W) in [0, 1] -> the prediction."""
         down, middle = self.controlnet(noised, timesteps, context, maps, return_dict=False)
         return self.unet(  # type: ignore[no-any-return]
             noised,
@@ -140,7 +140,8 @@ class ControlObjective:
         for part in (model.unet, model.text_encoder, model.subject_encoder):
             part.eval().requires_grad_(False)
         self.model = model
-        self.networks = ControlledNetworks(model.unet, controlnet).to(memory_format=torch.channels_last)
+        self.networks = ControlledNetworks(model.unet, controlnet)
+        self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.encode = encode  # pictures (n, 3, H, W) in [-1, 1] -> latents as the U-Net sees them
         self.schedule = NoiseSchedule(model.scheduler_config)
         self.recipe = recipe
@@ -154,7 +155,7 @@ class ControlObjective:
 
     def trainable(self) -> Iterable[nn.Parameter]:
         """The ControlNet's parameters."""
-        return self.networks.controlnet.parameters()
+        return list(self.networks.controlnet.parameters())
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `ControlBatches` gives it -> the loss and its parts."""

@@ -1,0 +1,227 @@
+"""`blipdiff stylize` and `blipdiff preprocess`: a subject's look in another picture's structure, and its map alone."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters
+from blipdiff.errors import ConfigError
+from pipelines.requests import GenerateRequest, parameters
+from pipelines.stylize_request import ControlSettings, StylizeRequest
+
+Structures = Annotated[
+    list[Path] | None, typer.Option("--structure", help="A picture whose structure is followed; again for several.")
+]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option("--control", help="mini-canny, mini-depth, a ControlNet's folder or hub id; again for several."),
+]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preprocessor", help="How each structure becomes a map; none: it is one. See `blipdiff preprocess --list`."
+    ),
+]
+MapSettings = Annotated[
+    list[str] | None, typer.Option("--map", help="Settings of each preprocessor: low=50,high=120. See --list.")
+]
+MapWeights = Annotated[
+    list[str] | None, typer.Option("--map-weights", help="A folder or hub id in place of a detector's own weights.")
+]
+Strengths = Annotated[list[float] | None, typer.Option("--strength", help="Of each control, from 0 to 2; 1 if absent.")]
+Starts = Annotated[list[float] | None, typer.Option("--start", help="The fraction of the run at which each begins.")]
+Stops = Annotated[list[float] | None, typer.Option("--stop", help="The fraction of the run at which each ends.")]
+Guess = Annotated[bool, typer.Option("--guess/--no-guess", help="Guess mode: the maps alone lead.")]
+Fits = Annotated[
+    list[str] | None,
+    typer.Option("--structure-fit", help="crop, pad or squash each structure of another shape than the picture."),
+]
+
+_NET_OF = {"canny": "mini-canny", "relief": "mini-depth"}  # which bundled net reads which map
+_DRAWING = parameters(GenerateRequest)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("stylize")(stylize)
+    app.command("preprocess")(preprocess)
+
+
+@takes_parameters(StylizeRequest)
+@takes_parameters(GenerateRequest, but=("width", "height"))
+def stylize(
+    context: typer.Context,
+    *,
+    subject: Subjects = None,
+    weight: Weights = None,
+    structure: Structures = None,
+    control: Controls = None,
+    preprocessor: Chosen = None,
+    map_settings: MapSettings = None,
+    map_weights: MapWeights = None,
+    strength: Strengths = None,
+    start: Starts = None,
+    stop: Stops = None,
+    guess: Guess = False,
+    structure_fit: Fits = None,
+    size: Size = None,
+    like: Annotated[Path | None, typer.Option("--like", help="Draw this picture again from its own metadata.")] = None,
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    output: Annotated[Path, typer.Option("--output", help="The folder for the pictures.")] = Path("outputs"),
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Leave out prompt, settings, subject and maps of the pictures' files.")
+    ] = False,
+    as_json: AsJson = False,
+    **asked: Any,
+) -> None:
+    """Draw a subject's look in another picture's structure.
+
+    blipdiff stylize --subject teapot.png --category teapot --structure sofa.png --target sofa
+    """
+    from app.cli.files import check_writable
+    from app.cli.generate import category_of, parse_size, references_of, save
+    from blipdiff.images import open_picture
+    from pipelines.results import read_metadata
+    from pipelines.studio import Studio
+    from pipelines.stylize import Stylist
+
+    if like is not None:
+        found = read_metadata(like)
+        check_writable(output)
+        stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+        save(stylist.repeat(found), output, metadata=not no_metadata, as_json=as_json)
+        return
+    references = references_of(subject, asked["category"])
+    pictures = [open_picture(path) for path in structure or ()]
+    width, height = parse_size(size)
+    drawing = {name: value for name, value in asked.items() if name in _DRAWING}
+    drawing |= {"category": asked["category"] or category_of(references), "width": width, "height": height}
+    if getattr(context.get_parameter_source("seed"), "name", "") != "COMMANDLINE":
+        drawing["seed"] = random.SystemRandom().randrange(2**32)
+    request = StylizeRequest(
+        drawing=GenerateRequest(**drawing),
+        controls=control_settings(
+            len(pictures),
+            control=control,
+            preprocessor=preprocessor,
+            map_settings=None if map_settings is None else [parse_map(text) for text in map_settings],
+            map_weights=map_weights,
+            strength=strength,
+            start=start,
+            stop=stop,
+            guess=[guess],
+            structure_fit=structure_fit,
+        ),
+        **{name: value for name, value in asked.items() if name not in _DRAWING},
+    )
+    check_writable(output)
+    stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+    maps = stylist.maps(request, pictures)
+    embedding = stylist.studio.subject(references, weights=weight, fit=request.drawing.fit)
+    save(stylist.run(request, embedding, maps), output, metadata=not no_metadata, as_json=as_json)
+
+
+def preprocess(
+    structure: Annotated[Path | None, typer.Argument(help="The picture whose map is made.")] = None,
+    output: Annotated[Path, typer.Option("--output", help="The map's file, .png.")] = Path("map.png"),
+    preprocessor: Annotated[str, typer.Option("--preprocessor", help="How the picture becomes a map.")] = "canny",
+    map_settings: Annotated[str, typer.Option("--map", help="Its settings: low=50,high=120.")] = "",
+    map_weights: Annotated[
+        str | None, typer.Option("--map-weights", help="A folder or hub id in place of a detector's own weights.")
+    ] = None,
+    structure_fit: Annotated[str, typer.Option("--structure-fit", help="With --size: crop, pad or squash.")] = "crop",
+    size: Size = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show every preprocessor with its settings.")] = False,
+    device: Annotated[str, typer.Option("--device", help="Where detectors run: cpu, cuda, mps.")] = "cpu",
+    download: Download = False,
+) -> None:
+    """Make a picture's control map, without drawing anything.
+
+    blipdiff preprocess sofa.png --preprocessor canny --map low=50,high=120 --output sofa-canny.png
+    """
+    from app.cli.generate import parse_size
+    from blipdiff.control.preprocessors import Preprocessors
+    from blipdiff.errors import OutputError
+    from blipdiff.images import open_picture
+    from blipdiff.outputs import written_file
+    from pipelines.stylize import map_of
+
+    if listed:
+        print("\n".join(described()))
+        return
+    if structure is None:
+        raise ConfigError("Give the picture whose map shall be made, or --list.")
+    if output.suffix.lower() != ".png":
+        raise OutputError(f"Maps are written as .png; {output.name} has another ending.")
+    settings = ControlSettings(
+        preprocessor=preprocessor,
+        map_settings=parse_map(map_settings),
+        map_weights=map_weights,
+        structure_fit=structure_fit,
+    )
+    picture = open_picture(structure)
+    width, height = parse_size(size)
+    frame = (width or picture.width, height or picture.height)
+    drawn = map_of(Preprocessors(download=download, device=device), settings, picture, frame)
+    with written_file(output) as part:
+        drawn.save(part, format="PNG")
+    print(output)
+
+
+def described() -> list[str]:
+    """A line for each preprocessor, and one for each of its settings."""
+    from blipdiff.control.preprocessors import PREPROCESSORS
+
+    lines = []
+    for one in PREPROCESSORS.values():
+        lines.append(f"{one.name}: {one.help}" + (f" Weights: {one.weights}." if one.weights else ""))
+        lines += [
+            f"  {name}={it.default:g}  from {it.low:g} to {it.high:g}. {it.help}" for name, it in one.settings.items()
+        ]
+    return lines
+
+
+def parse_map(text: str) -> dict[str, float]:
+    """Settings written as "low=50,high=120".
+
+    Raises: ConfigError for any other text.
+    """
+    found = {}
+    for part in (part for part in text.split(",") if part.strip()):
+        name, equals, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise ConfigError(f"A map's settings are '{text}'; write them as low=50,high=120.")
+    return found
+
+
+def control_settings(structures: int, **given: Sequence[Any] | None) -> tuple[ControlSettings, ...]:
+    """One control for each structure or each --control, whichever are more; an option is given once for all, or each.
+
+    Raises: ConfigError for another number of values.
+    """
+    if not structures:
+        raise ConfigError("No structure was given; add --structure with a picture to follow.")
+    count = max(structures, len(given.get("control") or ()))
+    for name, values in given.items():
+        if values is not None and len(values) not in (1, count):
+            flag = "--map" if name == "map_settings" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} was given {len(values)} times for {count} controls; give it once, or once each.")
+    made = []
+    for place in range(count):
+        chosen = {name: one[place % len(one)] for name, one in given.items() if one}
+        if "control" not in chosen:
+            chosen["control"] = _NET_OF.get(str(chosen.get("preprocessor", "canny")), "mini-canny")
+        elif "preprocessor" not in chosen:
+            chosen["preprocessor"] = next((one for one, net in _NET_OF.items() if net == chosen["control"]), "canny")
+        made.append(ControlSettings(**chosen))
+    return tuple(made)

@@ -1,0 +1,235 @@
+"""Stylize: a subject's look in the structure of other pictures. Pictures become maps, a request becomes a plan."""
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from blipdiff.attention.injection import Injection
+from blipdiff.checkpoints.controls import load_control
+from blipdiff.conditioning.guidance import Conditioning
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.control.controlnet import ControlBranch
+from blipdiff.control.preprocessors import Preprocessors
+from blipdiff.diffusers_types import ControlNet
+from blipdiff.errors import ConfigError
+from blipdiff.images import as_rgb, fitted, picture_tensor
+from blipdiff.latents import latent_size, size_factor
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from pipelines.generate import EncodedRequest, encode, plan_generate
+from pipelines.plan import SamplingPlan
+from pipelines.requests import GenerateRequest
+from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
+from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
+
+_WIDEST = 4.0  # sides of a structure picture against each other; beyond, it is cut
+_MOST_MAP_LETTERS = 300_000  # of maps in a picture's metadata, which has room for a million
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedStyle:
+    """A stylization whose words, subject and maps are ready: what all its pictures share."""
+
+    request: StylizeRequest
+    encoded: EncodedRequest
+    words: Conditioning | None  # one row without the subject, where the subject is not everywhere
+    branches: tuple[ControlBranch, ...]
+    maps: tuple[Image.Image, ...]
+
+
+def structure_size(model: BlipDiffusion, drawing: GenerateRequest, structure: Image.Image) -> tuple[int, int]:
+    """(width, height): as asked for; else in the structure's aspect, about as large as the model was trained at."""
+    factor = size_factor(model.vae)
+    own = int(model.unet.config.sample_size) * factor
+    aspect = min(max(structure.width / structure.height, 1 / _WIDEST), _WIDEST)
+    width, height = drawing.width, drawing.height
+    if width is None and height is None:
+        width, height = _rounded(own * math.sqrt(aspect), factor), _rounded(own / math.sqrt(aspect), factor)
+    elif height is None and width is not None:
+        height = _rounded(width / aspect, factor)
+    elif width is None and height is not None:
+        width = _rounded(height * aspect, factor)
+    assert width is not None and height is not None
+    return width, height
+
+
+def map_of(
+    preprocessors: Preprocessors, settings: ControlSettings, structure: Image.Image, size: tuple[int, int]
+) -> Image.Image:
+    """The map of a structure picture at `size` = (W, H): cut, laid on black, or stretched, then preprocessed.
+
+    A picture is fitted before its map is made, so that edges stay thin; a margin is added after, so that it has none.
+    """
+    rgb = as_rgb(structure)
+    if settings.structure_fit != "pad":
+        return preprocessors.map_of(fitted(rgb, size, settings.structure_fit), settings.map_choice())  # type: ignore[arg-type]
+    scale = min(size[0] / rgb.width, size[1] / rgb.height)
+    inner = (max(1, min(size[0], round(rgb.width * scale))), max(1, min(size[1], round(rgb.height * scale))))
+    drawn = preprocessors.map_of(fitted(rgb, inner, "squash"), settings.map_choice())
+    frame = Image.new("RGB", size)
+    frame.paste(drawn, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return frame
+
+
+def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]) -> SamplingPlan:
+    """One row for each seed, every branch checked against the model.
+
+    Raises: ShapeError for a control of another model or size, ConfigError as `plan_generate`.
+    """
+    plan = plan_generate(model, style.encoded, seeds)
+    for branch in style.branches:
+        branch.check_unet(model.unet)
+        branch.check(plan.latents, plan.guidance.positive.embeddings)
+    request, injection = style.request, None
+    if style.words is not None:
+        rows = style.words.repeat(len(seeds)).embeddings
+        injection = Injection(rows, request.subject_strength, request.subject_window(), request.blocks)
+    return replace(plan, controls=style.branches, conditioning=injection)
+
+
+class Stylist:
+    """A studio with the ControlNets and detectors that it has used; each is loaded once."""
+
+    def __init__(self, studio: Studio, *, download: bool = False) -> None:
+        self.studio = studio
+        self.preprocessors = Preprocessors(download=download, device=str(studio.model.device))
+        self._download = download
+        self._nets: dict[str, ControlNet] = {}
+
+    def net(self, name: str) -> ControlNet:
+        """The ControlNet of this name, folder or hub id, on the model's device and in its dtype.
+
+        Raises: CheckpointError when there is none.
+        """
+        if name not in self._nets:
+            unet = self.studio.model.unet
+            loaded = load_control(name, dtype=unet.dtype, device=unet.device, download=self._download)
+            self._nets[name] = loaded.eval().requires_grad_(False)
+        return self._nets[name]
+
+    def maps(self, request: StylizeRequest, structures: Sequence[Image.Image]) -> tuple[Image.Image, ...]:
+        """The map of each control at the size of the pictures to make; `structures` is one for all, or one each.
+
+        Raises: ConfigError for another number of structures or a size that the model cannot make, and what
+        preprocessors raise.
+        """
+        if len(structures) not in (1, len(request.controls)):
+            raise ConfigError(
+                f"{len(structures)} structures were given for {len(request.controls)} controls; give one, or one each."
+            )
+        size = structure_size(self.studio.model, request.drawing, structures[0])
+        latent_size(self.studio.model.vae, size[1], size[0])
+        pictures = list(structures) * (len(request.controls) if len(structures) == 1 else 1)
+        return tuple(
+            map_of(self.preprocessors, settings, picture, size)
+            for settings, picture in zip(request.controls, pictures, strict=True)
+        )
+
+    def encoded(self, request: StylizeRequest, subject: SubjectEmbedding, maps: Sequence[Image.Image]) -> EncodedStyle:
+        """The request with its subject and the maps of its controls, checked against the model.
+
+        Raises: BlipdiffError for whatever the model cannot do, before anything is drawn.
+        """
+        model = self.studio.model
+        width, height = maps[0].size
+        drawing = replace(request.drawing, width=width, height=height)
+        words = None
+        if request.mixes_subject:
+            text = build_prompt(drawing.target or drawing.category, drawing.prompt)
+            plain = amplify(text, model.prompt_tokenizer, model.positions, drawing.repeats)
+            words = model.encode_prompts([plain.text])
+        branches = tuple(
+            ControlBranch(
+                self.net(one.control),
+                picture_tensor(drawn)[None].to(model.device),
+                one.strength,
+                one.window(),
+                one.guess,
+            )
+            for one, drawn in zip(request.controls, maps, strict=True)
+        )
+        request = replace(request, drawing=drawing)
+        style = EncodedStyle(request, encode(model, drawing, subject), words, branches, tuple(maps))
+        plan_stylize(model, style, [drawing.seed])
+        return style
+
+    def run(
+        self, request: StylizeRequest, subject: SubjectEmbedding, maps: Sequence[Image.Image], *, preview_every: int = 0
+    ) -> Iterator[Event]:
+        """The request's notices, its progress, and its pictures as they are finished; closing stops it.
+
+        maps: of each control, from `maps`
+
+        Raises: BlipdiffError for whatever the model cannot do, before anything is drawn.
+        """
+        style = self.encoded(request, subject, maps)
+        yield from (Notice(text) for text in style.encoded.warnings)
+        told = {**style.request.told(), "subject": subject_text(subject), **_told_maps(maps)}
+        batches, done = _batches(style.request.drawing), 0
+        for batch in batches:
+            for event in self.studio.draw(
+                plan_stylize(self.studio.model, style, batch), batch, preview_every=preview_every
+            ):
+                if isinstance(event, Progress):
+                    done += 1
+                    yield replace(event, step=done, steps=event.steps * len(batches))
+                else:
+                    seed = batch[event[1]]
+                    yield self.studio.picture(event[0], seed, seed - request.drawing.seed, told)
+
+    def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
+        """The picture that this metadata came with, drawn again in the company of its batch.
+
+        Raises: ConfigError when another model made it, or it lacks its subject or its maps.
+        """
+        self.studio.check_maker(metadata)
+        values = dict(metadata["request"])
+        category = str(values.get("category", ""))
+        subject = subject_from(values.pop("subject", None), category, self.studio.model.fingerprint)
+        maps = _maps_from(values.pop("maps", None))
+        request = told_request(values)
+        if len(maps) != len(request.controls):
+            raise ConfigError("The metadata lacks a map of the picture's structure; stylize from the structure again.")
+        batch = next((one for one in _batches(request.drawing) if metadata["seed"] in one), None)
+        if batch is None:
+            raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
+        company = replace(request, drawing=replace(request.drawing, seed=batch[0], count=len(batch)))
+        for event in self.run(company, subject, maps):
+            if isinstance(event, Progress | Notice):
+                yield event
+            elif event.seed == metadata["seed"]:
+                yield replace(event, request=metadata["request"], index=metadata["index"])
+
+
+def _rounded(side: float, factor: int) -> int:
+    return max(factor, round(side / factor) * factor)
+
+
+def _batches(drawing: GenerateRequest) -> list[tuple[int, ...]]:
+    seeds = drawing.seeds()
+    return [seeds[first : first + drawing.batch] for first in range(0, len(seeds), drawing.batch)]
+
+
+def _told_maps(maps: Sequence[Image.Image]) -> dict[str, Any]:
+    """Maps as text, so that a picture can be repeated without its structures; nothing where they are too large."""
+    texts = []
+    for drawn in maps:
+        file = io.BytesIO()
+        drawn.save(file, format="PNG", optimize=True)
+        texts.append(base64.b64encode(file.getvalue()).decode())
+    return {"maps": texts} if sum(map(len, texts)) <= _MOST_MAP_LETTERS else {}
+
+
+def _maps_from(texts: Any) -> tuple[Image.Image, ...]:
+    try:
+        return tuple(
+            as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]))
+            for text in texts or ()
+        )
+    except Exception as error:  # whatever the damage: text, base64, or picture
+        raise ConfigError("The maps in the metadata are damaged; the picture cannot be repeated.") from error
