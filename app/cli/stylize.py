@@ -85,7 +85,7 @@ def stylize(
     blipdiff stylize --subject teapot.png --category teapot --structure sofa.png --target sofa
     """
     from app.cli.files import check_writable
-    from app.cli.generate import category_of, parse_size, references_of, save
+    from app.cli.generate import category_of, made_at, parse_size, references_of, save
     from blipdiff.images import open_picture
     from pipelines.results import read_metadata
     from pipelines.studio import Studio
@@ -94,6 +94,7 @@ def stylize(
     if like is not None:
         found = read_metadata(like)
         check_writable(output)
+        device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
         stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
         save(stylist.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return

@@ -183,7 +183,8 @@ def test_the_command_draws_and_repeats(blipdiff, model, dog, net, tmp_path):
     photo(4).save(tmp_path / "sofa.png")
     drawn = blipdiff(
         "stylize", "--model", model, "--subject", dog, "--category", "dog", "--structure", tmp_path / "sofa.png",
-        "--control", net, "--preprocessor", "canny", "--preprocessor", "soft-edge", "--map", "low=20,high=50", "--map", "",
+        "--control", net, "--preprocessor", "canny", "--preprocessor", "soft-edge",
+        "--map", "low=20,high=50", "--map", "",
         "--strength", 0.7, "--strength", 0.3, "--stop", 0.8, "--start", 0.1, "--structure-fit", "pad", "--guess",
         "--subject-strength", 0.9, "--subject-start", 0.1, "--subject-stop", 0.9, "--blocks", "look",
         "--target", "cat", "--steps", 2, "--count", 1, "--seed", 3, "--size", "16", "--control", net,
