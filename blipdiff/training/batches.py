@@ -19,6 +19,32 @@ from blipdiff.training.stage2 import RowShares
 
 REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
 CATEGORY_TOKENS = 10
+MADE_UP_SHARE = 0.25  # categories that are told by a word which nobody knows
+_ONSETS = tuple("b br d f fl g gr h k l m n p pl r s st t tr v z".split())
+    "b",
+    "br",
+    "d",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "r",
+    "s",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "z",
+)
+_VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo", "ou")
+_ENDS = ("", "", "n", "r", "s", "t", "l", "ck", "sh")
 TEXT_TOKENS = 16  # of texts and captions in stage 1
 NAMED_SHARE = 0.5  # of stage 1's texts that are the bare category
 
@@ -74,10 +100,27 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
         }
 
     def _ids(self, pair: Pair, length: int, rng: np.random.Generator) -> list[int]:
-        text = build_prompt(pair.category, pair.prompt)
+        made_up = rng.random() < MADE_UP_SHARE
+        text = build_prompt(made_up_word(rng) if made_up else pair.category, pair.prompt)
         if rng.random() < REPEATED_SHARE:
             text = amplify(text, self.prompts, length).text
         return prompt_ids(self.prompts, text, length)
+
+
+def made_up_word(rng: np.random.Generator) -> str:
+    """A word or two that mean nothing, of many rare pieces.
+
+    People name subjects by words that training never had, and whose pieces push the prompt out of its usual places;
+    without such words in training the scene is then lost.
+    """
+    words = []
+    for _ in range(1 + int(rng.random() < 0.3)):
+        parts = [
+            str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) + str(rng.choice(_ENDS))
+            for _ in range(int(rng.integers(1, 4)))
+        ]
+        words.append("".join(parts))
+    return " ".join(words)
 
 
 class PhotoBatches(Dataset[dict[str, Tensor]]):

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from blipdiff.data import PairLibrary
 from blipdiff.models.tokenizers import prompt_ids
-from blipdiff.training.batches import CATEGORY_TOKENS, PhotoBatches, SubjectBatches, TargetBatches, stream
+from blipdiff.training.batches import (
+    CATEGORY_TOKENS,
+    PhotoBatches,
+    SubjectBatches,
+    TargetBatches,
+    made_up_word,
+    stream,
+)
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from tests.training.conftest import SIDE
@@ -67,6 +74,20 @@ def test_a_batch_depends_on_seed_and_number_alone(library: PairLibrary, tokenize
     assert same(first[7], second[7])
     assert not same(first[7], first[8])
     assert not same(first[7], batches(library, tokenizers, seed=4)[7])
+
+
+def test_made_up_words_are_many_and_depend_on_the_seed_alone() -> None:
+    words = [made_up_word(np.random.default_rng(seed)) for seed in range(200)]
+    assert words == [made_up_word(np.random.default_rng(seed)) for seed in range(200)]
+    assert len(set(words)) > 150
+    assert all(word.replace(" ", "").isalpha() and len(word) < 60 for word in words)
+
+
+def test_some_subjects_are_told_by_words_that_nobody_knows(library: PairLibrary, tokenizers) -> None:
+    told = [row for step in range(6) for row in batches(library, tokenizers)[step]["short_ids"].tolist()]
+    names = {tuple(prompt_ids(tokenizers[0], f"a {record.category}", 6)[1:3]) for record in library.records}
+    share = sum(tuple(row[1:3]) not in names for row in told) / len(told)
+    assert 0.05 < share < 0.5
 
 
 def test_a_stream_goes_on_where_it_is_told_to(library: PairLibrary, tokenizers) -> None:
