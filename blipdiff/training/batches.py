@@ -20,9 +20,7 @@ from blipdiff.training.stage2 import RowShares
 REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
 CATEGORY_TOKENS = 10
 MADE_UP_SHARE = 0.25  # categories that are told by a word which nobody knows
-_ONSETS = tuple(
-    ["b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v", "z"]
-)
+_ONSETS = ("b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo", "ou")
 _ENDS = ("", "", "n", "r", "s", "t", "l", "ck", "sh")
 TEXT_TOKENS = 16  # of texts and captions in stage 1
