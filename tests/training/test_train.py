@@ -3,13 +3,17 @@
 import json
 import resource
 import shutil
+import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -17,6 +21,7 @@ from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.training.config import Recipe, recipe_from
 from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
 from pipelines import train as pipeline
+from pipelines import train_describer
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
@@ -90,12 +95,29 @@ def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
 def test_the_subjects_stage_begins_with_what_redrawing_learned(
     recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
-    alone = list(pipeline.train_subjects(parts, compiled=False))
-    shutil.rmtree(parts.stage("subject").path)
+    still = replace(recipe.subject, steps=1, learning_rate=0.0)
+    parts = pipeline.prepare(replace(recipe, subject=still), tmp_path / "run", data=library_folder)
     list(pipeline.train_redrawing(parts, compiled=False))
-    after = list(pipeline.train_subjects(parts, compiled=False))
-    assert after[-1].parts["redraw"] < alone[-1].parts["redraw"]
+    list(pipeline.train_subjects(parts, compiled=False))
+    learned, begun = (load_file(parts.stage(name).state) for name in ("redrawing", "subject"))
+    encoder = [name for name in begun if name.startswith("weight.subject_encoder.")]
+    assert encoder
+    assert all(torch.equal(begun[name], learned[name.replace("weight", "average", 1)]) for name in encoder)
+
+
+def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
+    table: dict[str, Any], library_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_describer, "SAMPLED_CAPTIONS", 64)
+    stage1 = tomllib.loads((files("blipdiff.training") / "recipes" / "describe.toml").read_text())["representation"]
+    table["representation"] = stage1 | {"steps": 2, "batch": 6, "shared_width": 8}
+    table["redrawing"] |= {"steps": 1, "learning_rate": 0.0}
+    parts = pipeline.prepare(recipe_from(table, "tiny"), tmp_path / "run", data=library_folder)
+    assert len(list(pipeline.train_representation(parts))) == 1
+    list(pipeline.train_redrawing(parts, compiled=False))
+    learned, begun = (load_file(parts.stage(name).state) for name in ("representation", "redrawing"))
+    query = "query_tokens"
+    assert torch.equal(begun[f"weight.subject_encoder.{query}"], learned[f"average.representation.{query}"])
 
 
 def test_the_same_recipe_prepares_the_same_parts(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
