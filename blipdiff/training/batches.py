@@ -16,6 +16,7 @@ from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.training.stage2 import RowShares
+from blipdiff.training.workers import ALONE, Workers
 
 REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
 CATEGORY_TOKENS = 10
@@ -169,13 +170,24 @@ class TargetBatches(Dataset[dict[str, Tensor]]):
         return {"target": _pictures([pair.photo if row % 4 == 3 else pair.target for row, pair in enumerate(pairs)])}
 
 
-def stream(dataset: Dataset[dict[str, Tensor]], first: int, stop: int) -> Iterator[dict[str, Tensor]]:
-    """Batches `first` to `stop` - 1 in order, drawn ahead of need by one worker process."""
+def stream(
+    dataset: Dataset[dict[str, Tensor]],
+    first: int,
+    stop: int,
+    *,
+    accumulate: int = 1,
+    workers: Workers = ALONE,
+    loaders: int = 1,
+) -> Iterator[dict[str, Tensor]]:
+    """The micro-batches of steps `first` to `stop` - 1 that fall to this worker, in order.
+
+    They are drawn ahead of need by `loaders` processes. Each step has `accumulate` of them.
+    """
     loader: DataLoader[dict[str, Tensor]] = DataLoader(
         dataset,
-        sampler=range(first, stop),
+        sampler=[step * accumulate + k for step in range(first, stop) for k in workers.share(accumulate)],
         batch_size=None,
-        num_workers=1,
+        num_workers=loaders,
         prefetch_factor=6,
         worker_init_fn=_one_thread,
     )

@@ -35,7 +35,7 @@ class ModelRecipe:
     guidance: float = USUAL_GUIDANCE  # the scale that the finished model is drawn with
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerRecipe:
     """What every objective's optimisation needs: AdamW, warm-up, constant, linear cool-down, EMA."""
 
@@ -46,6 +46,14 @@ class OptimizerRecipe:
     cooldown_fraction: float
     weight_decay: float
     ema_decay: float
+    beta2: float = 0.99
+    accumulate: int = 1  # micro-batches of `batch` rows a step, shared among the processes
+    bfloat16: bool = True  # products in bfloat16; weights and moments are always float32
+    checkpointing: bool = False  # blocks are computed again in the backward pass: less memory, a third more work
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise ConfigError("'accumulate' must be 1 or more: a step has at least one micro-batch.")
 
     def rate(self, step: int) -> float:
         """The learning rate of step `step`, counted from 0."""
@@ -55,7 +63,7 @@ class OptimizerRecipe:
         return self.learning_rate * warm * max(0.02, cool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectRecipe(OptimizerRecipe):
     """Stage 2: the shares of rows that are dropped and the weights of the loss."""
 
@@ -64,16 +72,18 @@ class SubjectRecipe(OptimizerRecipe):
     mask_weight: float
     redraw_weight: float
     spread: float
+    min_snr: float = 0.0  # gamma of min-SNR weighting, Hang et al. 2023, arXiv:2303.09556; 0 is off, 5 the paper's
+    grid_every: int = 0  # steps from one sheet of sample pictures to the next; 0 is none
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AutoencoderRecipe(OptimizerRecipe):
     """The decoder of the latents."""
 
     gradient_weight: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepresentationRecipe(OptimizerRecipe):
     """Stage 1: the space that pictures and texts share, and whether the vision trunk learns along."""
 

@@ -40,3 +40,13 @@ class NoiseSchedule:
         if self.prediction == "sample":
             return mixed, latents
         return mixed, signal * noise - amount * latents  # Salimans and Ho 2022, arXiv:2202.00512, appendix D
+
+    def min_snr(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Weights (n,) of the squared error, min(SNR, gamma) for predicted samples (arXiv:2303.09556, sec. 3.4).
+
+        In the other predictions' terms: divided by SNR for epsilon, by SNR + 1 for v.
+        """
+        snr = (self._signal.double() / self._noise.double()).square()[timesteps.cpu()]
+        capped = snr.clamp(max=gamma)
+        divisor = {"epsilon": snr.clamp(min=1e-8), "v_prediction": snr + 1, "sample": 1.0}[self.prediction]
+        return (capped / divisor).float().to(timesteps.device)

@@ -42,7 +42,7 @@ class SubjectNetworks(nn.Module):
     """The trained networks in one module: one call from photos and words to the U-Net's prediction."""
 
     def __init__(
-        self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing
+        self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing | None = None
     ) -> None:
         super().__init__()
         self.subject_encoder = encoder
@@ -52,15 +52,16 @@ class SubjectNetworks(nn.Module):
 
     def forward(
         self, noised: Tensor, timesteps: Tensor, photos: Tensor, batch: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
         rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
         with_subject = self.text_encoder(batch["short_ids"], rows, SUBJECT_AT)
         without = self.text_encoder(batch["long_ids"])
         context = torch.cat([with_subject, without])
-        return self.unet(noised, timesteps, context, return_dict=False)[0], self.redrawing(
-            with_subject[:, SUBJECT_AT : SUBJECT_AT + rows.shape[1]]
-        )
+        predicted = self.unet(noised, timesteps, context, return_dict=False)[0]
+        if self.redrawing is None:
+            return predicted, None
+        return predicted, self.redrawing(with_subject[:, SUBJECT_AT : SUBJECT_AT + rows.shape[1]])
 
 
 class SubjectObjective:
@@ -100,23 +101,28 @@ class SubjectObjective:
         """
         with torch.no_grad():
             latents = self._latents(batch["target"])
-            photo_latents = self._latents(batch["photo"])
-            photos = (batch["photo"].float() / 255 - self.mean) / self.std
-            noise = torch.randn(latents.shape, generator=generator)
-            timesteps = self._timesteps(len(latents), generator)
+            photo_latents = None if self.networks.redrawing is None else self._latents(batch["photo"])
+            device = latents.device
+            photos = (batch["photo"].float() / 255 - self.mean.to(device)) / self.std.to(device)
+            noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+            timesteps = self._timesteps(len(latents), generator).to(latents.device)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside
             weight = weight / weight.mean()
+            if self.recipe.min_snr:
+                weight = weight * self.schedule.min_snr(timesteps, self.recipe.min_snr)[:, None, None, None]
         predicted, redrawn = self._predict(noised, timesteps, photos, batch)
         error = (predicted.float() - wanted).square()
         noise_loss = (weight * error).mean()
+        if redrawn is None or photo_latents is None:
+            return noise_loss, {"noise": error.mean().detach()}
         redraw_loss = functional.mse_loss(redrawn.float(), photo_latents)
         parts = {"noise": error.mean().detach(), "redraw": redraw_loss.detach()}
         return noise_loss + self.recipe.redraw_weight * redraw_loss, parts
 
     def _latents(self, pictures: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(pictures.device.type, enabled=False):
             return self.encode(pictures.float() / 127.5 - 1)
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
