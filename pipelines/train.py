@@ -3,6 +3,7 @@
 Every part is kept in the run's folder and found there again, so a run that was stopped at any moment goes on.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from blipdiff.checkpoints.diffusers_layout import load_vae
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.data.library import build_library
-from blipdiff.data.pairs import PairLibrary
+from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -29,14 +30,19 @@ from blipdiff.training.batches import DescribedBatches, PhotoBatches, SubjectBat
 from blipdiff.training.config import Recipe, RepresentationRecipe
 from blipdiff.training.initial import initial_networks, initial_redrawing, initial_representation
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
+from blipdiff.training.memory import checkpoint_blocks
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
 from blipdiff.training.redrawing import RedrawingNetworks, RedrawingObjective
 from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
+from pipelines.evaluate import subject_grid, unseen_subjects
+from pipelines.studio import Studio
 from pipelines.train_describer import caption_words
 
+SHEET_SUBJECTS, SHEET_STEPS = 4, 15
+SHEET_PROMPTS = ("on a blue background", "on a grass field", "in the snow")
 SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken
 
 
@@ -50,6 +56,8 @@ class RunParts:
     prompts: CLIPTokenizer
     categories: BertTokenizer
     vae: AutoencoderTiny
+    tensorboard: bool = False
+    save_every_seconds: float = 300.0
 
     @property
     def latent_side(self) -> int:
@@ -63,10 +71,17 @@ class RunParts:
 
     def stage(self, name: str) -> RunFolder:
         """The folder of one stage's state and log."""
-        return RunFolder(self.folder / name)
+        return RunFolder(self.folder / name, self.save_every_seconds, self.tensorboard)
 
 
-def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None, start: Path | None = None) -> RunParts:
+def prepare(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    start: Path | None = None,
+    tensorboard: bool = False,
+) -> RunParts:
     """Pictures, tokenizers and the linear encoder: made when absent, read when there.
 
     start: a checkpoint whose tokenizers and autoencoder are taken over
@@ -97,6 +112,7 @@ def prepare(recipe: Recipe, folder: Path, *, data: Path | None = None, start: Pa
         load_prompt_tokenizer(folder / "tokenizer"),
         load_category_tokenizer(folder / "qformer_tokenizer"),
         load_vae(folder / "vae").float(),  # taken over from a checkpoint it is in half precision
+        tensorboard,
     )
 
 
@@ -111,7 +127,12 @@ def train_representation(parts: RunParts) -> Iterator[TrainingStep]:
     first = resume_step(folder)
     batches = DescribedBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 4)
     yield from train(
-        objective, stream(batches, first, recipe.steps), recipe, folder, seed=parts.recipe.seed, first_step=first
+        objective,
+        stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
+        recipe,
+        folder,
+        seed=parts.recipe.seed,
+        first_step=first,
     )
 
 
@@ -131,7 +152,12 @@ def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[Train
         _begin_represented(parts, networks.subject_encoder)
     batches = PhotoBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 3)
     yield from train(
-        objective, stream(batches, first, recipe.steps), recipe, folder, seed=parts.recipe.seed, first_step=first
+        objective,
+        stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
+        recipe,
+        folder,
+        seed=parts.recipe.seed,
+        first_step=first,
     )
 
 
@@ -143,6 +169,8 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
     recipe = parts.recipe
     networks = _networks(parts)
     networks.unet.to(memory_format=torch.channels_last)
+    if recipe.subject.checkpointing:
+        checkpoint_blocks(networks)
     mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
     objective = SubjectObjective(
         networks, patch_encoder(parts.vae), NoiseSchedule(MINI_SCHEDULE), recipe.subject, mean, std, compiled=compiled
@@ -164,14 +192,20 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
         subject_slots=networks.subject_encoder.sizes.qformer.queries,
         seed=recipe.seed,
     )
-    yield from train(
+    steps = train(
         objective,
-        stream(batches, first, recipe.subject.steps),
+        stream(batches, first, recipe.subject.steps, accumulate=recipe.subject.accumulate),
         recipe.subject,
         folder,
         seed=recipe.seed,
         first_step=first,
     )
+    every, sheets = recipe.subject.grid_every, first
+    for step in steps:
+        yield step
+        if every and step.index + 1 - sheets >= every and resume_step(folder):
+            sheets = step.index + 1
+            sample_sheet(parts, parts.folder / "sheets" / f"{sheets:07d}.png")
 
 
 def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
@@ -183,7 +217,7 @@ def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
     batches = TargetBatches(parts.library, recipe.batch, seed=parts.recipe.seed + 2)
     yield from train(
         DecoderObjective(parts.vae, recipe),
-        stream(batches, first, recipe.steps),
+        stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
         recipe,
         folder,
         seed=parts.recipe.seed,
@@ -206,27 +240,43 @@ def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dt
     Raises: CheckpointError when the subject's stage has not been saved yet.
     """
     check_trained(parts.folder)
-    networks = _networks(parts)
+    model = assembled(parts, name, dtype)
+    save_model(model, target)
+    return model
+
+
+def sample_sheet(parts: RunParts, path: Path) -> Path:
+    """Pictures of unseen subjects by the averaged weights of the last save, to watch a run by; its state is not touched.
+
+    Raises: OutputError where it cannot be written.
+    """
+    studio = Studio(assembled(parts, "sheet", torch.float32))
+    split: Split = "held_out" if len(parts.library.members["held_out"]) > SHEET_SUBJECTS else "train"
+    subjects = unseen_subjects(parts.library, SHEET_SUBJECTS, split=split, seed=parts.recipe.seed)
+    return subject_grid(studio, subjects, SHEET_PROMPTS, path, steps=SHEET_STEPS, side=parts.recipe.model.picture)
+
+
+def assembled(parts: RunParts, name: str, dtype: torch.dtype) -> BlipDiffusion:
+    """The model with the averaged weights of the run's last states."""
+    networks, vae = _networks(parts), copy.deepcopy(parts.vae)
     average_weights(parts.stage("subject"), dict(networks.named_children()))
     if resume_step(parts.stage("autoencoder")):
-        average_weights(parts.stage("autoencoder"), {"decoder": parts.vae.decoder})
-    for net in (networks, parts.vae):
+        average_weights(parts.stage("autoencoder"), {"decoder": vae.decoder})
+    for net in (networks, vae):
         net.to(dtype).eval()
-    model = BlipDiffusion(
+    return BlipDiffusion(
         subject_encoder=networks.subject_encoder,
         text_encoder=networks.text_encoder,
         prompt_tokenizer=parts.prompts,
         category_tokenizer=parts.categories,
         unet=networks.unet,
-        vae=parts.vae,
+        vae=vae,
         scheduler_config={"_class_name": "DDIMScheduler", "clip_sample": False, **MINI_SCHEDULE},
         photo=parts.photo,
         fingerprint=fingerprint(networks.subject_encoder.state_dict()),
         guidance=parts.recipe.model.guidance,
         name=name,
     )
-    save_model(model, target)
-    return model
 
 
 def _redrawing_networks(parts: RunParts, networks: SubjectNetworks) -> RedrawingNetworks:

@@ -75,7 +75,7 @@ def train_control(run: ControlRun, data: Path, *, compiled: bool = True) -> Iter
     first = resume_step(run.folder)
     yield from train(
         objective,
-        stream(batches, first, recipe.steps),
+        stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
         recipe,
         run.folder,
         seed=run.recipe.seed,

@@ -93,7 +93,12 @@ def train_describer(parts: DescriberParts) -> Iterator[TrainingStep]:
     first = resume_step(parts.stage)
     batches = DescribedBatches(parts.library, parts.words, recipe.batch, seed=parts.recipe.seed)
     yield from train(
-        objective, stream(batches, first, recipe.steps), recipe, parts.stage, seed=parts.recipe.seed, first_step=first
+        objective,
+        stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
+        recipe,
+        parts.stage,
+        seed=parts.recipe.seed,
+        first_step=first,
     )
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="mini, describe, or a TOML file like one of them.")] = "mini",
+    recipe: Annotated[str, typer.Argument(help="mini, describe, or a TOML file like them or configs/full.")] = "mini",
     run: Annotated[
         Path | None, typer.Option("--run", help="The run's folder: data, states, logs; runs/RECIPE if absent.")
     ] = None,
@@ -30,6 +30,10 @@ def train(
         Path | None, typer.Option("--from", help="A checkpoint of the same sizes to go on from, not from nothing.")
     ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Write the checkpoint of the last state.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print a full-size recipe's memory for each GPU, and train nothing.")
+    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Keep curves for TensorBoard as well.")] = False,
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the networks first.")] = True,
 ) -> None:
     """Train a small model or a describer; stopped at any moment, the same command goes on.
@@ -37,15 +41,49 @@ def train(
     Drawn subjects are fetched from package registries with npm and apt, once.
     """
     from app.cli.files import check_writable
+    from blipdiff.errors import ConfigError
     from blipdiff.training.config import load_describer_recipe, load_recipe, read_table
 
     run = run or Path("runs") / Path(recipe).stem
-    if "start" in read_table(recipe):
+    table = read_table(recipe)
+    if "hardware" in table:
+        _train_full(table, recipe, run, output or run / "model", dry_run, tensorboard)
+        return
+    if dry_run:
+        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for those in configs/full.")
+    if "start" in table:
         settings = load_describer_recipe(recipe)
         check_writable(run)
         _train_describer(settings, run, output or run / "model", data, start, export_only)
     else:
-        _train_model(load_recipe(recipe), run, output or run / "model", data, start, export_only, compiled)
+        _train_model(load_recipe(recipe), run, output or run / "model", data, start, export_only, compiled, tensorboard)
+
+
+def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry_run: bool, tensorboard: bool) -> None:
+    from app.cli.files import check_writable
+    from blipdiff.training.full import dry_run as planned
+    from blipdiff.training.full import full_recipe
+    from blipdiff.training.workers import workers_of_this_run
+    from pipelines.train_full import train_full
+
+    recipe = full_recipe(table, source)
+    if dry_run:
+        plan = planned(recipe)
+        print("\n".join(plan.lines()))
+        room = recipe.hardware.memory_gigabytes
+        fits = "fits into" if plan.total < 0.9 * room * 2**30 else "does not fit into"
+        print(
+            f"This {fits} {room:g} GB, a tenth of it left free; {recipe.hardware.processes} processes train together."
+        )
+        return
+    check_writable(run)
+    workers = workers_of_this_run(sharded=recipe.hardware.shard)
+    steps = train_full(recipe, run, folder, workers=workers, tensorboard=tensorboard)
+    for step in steps:
+        if workers.is_first:
+            _show("representation" if recipe.subject is None else "subject", [step])
+    if workers.is_first:
+        print(folder)
 
 
 def _train_describer(
@@ -68,6 +106,7 @@ def _train_model(
     start: Path | None,
     export_only: bool,
     compiled: bool,
+    tensorboard: bool,
 ) -> None:
     from app.cli.files import check_writable
     from pipelines.train import (
@@ -83,7 +122,7 @@ def _train_model(
     if export_only:
         check_trained(run)
     check_writable(run)
-    parts = prepare(settings, run, data=data, start=start)
+    parts = prepare(settings, run, data=data, start=start, tensorboard=tensorboard)
     if not export_only:
         if start is None:
             _show("representation", train_representation(parts))

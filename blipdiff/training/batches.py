@@ -1,8 +1,8 @@
 """Pairs of the library -> batches of tensors, drawn in a process of their own, each from (seed, step) alone."""
 
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.pairs import PairLibrary
-from blipdiff.data.records import Pair
+from blipdiff.data.records import Pair, Pixels
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.workers import ALONE, Workers
@@ -28,15 +28,27 @@ TEXT_TOKENS = 16  # of texts and captions in stage 1
 NAMED_SHARE = 0.5  # of stage 1's texts that are the bare category
 
 
+class Pairs(Protocol):
+    """What the subject's stage learns from: pairs, each drawn from its number and the seed."""
+
+    def draw(self, index: int, seed: int) -> Pair: ...
+
+
+class Described(Protocol):
+    """What stage 1 learns from: pictures with a category and a true caption."""
+
+    def draw_described(self, index: int, seed: int) -> tuple[Pixels, str, str]: ...
+
+
 class SubjectBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step`: rows with a subject first, then rows with words only, then rows with neither."""
 
     def __init__(
         self,
-        library: PairLibrary,
+        library: Pairs,
         prompts: CLIPTokenizer,
         categories: BertTokenizer,
-        shares: RowShares,
+        shares: RowShares | Callable[[int], RowShares],
         *,
         positions: int,
         subject_slots: int,
@@ -55,28 +67,34 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
 
     def pairs(self, step: int) -> list[Pair]:
         """The pairs of a batch, a row each."""
-        size = self.shares.subject + self.shares.words + self.shares.nothing
+        shares = self._shares(step)
+        size = shares.subject + shares.words + shares.nothing
         return [self.library.draw(step * size + row, self.seed) for row in range(size)]
 
     def of_pairs(self, step: int, pairs: list[Pair]) -> dict[str, Tensor]:
         """The batch of these pairs."""
+        shares = self._shares(step)
         rng = np.random.default_rng((self.seed, 1, step))
-        with_subject = pairs[: self.shares.subject]
-        with_words = pairs[self.shares.subject : self.shares.subject + self.shares.words]
+        with_subject = pairs[: max(1, shares.subject)]  # one that does not count where there is none: see the networks
+        with_words = pairs[shares.subject : shares.subject + shares.words]
         ids, mask = category_ids(self.categories, [pair.category for pair in with_subject], 512)
         short, long = self.positions - self.subject_slots, self.positions
         return {
             "target": _pictures([pair.target for pair in pairs]),
             "mask": torch.from_numpy(np.stack([pair.mask for pair in pairs])),
             "photo": _pictures([pair.photo for pair in with_subject]),
-            "short_ids": torch.tensor([self._ids(pair, short, rng) for pair in with_subject]),
-            "long_ids": torch.tensor(
+            "short_ids": _rows([self._ids(pair, short, rng) for pair in with_subject], short),
+            "long_ids": _rows(
                 [self._ids(pair, long, rng) for pair in with_words]
-                + [prompt_ids(self.prompts, "", long)] * self.shares.nothing
+                + [prompt_ids(self.prompts, "", long)] * shares.nothing,
+                long,
             ),
             "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
             "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
         }
+
+    def _shares(self, step: int) -> RowShares:
+        return self.shares if isinstance(self.shares, RowShares) else self.shares(step)
 
     def _ids(self, pair: Pair, length: int, rng: np.random.Generator) -> list[int]:
         made_up = rng.random() < MADE_UP_SHARE
@@ -124,7 +142,7 @@ class PhotoBatches(Dataset[dict[str, Tensor]]):
 class DescribedBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` of pictures with a text to compare and a caption to speak, for stage 1."""
 
-    def __init__(self, library: PairLibrary, words: BertTokenizer, size: int, *, seed: int) -> None:
+    def __init__(self, library: Described, words: BertTokenizer, size: int, *, seed: int) -> None:
         self.library = library
         self.words = words
         self.size = size
@@ -205,6 +223,11 @@ def _one_thread(_worker: int) -> None:
 
 def _pictures(pictures: list[Any]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _rows(ids: list[list[int]], length: int) -> Tensor:
+    """Ids as a tensor of this length, also where there are none."""
+    return torch.tensor(ids, dtype=torch.long).reshape(-1, length)
 
 
 def _keys(texts: list[str]) -> Tensor:

@@ -165,9 +165,9 @@ def load_describer_recipe(source: str | Path = "describe") -> DescriberRecipe:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
     return DescriberRecipe(
         name=str(table["name"]),
-        seed=_value(int, table["seed"], f"{source}: seed"),
+        seed=value_of(int, table["seed"], f"{source}: seed"),
         start=str(table["start"]),
-        representation=_section(RepresentationRecipe, table["representation"], f"{source} [representation]"),
+        representation=section_of(RepresentationRecipe, table["representation"], f"{source} [representation]"),
     )
 
 
@@ -185,8 +185,8 @@ def control_recipe_from(table: Mapping[str, Any], source: str) -> ControlNetReci
     return ControlNetRecipe(
         name=str(table["name"]),
         map=str(table["map"]),
-        seed=_value(int, table["seed"], f"{source}: seed"),
-        control=_section(ControlRecipe, table["control"], f"{source} [control]"),
+        seed=value_of(int, table["seed"], f"{source}: seed"),
+        control=section_of(ControlRecipe, table["control"], f"{source} [control]"),
     )
 
 
@@ -214,18 +214,19 @@ def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
     return Recipe(
         name=str(table["name"]),
-        seed=_value(int, table["seed"], f"{source}: seed"),
-        model=_section(ModelRecipe, table["model"], f"{source} [model]"),
-        redrawing=_section(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
-        subject=_section(SubjectRecipe, table["subject"], f"{source} [subject]"),
-        autoencoder=_section(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
-        representation=_section(RepresentationRecipe, table["representation"], f"{source} [representation]")
+        seed=value_of(int, table["seed"], f"{source}: seed"),
+        model=section_of(ModelRecipe, table["model"], f"{source} [model]"),
+        redrawing=section_of(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
+        subject=section_of(SubjectRecipe, table["subject"], f"{source} [subject]"),
+        autoencoder=section_of(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
+        representation=section_of(RepresentationRecipe, table["representation"], f"{source} [representation]")
         if "representation" in table
         else None,
     )
 
 
-def _section(kind: type[Section], table: Any, where: str) -> Section:
+def section_of(kind: type[Section], table: Any, where: str) -> Section:
+    """A recipe's section as its dataclass, every key checked. Raises: ConfigError."""
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where} must be a section of keys and values, not {table!r}.")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
@@ -233,11 +234,15 @@ def _section(kind: type[Section], table: Any, where: str) -> Section:
     absent = sorted(name for name, item in known.items() if name not in table and item.default is MISSING)
     if unknown or absent:
         raise ConfigError(f"{where} has unknown keys {unknown} and lacks {absent}.")
-    return kind(**{name: _value(known[name].type, value, f"{where}: {name}") for name, value in table.items()})
+    return kind(**{name: value_of(known[name].type, value, f"{where}: {name}") for name, value in table.items()})
 
 
-def _value(kind: Any, value: Any, where: str) -> Any:
-    """A value of a recipe: true or false, a number, none of them negative, or whole numbers in a list."""
+def value_of(kind: Any, value: Any, where: str) -> Any:
+    """A value of a recipe: a text, true or false, a number of 0 or more, or whole numbers in a list."""
+    if kind is str:
+        if not isinstance(value, str):
+            raise ConfigError(f"{where} must be a text, not {value!r}.")
+        return value
     if kind is bool:
         if not isinstance(value, bool):
             raise ConfigError(f"{where} must be true or false, not {value!r}.")

@@ -125,9 +125,10 @@ def _step(
     for number, batch in micro:
         generator.manual_seed(seed * 1_000_003 + number)
         placed = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16), _attention(device):
-            loss, found = objective.loss(placed, generator)
-        (loss / len(micro) if len(micro) > 1 else loss).backward()  # type: ignore[no-untyped-call]
+        with _attention(device):  # around the backward pass too, where blocks may be computed again
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                loss, found = objective.loss(placed, generator)
+            (loss / len(micro) if len(micro) > 1 else loss).backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
         for name, value in found.items():
             parts.setdefault(name, []).append(value)

@@ -21,6 +21,7 @@ class MemoryPlan:
     trained: int  # numbers, not bytes
     frozen: int
     weights: int
+    copies: int  # of the weights in bfloat16, which products are made of
     gradients: int
     moments: int
     averages: int
@@ -29,12 +30,13 @@ class MemoryPlan:
     @property
     def total(self) -> int:
         """All of it; libraries and fragments come on top, a gigabyte or two as a rule."""
-        return self.weights + self.gradients + self.moments + self.averages + self.activations
+        return self.weights + self.copies + self.gradients + self.moments + self.averages + self.activations
 
     def lines(self) -> list[str]:
         """The table as people read it."""
         rows = [
-            ("weights (float32 where trained, bfloat16 where frozen)", self.weights),
+            ("weights in float32", self.weights),
+            ("their copies in bfloat16", self.copies),
             ("gradients", self.gradients),
             ("AdamW's two moments", self.moments),
             ("running averages", self.averages),
@@ -54,25 +56,49 @@ def checkpoint_blocks(network: nn.Module) -> None:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
-def kept_bytes(run: Callable[[], Tensor | tuple[Tensor, ...]], parameters: Iterable[Tensor]) -> int:
+def kept_bytes(run: Callable[[], object], network: nn.Module, *, checkpointing: bool = False) -> int:
     """Bytes that autograd keeps of a forward pass besides the parameters; each storage counts once.
 
-    Works on the meta device, where tensors have shapes and no memory.
+    Works on the meta device, where tensors have shapes and no memory. Attention counts as plain matrix products
+    there, so what a fused kernel saves is a reserve.
+
+    checkpointing: as `checkpoint_blocks` would have it: the inputs of all blocks, and the insides of the largest
     """
-    known = {id(parameter) for parameter in parameters}
-    kept: dict[int, Tensor] = {}
+    known = {id(parameter) for parameter in network.parameters()}
+    blocks = blocks_of(network) if checkpointing else []
+    inside: list[nn.Module] = []
+    kept: dict[int, tuple[Tensor, nn.Module | None]] = {}
+    inputs: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         origin = tensor if tensor._base is None else tensor._base
-        if id(origin) not in known and not isinstance(origin, nn.Parameter):
-            kept[id(origin)] = origin  # held, so that no other tensor gets its number
+        if id(origin) not in known:  # held, so that no other tensor gets its number
+            kept.setdefault(id(origin), (origin, inside[0] if inside else None))
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = run()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+    def enter(block: nn.Module, given: tuple[object, ...], named: dict[str, object]) -> None:
+        if not inside:
+            inputs.update({id(one): one for one in [*given, *named.values()] if isinstance(one, Tensor)})
+        inside.append(block)
+
+    def leave(_block: nn.Module, _given: object, _made: object) -> None:
+        inside.pop()
+
+    watching = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
+    watching += [block.register_forward_hook(leave) for block in blocks]
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            result = run()
+    finally:
+        for watcher in watching:
+            watcher.remove()
+    outside = {number: tensor for number, (tensor, block) in kept.items() if block is None} | inputs
+    within: dict[nn.Module, int] = {}
+    for tensor, block in kept.values():
+        if block is not None:
+            within[block] = within.get(block, 0) + tensor.nbytes
     del result
-    return size
+    return sum(tensor.nbytes for tensor in outside.values()) + max(within.values(), default=0)
 
 
 def plan_memory(network: nn.Module, frozen: Iterable[nn.Module], activations: int, *, shards: int = 1) -> MemoryPlan:
@@ -88,7 +114,8 @@ def plan_memory(network: nn.Module, frozen: Iterable[nn.Module], activations: in
     return MemoryPlan(
         trained=trained,
         frozen=still,
-        weights=part * _FULL + still * _HALF,
+        weights=(part + still) * _FULL,
+        copies=(trained + still) * _HALF,
         gradients=part * _FULL,
         moments=2 * part * _FULL,
         averages=part * _FULL,

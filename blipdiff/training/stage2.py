@@ -6,6 +6,7 @@ working, and everything from a few, for guidance. Beside the paper: the loss wei
 and an auxiliary head redraws the photo from what the text encoder makes of the subject's rows.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -32,6 +33,18 @@ class RowShares:
     nothing: int
 
     @classmethod
+    def at(cls, recipe: SubjectRecipe, index: int) -> "RowShares":
+        """Of micro-batch `index`: whole rows that come to the recipe's shares over time, for batches of few rows."""
+
+        def rows(share: float) -> int:
+            per_batch = recipe.batch * share
+            return math.floor((index + 1) * per_batch + 1e-9) - math.floor(index * per_batch + 1e-9)
+
+        words = rows(recipe.drop_subject)
+        nothing = min(rows(recipe.drop_all), recipe.batch - words)
+        return cls(recipe.batch - words - nothing, words, nothing)
+
+    @classmethod
     def of(cls, recipe: SubjectRecipe | ControlRecipe) -> "RowShares":
         """Fixed counts rather than chance, so that every batch has the same shapes."""
         words, nothing = round(recipe.batch * recipe.drop_subject), round(recipe.batch * recipe.drop_all)
@@ -56,8 +69,10 @@ class SubjectNetworks(nn.Module):
         """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
         rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
         with_subject = self.text_encoder(batch["short_ids"], rows, SUBJECT_AT)
-        without = self.text_encoder(batch["long_ids"])
-        context = torch.cat([with_subject, without])
+        # a small batch may have no subject: one row runs all the same, since shards are gathered by all processes
+        context = with_subject[: len(noised) - len(batch["long_ids"])]
+        if len(batch["long_ids"]):
+            context = torch.cat([context, self.text_encoder(batch["long_ids"])])
         predicted = self.unet(noised, timesteps, context, return_dict=False)[0]
         if self.redrawing is None:
             return predicted, None
@@ -96,7 +111,8 @@ class SubjectObjective:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `batches.SubjectBatches` gives it -> the loss and its parts.
 
-        target (n, 3, H, W) uint8; mask (n, H, W) uint8; photo (k, 3, side, side) uint8 for the first k rows;
+        target (n, 3, H, W) uint8; mask (n, H, W) uint8; photo (k, 3, side, side) uint8 for the first k rows (one that
+        does not count where k is 0);
         short_ids (k, words), long_ids (n - k, words + 16), category_ids and category_mask (k, tokens).
         """
         with torch.no_grad():

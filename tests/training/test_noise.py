@@ -65,3 +65,24 @@ def test_nothing_given_is_changed(latents: torch.Tensor, noise: torch.Tensor) ->
 def test_an_unknown_kind_of_prediction_is_refused() -> None:
     with pytest.raises(ConfigError, match="'flow'"):
         NoiseSchedule({**MINI_SCHEDULE, "prediction_type": "flow"})
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_min_snr_weighs_the_error_of_the_sample_alike_in_every_prediction(kind: str) -> None:
+    schedule = NoiseSchedule({**MINI_SCHEDULE, "beta_schedule": "scaled_linear", "prediction_type": kind})
+    times = torch.tensor([0, 300, 700, 990])
+    latents, noise, off = torch.randn(3, 4, 1, 2, 2)
+    mixed, wanted = schedule.noised(latents, noise, times)
+    signal, amount = (
+        schedule.noised(one, two, times)[0]
+        for one, two in (
+            (torch.ones(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)),
+            (torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)),
+        )
+    )
+    # what a sample that is off by `off` means for the prediction, the noised latents being what they are
+    implied = {"epsilon": -signal / amount * off, "v_prediction": -off / amount, "sample": off}[kind]
+    weights = schedule.min_snr(times, 5.0)[:, None, None, None]
+    snr = (signal / amount).square()
+    torch.testing.assert_close(weights * implied.square(), snr.clamp(max=5) * off.square(), rtol=1e-3, atol=1e-4)
+    assert mixed.shape == wanted.shape

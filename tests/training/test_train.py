@@ -120,6 +120,22 @@ def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
     assert torch.equal(begun[f"weight.subject_encoder.{query}"], learned[f"average.representation.{query}"])
 
 
+def test_a_run_shows_sheets_and_curves_on_its_way_and_learns_the_same(
+    table: dict[str, Any], library_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "SHEET_STEPS", 2)
+    states = []
+    for sheets in (0, 20):
+        table["subject"] |= {"steps": 21, "batch": 3, "grid_every": sheets, "min_snr": 5.0, "drop_all": 0.0}
+        folder = tmp_path / f"every-{sheets}"
+        parts = pipeline.prepare(recipe_from(table, "tiny"), folder, data=library_folder, tensorboard=bool(sheets))
+        list(pipeline.train_subjects(replace(parts, save_every_seconds=-1.0), compiled=False))
+        states.append(load_file(parts.stage("subject").state))
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert [path.name for path in sorted((folder / "sheets").iterdir())] == ["0000020.png"]
+    assert list((folder / "subject" / "tensorboard").iterdir())
+
+
 def test_the_same_recipe_prepares_the_same_parts(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         pipeline.prepare(recipe, tmp_path / name, data=library_folder)
