@@ -246,7 +246,7 @@ def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dt
 
 
 def sample_sheet(parts: RunParts, path: Path) -> Path:
-    """Pictures of unseen subjects by the averaged weights of the last save, to watch a run by; its state is not touched.
+    """Pictures of unseen subjects by the averaged weights of the last save; the run's state is not touched.
 
     Raises: OutputError where it cannot be written.
     """

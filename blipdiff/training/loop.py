@@ -130,10 +130,10 @@ def _step(
                 loss, found = objective.loss(placed, generator)
             (loss / len(micro) if len(micro) > 1 else loss).backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
-        for name, value in found.items():
-            parts.setdefault(name, []).append(value)
+        for name, part in found.items():
+            parts.setdefault(name, []).append(part)
     workers.average_gradients(parameters)
-    means = [sum(float(value) for value in values) / len(values) for values in parts.values()]
+    means = [sum(float(part) for part in found) / len(found) for found in parts.values()]
     value, *rest = workers.mean([sum(losses) / len(losses), *means])
     if not math.isfinite(value):
         raise NumericsError(

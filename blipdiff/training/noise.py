@@ -49,4 +49,5 @@ class NoiseSchedule:
         snr = (self._signal.double() / self._noise.double()).square()[timesteps.cpu()]
         capped = snr.clamp(max=gamma)
         divisor = {"epsilon": snr.clamp(min=1e-8), "v_prediction": snr + 1, "sample": 1.0}[self.prediction]
-        return (capped / divisor).float().to(timesteps.device)
+        weights: Tensor = (capped / divisor).float().to(timesteps.device)
+        return weights
