@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from PIL import Image
+from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from torch import Tensor
 from transformers import BertTokenizer, CLIPTokenizer
 
@@ -19,10 +19,9 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.conditioning.prompt import broadcast, repeat_prompt
-from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
-from blipdiff.errors import ConfigError, PromptError, ShapeError
-from blipdiff.images import PhotoFit, PhotoSettings, picture_tensor
+from blipdiff.errors import ConfigError, PromptError
+from blipdiff.images import PhotoFit, PhotoSettings
 from blipdiff.latents import decode_latents, latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
@@ -41,6 +40,7 @@ from pipelines.call_arguments import (
     row_generators,
     start_noise,
 )
+from pipelines.call_controls import ControlPictures, ControlsAsked
 from pipelines.plan import SamplingPlan, execute
 
 
@@ -61,12 +61,14 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         qformer: SubjectEncoder,
         image_processor: PhotoSettings,
         qformer_tokenizer: BertTokenizer,
-        controlnet: ControlNet | None = None,
+        controlnet: ControlNet | Sequence[ControlNet] | MultiControlNetModel | None = None,
         ctx_begin_pos: int = 2,
         name: str = "unnamed",
         subject_fingerprint: str | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(controlnet, list | tuple):
+            controlnet = MultiControlNetModel(controlnet)
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
@@ -139,6 +141,8 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
 
         Raises: OutputError when the folder cannot be written, ConfigError for what diffusers can and this cannot.
         """
+        if isinstance(self.controlnet, MultiControlNetModel):
+            raise ConfigError("A checkpoint's folder holds one ControlNet; save each of these by itself.")
         asked = ", ".join(name for name, value in others.items() if value)
         if asked or not safe_serialization:
             raise ConfigError(f"It is saved to a folder, in safetensors; leave out {asked or 'safe_serialization'}.")
@@ -159,7 +163,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
             fingerprint=self.config.subject_fingerprint,
             insert_at=self.config.ctx_begin_pos,
             name=self.config.name,
-            controlnet=self.controlnet,
+            controlnet=None if isinstance(self.controlnet, MultiControlNetModel) else self.controlnet,
         )
 
     @property
@@ -187,11 +191,12 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         return_dict: bool = True,
         *,
         num_images_per_prompt: int = 1,
-        conditioning_image: Image.Image | list[Image.Image] | None = None,
-        condtioning_image: Image.Image | list[Image.Image] | None = None,
-        controlnet_conditioning_scale: float = 1.0,
-        control_guidance_start: float = 0.0,
-        control_guidance_end: float = 1.0,
+        control_image: ControlPictures = None,
+        conditioning_image: ControlPictures = None,
+        condtioning_image: ControlPictures = None,
+        controlnet_conditioning_scale: float | Sequence[float] = 1.0,
+        control_guidance_start: float | Sequence[float] = 0.0,
+        control_guidance_end: float | Sequence[float] = 1.0,
         guess_mode: bool = False,
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
@@ -204,7 +209,9 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         reference_image: a photo, several photos of one subject, or a subject card; one for all prompts or one each.
         source_subject_category: what the photo shows (a card knows); target_subject_category: what to draw.
         latents: (rows, channels, h, w) of standard normal noise. prompt_reps repeats the prompt, cut to what fits.
-        conditioning_image: the structure for the pipeline's ControlNet; `condtioning_image` is the peer's spelling.
+        control_image: the map for the pipeline's ControlNet, one for all pictures or one each; a list of such for
+        several nets, with scale, start and end for all or one each. `conditioning_image` and the peer's spelling,
+        `condtioning_image`, are other names of it.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on. Returns pictures as `output_type` says: pil, np, pt or latent.
 
@@ -229,18 +236,13 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         guidance = self._guidance(
             model, words, amount, guidance_scale, Window(*guidance_window), num_images_per_prompt, photo_fit
         )
-        picture = conditioning_image if conditioning_image is not None else condtioning_image
-        if picture is not None:
-            branch = self._branch(
-                picture,
-                (width, height),
-                guidance.rows,
-                len(prompts),
-                strength=controlnet_conditioning_scale,
-                window=Window(control_guidance_start, control_guidance_end),
-                conditional_only=guess_mode,
+        given = [one for one in (control_image, conditioning_image, condtioning_image) if one is not None]
+        if given:
+            asked = ControlsAsked(
+                given[0], controlnet_conditioning_scale, control_guidance_start, control_guidance_end, guess_mode
             )
-            controls = (*controls, branch)
+            branches = asked.branches(self.controlnet, (width, height), guidance.rows, len(prompts), device)
+            controls = (*controls, *branches)
         scheduler = self.scheduler
         set_timesteps(scheduler, num_inference_steps, device)
         generators = row_generators(generator, guidance.rows)
@@ -277,32 +279,6 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         guided = any(one != 1.0 for one in scales)
         negative = model.encode_prompts(words.negatives()).repeat(copies) if guided else None
         return Guidance(positive, negative, torch.tensor(scales), window)
-
-    def _branch(
-        self,
-        picture: Image.Image | list[Image.Image],
-        size: tuple[int, int],
-        rows: int,
-        prompts: int,
-        *,
-        strength: float,
-        window: Window,
-        conditional_only: bool,
-    ) -> ControlBranch:
-        if self.controlnet is None:
-            raise ConfigError(
-                "A conditioning image was given, but this checkpoint has no ControlNet; load one with "
-                "from_pretrained(..., controlnet=ControlNetModel.from_pretrained(...))."
-            )
-        pictures = picture if isinstance(picture, list) else [picture]
-        if len(pictures) not in (1, prompts, rows):
-            raise ShapeError(
-                f"{len(pictures)} conditioning images were given for {prompts} prompts and {rows} pictures; "
-                "give 1, or one each."
-            )
-        repeated = [one for one in pictures for _ in range(rows // len(pictures))]
-        maps = torch.stack([picture_tensor(one, size) for one in repeated]).to(self._execution_device)
-        return ControlBranch(self.controlnet, maps, strength, window, conditional_only)
 
 
 class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):

@@ -169,7 +169,7 @@ class Stylist:
         """
         style = self.encoded(request, subject, maps)
         yield from (Notice(text) for text in style.encoded.warnings)
-        told = {**style.request.told(), "subject": subject_text(subject), **_told_maps(maps)}
+        told = self.told(request, subject, maps)
         batches, done = _batches(style.request.drawing), 0
         for batch in batches:
             for event in self.studio.draw(
@@ -181,6 +181,12 @@ class Stylist:
                 else:
                     seed = batch[event[1]]
                     yield self.studio.picture(event[0], seed, seed - request.drawing.seed, told)
+
+    def told(self, request: StylizeRequest, subject: SubjectEmbedding, maps: Sequence[Image.Image]) -> dict[str, Any]:
+        """What a picture's metadata say of what it was asked for."""
+        width, height = maps[0].size
+        sized = replace(request, drawing=replace(request.drawing, width=width, height=height))
+        return {**sized.told(), "subject": subject_text(subject), **_told_maps(maps)}
 
     def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
         """The picture that this metadata came with, drawn again in the company of its batch.

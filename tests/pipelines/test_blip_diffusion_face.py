@@ -467,6 +467,20 @@ def test_conditioning_images_of_another_number_are_refused(controlled: BlipDiffu
         draw(controlled, prompt=["a", "b", "c", "d"], conditioning_image=[photo(3)] * count)
 
 
+def test_several_controlnets_each_follow_their_own_image(controlled: BlipDiffusionPipeline) -> None:
+    net, edges = controlled.controlnet, photo(3)
+    pipe = BlipDiffusionPipeline.from_model(controlled.model, controlnet=[net, net])
+    whole = draw(controlled, control_image=edges)
+    halves = draw(pipe, control_image=[edges, edges], controlnet_conditioning_scale=[0.5, 0.5])
+    assert torch.allclose(halves, whole, atol=1e-4)
+    first = draw(pipe, control_image=[edges, photo(4)], control_guidance_end=[1.0, 0.0])
+    assert torch.equal(first, whole)
+    with pytest.raises(ConfigError, match="3 control images were given for 2 ControlNets"):
+        draw(pipe, control_image=[edges] * 3)
+    with pytest.raises(ConfigError, match="save each"):
+        pipe.save_pretrained("nowhere")
+
+
 def test_a_conditioning_image_without_a_controlnet_is_refused(pipe: BlipDiffusionPipeline) -> None:
     with pytest.raises(ConfigError, match="has no ControlNet"):
         draw(pipe, conditioning_image=photo())

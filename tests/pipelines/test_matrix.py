@@ -1,0 +1,83 @@
+"""A matrix of looks and structures with a tiny model: its files, its sheet, and going on after an interruption."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blipdiff.checkpoints.controls import save_control
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import ConfigError
+from pipelines.matrix import Cell, Structure, matrix
+from pipelines.requests import GenerateRequest
+from pipelines.studio import Studio
+from pipelines.stylize import Stylist
+from pipelines.stylize_request import ControlSettings, StylizeRequest
+from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+
+pytest_plugins = ["tests.pipelines.command_fixtures"]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nets") / "tiny-net"
+    save_control(tiny_controlnet(), folder)
+    return folder
+
+
+@pytest.fixture
+def request_(net):
+    control = ControlSettings(control=str(net), preprocessor="tile")
+    drawing = GenerateRequest(category="dog", steps=2, count=1, scheduler="ddim")
+    return StylizeRequest(drawing=drawing, controls=(control,))
+
+
+LOOKS = [SubjectPhoto(photo(seed), word) for seed, word in ((0, "dog"), (1, "tiger"))]
+PLACES = [Structure(photo(seed, (32, 32)), word) for seed, word in ((4, "teapot"), (5, "snow"))]
+
+
+def test_an_interrupted_matrix_goes_on_and_draws_the_same(request_, tmp_path):
+    stylist = Stylist(Studio(tiny_model()))
+    whole = [one for one in matrix(stylist, request_, LOOKS, PLACES, tmp_path / "whole") if isinstance(one, Cell)]
+    assert [(one.row, one.column, one.was_there) for one in whole] == [
+        (0, 0, False), (0, 1, False), (1, 0, False), (1, 1, False),
+    ]  # fmt: skip
+    broken = matrix(stylist, request_, LOOKS, PLACES, tmp_path / "broken")
+    while not isinstance(next(broken), Cell):
+        pass
+    broken.close()
+    again = [one for one in matrix(stylist, request_, LOOKS, PLACES, tmp_path / "broken") if isinstance(one, Cell)]
+    assert [one.was_there for one in again] == [True, False, False, False]
+    for one, other in zip(whole, again, strict=True):
+        assert np.array_equal(np.asarray(Image.open(one.path)), np.asarray(Image.open(other.path)))
+    assert (tmp_path / "broken" / "matrix.png").read_bytes() == (tmp_path / "whole" / "matrix.png").read_bytes()
+
+
+def test_other_settings_and_foreign_files_are_drawn_anew(request_, tmp_path):
+    from dataclasses import replace
+
+    stylist = Stylist(Studio(tiny_model()))
+    first = [one for one in matrix(stylist, request_, LOOKS[:1], PLACES[:1], tmp_path) if isinstance(one, Cell)]
+    weaker = replace(request_, subject_strength=0.5)
+    second = [one for one in matrix(stylist, weaker, LOOKS[:1], PLACES[:1], tmp_path) if isinstance(one, Cell)]
+    assert not second[0].was_there and second[0].path == first[0].path
+    first[0].path.write_bytes(b"no picture")
+    third = [one for one in matrix(stylist, weaker, LOOKS[:1], PLACES[:1], tmp_path) if isinstance(one, Cell)]
+    assert not third[0].was_there
+
+
+def test_an_empty_matrix_is_refused(request_, tmp_path):
+    with pytest.raises(ConfigError, match="empty"):
+        next(matrix(Stylist(Studio(tiny_model())), request_, [], PLACES, tmp_path))
+
+
+def test_the_command_writes_the_sheet_and_tells_what_was_there(blipdiff, model, dog, net, tmp_path):
+    photo(4).save(tmp_path / "sofa.png")
+    arguments = [
+        "matrix", "--model", model, "--subjects", f"dog={dog}", "--structures", f"sofa={tmp_path / 'sofa.png'}",
+        "--control", net, "--steps", 1, "--seed", 2, "--output", "sheet",
+    ]  # fmt: skip
+    first, second = blipdiff(*arguments), blipdiff(*arguments)
+    assert first.code == second.code == 0, first.err
+    assert "(was there)" not in first.out and "(was there)" in second.out
+    assert first.out.splitlines()[-1].endswith("matrix.png")
+    assert blipdiff("matrix", "--model", model, "--subjects", f"dog={dog}").code == 2
