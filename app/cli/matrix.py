@@ -60,7 +60,7 @@ def matrix(
     from app.cli.stylize import control_settings, parse_map
     from blipdiff.conditioning.subject import SubjectPhoto
     from blipdiff.errors import ConfigError, ImageError
-    from pipelines.matrix import SHEET, Structure
+    from pipelines.matrix import SHEET, Cell, Structure
     from pipelines.matrix import matrix as drawn
     from pipelines.studio import Studio
     from pipelines.stylize import Stylist
@@ -95,7 +95,8 @@ def matrix(
     check_writable(output)
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
     for cell in followed(drawn(stylist, request, looks, places, output), [], quiet=False):
-        print(f"{cell.path}{' (was there)' if cell.was_there else ''}")
+        if isinstance(cell, Cell):
+            print(f"{cell.path}{' (was there)' if cell.was_there else ''}")
     print(output / SHEET)
 
 

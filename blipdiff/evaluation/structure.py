@@ -96,7 +96,7 @@ def _colours(picture: Pixels, mask: Pixels) -> NDArray[np.float32]:
     counts, _ = np.histogramdd(inside, bins=_BINS, range=ranges)
     for axis in range(3):
         counts = _blurred(counts, axis)
-    return (counts / max(counts.sum(), 1e-9)).astype(np.float32)
+    return np.asarray(counts / max(counts.sum(), 1e-9), np.float32)
 
 
 def _blurred(counts: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
