@@ -165,7 +165,8 @@ def _local_blend(encoded: EncodedEdit, store: CrossAttentionStore, painted: Tens
     request = encoded.request
     words = None
     if encoded.blend_slots:
-        words = WordMask(store, encoded.blend_slots, request.dial().blend_threshold, request.blend_softness)
+        dial, raised = request.dial(), request.mask_map == "raised"
+        words = WordMask(store, encoded.blend_slots, dial.blend_threshold, request.blend_softness, raised)
     if words is None and painted is None:
         return None
     use: MaskUse = request.mask_use  # type: ignore[assignment]
@@ -190,8 +191,16 @@ def _attention_edits(request: EditRequest, source: TokenLayout, target: TokenLay
 
 
 def _blend_slots(request: EditRequest, source: TokenLayout, target: TokenLayout) -> dict[int, tuple[int, ...]]:
-    """The words given in `focus`, in each prompt that is looked at; without them, what is swapped for what."""
-    rows = {"source": (SOURCE,), "target": (TARGET,), "both": (SOURCE, TARGET)}[request.blend_words]
+    """The words given in `focus`, in each prompt that is looked at; without them, what is swapped for what.
+
+    Raises: PromptError for a word that is not there; ConfigError where no subject is and its place is to be the mask.
+    """
+    whose = request.blend_words or ("subject" if target.subject_slots and not request.focus.strip() else "source")
+    if whose == "subject":
+        if not target.subject_slots:
+            raise ConfigError("The mask was to come from the subject's place, and there is no subject; choose source.")
+        return {TARGET: target.subject_slots}
+    rows = {"source": (SOURCE,), "target": (TARGET,), "both": (SOURCE, TARGET)}[whose]
     layouts = {SOURCE: (source, request.source), TARGET: (target, request.drawn)}
     focus = [word.strip() for word in request.focus.split(",") if word.strip()]
     found = {}

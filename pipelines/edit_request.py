@@ -58,8 +58,19 @@ class EditRequest:
     blend: float | None = _fraction("Mask threshold", "Higher edits fewer pixels.", step=0.01)
     blend_softness: float = _fraction("Mask softness", "The width of the mask's edge; 0 cuts sharply.", 0.0)
     blend_start: float = _fraction("Mask from", "The fraction of the run at which the mask begins.", 0.0)
-    blend_words: str = parameter(
-        "source", "Mask from words", "Whose words make the mask.", choices=("source", "target", "both")
+    blend_words: str | None = parameter(
+        None,
+        "Mask from",
+        "Whose words make the mask: the source's, the target's, both, or the subject's own rows; the subject's where "
+        "there is one, if absent. The authors: source.",
+        choices=("source", "target", "both", "subject"),
+    )
+    mask_map: str = parameter(
+        "raised",
+        "Mask map",
+        "What the threshold is held against: how far the map rises above its middle (raised), or the whole map with "
+        "its peaks widened (plain), as the authors have it.",
+        choices=("raised", "plain"),
     )
     focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.")
     local_blend: bool = parameter(True, "Mask", "Keep everything outside the words' place as it was.")

@@ -16,6 +16,7 @@ from app.cli import (
     edit,
     encode,
     evaluate,
+    evaluate_edits,
     generate,
     matrix,
     scene,
@@ -60,6 +61,7 @@ for module in (
     train,
     train_control,
     evaluate,
+    evaluate_edits,
     doctor,
     ui,
 ):
@@ -113,6 +115,8 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "convert": {"download": settings.download},
         "evaluate": {"model": settings.model},
         "train-control": {"model": settings.model},
+        "evaluate-edits": {"model": settings.model},
+        "evaluate-inversion": {"model": settings.model},
         "ui": drawing,
     }
 

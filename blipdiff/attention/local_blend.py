@@ -26,6 +26,7 @@ class WordMask:
     slots: Mapping[int, Sequence[int]]
     threshold: float = 0.3
     softness: float = 0.0
+    raised: bool = False  # from the map's height above its median, as `soft_mask`
 
     def __post_init__(self) -> None:
         if not self.slots or not all(self.slots.values()):
@@ -39,7 +40,10 @@ class WordMask:
     def __call__(self, size: tuple[int, int]) -> Tensor:
         """The union over the rows, of what the store has seen so far: (h, w) in [0, 1]"""
         seen = self.store.mean()
-        parts = [mask(seen[row], slots, size, self.threshold, self.softness) for row, slots in self.slots.items()]
+        parts = [
+            mask(seen[row], slots, size, self.threshold, self.softness, raised=self.raised)
+            for row, slots in self.slots.items()
+        ]
         return torch.stack(parts).amax(0)
 
 

@@ -11,6 +11,7 @@ from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Window
 
+_PLACES_A_SIDE = 16
 OUTER: tuple[Place, ...] = ("down", "up")  # without the middle block, whose maps are the coarsest
 
 
@@ -31,16 +32,17 @@ def cross_levels(unet: UNet) -> tuple[int, ...]:
 
 
 def layout_level(unet: UNet) -> int:
-    """The level whose maps show best what is where: a quarter of the latent side, or the coarsest above that.
+    """The level whose maps show best what is where: that of about 16 x 16 places at the size of the U-Net's training.
 
-    Hertz et al. 2022 (arXiv:2208.01626) take the 16 x 16 maps of 64 x 64 latents; a shallower U-Net has none so coarse.
+    Hertz et al. 2022 (arXiv:2208.01626) take the 16 x 16 maps of 64 x 64 latents, level 2; where the latents are small
+    themselves, coarser maps would show next to nothing.
 
     Raises: ConfigError for a U-Net that reads no words.
     """
-    levels = [level for level in cross_levels(unet) if level <= 2]
+    side, levels = int(unet.config.sample_size), cross_levels(unet)
     if not levels:
-        raise ConfigError("This U-Net has no cross-attention down to a quarter of its side; no words can be found.")
-    return max(levels)
+        raise ConfigError("This U-Net has no cross-attention in its outer blocks; no words can be found.")
+    return min(levels, key=lambda level: abs(grid((side, side), level)[0] - _PLACES_A_SIDE))
 
 
 class CrossAttentionStore:

@@ -101,6 +101,12 @@ class Report:
                 part.write_text(text, "utf-8")
         return paths
 
+    def as_table(self) -> str:
+        """The figures as a table in Markdown."""
+        rows = [("measure", "judge", "pictures", "cases", "figure"), ("---",) * 5]
+        rows += [(line.measure, line.judge, line.column, line.cases, line.text()) for line in self.lines]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
     def as_html(self) -> str:
         """One page that needs no other file."""
         measures = list(dict.fromkeys(line.measure for line in self.lines))

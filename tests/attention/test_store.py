@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -59,7 +61,9 @@ def test_only_the_window_is_collected(unet, call):
 
 def test_levels_come_from_the_unets_blocks(tiny_unet):
     assert cross_levels(tiny_unet) == (0, 1, 2)
-    assert layout_level(tiny_unet) == 2
+    assert layout_level(tiny_unet) == 0, "its latents have 8 x 8 places"
+    large = tiny_unet.config | {"sample_size": 64}
+    assert layout_level(SimpleNamespace(config=SimpleNamespace(**large))) == 2
 
 
 def test_latents_without_such_a_grid_are_refused():

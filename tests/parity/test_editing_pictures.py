@@ -83,6 +83,8 @@ def encoded_case(model: BlipDiffusion, shared: Path, case: Mapping[str, Any]) ->
         local_blend=case["local_blend"],
         inversion="ddim",
         hold_source=False,
+        blend_words="source",
+        mask_map="plain",
     )
     return encode_edit(model, request, subject_of(model, shared, case["cond_subject"]))
 

@@ -190,7 +190,7 @@ def test_self_attention_at_the_latents_own_size_is_opened_only_when_asked_for(mo
         return inner(attention, hidden_states, *rest, **given)
 
     monkeypatch.setattr(taps, "explicit_attention", noting)
-    last_of(model, plan_edit(model, encode_edit(model, asked(self_stop=1.0), subject), 7))
+    last_of(model, plan_edit(model, encode_edit(model, asked(self_stop=1.0, self_level=2), subject), 7))
     assert max(opened) == 2 * 2
     last_of(model, plan_edit(model, encode_edit(model, asked(self_stop=1.0, self_level=0), subject), 7))
     assert max(opened) == 8 * 8
@@ -224,7 +224,10 @@ def test_words_weights_windows_and_replacing_reach_the_taps(model, subject):
 
 def test_the_masks_words_are_those_swapped_or_those_in_focus(model, subject):
     source, target = encode_edit(model, asked(), subject).positive.layouts
-    assert encode_edit(model, asked(), subject).blend_slots == {SOURCE: source.slots("cat")}
+    assert encode_edit(model, asked(), subject).blend_slots == {TARGET: target.subject_slots}
+    assert encode_edit(model, asked()).blend_slots == {SOURCE: source.slots("cat")}
+    authors = encode_edit(model, asked(blend_words="source"), subject).blend_slots
+    assert authors == {SOURCE: source.slots("cat")}
     both = encode_edit(model, asked(blend_words="both"), subject).blend_slots
     assert both == {SOURCE: source.slots("cat"), TARGET: target.slots("dog")}
     focus = encode_edit(model, asked(focus="sofa, cat"), subject).blend_slots

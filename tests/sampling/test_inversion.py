@@ -56,7 +56,7 @@ def test_fixed_point_inversion_returns_to_the_picture_and_ddim_drifts(scheduler_
         *_, last = invert(smooth, scheduler, picture, method=method)
         *_, back = denoise(smooth, scheduler, last.latents)
         distances[method] = float((back.latents - picture).abs().max())
-    assert distances["fixed-point"] < 1e-4
+    assert distances["fixed-point"] < 2e-3
     assert distances["fixed-point"] < distances["ddim"] / 50
 
 
