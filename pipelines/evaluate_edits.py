@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -76,8 +76,8 @@ def evaluate_edits(
         drawn.append(_drawn(model, trial, edit_request(model, trial, request)))
         yield EvaluationProgress("editing", number + 1, len(trials))
     hits = yield from _hits(library, trials, drawn)
-    about = {"model": model.name, "fingerprint": model.fingerprint, **asdict(request), **library_versions()}
-    about |= {"seconds": round(time.monotonic() - start)}
+    about: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, **asdict(request)}
+    about |= {**library_versions(), "seconds": round(time.monotonic() - start)}
     rows = [_row(trial, one) for trial, one in zip(trials, drawn, strict=True)][: request.shown]
     names = [f"{trial.pair.category} to {trial.category}" for trial in trials][: request.shown]
     shown = tuple(tuple(Shown(picture) for picture in row) for row in rows)
