@@ -64,7 +64,7 @@ def was_given(context: typer.Context, name: str) -> bool:
 
 def with_guidance_of(model: "BlipDiffusion", context: typer.Context, request: Request) -> Request:
     """`request` at the guidance that serves the model best, where the command was given none."""
-    return request if was_given(context, "guidance") else replace(request, guidance=model.guidance)
+    return request if was_given(context, "guidance") else replace(request, guidance=model.guidance)  # type: ignore[type-var]
 
 
 def _help(declared: Parameter) -> str:
