@@ -2,12 +2,25 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, Subjects, Weights, takes_parameters
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    Subjects,
+    Weights,
+    takes_parameters,
+    was_given,
+    with_guidance_of,
+)
 from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.stylize_request import ControlSettings, StylizeRequest
@@ -103,7 +116,7 @@ def stylize(
     width, height = parse_size(size)
     drawing = {name: value for name, value in asked.items() if name in _DRAWING}
     drawing |= {"category": asked["category"] or category_of(references), "width": width, "height": height}
-    if getattr(context.get_parameter_source("seed"), "name", "") != "COMMANDLINE":
+    if not was_given(context, "seed"):
         drawing["seed"] = random.SystemRandom().randrange(2**32)
     request = StylizeRequest(
         drawing=GenerateRequest(**drawing),
@@ -123,6 +136,7 @@ def stylize(
     )
     check_writable(output)
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+    request = replace(request, drawing=with_guidance_of(stylist.studio.model, context, request.drawing))
     maps = stylist.maps(request, pictures)
     embedding = stylist.studio.subject(references, weights=weight, fit=request.drawing.fit)
     save(stylist.run(request, embedding, maps), output, metadata=not no_metadata, as_json=as_json)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Event
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Reference
 
 Place: TypeAlias = Literal["none", "waiting", "drawing"]
@@ -15,7 +14,7 @@ Place: TypeAlias = Literal["none", "waiting", "drawing"]
 class Order:
     """What one press of Generate asked for."""
 
-    request: GenerateRequest
+    request: Any
     references: Sequence[Reference]
     called_off: Event = field(default_factory=Event)
 

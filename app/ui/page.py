@@ -10,6 +10,7 @@ from app.ui import markup
 from app.ui.generate_tab import generate_tab
 from app.ui.orders import Orders
 from app.ui.server import serve
+from app.ui.stylize_tab import stylize_tab
 from pipelines.studio import Studio
 
 _A_DAY = 24 * 3600
@@ -21,7 +22,11 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
     dtype = str(model.unet.dtype).removeprefix("torch.")
     with gr.Blocks(title="blipdiff", analytics_enabled=False, delete_cache=(_A_DAY, _A_DAY)) as page:
         gr.HTML(markup.heading(model.name, str(model.device), dtype))
-        generate_tab(page, studio, settings, orders)  # the only tab so far: it needs no bar of tabs
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Generate", id="generate-tab"):
+                generate_tab(page, studio, settings, orders)
+            with gr.Tab("Stylize", id="stylize-tab"):
+                stylize_tab(studio, settings, orders)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
 

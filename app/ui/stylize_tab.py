@@ -1,0 +1,238 @@
+"""The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from app.cli.files import check_writable
+from app.settings import Settings
+from app.ui import markup, parts
+from app.ui.drawing import Changes, call_off, followed
+from app.ui.files import served
+from app.ui.orders import Orders
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.control.preprocessors import PREPROCESSORS
+from blipdiff.errors import BlipdiffError, ConfigError, ImageError, SubjectError
+from blipdiff.images import fitted, open_picture
+from pipelines.requests import GenerateRequest, Parameter, parameters
+from pipelines.results import Picture, save_picture, unused_path
+from pipelines.studio import Studio
+from pipelines.stylize import Stylist, map_of, structure_size
+from pipelines.stylize_request import ControlSettings, StylizeRequest
+
+_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
+_DRAWING, _CONTROL, _STYLE = parameters(GenerateRequest), parameters(ControlSettings), parameters(StylizeRequest)
+_WORDS = ("category", "target", "prompt")
+_SETTINGS = ("count", "seed", "steps", "guidance", "negative")
+_FOLLOWED = ("strength", "start", "stop", "guess")
+_SUBJECT = tuple(_STYLE)
+_SLIDERS = tuple((one.name, name) for one in PREPROCESSORS.values() for name in one.settings)
+_MAP_OF = {"mini-canny": "canny", "mini-depth": "relief"}
+
+
+def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
+    """Builds the tab in the current Blocks."""
+    placed: dict[str, Any] = {}
+    with gr.Row(elem_classes="workbench"):
+        with gr.Column(scale=5, min_width=300):
+            look = _picture("Look: a photo of the subject", "stylize-look")
+            for name in _WORDS:
+                _place(placed, name, _DRAWING[name], "", max_lines=1)
+            structure = _picture("Structure: a picture to follow", "stylize-structure")
+            control = gr.Dropdown(
+                list(BUNDLED_CONTROLS),
+                value=BUNDLED_CONTROLS[0],
+                allow_custom_value=True,
+                label=_CONTROL["control"].label,
+                info=_CONTROL["control"].help,
+                elem_id="stylize-control",
+            )
+            _place(placed, "preprocessor", _CONTROL["preprocessor"], "canny")
+            groups = _map_settings(placed)
+            _place(placed, "structure_fit", _CONTROL["structure_fit"], "crop")
+            for name in _FOLLOWED:
+                _place(placed, name, _CONTROL[name], getattr(ControlSettings(), name))
+            with gr.Accordion("Subject", open=False):
+                for name in _SUBJECT:
+                    _place(placed, name, _STYLE[name], StylizeRequest.__dataclass_fields__[name].default)
+            with gr.Accordion("Settings", open=False):
+                own = {"guidance": studio.model.guidance, "count": 1}
+                for name in _SETTINGS:
+                    default = own.get(name, GenerateRequest.__dataclass_fields__[name].default)
+                    _place(placed, name, _DRAWING[name], default)
+        with gr.Column(scale=8, min_width=300):
+            with gr.Row():
+                map_shown = gr.Image(
+                    label="Map",
+                    interactive=False,
+                    format="png",
+                    buttons=["download"],
+                    height=380,
+                    elem_id="stylize-map",
+                )
+                slider = gr.ImageSlider(
+                    label="Structure and result", interactive=False, format="png", height=380, elem_id="stylize-slider"
+                )
+            with gr.Row():
+                draw = gr.Button("Stylize", variant="primary", elem_id="stylize-draw", min_width=120)
+                cancel = gr.Button("Cancel", elem_id="stylize-cancel", min_width=80)
+            status = gr.HTML(markup.message("Add a look and a structure."), elem_id="stylize-status")
+            gallery = gr.Gallery(
+                label="Pictures",
+                show_label=False,
+                columns=4,
+                object_fit="contain",
+                interactive=False,
+                elem_id="stylize-gallery",
+            )
+    events = _Events(Stylist(studio), settings, orders, list(placed), _Shown(map_shown, slider, status, gallery))
+    map_fields = [structure, control, *placed.values()]
+    at_once = {**_SILENT, "concurrency_limit": None}
+    control.change(lambda name: _MAP_OF.get(name, gr.skip()), control, placed["preprocessor"], **at_once)
+    for changed in (structure, placed["preprocessor"], placed["structure_fit"]):
+        changed.change(events.preview, map_fields, [map_shown, status], **at_once)
+    for key in _SLIDERS:
+        placed[_field(*key)].release(events.preview, map_fields, [map_shown, status], **at_once)
+    placed["preprocessor"].change(
+        lambda chosen: [gr.Group(visible=name == chosen) for name in groups],
+        placed["preprocessor"],
+        list(groups.values()),
+        **at_once,
+    )
+    on_model = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
+    draw.click(events.draw, [look, *map_fields], [status, slider, gallery], **on_model)
+    cancel.click(call_off(orders, status), None, status, **at_once)
+
+
+class _Shown:
+    """What the handlers change."""
+
+    def __init__(self, map_shown: Any, slider: Any, status: Any, gallery: Any) -> None:
+        self.map, self.slider, self.status, self.gallery = map_shown, slider, status, gallery
+
+
+class _Events:
+    """The tab's handlers."""
+
+    def __init__(self, stylist: Stylist, settings: Settings, orders: Orders, names: list[str], on: _Shown) -> None:
+        self._stylist, self._settings, self._orders, self._names, self._on = stylist, settings, orders, names, on
+
+    def preview(self, structure: str | None, control: str, *values: Any) -> Changes:
+        """The map that would be followed, or why there is none."""
+        if structure is None:
+            return {self._on.map: None}
+        try:
+            asked = dict(zip(self._names, values, strict=True))
+            picture = open_picture(structure)
+            drawing = GenerateRequest(category="subject")
+            size = structure_size(self._stylist.studio.model, drawing, picture)
+            drawn = map_of(self._stylist.preprocessors, _control(control, asked), picture, size)
+        except BlipdiffError as error:
+            return {self._on.map: None, self._on.status: markup.message(_without_path(error, structure), "bad")}
+        return {self._on.map: drawn, self._on.status: markup.message("The map is ready.")}
+
+    def draw(
+        self, visit: gr.Request, look: str | None, structure: str | None, control: str, *values: Any
+    ) -> Iterator[Changes]:
+        """The pictures, saved in the output folder; the newest beside the structure."""
+        found: list[tuple[str, str]] = []
+        beside: list[Image.Image] = []
+
+        def begin() -> tuple[Any, Any]:
+            if look is None or structure is None:
+                raise SubjectError(f"There is no {'look' if look is None else 'structure'} yet; add a photo.")
+            asked = dict(zip(self._names, values, strict=True))
+            request = _request(control, asked)
+            check_writable(self._settings.output)
+            try:
+                maps = self._stylist.maps(request, [open_picture(structure)])
+                subject = self._stylist.studio.subject(
+                    [SubjectPhoto(open_picture(look), request.drawing.category)], fit=request.drawing.fit
+                )
+            except ImageError as error:
+                raise ImageError(_without_path(error, look, structure)) from error
+            beside.append(fitted(open_picture(structure), maps[0].size, "crop"))
+            return request, partial(self._stylist.run, request, subject, maps)
+
+        def shown(event: Picture) -> Changes:
+            stem = f"{str(event.request['category'])[:40]}-{event.seed}"
+            path = save_picture(event, unused_path(self._settings.output, stem))
+            found.append((served(path), f"seed {event.seed}"))
+            return {self._on.slider: (beside[0], event.image), self._on.gallery: list(found)}
+
+        def ended() -> Changes:
+            count = f"{len(found)} {'picture' if len(found) == 1 else 'pictures'}"
+            return {self._on.status: markup.message(f"{count}, saved in {self._settings.output}.", "good")}
+
+        yield from followed(visit, self._orders, self._on.status, begin, shown, ended)
+
+
+def _picture(label: str, name: str) -> Any:
+    """An upload as it is: Gradio would put transparent parts on black."""
+    return gr.Image(
+        label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=200, elem_id=name
+    )
+
+
+def _place(placed: dict[str, Any], name: str, declared: Parameter, default: Any, **looks: Any) -> None:
+    identity = f"stylize-{name.replace('_', '-')}"
+    if isinstance(default, bool):
+        placed[name] = gr.Checkbox(default, label=declared.label, info=declared.help, elem_id=identity)
+    else:
+        placed[name] = parts.control(name, declared, default, **{"elem_id": identity, **looks})
+
+
+def _map_settings(placed: dict[str, Any]) -> dict[str, Any]:
+    """A group of sliders for each preprocessor that has settings, the chosen one's in sight."""
+    groups = {}
+    for one in PREPROCESSORS.values():
+        if not one.settings:
+            continue
+        with gr.Group(visible=one.name == "canny") as groups[one.name]:
+            for name, it in one.settings.items():
+                placed[_field(one.name, name)] = gr.Slider(
+                    it.low, it.high, value=it.default, step=it.step, label=it.label, info=it.help,
+                    elem_id=f"stylize-{one.name}-{name}",
+                )  # fmt: skip
+    return groups
+
+
+def _field(preprocessor: str, setting: str) -> str:
+    return f"{preprocessor}/{setting}"
+
+
+def _control(name: str, asked: dict[str, Any]) -> ControlSettings:
+    chosen = asked["preprocessor"]
+    settings = {setting: asked[_field(chosen, setting)] for owner, setting in _SLIDERS if owner == chosen}
+    return ControlSettings(
+        control=str(name or ""),
+        preprocessor=chosen,
+        map_settings=settings,
+        structure_fit=asked["structure_fit"],
+        **{key: asked[key] for key in _FOLLOWED},
+    )
+
+
+def _request(control: str, asked: dict[str, Any]) -> StylizeRequest:
+    drawing = {name: asked[name] for name in (*_WORDS, *_SETTINGS)}
+    text = str(asked["seed"]).strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > 30:
+        raise ConfigError(f"Seed is '{text[:30]}'; give a whole number of 0 or more.")
+    drawing |= {"seed": int(text), "target": str(asked["target"] or "").strip() or None}
+    return StylizeRequest(
+        drawing=GenerateRequest(**drawing),
+        controls=(_control(control, asked),),
+        **{name: asked[name] for name in _SUBJECT},
+    )
+
+
+def _without_path(error: BlipdiffError, *paths: str) -> str:
+    text = str(error)
+    for path in paths:
+        text = text.replace(path, Path(path).name)
+    return text

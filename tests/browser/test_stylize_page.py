@@ -1,0 +1,47 @@
+"""The stylize tab in a real browser: a live map, a picture beside its structure, and what goes wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from blipdiff.checkpoints.controls import save_control
+from pipelines.results import read_metadata
+from tests.pipelines.tiny_models import photo, tiny_controlnet
+
+pytestmark = pytest.mark.browser
+
+
+def test_from_a_look_and_a_structure_to_a_picture(
+    served: Any, open_page: Callable[..., Any], dog: Path, tmp_path: Path
+) -> None:
+    save_control(tiny_controlnet(), tmp_path / "net")
+    structure = tmp_path / "sofa.png"
+    clear = photo(4, (48, 32)).convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    clear.save(structure)
+    page = open_page()
+    page.get_by_role("tab", name="Stylize").click()
+    page.locator("#stylize-draw").click()
+    page.locator("#stylize-status").get_by_text("There is no look yet").wait_for()
+    page.locator("#stylize-structure input[type=file]").set_input_files(str(structure))
+    page.locator("#stylize-map img").wait_for()
+    page.locator("#stylize-status").get_by_text("The map is ready").wait_for()
+    page.locator("#stylize-look input[type=file]").set_input_files(str(dog))
+    page.locator("#stylize-look img").wait_for()
+    control = page.locator("#stylize-control input").first
+    control.fill(str(tmp_path / "net"))
+    control.press("Enter")
+    control.blur()
+    category = page.locator("#stylize-category").locator("textarea, input").first
+    category.fill("dog")
+    category.blur()
+    page.wait_for_timeout(500)
+    page.locator("#stylize-draw").click()
+    page.locator("#stylize-status").get_by_text("1 picture, saved in").wait_for()
+    page.locator("#stylize-slider img").first.wait_for()
+    (made,) = served.output.glob("dog-*.png")
+    assert read_metadata(made)["request"]["stylize"]["controls"][0]["control"] == str(tmp_path / "net")
+    made.unlink()
