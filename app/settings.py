@@ -8,6 +8,7 @@ from pathlib import Path
 from blipdiff.errors import ConfigError
 
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
+LIBRARY = "BLIPDIFF_LIBRARY"
 
 _SWITCH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
@@ -19,10 +20,12 @@ class Settings:
     output: Path = Path("outputs")
     model: str = "mini"
     download: bool = False
+    library: Path = Path("subjects")
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings that environment variables ask for: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL, BLIPDIFF_DOWNLOAD.
+    """The settings that environment variables ask for: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL, BLIPDIFF_DOWNLOAD,
+    BLIPDIFF_LIBRARY.
 
     Raises: ConfigError for a switch that is neither on nor off.
     """
@@ -34,6 +37,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         output=Path(given.get(OUTPUT) or Settings().output).expanduser(),
         model=given.get(MODEL) or Settings().model,
         download=_SWITCH[switch],
+        library=Path(given.get(LIBRARY) or Settings().library).expanduser(),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.generate import parse_size
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given, with_guidance_of
 from blipdiff.errors import ConfigError, MissingDependencyError
 from pipelines.blend_request import BlendRequest
 
@@ -74,6 +74,7 @@ def blend(
     references = [read_bound(text)[1] for text in subject or []]
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    request = with_guidance_of(studio.model, context, request)
     result: Blended | None = None
     for event in followed(blended(studio, request, references, weights=weight), notices, quiet=as_json):
         if isinstance(event, Blended):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.generate import parse_size
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given
+from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given, with_guidance_of
 from blipdiff.errors import ConfigError
 from pipelines.scene_request import SceneRequest
 
@@ -63,6 +63,7 @@ def scene(
     bound_in_order(request, placed)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    request = with_guidance_of(studio.model, context, request)
     notices: list[str] = []
     written: list[dict[str, Any]] = []
     for event in followed(draw_scene(studio, request, placed), notices, quiet=as_json):

@@ -1,0 +1,52 @@
+"""`blipdiff evaluate-blending`: where paths between unseen subjects lead, and whether each region shows its own."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.options import Device, Dtype, Model, takes_parameters, with_guidance_of
+from pipelines.evaluate_blending import BlendingRequest
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("evaluate-blending")(evaluate_blends)
+
+
+@takes_parameters(BlendingRequest)
+def evaluate_blends(
+    context: typer.Context,
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", help="A prepared library of subjects and scenes, with held-out ones.")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="The folder for the report.")] = Path("evaluation"),
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    **asked: Any,
+) -> None:
+    """Measure blends and scenes of subjects that the model has never seen, and print a table."""
+    from tqdm import tqdm
+
+    from app.cli.files import check_writable
+    from blipdiff.data.pairs import PairLibrary
+    from pipelines.evaluate import EvaluationProgress
+    from pipelines.evaluate_blending import evaluate_blending
+    from pipelines.studio import Studio
+
+    request = BlendingRequest(**asked)
+    check_writable(output)
+    library = PairLibrary(data, spread=0.1)
+    studio = Studio.open(model, device=device, dtype=dtype)
+    request = with_guidance_of(studio.model, context, request)
+    with tqdm(unit="", leave=False) as bar:
+        for event in evaluate_blending(studio, library, output, request):
+            if isinstance(event, EvaluationProgress):
+                bar.set_description(event.stage)
+                bar.total, bar.n = event.total, event.done
+                bar.refresh()
+            else:
+                width = max(len(name) for name, _ in event.lines)
+                bar.write("\n".join(f"{name:{width}}  {text}" for name, text in event.lines))

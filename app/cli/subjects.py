@@ -1,0 +1,129 @@
+"""`blipdiff subjects`: the library of subject cards."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option
+
+if TYPE_CHECKING:
+    from pipelines.library import Entry, SubjectLibrary
+
+subjects = typer.Typer(
+    name="subjects",
+    help="Keep subjects as cards in a library: wherever a --subject is asked for, @NAME takes one from it.",
+    no_args_is_help=True,
+)
+Folder = Annotated[Path | None, typer.Option("--library", help="The library's folder; BLIPDIFF_LIBRARY if absent.")]
+Name = Annotated[str, typer.Argument(help="The subject's name in the library.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.add_typer(subjects)
+
+
+@subjects.command("list")
+def list_subjects(
+    search: Annotated[str, typer.Argument(help="Words of the name or the category.")] = "",
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the subjects, all or those that a search finds."""
+    entries = _library(folder).entries(search)
+    if as_json:
+        print(json.dumps([_told(entry) for entry in entries]))
+        return
+    for entry in entries:
+        print(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
+
+
+@subjects.command("add")
+def add_subject(
+    photos: Annotated[list[Path], typer.Argument(help="Photos of one subject.")],
+    category: Annotated[str, option("category")] = default("category"),
+    name: Annotated[str | None, typer.Option("--name", help="Its name; the category if absent.")] = None,
+    fit: Annotated[str, option("fit")] = default("fit"),
+    model: Model = "mini",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    download: Download = False,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encode photos of a subject and keep it.
+
+    blipdiff subjects add my_dog.png --category dog --name Rex
+    """
+    from app.cli.files import check_writable, read_reference
+    from pipelines.library import checked_name
+    from pipelines.studio import Studio
+
+    library = _library(folder)
+    if name is not None:
+        checked_name(name)
+    references = [read_reference(path, category) for path in photos]
+    check_writable(library.folder)
+    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    _say(library.save(studio.subject(references, fit=fit), name), as_json)
+
+
+@subjects.command("rename")
+def rename_subject(
+    name: Name,
+    new_name: Annotated[str, typer.Argument(help="What it shall be called.")],
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a subject something else."""
+    _say(_library(folder).rename(name, new_name), as_json)
+
+
+@subjects.command("delete")
+def delete_subject(name: Name, folder: Folder = None) -> None:
+    """Remove a subject's card for good."""
+    _library(folder).delete(name)
+
+
+@subjects.command("import")
+def import_subject(
+    card: Annotated[Path, typer.Argument(help="A subject card.")],
+    name: Annotated[str | None, typer.Option("--name", help="Its name; the file's if absent.")] = None,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a card into the library."""
+    _say(_library(folder).bring_in(card, name), as_json)
+
+
+@subjects.command("export")
+def export_subject(
+    name: Name,
+    to: Annotated[Path, typer.Argument(help="A file that ends in .safetensors, or a folder.")],
+    folder: Folder = None,
+) -> None:
+    """Copy a subject's card out of the library."""
+    print(_library(folder).send_out(name, to))
+
+
+def _library(folder: Path | None) -> "SubjectLibrary":
+    from app.settings import read_settings
+    from pipelines.library import SubjectLibrary
+
+    return SubjectLibrary(folder or read_settings().library)
+
+
+def _say(entry: "Entry", as_json: bool) -> None:
+    print(json.dumps(_told(entry)) if as_json else entry.path)
+
+
+def _told(entry: "Entry") -> dict[str, str | None]:
+    return {
+        "name": entry.name,
+        "category": entry.category,
+        "path": str(entry.path),
+        "model": entry.fingerprint,
+        "trouble": entry.trouble,
+    }

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import OutputError, SubjectError
+from pipelines.library import SubjectLibrary, checked_name
+
+
+def subject(category: str = "dog", seed: int = 0) -> SubjectEmbedding:
+    tokens = torch.randn(4, 8, generator=torch.Generator().manual_seed(seed))
+    return SubjectEmbedding(tokens, category, Image.new("RGB", (8, 8), "red"), "model-a")
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> SubjectLibrary:
+    return SubjectLibrary(tmp_path / "library")
+
+
+def test_what_is_kept_comes_back_with_its_picture(library: SubjectLibrary) -> None:
+    kept = library.save(subject(), "Rex")
+    assert torch.equal(library.load("Rex").tokens, subject().tokens)
+    (entry,) = library.entries()
+    assert (entry.name, entry.category, entry.fingerprint, entry.path) == ("Rex", "dog", "model-a", kept.path)
+    assert entry.thumbnail is not None
+    assert [path.name for path in library.folder.iterdir()] == ["Rex.safetensors"]
+
+
+def test_without_a_name_the_category_is_one_and_numbers_follow(library: SubjectLibrary) -> None:
+    assert [library.save(subject()).name for _ in range(3)] == ["dog", "dog-2", "dog-3"]
+
+
+def test_a_search_finds_words_of_names_and_categories(library: SubjectLibrary) -> None:
+    for name, category in (("Rex", "dog"), ("old Tom", "cat"), ("Bello", "small dog")):
+        library.save(subject(category), name)
+    assert [entry.name for entry in library.entries("DOG")] == ["Bello", "Rex"]
+    assert [entry.name for entry in library.entries("tom cat")] == ["old Tom"]
+    assert library.entries("horse") == []
+
+
+def test_rename_delete_import_and_export(library: SubjectLibrary, tmp_path: Path) -> None:
+    library.save(subject(), "Rex")
+    assert library.rename("Rex", "Bello").name == "Bello"
+    assert library.rename("Bello", "bello").name == "bello"
+    card = library.send_out("bello", tmp_path)
+    assert card == tmp_path / "bello.safetensors"
+    library.delete("bello")
+    assert library.entries() == []
+    assert library.bring_in(card).name == "bello"
+    assert library.bring_in(card, "another").name == "another"
+
+
+def test_a_damaged_card_is_listed_with_its_trouble(library: SubjectLibrary) -> None:
+    library.save(subject(), "Rex")
+    (library.folder / "broken.safetensors").write_bytes(b"nothing")
+    entries = library.entries()
+    assert [entry.name for entry in entries if entry.trouble is None] == ["Rex"]
+    assert "no subject card" in str(entries[0].trouble)
+
+
+@pytest.mark.parametrize("name", ["", " ", "../up", "a/b", "a\\b", ".hidden", "nul", "x" * 61, "a\nb", "a:b"])
+def test_names_that_are_no_files_names_are_refused(name: str) -> None:
+    with pytest.raises(SubjectError, match="cannot be called"):
+        checked_name(name)
+
+
+def test_nothing_is_overwritten_and_what_is_missing_is_said(library: SubjectLibrary, tmp_path: Path) -> None:
+    assert library.entries() == []
+    library.save(subject(), "Rex")
+    library.save(subject(seed=1), "Bello")
+    for refused in (
+        lambda: library.save(subject(), "Rex"),
+        lambda: library.rename("Bello", "Rex"),
+        lambda: library.load("Tom"),
+        lambda: library.delete("Tom"),
+        lambda: library.bring_in(tmp_path / "nothing.safetensors"),
+    ):
+        with pytest.raises(SubjectError):
+            refused()
+    for place in (tmp_path / "card.txt", library.folder):
+        with pytest.raises(OutputError):
+            library.send_out("Rex", place)
+    assert len(library.entries()) == 2
