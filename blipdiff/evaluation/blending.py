@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blipdiff.data.pairs import PairLibrary, composite
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError, ShapeError
-from blipdiff.evaluation.protocols import draw_trials
+from blipdiff.evaluation.protocols import Trial, draw_trials
 from blipdiff.evaluation.views import SubjectView
 
 SCENES = (
@@ -44,7 +44,7 @@ def draw_subject_pairs(library: PairLibrary, *, pairs: int = 30, choices: int = 
 
     Raises: ConfigError where the library has too few unseen concepts of different categories.
     """
-    trials = []
+    trials: list[Trial] = []
     for trial in draw_trials(library, subjects=2 * pairs, pictures=1, choices=2, seed=seed):
         names = [library.records[number].category.lower() for number in (trial.pair.subject, trial.wrong)]
         if names[0] != names[1] and len(trials) < pairs:
@@ -76,7 +76,7 @@ def draw_subject_pairs(library: PairLibrary, *, pairs: int = 30, choices: int = 
 def _others(library: PairLibrary, pool: Sequence[int], pair: tuple[int, int], count: int, seed: int) -> list[int]:
     """Subjects of the other pairs, of as many different concepts: judges meet few subjects, and learn them once."""
     taken = {library.records[number].concept for number in pair}
-    others = []
+    others: list[int] = []
     for number in np.random.default_rng((seed, 8)).permutation(np.array(pool)):
         concept = library.records[int(number)].concept
         if concept not in taken and len(others) < count:
