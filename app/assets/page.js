@@ -2,7 +2,8 @@
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    document.querySelector("#generate")?.click();
+    // the tab that is open: what is not laid out has no parent to be placed in
+    [...document.querySelectorAll("#generate, #blend-path, #scene-draw")].find((one) => one.offsetParent)?.click();
   }
 });
 
@@ -37,3 +38,107 @@ window.blipdiff = {
     return fits ? value : current[place];
   }),
 };
+
+// What the pad and the canvas say is typed into a field of the form that nobody sees.
+const say = (id, text) => {
+  const field = document.querySelector(`#${id} textarea, #${id} input`);
+  if (field && field.value !== text) {
+    field.value = text;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+};
+const within = (value, low, high) => Math.min(Math.max(value, low), high);
+const share = (event, element) => {
+  const frame = element.getBoundingClientRect();
+  return [within((event.clientX - frame.left) / frame.width, 0, 1), within((event.clientY - frame.top) / frame.height, 0, 1)];
+};
+const STEPS = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
+
+// The pad of the blend: a dot between four corners.
+const moveDot = (pad, x, y) => {
+  const dot = pad.querySelector(".dot");
+  [pad.dataset.x, pad.dataset.y] = [x, y];
+  dot.style.left = `${100 * x}%`;
+  dot.style.top = `${100 * y}%`;
+};
+const sayDot = (pad) => say("blend-xy", `${(+pad.dataset.x).toFixed(3)},${(+pad.dataset.y).toFixed(3)}`);
+
+// The boxes of a scene: left, top, right, bottom in fractions of the canvas, one for each subject.
+const SMALLEST = 0.1;
+const boxesOf = () => {
+  const canvas = document.querySelector("#scene-canvas");
+  canvas.boxes ??= [[0, 0, 0.5, 1], [0.5, 0, 1, 1], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]];
+  return canvas.boxes;
+};
+const showBoxes = (tell) => {
+  const canvas = document.querySelector("#scene-canvas");
+  if (!canvas) return;
+  const words = [...document.querySelectorAll("[id^=scene-word-] textarea, [id^=scene-word-] input")].map((one) => one.value.trim());
+  const prompt = (document.querySelector("#scene-prompt textarea, #scene-prompt input")?.value ?? "").toLowerCase();
+  canvas.querySelectorAll(".box").forEach((box, place) => {
+    const [left, top, right, bottom] = boxesOf()[place];
+    Object.assign(box.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
+    box.hidden = !words[place] || !prompt.includes(`{${words[place].toLowerCase()}}`);
+    box.firstChild.textContent = `${"ABCD"[place]} ${words[place] ?? ""}`;
+  });
+  const [width, height] = ["width", "height"].map((side) => +document.querySelector(`#scene-${side} textarea, #scene-${side} input`)?.value);
+  if (width > 0 && height > 0) canvas.style.aspectRatio = `${width} / ${height}`;
+  if (tell) say("scene-boxes", JSON.stringify(boxesOf().map((box) => box.map((side) => +side.toFixed(3)))));
+};
+const moveBox = (place, dx, dy) => {
+  const [left, top, right, bottom] = boxesOf()[place];
+  [dx, dy] = [within(dx, -left, 1 - right), within(dy, -top, 1 - bottom)];
+  boxesOf()[place] = [left + dx, top + dy, right + dx, bottom + dy];
+};
+const growBox = (place, dx, dy) => {
+  const [left, top, right, bottom] = boxesOf()[place];
+  boxesOf()[place] = [left, top, within(right + dx, left + SMALLEST, 1), within(bottom + dy, top + SMALLEST, 1)];
+};
+
+let held = null;
+document.addEventListener("pointerdown", (event) => {
+  const pad = event.target.closest?.("#blend-pad");
+  const box = event.target.closest?.("#scene-canvas .box");
+  if (pad) {
+    held = { move: (at) => moveDot(pad, ...share(at, pad)), end: () => sayDot(pad) };
+    held.move(event);
+  } else if (box) {
+    const canvas = box.parentElement;
+    const change = event.target.matches(".grip") ? growBox : moveBox;
+    let last = share(event, canvas);
+    const move = (at) => {
+      const now = share(at, canvas);
+      change(+box.dataset.place, now[0] - last[0], now[1] - last[1]);
+      last = now;
+      showBoxes(false);
+    };
+    held = { move, end: () => showBoxes(true) };
+  } else return;
+  event.preventDefault();
+  (pad ?? box).focus();
+});
+document.addEventListener("pointermove", (event) => held?.move(event));
+document.addEventListener("pointerup", () => { held?.end(); held = null; });
+document.addEventListener("keydown", (event) => {
+  const step = STEPS[event.key];
+  const pad = event.target.closest?.("#blend-pad");
+  const box = event.target.closest?.("#scene-canvas .box");
+  if (!step || !(pad || box)) return;
+  event.preventDefault();
+  if (pad) {
+    moveDot(pad, within(+(pad.dataset.x ?? 0.5) + step[0], 0, 1), within(+(pad.dataset.y ?? 0) + step[1], 0, 1));
+    sayDot(pad);
+  } else {
+    (event.shiftKey ? growBox : moveBox)(+box.dataset.place, ...step);
+    showBoxes(true);
+  }
+});
+document.addEventListener("input", (event) => {
+  if (event.target.closest?.("[id^=scene-word-], #scene-prompt, #scene-width, #scene-height")) showBoxes(false);
+});
+new MutationObserver((_, observer) => {
+  if (document.querySelector("#scene-canvas .box") && document.querySelector("#scene-prompt textarea, #scene-prompt input")) {
+    showBoxes(false);
+    observer.disconnect();
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });

@@ -71,7 +71,7 @@ def _subject(tile: Tile) -> str:
     alt = f"{tile.name}, {about}"
     seen = '<span class="blank" aria-hidden="true">card</span>'
     if tile.picture is not None:
-        seen = f'<img src="{_data(tile.picture)}" alt="{escape(alt)}">'
+        seen = f'<img src="{data(tile.picture)}" alt="{escape(alt)}">'
     caption = f"<figcaption>card: {escape(tile.category)}</figcaption>" if tile.category else ""
     return f'<li><figure title="{escape(alt)}">{seen}{caption}</figure></li>'
 
@@ -82,10 +82,10 @@ def _frame(seed: int, picture: Image.Image | None) -> str:
     small = picture.copy()
     small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     alt = f"Preview, seed {seed}"
-    return f'<figure><img src="{_data(small)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
+    return f'<figure><img src="{data(small)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
 
 
-def _data(picture: Image.Image) -> str:
+def data(picture: Image.Image) -> str:
     """The picture inside the page: no file to serve, none to clear away."""
     stream = io.BytesIO()
     picture.convert("RGB").save(stream, format="JPEG", quality=80)

@@ -2,18 +2,23 @@
 
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 
 import gradio as gr
 
 from app.settings import Settings, read_settings
 from app.ui import markup
+from app.ui.blend_tab import blend_tab, refreshed
 from app.ui.generate_tab import generate_tab
+from app.ui.library_tab import library_tab
 from app.ui.orders import Orders
+from app.ui.scene_tab import scene_tab
 from app.ui.server import serve
 from app.ui.stylize_tab import stylize_tab
 from pipelines.studio import Studio
 
 _A_DAY = 24 * 3600
+_SILENT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
 def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
@@ -27,6 +32,14 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
                 generate_tab(page, studio, settings, orders)
             with gr.Tab("Stylize", id="stylize-tab"):
                 stylize_tab(studio, settings, orders)
+            with gr.Tab("Blend", id="blend-tab"):
+                lists = blend_tab(studio, settings, orders)
+            with gr.Tab("Scene", id="scene-tab"):
+                lists += scene_tab(studio, settings, orders)
+            with gr.Tab("Subjects", id="library-tab"):
+                show, search, shown = library_tab(studio, settings)
+        page.load(show, search, shown, **_SILENT)
+        gr.on([page.load, shown[1].change], partial(refreshed, settings, len(lists)), None, lists, **_SILENT)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
 

@@ -1,0 +1,129 @@
+"""The tab of the subject library: cards with their pictures; save, rename, delete, search, import and export."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app.settings import Settings
+from app.ui import markup
+from app.ui.files import served
+from app.ui.subjects import by_name, references
+from blipdiff.errors import BlipdiffError, SubjectError
+from pipelines.library import Entry, SubjectLibrary
+from pipelines.studio import Studio
+
+_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
+_AT_ONCE = {**_SILENT, "concurrency_limit": None}
+
+
+def library_tab(studio: Studio, settings: Settings) -> Any:
+    """Builds the tab in the current Blocks; gives the search, whose change shows the library afresh."""
+    with gr.Row(elem_classes="workbench"):
+        with gr.Column(scale=5, min_width=300):
+            photos = gr.File(
+                label="Photos of one subject, or a card", file_count="multiple",
+                file_types=["image", ".safetensors"], height=140, elem_id="library-photos",
+            )  # fmt: skip
+            category = gr.Textbox(
+                label="Category", info="What it is, in a word or two.", max_lines=1, elem_id="library-category"
+            )
+            name = gr.Textbox(label="Name", info="What it is called here.", max_lines=1, elem_id="library-name")
+            save = gr.Button("Save to the library", variant="primary", elem_id="library-save")
+        with gr.Column(scale=8, min_width=300):
+            search = gr.Textbox(label="Search", max_lines=1, elem_id="library-search")
+            cards = gr.HTML(elem_id="library-cards")
+            chosen = gr.Dropdown([], label="Subject", elem_id="library-chosen")
+            with gr.Row():
+                rename = gr.Button("Rename to the name on the left", elem_id="library-rename")
+                delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
+                export = gr.Button("Export", elem_id="library-export")
+            download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
+            status = gr.HTML(markup.message(f"The library is the folder {settings.library}."), elem_id="library-status")
+    events = _Events(studio, settings, status, search, cards, chosen, download)
+    shown = [cards, chosen]
+    save.click(
+        events.save, [photos, category, name, search], [status, *shown],
+        **_SILENT, concurrency_id="model", concurrency_limit=1,
+    )  # fmt: skip
+    rename.click(events.rename, [chosen, name, search], [status, *shown], **_AT_ONCE)
+    delete.click(events.delete, [chosen, search], [status, *shown], **_AT_ONCE)
+    export.click(events.export, chosen, [status, download], **_AT_ONCE)
+    search.change(events.show, search, shown, **_AT_ONCE)
+    return events.show, search, shown
+
+
+class _Events:
+    """The tab's handlers."""
+
+    def __init__(self, studio: Studio, settings: Settings, *on: Any) -> None:
+        self._studio = studio
+        self._library = SubjectLibrary(settings.library)
+        self._status, self._search, self._cards, self._chosen, self._download = on
+
+    def show(self, search: str) -> dict[Any, Any]:
+        """The cards that the search finds."""
+        try:
+            entries = self._library.entries(search or "")
+        except BlipdiffError as error:
+            return {self._cards: markup.message(str(error), "bad"), self._chosen: gr.Dropdown([])}
+        names = [entry.name for entry in entries if entry.trouble is None]
+        return {self._cards: _cards(entries), self._chosen: gr.Dropdown(names, value=names[0] if names else None)}
+
+    def save(self, paths: list[str] | None, category: str, name: str, search: str) -> dict[Any, Any]:
+        """Photos are encoded, a card is copied; both under the name that was typed."""
+
+        def change() -> str:
+            if not paths:
+                raise SubjectError("There is nothing to save yet; add photos of a subject, or a card.")
+            subject = self._studio.subject(references(paths, category))
+            return f"Saved as {self._library.save(subject, name.strip() or None).name!r}."
+
+        return self._changed(change, search, paths or [])
+
+    def rename(self, chosen: str | None, name: str, search: str) -> dict[Any, Any]:
+        """The chosen subject gets the name that was typed."""
+        return self._changed(lambda: f"Renamed to {self._library.rename(chosen or '', name).name!r}.", search)
+
+    def delete(self, chosen: str | None, search: str) -> dict[Any, Any]:
+        """The chosen subject's card is removed."""
+
+        def change() -> str:
+            self._library.delete(chosen or "")
+            return f"Deleted {chosen!r}."
+
+        return self._changed(change, search)
+
+    def export(self, chosen: str | None) -> dict[Any, Any]:
+        """The chosen subject's card, to download."""
+        try:
+            self._library.load(chosen or "")
+        except BlipdiffError as error:
+            return {self._status: markup.message(str(error), "bad")}
+        path = self._library.folder / f"{chosen}.safetensors"
+        button = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
+        return {self._status: markup.message(f"{path.name} is ready.", "good"), self._download: button}
+
+    def _changed(self, change: Callable[[], str], search: str, paths: list[str] | None = None) -> dict[Any, Any]:
+        try:
+            text = change()
+        except BlipdiffError as error:
+            return {self._status: markup.message(by_name(error, paths or []), "bad")}
+        return {self._status: markup.message(text, "good"), **self.show(search)}
+
+
+def _cards(entries: list[Entry]) -> str:
+    if not entries:
+        return '<p class="hint">No subject here yet.</p>'
+    return f'<ul class="subjects">{"".join(_card(entry) for entry in entries)}</ul>'
+
+
+def _card(entry: Entry) -> str:
+    told = f"{entry.name}: {entry.trouble or entry.category}"
+    seen = '<span class="blank" aria-hidden="true">card</span>'
+    if entry.thumbnail is not None:
+        seen = f'<img src="{markup.data(entry.thumbnail)}" alt="{escape(told)}">'
+    words = entry.category if entry.trouble is None else "damaged"
+    caption = f"<figcaption>{escape(entry.name)}<br>{escape(words)}</figcaption>"
+    return f'<li><figure title="{escape(told)}">{seen}{caption}</figure></li>'

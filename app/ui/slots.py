@@ -1,0 +1,100 @@
+"""Places for subjects on tabs that take several: a photo and its word each, or one of the library."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.ui.files import served
+from app.ui.subjects import category_of
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import BlipdiffError, PromptError
+from blipdiff.images import open_picture
+from pipelines.library import SubjectLibrary
+from pipelines.studio import Reference
+
+LETTERS = "ABCD"
+_NONE = ""  # no subject of the library
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The controls of one subject."""
+
+    photo: Any
+    word: Any
+    kept: Any
+
+    @property
+    def inputs(self) -> list[Any]:
+        """In the order in which `filled` reads them."""
+        return [self.photo, self.word, self.kept]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A slot that holds a subject."""
+
+    place: int  # of the slot
+    word: str
+    reference: Reference
+
+
+def place_slots(tab: str, count: int, examples: Sequence[Path]) -> list[Slot]:
+    """`count` slots in the current Blocks, two in a row; the first two hold bundled photos."""
+    slots = []
+    for first in range(0, count, 2):
+        with gr.Row():
+            for place in range(first, min(first + 2, count)):
+                slots.append(_slot(tab, place, examples[place] if place < min(2, len(examples)) else None))
+    return slots
+
+
+def library_names(library: SubjectLibrary) -> list[str]:
+    """What a slot's list offers: nothing, then every card that can be read; nothing alone where there is none."""
+    try:
+        return [_NONE, *(entry.name for entry in library.entries() if entry.trouble is None)]
+    except BlipdiffError:
+        return [_NONE]
+
+
+def filled(values: Sequence[Any], library: SubjectLibrary) -> list[Filled]:
+    """The subjects of the slots that hold one, from the values of all slots' inputs.
+
+    Raises: PromptError for a photo without a word, ImageError and SubjectError for what cannot be read.
+    """
+    found = []
+    for place in range(len(values) // 3):
+        photo, word, kept = values[3 * place : 3 * place + 3]
+        if kept:
+            subject = library.load(kept)
+            found.append(Filled(place, (word or "").strip() or subject.category, subject))
+        elif photo:
+            if not (word or "").strip():
+                raise PromptError(f"Say in a word or two what subject {LETTERS[place]} is.")
+            found.append(Filled(place, word.strip(), SubjectPhoto(open_picture(photo), word.strip())))
+    return found
+
+
+def _slot(tab: str, place: int, example: Path | None) -> Slot:
+    letter = LETTERS[place]
+    with gr.Column(min_width=130, elem_classes="slot"):
+        photo = gr.Image(
+            label=f"Subject {letter}",
+            type="filepath",
+            sources=["upload", "clipboard"],
+            height=130,
+            value=None if example is None else served(example),
+            buttons=[],
+            elem_id=f"{tab}-photo-{letter}",
+        )
+        word = gr.Textbox(
+            label=f"What {letter} is",
+            max_lines=1,
+            value="" if example is None else category_of(example),
+            elem_id=f"{tab}-word-{letter}",
+        )
+        kept = gr.Dropdown([_NONE], value=_NONE, label="Or from the library", elem_id=f"{tab}-kept-{letter}")
+    return Slot(photo, word, kept)
