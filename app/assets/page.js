@@ -136,9 +136,9 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target.closest?.("[id^=scene-word-], #scene-prompt, #scene-width, #scene-height")) showBoxes(false);
 });
-new MutationObserver((_, observer) => {
-  if (document.querySelector("#scene-canvas .box") && document.querySelector("#scene-prompt textarea, #scene-prompt input")) {
-    showBoxes(false);
-    observer.disconnect();
-  }
+let isDue = false; // a tab's pieces come one by one when it is opened first
+new MutationObserver(() => {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => { isDue = false; showBoxes(false); });
 }).observe(document.documentElement, { childList: true, subtree: true });

@@ -1,7 +1,7 @@
 """The tab that blends: up to four subjects, their weights by sliders or on a pad, one picture, a path or a map."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -87,7 +87,7 @@ def blend_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
     every = [*(control for slot in slots for control in slot.inputs), *weights, *fields.values()]
     shown = [status, stage, gallery, downloads]
     for button, shape in ((one, "one"), (path, "path"), (map_, "map")):
-        button.click(partial(events.draw, shape), every, shown, **_ON_MODEL)
+        button.click(events.drawing(shape), every, shown, **_ON_MODEL)
     cancel.click(call_off(orders, status), None, status, **_AT_ONCE)
     place.input(
         events.weights_at, [place, *(control for slot in slots for control in slot.inputs)], weights, **_AT_ONCE
@@ -108,8 +108,15 @@ class _Events:
         self._library = SubjectLibrary(settings.library)
         self._status, self._stage, self._gallery, self._downloads = shown
 
-    def draw(self, shape: str, visit: gr.Request, *values: Any) -> Iterator[Changes]:
-        """One picture, a path or a map, saved in the output folder."""
+    def drawing(self, shape: str) -> Callable[..., Iterator[Changes]]:
+        """What draws one picture, a path or a map, and saves it in the output folder."""
+
+        def draw(visit: gr.Request, *values: Any) -> Iterator[Changes]:
+            yield from self._draw(shape, visit, values)
+
+        return draw
+
+    def _draw(self, shape: str, visit: gr.Request, values: Sequence[Any]) -> Iterator[Changes]:
         frames: list[Frame] = []
         done: list[Blended] = []
 

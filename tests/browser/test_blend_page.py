@@ -1,0 +1,61 @@
+"""Blending and scenes in a real browser: the pad, a path that plays, boxes that are dragged, the library."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Served
+
+pytestmark = pytest.mark.browser
+
+
+def field(page: Any, name: str) -> Any:
+    return page.locator(f"#{name} textarea, #{name} input").first
+
+
+def told(page: Any, name: str, words: str) -> None:
+    page.locator(f"#{name}", has_text=words).wait_for()
+
+
+def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Callable[..., Any], served: Served) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Blend").click()
+    page.locator("#blend-settings button").first.click()
+    field(page, "blend-steps").fill("2")
+    field(page, "blend-frames").fill("4")
+    page.locator("#blend-pad").click(position={"x": 45, "y": 5})
+    told(page, "blend-status", "A preview in 2 steps.")
+    page.wait_for_function("() => +document.querySelector('#blend-w-A input').value > 0.7")
+    page.locator("#blend-path").click()
+    told(page, "blend-status", "4 pictures, saved in")
+    assert page.locator("#blend-stage img").get_attribute("src").startswith("data:image/webp")
+    assert len(list(served.output.glob("balloon-coffee-0*.png"))) == 4
+
+
+def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callable[..., Any], served: Served) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Subjects").click()
+    page.locator("#library-photos input[type=file]").set_input_files(
+        Path(__file__).parents[2] / "blipdiff" / "assets" / "subjects" / "tractor.png"
+    )
+    field(page, "library-category").fill("tractor")
+    field(page, "library-name").fill("Green one")
+    page.locator("#library-save").click()
+    told(page, "library-status", "Saved as 'Green one'.")
+    page.get_by_role("tab", name="Scene").click()
+    field(page, "scene-word-A").fill("")
+    page.locator("#scene-kept-A input").click()
+    page.get_by_role("option", name="Green one").click()
+    field(page, "scene-prompt").fill("a {tractor} and a {coffee}")
+    box = page.locator("#scene-canvas .box.B")
+    box.focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#scene-draw").click()
+    told(page, "scene-status", "'tractor' and 'coffee' overlap")
+    page.keyboard.press("Tab")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#scene-draw").click()
+    told(page, "scene-status", "1 picture, saved in")
