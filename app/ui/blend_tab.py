@@ -17,7 +17,7 @@ from app.ui import markup, parts
 from app.ui.drawing import Changes, call_off, followed
 from app.ui.files import served
 from app.ui.orders import Orders
-from app.ui.slots import LETTERS, Filled, filled, library_names, place_slots
+from app.ui.slots import LETTERS, Filled, connect_slots, filled, library_names, place_slots
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.animation import save_animation
@@ -89,14 +89,15 @@ def blend_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
     for button, shape in ((one, "one"), (path, "path"), (map_, "map")):
         button.click(events.drawing(shape), every, shown, **_ON_MODEL)
     cancel.click(call_off(orders, status), None, status, **_AT_ONCE)
-    place.input(
+    place.change(
         events.weights_at, [place, *(control for slot in slots for control in slot.inputs)], weights, **_AT_ONCE
     )
     previewed = {**_ON_MODEL, "trigger_mode": "always_last"}
     gr.on(
-        [place.input, *(weight.release for weight in weights)],
+        [place.change, *(weight.release for weight in weights)],
         events.preview, [live, *every], [status, stage], **previewed,
     )  # fmt: skip
+    connect_slots(slots, SubjectLibrary(settings.library))
     return [slot.kept for slot in slots]
 
 

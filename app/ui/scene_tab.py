@@ -14,7 +14,7 @@ from app.ui import markup, parts
 from app.ui.drawing import Changes, call_off, followed
 from app.ui.files import served
 from app.ui.orders import Orders
-from app.ui.slots import LETTERS, filled, place_slots
+from app.ui.slots import LETTERS, connect_slots, filled, place_slots
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import size_factor
 from pipelines.library import SubjectLibrary
@@ -76,6 +76,7 @@ def scene_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
     on_model = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
     draw.click(events.draw, every, [status, gallery], **on_model)
     cancel.click(call_off(orders, status), None, status, **_SILENT, concurrency_limit=None)
+    connect_slots(slots, SubjectLibrary(settings.library))
     return [slot.kept for slot in slots]
 
 

@@ -52,6 +52,21 @@ def place_slots(tab: str, count: int, examples: Sequence[Path]) -> list[Slot]:
     return slots
 
 
+def connect_slots(slots: Sequence[Slot], library: SubjectLibrary) -> None:
+    """A subject of the library brings its word along."""
+
+    def word_of(kept: str | None) -> Any:
+        try:
+            return library.load(kept).category if kept else gr.skip()
+        except BlipdiffError:
+            return gr.skip()
+
+    for slot in slots:
+        slot.kept.input(
+            word_of, slot.kept, slot.word, show_progress="hidden", api_visibility="private", concurrency_limit=None
+        )
+
+
 def library_names(library: SubjectLibrary) -> list[str]:
     """What a slot's list offers: nothing, then every card that can be read; nothing alone where there is none."""
     try:

@@ -45,7 +45,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     studio = Studio(tiny_model())
     output = tmp_path_factory.mktemp("output")
     orders = Orders()
-    with serve(build_page(studio, Settings(output=output, library=tmp_path_factory.mktemp("library")), orders), orders) as running:
+    with serve(
+        build_page(studio, Settings(output=output, library=tmp_path_factory.mktemp("library")), orders), orders
+    ) as running:
         page = Served(running.url, studio, output)
         unet: UNet2DConditionModel = studio.model.unet
         hook = unet.register_forward_hook(lambda *_: page.calls.append(1))

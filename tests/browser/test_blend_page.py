@@ -45,9 +45,11 @@ def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callabl
     page.locator("#library-save").click()
     told(page, "library-status", "Saved as 'Green one'.")
     page.get_by_role("tab", name="Scene").click()
-    field(page, "scene-word-A").fill("")
     page.locator("#scene-kept-A input").click()
     page.get_by_role("option", name="Green one").click()
+    page.wait_for_function(
+        "() => document.querySelector('#scene-word-A').querySelector('input, textarea').value === 'tractor'"
+    )
     field(page, "scene-prompt").fill("a {tractor} and a {coffee}")
     box = page.locator("#scene-canvas .box.B")
     box.focus()
