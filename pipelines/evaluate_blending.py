@@ -22,12 +22,11 @@ from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents, size_factor
 from blipdiff.outputs import written_file
-from blipdiff.ranges import USUAL_GUIDANCE
 from pipelines.blend import Blended, blend
 from pipelines.blend_request import BlendRequest
+from pipelines.blending_request import BlendingRequest
 from pipelines.evaluate import EvaluationProgress
 from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import check, parameter
 from pipelines.scene import Placed, encode_scene, plan_scene, region_masks
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Studio
@@ -35,25 +34,6 @@ from pipelines.studio import Studio
 SLACK = 0.1  # of a path's range: what a judge's number may go back by and the path still count as monotone
 VARIANTS = ("with regions", "regions found", "without regions", "merely mixed")
 TRUE = "true composites"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlendingRequest:
-    """How blends are evaluated. The same request draws the same pairs and, on one machine, the same pictures."""
-
-    what: str = parameter(
-        "both", "What", "Paths between two subjects, scenes of two, or both.", choices=("both", "paths", "scenes")
-    )
-    pairs: int = parameter(30, "Pairs", "Pairs of unseen subjects.", low=1, high=1000, step=1)
-    frames: int = parameter(7, "Frames", "Pictures of each path.", low=3, high=60, step=1)
-    choices: int = parameter(10, "Choices", "Subjects among which the right one is found.", low=3, high=100, step=1)
-    steps: int = parameter(10, "Steps", "Denoising steps.", low=1, high=1000, step=1)
-    guidance: float = parameter(USUAL_GUIDANCE, "Guidance", "Of the pictures.", low=0.0, high=50.0, step=0.5)
-    seed: int = parameter(0, "Seed", "Of the pairs and the pictures.", low=0, high=2**31)
-    batch: int = parameter(8, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Device, Dtype, Model, takes_parameters, with_guidance_of
-from pipelines.evaluate_blending import BlendingRequest
+from pipelines.blending_request import BlendingRequest
 
 
 def add_to(app: typer.Typer) -> None:
