@@ -2,8 +2,9 @@
 
 from typing import TypeAlias
 
-from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, T2IAdapter, UNet2DConditionModel
 
 UNet: TypeAlias = UNet2DConditionModel
 VAE: TypeAlias = AutoencoderKL | AutoencoderTiny
 ControlNet: TypeAlias = ControlNetModel
+Adapter: TypeAlias = T2IAdapter

@@ -12,7 +12,6 @@ from blipdiff.attention.injection import Injection
 from blipdiff.conditioning.guidance import Conditioning, Guidance, concat
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectPhoto
-from blipdiff.control.controlnet import ControlBranch
 from blipdiff.control.drawn import canny, relief
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
@@ -29,7 +28,8 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.plan import SamplingPlan, execute
 from pipelines.requests import check, parameter
-from pipelines.stylize import Stylist
+from pipelines.stylize import Branch, Stylist, branch_of
+from pipelines.stylize_request import ControlSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +140,12 @@ def _drawn(
 
 def _branches(
     stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way
-) -> tuple[ControlBranch, ...]:
+) -> tuple[Branch, ...]:
     if way.control is None:
         return ()
     maps = torch.cat([_map(trial, way.control) for trial in trials]).to(stylist.studio.model.device)
-    return (ControlBranch(stylist.net(way.control), maps, request.strength),)
+    settings = ControlSettings(control=way.control, strength=request.strength)
+    return (branch_of(stylist.net(way.control), maps, settings),)
 
 
 def _map(trial: StructureTrial, control: str) -> Tensor:

@@ -25,7 +25,7 @@ from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.latents import latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
-from blipdiff.sampling.predictor import Control
+from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import check_slots, picture_size, plan_rows
 from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
@@ -199,7 +199,7 @@ class _SceneAlone:
 
     def residuals(
         self, latents: Tensor, context: Tensor, moment: Any, rows: Sequence[int] | None = None
-    ) -> tuple[list[Tensor], Tensor] | None:
+    ) -> Residuals | None:
         """The branch's own, for the first sentence."""
         return self.inner.residuals(latents, context[:, : self.slots], moment, rows)
 

@@ -5,18 +5,21 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
+from diffusers import T2IAdapter
 from PIL import Image
+from torch import Tensor
 
 from blipdiff.attention.injection import Injection
 from blipdiff.checkpoints.controls import load_control
 from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.control.adapter import AdapterBranch
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.control.preprocessors import Preprocessors
-from blipdiff.diffusers_types import ControlNet
+from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import ConfigError
 from blipdiff.images import as_rgb, fitted, picture_tensor
 from blipdiff.latents import latent_size, size_factor
@@ -26,6 +29,8 @@ from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
 from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
+
+Branch: TypeAlias = ControlBranch | AdapterBranch
 
 _WIDEST = 4.0  # sides of a structure picture against each other; beyond, it is cut
 _MOST_MAP_LETTERS = 300_000  # of maps in a picture's metadata, which has room for a million
@@ -38,7 +43,7 @@ class EncodedStyle:
     request: StylizeRequest
     encoded: EncodedRequest
     words: Conditioning | None  # one row without the subject, where the subject is not everywhere
-    branches: tuple[ControlBranch, ...]
+    branches: tuple[Branch, ...]
     maps: tuple[Image.Image, ...]
 
 
@@ -92,6 +97,12 @@ def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]
     return replace(plan, controls=style.branches, conditioning=injection)
 
 
+def branch_of(net: ControlNet | Adapter, picture: Tensor, settings: ControlSettings) -> Branch:
+    """A net with its map (1 or rows, 3, H, W), as the settings say."""
+    asked = (picture, settings.strength, settings.window(), settings.guess)
+    return AdapterBranch.of(net, *asked) if isinstance(net, T2IAdapter) else ControlBranch(net, *asked)
+
+
 class Stylist:
     """A studio with the ControlNets and detectors that it has used; each is loaded once."""
 
@@ -99,10 +110,10 @@ class Stylist:
         self.studio = studio
         self.preprocessors = Preprocessors(download=download, device=str(studio.model.device))
         self._download = download
-        self._nets: dict[str, ControlNet] = {}
+        self._nets: dict[str, ControlNet | Adapter] = {}
 
-    def net(self, name: str) -> ControlNet:
-        """The ControlNet of this name, folder or hub id, on the model's device and in its dtype.
+    def net(self, name: str) -> ControlNet | Adapter:
+        """The ControlNet or T2I-Adapter of this name, folder or hub id, on the model's device and in its dtype.
 
         Raises: CheckpointError when there is none.
         """
@@ -144,13 +155,7 @@ class Stylist:
             plain = amplify(text, model.prompt_tokenizer, model.positions, drawing.repeats)
             words = model.encode_prompts([plain.text])
         branches = tuple(
-            ControlBranch(
-                self.net(one.control),
-                picture_tensor(drawn)[None].to(model.device),
-                one.strength,
-                one.window(),
-                one.guess,
-            )
+            branch_of(self.net(one.control), picture_tensor(drawn)[None].to(model.device), one)
             for one, drawn in zip(request.controls, maps, strict=True)
         )
         request = replace(request, drawing=drawing)

@@ -1,13 +1,14 @@
-"""ControlNets on disk: the bundled ones by name, a folder or a hub id in diffusers' layout."""
+"""ControlNets and T2I-Adapters on disk: the bundled ones by name, a folder or a hub id in diffusers' layout."""
 
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 
+from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.detect import is_hub_id, snapshot
-from blipdiff.checkpoints.diffusers_layout import load_controlnet
-from blipdiff.diffusers_types import ControlNet
+from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
+from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.outputs import written_folder
 
@@ -22,12 +23,17 @@ def load_control(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     download: bool = False,
-) -> ControlNet:
+) -> ControlNet | Adapter:
     """A ControlNet from "mini-canny", "mini-depth", its folder, a pipeline's folder that holds one, or a hub id.
+
+    A folder or hub id may also hold a T2I-Adapter; its config says which it is.
 
     Nothing is fetched unless `download` is true. Raises: CheckpointError when there is none, or it is damaged.
     """
-    return load_controlnet(control_folder(source, download=download), dtype, device)
+    folder = control_folder(source, download=download)
+    if read_json(folder / "config.json").get("_class_name") == "T2IAdapter":
+        return load_adapter(folder, dtype, device)
+    return load_controlnet(folder, dtype, device)
 
 
 def control_folder(source: str | Path, *, download: bool = False) -> Path:
@@ -52,7 +58,7 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
     raise CheckpointError(f"{source} holds no ControlNet: there is no config.json in {place}, nor in its controlnet/.")
 
 
-def save_control(net: ControlNet, folder: Path) -> None:
+def save_control(net: ControlNet | Adapter, folder: Path) -> None:
     """The net as a folder that `load_control` and diffusers read: whole, or not at all.
 
     Raises: OutputError when the place cannot be written or holds something else.

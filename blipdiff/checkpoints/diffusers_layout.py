@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from diffusers import ControlNetModel, ModelMixin, UNet2DConditionModel
+from diffusers import ControlNetModel, ModelMixin, T2IAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
@@ -20,7 +20,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_prompt_tokenizer,
 )
 from blipdiff.checkpoints.weights import Rename, filled, weight_paths
-from blipdiff.diffusers_types import VAE, ControlNet
+from blipdiff.diffusers_types import VAE, Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -174,6 +174,11 @@ def load_vae(
 def load_controlnet(folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> ControlNet:
     """Any ControlNet for Stable Diffusion 1.5, from its folder."""
     return load_part(folder, ControlNetModel, "ControlNet", dtype, device)
+
+
+def load_adapter(folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Adapter:
+    """Any T2I-Adapter for Stable Diffusion 1.5, from its folder."""
+    return load_part(folder, T2IAdapter, "T2I-Adapter", dtype, device)
 
 
 def _photo(folder: Path, index: Mapping[str, Any], sizes: SubjectEncoderSizes) -> PhotoSettings:

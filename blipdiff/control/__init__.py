@@ -1,5 +1,6 @@
 """Structure from another picture: control branches."""
 
+from blipdiff.control.adapter import AdapterBranch
 from blipdiff.control.controlnet import ControlBranch
 
-__all__ = ["ControlBranch"]
+__all__ = ["AdapterBranch", "ControlBranch"]

@@ -14,7 +14,7 @@ from blipdiff.errors import ShapeError
 from blipdiff.moment import Moment
 
 NoisePredictor: TypeAlias = Callable[[Tensor, Moment], Tensor]
-Residuals: TypeAlias = tuple[list[Tensor], Tensor]
+Residuals: TypeAlias = tuple[list[Tensor], Tensor | None]  # without a middle: an adapter's features
 
 
 class Control(Protocol):
@@ -27,7 +27,10 @@ class Control(Protocol):
     def residuals(
         self, latents: Tensor, context: Tensor, moment: Moment, rows: Sequence[int] | None = None
     ) -> Residuals | None:
-        """(down blocks, mid block) for each row of `latents`, which belong to the pictures `rows`; None to pass."""
+        """(down blocks, mid block) for each row of `latents`, which belong to the pictures `rows`; None to pass.
+
+        A T2I-Adapter's features, which go into the down blocks rather than around them, come without a mid block.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +102,41 @@ class GuidedPredictor:
 
     def _extras(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> dict[str, Any]:
         extras: dict[str, Any] = {}
-        residuals = self._residuals(inputs, context, moment, rows)
-        if residuals is not None:
-            extras["down_block_additional_residuals"] = residuals[0]
-            extras["mid_block_additional_residual"] = residuals[1]
+        around, within = self._residuals(inputs, context, moment, rows)
+        if around:
+            extras["down_block_additional_residuals"] = around[:-1]
+            extras["mid_block_additional_residual"] = around[-1]
+        if within:
+            extras["down_intrablock_additional_residuals"] = within
         if self.taps or self.conditioning is not None:
             call = TapCall(self.taps, moment, rows.unconditional, self.conditioning)
             extras["cross_attention_kwargs"] = {"tap_call": call}
         return extras
 
-    def _residuals(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> Residuals | None:
-        total: list[Tensor] | None = None
+    def _residuals(
+        self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The sums of what control nets add around the blocks, and of what adapters add within them."""
+        around: list[Tensor] = []
+        within: list[Tensor] = []
         for control in self.controls:
             first = rows.unconditional if control.conditional_only else 0
             given = control.residuals(inputs[first:], context[first:], moment, rows.pictures[first:])
             if given is None:
                 continue
-            parts = [_after_zeros(part.to(inputs.dtype), first) for part in (*given[0], given[1])]
-            total = parts if total is None else [one + other for one, other in zip(total, parts, strict=True)]
-        return None if total is None else (total[:-1], total[-1])
+            down, middle = given
+            parts = [
+                _after_zeros(part.to(inputs.dtype), first) for part in (down if middle is None else [*down, middle])
+            ]
+            if middle is None:
+                within = _summed(within, parts)
+            else:
+                around = _summed(around, parts)
+        return around, within
+
+
+def _summed(total: list[Tensor], parts: list[Tensor]) -> list[Tensor]:
+    return [one + other for one, other in zip(total, parts, strict=True)] if total else parts
 
 
 def _after_zeros(part: Tensor, rows: int) -> Tensor:
