@@ -69,6 +69,8 @@ def _aux(name: str, weights: str, download: bool, device: str) -> Detector:
             with contextlib.redirect_stdout(io.StringIO()):
                 options = {} if Path(weights).is_dir() else {"local_files_only": not download}
                 detector = kind.from_pretrained(weights, **options)
+        except ImportError as error:
+            raise MissingDependencyError(f"The preprocessor '{name}' needs another package: {error}.") from error
         except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
             raise _unusable(name, weights, download, error) from error
         detector = detector.to(device) if hasattr(detector, "to") else detector
