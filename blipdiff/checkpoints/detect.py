@@ -108,6 +108,15 @@ def snapshot(name: str, *, download: bool, wanted: Sequence[str] = _WANTED) -> P
         raise CheckpointError(f"'{name}' cannot be fetched: {str(reason).splitlines()[0]}.") from reason
 
 
+def folder_of(source: str | Path, *, download: bool = False) -> Path:
+    """A folder as it is, or that of a hub id's files. Raises: CheckpointError when there is neither."""
+    if Path(source).is_dir():
+        return Path(source)
+    if not is_hub_id(str(source)):
+        raise CheckpointError(f"There is no folder {source}, and it is no hub id.")
+    return snapshot(str(source), download=download)
+
+
 def _unpack(archive: Path, place: Path) -> None:
     """All of the archive below `place`; members that point elsewhere are refused."""
     try:

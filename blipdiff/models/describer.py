@@ -47,7 +47,7 @@ class Describer:
         """Caption, the `count` likeliest categories, and the match of `text`, or else of the caption."""
         places = self.places([photo], fit=fit)
         caption = self.captions(places)[0]
-        said = self._readable(caption) if text is None else text
+        said = self.readable(caption) if text is None else text
         return Description(caption, self.ranked(places)[0][:count], said, float(self.matches(places, [said])[0]))
 
     @torch.no_grad()
@@ -95,7 +95,7 @@ class Describer:
             ids = torch.cat([ids, chosen[:, None]], dim=1)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def _readable(self, caption: str) -> str:
+    def readable(self, caption: str) -> str:
         """As many words of a caption of our own as can be read again: odd words may take more tokens than they were."""
         words = caption.split()
         while words and len(self.tokenizer(" ".join(words)).input_ids) > self.network.sizes.qformer.positions:

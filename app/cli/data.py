@@ -1,0 +1,89 @@
+"""`blipdiff data prepare`: a folder of photos -> shards to train on, and a page to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.options import Device, Download
+
+_DEFAULT_TOOLS = {
+    "segmenter": "CIDAS/clipseg-rd64-refined",
+    "captioner": "Salesforce/blip-image-captioning-base",
+    "matcher": "Salesforce/blip-itm-base-coco",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    data = typer.Typer(help="Training data from your own photos.", no_args_is_help=True)
+    data.command("prepare")(prepare)
+    app.add_typer(data, name="data")
+
+
+def prepare(
+    photos: Annotated[Path, typer.Argument(help="The folder of photos; captions may lie beside them as .txt.")],
+    output: Annotated[Path, typer.Option("--output", help="The folder for shards and report.")],
+    category: Annotated[str, typer.Option("--category", help="What all photos show; else their folders' names.")] = "",
+    side: Annotated[int, typer.Option("--side", help="Pixels of the square pictures.")] = 512,
+    subject_side: Annotated[int, typer.Option("--subject-side", help="Pixels of the cut-out subjects.")] = 256,
+    captions: Annotated[int, typer.Option("--captions", help="Captions drawn for each photo; 0 keeps given ones.")] = 6,
+    least_match: Annotated[float, typer.Option("--least-match", help="Captions below are refused; 0 to 1.")] = 0.5,
+    per_shard: Annotated[int, typer.Option("--per-shard", help="Photos in each shard.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Of the captions that are drawn.")] = 0,
+    segmenter: Annotated[str, typer.Option("--segmenter", help="CLIPSeg: a folder or hub id.")] = _DEFAULT_TOOLS[
+        "segmenter"
+    ],
+    captioner: Annotated[
+        str, typer.Option("--captioner", help="BLIP's captioner, or mini-describe for both.")
+    ] = _DEFAULT_TOOLS["captioner"],
+    matcher: Annotated[str, typer.Option("--matcher", help="BLIP's matcher: a folder or hub id.")] = _DEFAULT_TOOLS[
+        "matcher"
+    ],
+    device: Device = "auto",
+    download: Download = False,
+) -> None:
+    """Cut the subjects out of photos, caption them, and pack both into shards; stopped, the same command goes on.
+
+    blipdiff data prepare photos --category dog --output data/dogs --download
+    """
+    from tqdm import tqdm
+
+    from app.cli.files import check_writable
+    from blipdiff.checkpoints.describer import load_describer
+    from blipdiff.checkpoints.detect import folder_of
+    from blipdiff.data.captioner import DescriberCaptions, load_captioner, load_matcher
+    from blipdiff.data.matting import closed_form_matte, load_segmenter
+    from blipdiff.devices import placement
+    from pipelines.prepare_data import PrepareRequest, Tools, photos_in, prepare_photos
+
+    request = PrepareRequest(
+        category=category,
+        side=side,
+        subject_side=subject_side,
+        captions=captions,
+        least_match=least_match,
+        per_shard=per_shard,
+        seed=seed,
+    )
+    total = len(photos_in(photos))
+    check_writable(output)
+    place = placement(device).device
+    if captions and captioner == "mini-describe":
+        both = DescriberCaptions(load_describer(device=place))
+        speaking, matching = both, both
+    elif captions:
+        speaking = load_captioner(folder_of(captioner, download=download), place)  # type: ignore[assignment]
+        matching = load_matcher(folder_of(matcher, download=download), place)  # type: ignore[assignment]
+    else:
+        speaking = matching = None  # type: ignore[assignment]
+    tools = Tools(load_segmenter(folder_of(segmenter, download=download), place), closed_form_matte, speaking, matching)
+    with tqdm(total=total, unit=" photos", leave=False) as bar:
+        for state in prepare_photos(photos, output, tools, request):
+            bar.update(state.done - bar.n)
+    for one in state.skipped:
+        print(f"left out {one.photo}: {one.reason}")
+    print(
+        f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
+        f"{output / 'report.html'}"
+    )

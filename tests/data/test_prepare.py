@@ -1,0 +1,207 @@
+"""Photos become shards: with small random networks, broken photos among them, stopped and started again."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipForImageTextRetrieval,
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+)
+
+from blipdiff.checkpoints.configs import photo_config, write_json
+from blipdiff.data import matting
+from blipdiff.data.captioner import captioned_and_filtered, load_captioner
+from blipdiff.data.matting import cut_out, load_segmenter, trimap_of
+from blipdiff.data.shards import ShardLibrary, read_shard
+from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError, SubjectError
+from blipdiff.images import PhotoSettings
+from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
+from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
+from tests.pipelines.command_line import Command
+
+pytest_plugins = ["tests.pipelines.command_fixtures"]
+PHOTOS = 20
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `segmenter`, `captioner` and `matcher` of random networks, as their files lie on the hub."""
+    folder = tmp_path_factory.mktemp("tools")
+    torch.manual_seed(0)
+    words = ["a photo of a dog", "a dog on grass", "a cat in the snow"]
+    clip_words = train_prompt_tokenizer(words, folder / "segmenter", 600)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+    ends = {"eos_token_id": clip_words.eos_token_id, "bos_token_id": clip_words.bos_token_id}
+    config = CLIPSegConfig(
+        text_config=sizes | {"vocab_size": len(clip_words), "projection_dim": 16} | ends,
+        vision_config=sizes | {"image_size": 32, "patch_size": 8},
+        projection_dim=16,
+        reduce_dim=8,
+        extract_layers=[0, 1],
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+    )
+    seeing = CLIPSegForImageSegmentation(config)
+    with torch.no_grad():
+        seeing.decoder.transposed_convolution.weight.mul_(400)  # random weights say 'perhaps' everywhere
+    seeing.save_pretrained(folder / "segmenter")
+    blip_words = train_category_tokenizer(words, folder / "captioner", 200)
+    train_category_tokenizer(words, folder / "matcher", 200)
+    marks = {"bos_token_id": blip_words.bos_token_id, "sep_token_id": blip_words.sep_token_id, "pad_token_id": 0}
+    blip = BlipConfig(
+        text_config=sizes
+        | marks
+        | {"vocab_size": len(blip_words), "encoder_hidden_size": 16, "max_position_embeddings": 64},
+        vision_config=sizes | {"image_size": 32, "patch_size": 8},
+        projection_dim=8,
+        image_text_hidden_size=8,
+    )
+    BlipForConditionalGeneration(blip).save_pretrained(folder / "captioner")
+    BlipForImageTextRetrieval(blip).save_pretrained(folder / "matcher")
+    for name in ("segmenter", "captioner", "matcher"):
+        write_json(folder / name / "preprocessor_config.json", photo_config(PhotoSettings(side=32)))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twenty photos of two categories, captions beside one, and two files that are broken."""
+    folder = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    for number in range(PHOTOS):
+        place = folder / ("dog", "cat")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        small = rng.integers(0, 256, (4, 5, 3)).astype(np.uint8)
+        Image.fromarray(small).resize((80, 64)).save(place / f"{number:02d}.png")
+    (folder / "dog" / "00.txt").write_text("a dog on grass\n")
+    (folder / "dog" / "04.png").write_bytes(b"no picture at all")
+    whole = (folder / "cat" / "05.png").read_bytes()
+    (folder / "cat" / "05.png").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def plain_matte(picture, trimap):
+    return trimap / 255.0, picture / 255.0
+
+
+@pytest.fixture(autouse=True)
+def matte(monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("pymatting") is None:
+        monkeypatch.setattr(matting, "closed_form_matte", plain_matte)
+
+
+def test_a_folder_of_photos_becomes_shards_and_a_report(
+    blipdiff: Command, tools: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = ["data", "prepare", photos, "--output", tmp_path / "out", "--per-shard", 7, "--side", 48]
+    command += ["--subject-side", 32, "--least-match", 0.0, "--captions", 3, "--device", "cpu"]
+    for name in ("segmenter", "captioner", "matcher"):
+        command += [f"--{name}", tools / name]
+    ended = blipdiff(*command)
+    assert ended.code == 0, ended.err
+    out = tmp_path / "out"
+    records = [json.loads(path.read_text()) for path in sorted(out.glob("subjects-*.json"))]
+    assert [len(record["photos"]) for record in records] == [7, 7, 6]
+    skipped = {one["photo"]: one["reason"] for record in records for one in record["skipped"]}
+    assert {"dog/04.png", "cat/05.png"} <= set(skipped)
+    assert str(tmp_path) not in " ".join(skipped.values())
+    samples = [sample for path in sorted(out.glob("*.tar")) for sample in read_shard(path)]
+    assert len(samples) == PHOTOS - len(skipped) >= 8
+    assert {sample.category for sample in samples} == {"dog", "cat"}
+    assert all(sample.picture.shape == (48, 48, 3) and sample.subject.shape == (32, 32, 4) for sample in samples)
+    assert all(sample.captions for sample in samples)
+    report = (out / "report.html").read_text()
+    assert "dog/04.png" in report
+    assert f"{len(samples)} of {PHOTOS} photos" in report
+    assert "left out dog/04.png" in ended.out
+    assert ShardLibrary(out, photo_side=32, picture_side=48).draw(3, 0).category in ("dog", "cat")
+
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("subjects-*")}
+    (out / "subjects-000001.tar").unlink()
+    (out / "subjects-000001.json").unlink()
+    assert blipdiff(*command).code == 0
+    again = {path.name: path.stat().st_mtime_ns for path in out.glob("subjects-*")}
+    assert again.keys() == kept.keys()
+    assert [name for name in kept if again[name] != kept[name]] == [n for n in kept if n.startswith("subjects-000001")]
+    again_samples = [sample for path in sorted(out.glob("*.tar")) for sample in read_shard(path)]
+    assert [sample.captions for sample in again_samples] == [sample.captions for sample in samples]
+
+    ended = blipdiff(*command, "--seed", 1)
+    assert (ended.code, "other settings" in ended.err) == (2, True)
+    Image.new("RGB", (20, 20)).save(photos / "cat" / "new.png")
+    ended = blipdiff(*command)
+    assert (ended.code, "other photos" in ended.err) == (2, True)
+
+
+def test_captions_that_do_not_match_are_refused_given_ones_too() -> None:
+    class Speaker:
+        def captions(self, photo, count, seed):
+            return ["a dog", "a car", "a dog", ""][:count]
+
+    class Judge:
+        def matches(self, photo, texts):
+            return [0.9 if "dog" in text else 0.2 for text in texts]
+
+    photo = Image.new("RGB", (8, 8))
+    kept = captioned_and_filtered(photo, ["a bus", "my dog"], Speaker(), Judge(), count=4, least=0.5, seed=0)
+    assert kept.captions == ("a dog", "my dog")
+    assert kept.refused == 2
+
+
+def test_a_trimap_has_all_three_kinds_or_is_refused_in_words() -> None:
+    chances = np.zeros((60, 80), np.float32)
+    chances[20:40, 30:50] = 1
+    trimap = trimap_of(chances)
+    assert set(np.unique(trimap)) == {0, 128, 255}
+    assert trimap[30, 40] == 255
+    assert trimap[5, 5] == 0
+    for empty, words in ((np.zeros_like(chances), "nothing"), (np.ones_like(chances), "everywhere")):
+        with pytest.raises(SubjectError, match=words):
+            trimap_of(empty)
+
+
+def test_a_cut_out_fills_its_square_without_a_fringe() -> None:
+    alpha = np.zeros((60, 80))
+    alpha[20:40, 30:40] = 1
+    picture = np.zeros((60, 80, 3))
+    picture[20:40, 30:40] = (1, 0, 0)
+    subject = cut_out(alpha, picture, 64)
+    solid = subject[..., 3] > 128
+    assert 50 <= np.flatnonzero(solid.any(axis=1)).size <= 60
+    assert (subject[solid][:, 0] > 240).all()
+    assert (subject[solid][:, 1:3] < 10).all()
+    assert subject[0, 0, 3] == 0
+
+
+def test_closed_form_matting_finds_a_soft_edge() -> None:
+    if find_spec("pymatting") is None:
+        with pytest.raises(MissingDependencyError, match=r"blipdiff\[data\]"):
+            _real_matte(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
+        return
+    ramp = np.clip((np.arange(48) - 16) / 16, 0, 1)
+    picture = np.repeat((ramp[None, :, None] * np.array([255, 0, 0]))[:, :, :], 48, axis=0).astype(np.uint8)
+    trimap = np.full((48, 48), 128, np.uint8)
+    trimap[:, :12], trimap[:, 36:] = 0, 255
+    alpha, colours = _real_matte(picture, trimap)
+    assert np.abs(alpha[24] - ramp).mean() < 0.05
+    assert colours.shape == (48, 48, 3)
+
+
+_real_matte = matting.closed_form_matte
+
+
+def test_what_is_not_there_is_said(tools: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no BLIP captioner"):
+        load_captioner(tmp_path)
+    nothing = Tools(load_segmenter(tools / "segmenter"), plain_matte)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no photo"):
+        list(prepare_photos(tmp_path / "empty", tmp_path / "out", nothing, PrepareRequest()))
