@@ -3,7 +3,6 @@
 Every part is kept in the run's folder and found there again, so a run that was stopped at any moment goes on.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,11 @@ import torch
 from diffusers import AutoencoderTiny
 from transformers import BertTokenizer, CLIPTokenizer
 
-from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.diffusers_layout import load_vae
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.data.library import build_library
-from blipdiff.data.pairs import PairLibrary, Split
-from blipdiff.errors import CheckpointError
+from blipdiff.data.pairs import PairLibrary
 from blipdiff.images import PhotoSettings
-from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.representation import Representation
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
@@ -28,7 +23,7 @@ from blipdiff.outputs import written_folder
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
 from blipdiff.training.batches import DescribedBatches, PhotoBatches, SubjectBatches, TargetBatches, stream
 from blipdiff.training.config import Recipe, RepresentationRecipe
-from blipdiff.training.initial import initial_networks, initial_redrawing, initial_representation
+from blipdiff.training.initial import initial_redrawing, initial_representation
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.memory import checkpoint_blocks
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
@@ -37,12 +32,9 @@ from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.stage2 import RowShares, SubjectNetworks, SubjectObjective
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
-from pipelines.evaluate import subject_grid, unseen_subjects
-from pipelines.studio import Studio
 from pipelines.train_describer import caption_words
+from pipelines.train_export import fresh_networks, sample_sheet
 
-SHEET_SUBJECTS, SHEET_STEPS = 4, 15
-SHEET_PROMPTS = ("on a blue background", "on a grass field", "in the snow")
 SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken
 
 
@@ -138,7 +130,7 @@ def train_representation(parts: RunParts) -> Iterator[TrainingStep]:
 
 def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """The first stage of the run: the subject encoder learns to carry a photo in its rows."""
-    recipe, networks = parts.recipe.redrawing, _networks(parts)
+    recipe, networks = parts.recipe.redrawing, fresh_networks(parts)
     objective = RedrawingObjective(
         _redrawing_networks(parts, networks),
         patch_encoder(parts.vae),
@@ -167,7 +159,7 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
     start: a checkpoint to begin with instead of the redrawing stage and fresh weights
     """
     recipe = parts.recipe
-    networks = _networks(parts)
+    networks = fresh_networks(parts)
     networks.unet.to(memory_format=torch.channels_last)
     if recipe.subject.checkpointing:
         checkpoint_blocks(networks)
@@ -225,60 +217,6 @@ def train_decoder(parts: RunParts) -> Iterator[TrainingStep]:
     )
 
 
-def check_trained(folder: Path) -> None:
-    """Passes when a run's folder holds what `export` needs; asked before anything is prepared for it.
-
-    Raises: CheckpointError when the subject's stage has not been saved yet.
-    """
-    if not resume_step(RunFolder(folder / "subject")):
-        raise CheckpointError(f"There is no trained state in {folder}; train first.")
-
-
-def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
-    """The averaged weights of the run's last states as a checkpoint in the hub layout.
-
-    Raises: CheckpointError when the subject's stage has not been saved yet.
-    """
-    check_trained(parts.folder)
-    model = assembled(parts, name, dtype)
-    save_model(model, target)
-    return model
-
-
-def sample_sheet(parts: RunParts, path: Path) -> Path:
-    """Pictures of unseen subjects by the averaged weights of the last save; the run's state is not touched.
-
-    Raises: OutputError where it cannot be written.
-    """
-    studio = Studio(assembled(parts, "sheet", torch.float32))
-    split: Split = "held_out" if len(parts.library.members["held_out"]) > SHEET_SUBJECTS else "train"
-    subjects = unseen_subjects(parts.library, SHEET_SUBJECTS, split=split, seed=parts.recipe.seed)
-    return subject_grid(studio, subjects, SHEET_PROMPTS, path, steps=SHEET_STEPS, side=parts.recipe.model.picture)
-
-
-def assembled(parts: RunParts, name: str, dtype: torch.dtype) -> BlipDiffusion:
-    """The model with the averaged weights of the run's last states."""
-    networks, vae = _networks(parts), copy.deepcopy(parts.vae)
-    average_weights(parts.stage("subject"), dict(networks.named_children()))
-    if resume_step(parts.stage("autoencoder")):
-        average_weights(parts.stage("autoencoder"), {"decoder": vae.decoder})
-    for net in (networks, vae):
-        net.to(dtype).eval()
-    return BlipDiffusion(
-        subject_encoder=networks.subject_encoder,
-        text_encoder=networks.text_encoder,
-        prompt_tokenizer=parts.prompts,
-        category_tokenizer=parts.categories,
-        unet=networks.unet,
-        vae=vae,
-        scheduler_config={"_class_name": "DDIMScheduler", "clip_sample": False, **MINI_SCHEDULE},
-        photo=parts.photo,
-        fingerprint=fingerprint(networks.subject_encoder.state_dict()),
-        guidance=parts.recipe.model.guidance,
-        name=name,
-    )
-
-
 def _redrawing_networks(parts: RunParts, networks: SubjectNetworks) -> RedrawingNetworks:
     encoder = networks.subject_encoder
     head = initial_redrawing(
@@ -305,13 +243,3 @@ def _begin_represented(parts: RunParts, encoder: SubjectEncoder) -> None:
     network.visual_encoder.requires_grad_(recipe.train_trunk)
     average_weights(folder, {"representation": network})
     network.give(encoder)
-
-
-def _networks(parts: RunParts) -> SubjectNetworks:
-    return initial_networks(
-        parts.recipe.model,
-        prompt_vocabulary=len(parts.prompts),
-        category_vocabulary=len(parts.categories),
-        latent_side=parts.latent_side,
-        seed=parts.recipe.seed,
-    )

@@ -110,14 +110,13 @@ def _train_model(
 ) -> None:
     from app.cli.files import check_writable
     from pipelines.train import (
-        check_trained,
-        export,
         prepare,
         train_decoder,
         train_redrawing,
         train_representation,
         train_subjects,
     )
+    from pipelines.train_export import check_trained, export
 
     if export_only:
         check_trained(run)

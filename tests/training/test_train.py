@@ -21,7 +21,7 @@ from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.training.config import Recipe, recipe_from
 from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
 from pipelines import train as pipeline
-from pipelines import train_describer
+from pipelines import train_describer, train_export
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
@@ -66,7 +66,7 @@ def same_files(one: Path, other: Path) -> bool:
 def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
     finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    made = pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
+    made = train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
     loaded = load_model(tmp_path / "model")
     assert loaded.fingerprint == made.fingerprint
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
@@ -83,9 +83,9 @@ def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
     finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
     again = pipeline.prepare(recipe, finished, data=library_folder)
-    pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "first")
+    train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "first")
     assert train_all(again) == [[], [], []]
-    pipeline.export(again, tmp_path / "second")
+    train_export.export(again, tmp_path / "second")
     first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
     for part in ("subject_encoder", "text_encoder", "unet", "vae"):
         weights = getattr(second, part).state_dict()
@@ -123,7 +123,7 @@ def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
 def test_a_run_shows_sheets_and_curves_on_its_way_and_learns_the_same(
     table: dict[str, Any], library_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "SHEET_STEPS", 2)
+    monkeypatch.setattr(train_export, "SHEET_STEPS", 2)
     states = []
     for sheets in (0, 20):
         table["subject"] |= {"steps": 21, "batch": 3, "grid_every": sheets, "min_snr": 5.0, "drop_all": 0.0}
@@ -164,10 +164,10 @@ def test_a_prepared_part_that_was_lost_is_named(
 
 def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no trained state in"):
-        pipeline.check_trained(tmp_path / "run")
+        train_export.check_trained(tmp_path / "run")
     parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
     with pytest.raises(CheckpointError, match="train first"):
-        pipeline.export(parts, tmp_path / "model")
+        train_export.export(parts, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
@@ -179,7 +179,7 @@ def test_a_run_of_another_recipe_is_not_continued(
     with pytest.raises(CheckpointError, match=r"another model|of this size"):
         list(pipeline.train_subjects(wider, compiled=False))
     with pytest.raises(CheckpointError, match="of this size"):
-        pipeline.export(wider, tmp_path / "model")
+        train_export.export(wider, tmp_path / "model")
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(
@@ -187,7 +187,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        pipeline.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "file")
+        train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
     assert resume_step(RunFolder(finished / "subject")) == 4

@@ -14,6 +14,7 @@ from blipdiff.training.initial import initial_networks
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
 from pipelines import train as pipeline
+from pipelines import train_export
 from tests.training.conftest import SIDE
 
 
@@ -25,7 +26,7 @@ def started(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempP
         patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
         parts = pipeline.prepare(recipe, folder / "run", data=library_folder)
         list(pipeline.train_subjects(parts, compiled=False))
-        pipeline.export(parts, folder / "model", dtype=torch.float32)
+        train_export.export(parts, folder / "model", dtype=torch.float32)
     return folder / "model"
 
 
