@@ -82,7 +82,7 @@ def attend(
                 if not as_json:
                     bar.write(event.text, file=sys.stderr)
             elif isinstance(event, Attended):
-                paths = _saved(event, output, metadata=not no_metadata, each=each)
+                paths = saved(event, output, metadata=not no_metadata, each=each)
                 written.append({"paths": [str(path) for path in paths], "seed": event.picture.seed})
                 if not as_json:
                     bar.write("\n".join(map(str, paths)), file=sys.stdout)
@@ -90,7 +90,7 @@ def attend(
         print(json.dumps({"pictures": written, "notices": notices}))
 
 
-def _saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Path]:
+def saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Path]:
     """The picture, the sheet of all maps, and each map where that is wanted."""
     from dataclasses import replace
 

@@ -8,7 +8,9 @@ import gradio as gr
 
 from app.settings import Settings, read_settings
 from app.ui import markup
+from app.ui.attend_tab import attend_tab
 from app.ui.blend_tab import blend_tab, refreshed
+from app.ui.edit_tab import edit_tab
 from app.ui.generate_tab import generate_tab
 from app.ui.library_tab import library_tab
 from app.ui.orders import Orders
@@ -32,6 +34,10 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
                 generate_tab(page, studio, settings, orders)
             with gr.Tab("Stylize", id="stylize-tab"):
                 stylize_tab(studio, settings, orders)
+            with gr.Tab("Edit", id="edit-tab"):
+                edit_tab(studio, settings, orders)
+            with gr.Tab("Attention", id="attend-tab"):
+                attend_tab(studio, settings, orders)
             with gr.Tab("Blend", id="blend-tab"):
                 lists = blend_tab(studio, settings, orders)
             with gr.Tab("Scene", id="scene-tab"):

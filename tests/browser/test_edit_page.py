@@ -1,0 +1,39 @@
+"""Editing in a real browser: from a photo and a clicked word to before and after."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.results import read_metadata
+from tests.pipelines.tiny_models import photo
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
+    open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
+) -> None:
+    photo(3, (40, 24)).save(tmp_path / "scene.png")
+    page = open_page()
+    page.get_by_role("tab", name="Edit").click()
+    page.locator("#edit-photo input[type=file]").set_input_files(tmp_path / "scene.png")
+    page.locator("#edit-photo img").wait_for()
+    page.locator("#edit-sentence textarea").fill("a dog on a beach")
+    word = page.locator("#edit-words label").filter(has_text="dog")
+    word.wait_for()
+    page.locator("#edit-draw").click()
+    page.get_by_text("Click on the words").first.wait_for()
+    word.locator("input").check()
+    page.locator("#edit-instead textarea, #edit-instead input").first.fill("tiger")
+    page.locator("#edit-subject input[type=file]").set_input_files(dog)
+    page.locator("#edit-subject").get_by_text("dog.png").wait_for()
+    page.locator("#edit-draw").click()
+    page.get_by_text("Saved as").wait_for()
+    page.locator("#edit-slider img").first.wait_for()
+    path = served.output / "dog-to-tiger-scene.png"
+    asked = read_metadata(path)["request"]
+    assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
+    assert Image.open(path).size == (40, 24)
