@@ -130,7 +130,7 @@ class _Events:
         def shown(event: Any) -> Changes:
             if isinstance(event, Blended):
                 done.append(event)
-                return gr.skip()
+                return {}
             frames.append(event)
             return {self._stage: _picture(event, f"{len(frames)} drawn: {event.label}")}
 
