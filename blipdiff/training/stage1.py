@@ -14,7 +14,7 @@ from torch.nn import functional
 from blipdiff.models.representation import Representation
 
 SMOOTHING = 0.1  # of the contrast's and the captions' right answers
-COLDEST, WARMEST = 0.01, 0.5  # bounds of the learned temperature
+COLDEST, WARMEST = 0.03, 0.2  # bounds of the learned temperature: AdamW's steps are large beside it in a short run
 
 
 class RepresentationObjective:
@@ -50,7 +50,9 @@ class RepresentationObjective:
 
         texts = self.network.text_features(batch["text_ids"], batch["text_mask"])
         cosines = self.network.compared(self.network.shared(queries), texts)
-        logits = cosines / self.network.temp.float().clamp(COLDEST, WARMEST)  # (n photos, n texts)
+        with torch.no_grad():  # the number itself: beyond a bound of the loss alone it would learn no more
+            self.network.temp.clamp_(COLDEST, WARMEST)
+        logits = cosines / self.network.temp.float()  # (n photos, n texts)
         same, near = _equal(batch["text_key"]), _equal(batch["category_key"])
         contrast = (_contrast(logits, same, near) + _contrast(logits.T, same, near)) / 2
 

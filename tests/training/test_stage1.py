@@ -104,6 +104,19 @@ def test_all_three_losses_fall_on_a_batch_that_is_seen_again(batch) -> None:
     assert all(p.grad is not None for p in net.parameters())
 
 
+def test_the_temperature_comes_back_from_its_bounds(batch) -> None:
+    tensors, vocabulary = batch
+    net = network(vocabulary)
+    objective = RepresentationObjective(net, HALF, HALF, train_trunk=True)
+    for far in (0.0, 7.0):
+        with torch.no_grad():
+            net.temp.fill_(far)
+        net.zero_grad()
+        objective.loss(tensors, torch.Generator().manual_seed(0))[0].backward()
+        assert net.temp.item() == pytest.approx(stage1.COLDEST if far == 0 else stage1.WARMEST)
+        assert float(net.temp.grad) != 0
+
+
 def test_a_frozen_trunk_learns_nothing(batch) -> None:
     tensors, vocabulary = batch
     net = network(vocabulary)
