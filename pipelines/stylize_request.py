@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from blipdiff.attention.injection import PLACES
 from blipdiff.control.preprocessors import PREPROCESSORS, MapChoice
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
+from blipdiff.ranges import INJECTION_PLACES
 from pipelines.requests import GenerateRequest, check, from_mapping, parameter
 
 TASK = "stylize"  # as metadata name it
@@ -86,7 +86,7 @@ class StylizeRequest:
         "all",
         "Subject blocks",
         "The layers that the subject enters by: all, those of its look (up), or those of its layout (down, middle).",
-        choices=tuple(PLACES),
+        choices=tuple(INJECTION_PLACES),
     )
 
     def __post_init__(self) -> None:
