@@ -32,7 +32,7 @@ from pipelines.scene_request import SceneRequest
 from pipelines.studio import Studio
 
 SLACK = 0.1  # of a path's range: what a judge's number may go back by and the path still count as monotone
-VARIANTS = ("with regions", "regions found", "without regions", "merely mixed")
+VARIANTS = ("with regions", "with regions, no own frames", "regions found", "without regions", "merely mixed")
 TRUE = "true composites"
 
 
@@ -212,6 +212,7 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
         seed=pair.seed,
         width=2 * side,
         height=side,
+        own_frame_until=0.0 if "no own frames" in variant else SceneRequest(prompt="{a}").own_frame_until,
     )
     subjects = studio.subjects(_photos(pair))
     boxes = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
@@ -222,7 +223,7 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
         return plan_scene(model, asked, rows, None, [pair.seed])
     placed = [Placed(word, subject, box) for word, subject, box in zip(words, subjects, boxes, strict=True)]
     plan = plan_scene(model, asked, rows, region_masks(asked, placed, (own, 2 * own)), [pair.seed])
-    if variant == "with regions":
+    if variant.startswith("with regions"):
         return plan
     return SamplingPlan(plan.guidance, plan.latents, plan.scheduler, generators=plan.generators)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from blipdiff.attention.taps import AttentionTap, SiteConditioning, tapped
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
+from blipdiff.sampling.frames import FramedPredictor, OwnFrame
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
-from blipdiff.sampling.predictor import Control, GuidedPredictor
+from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler
 
 
@@ -28,6 +29,7 @@ class SamplingPlan:
     controls: Sequence[Control] = ()
     taps: Sequence[AttentionTap] = ()
     edits: Sequence[LatentEdit] = ()
+    frames: Sequence[OwnFrame] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
 
@@ -38,7 +40,9 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    predict = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    predict: NoisePredictor = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    if plan.frames:
+        predict = FramedPredictor(predict, unet, plan.frames)
     listens = bool(plan.taps) or plan.conditioning is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
     while True:

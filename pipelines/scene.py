@@ -18,19 +18,23 @@ from blipdiff.attention.regions import (
     softened,
 )
 from blipdiff.attention.store import CrossAttentionStore, layout_level
-from blipdiff.conditioning.guidance import Conditioning
+from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.latents import latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
+from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import check_slots, picture_size, plan_rows
 from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
+
+_FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
+_SMALLEST_FRAME = 0.75  # of the side that the model was trained at
 
 Region: TypeAlias = Box | Image.Image | None  # a box, a painted mask (white is inside), or to be found
 
@@ -172,9 +176,11 @@ def plan_scene(
     size = (plan.latents.shape[-2], plan.latents.shape[-1])
     levels = len(model.unet.config.down_block_types)
     window = Window(request.regions_start, request.regions_stop)
+    alone = tuple(_SceneAlone(one, rows.blocks.slots) for one in controls)
     if masks is not None:
         tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
-        return replace(plan, taps=(tap,), controls=tuple(_SceneAlone(one, rows.blocks.slots) for one in controls))
+        own = int(model.unet.config.sample_size)
+        return replace(plan, taps=(tap,), frames=_own_frames(request, rows, masks, count, own), controls=alone)
     if not 0 < request.find_until < 1:
         raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
     store = CrossAttentionStore(size, (layout_level(model.unet),), window=Window(0.0, request.find_until))
@@ -182,7 +188,28 @@ def plan_scene(
         raise ConfigError(f"In {request.steps} steps nothing is found until {request.find_until:g}; take more steps.")
     found = FoundRegions(store, rows.words, size, request.softness)
     tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
-    return replace(plan, taps=(tap, store), controls=tuple(_SceneAlone(one, rows.blocks.slots) for one in controls))
+    return replace(plan, taps=(tap, store), controls=alone)
+
+
+def _own_frames(request: SceneRequest, rows: SceneRows, masks: Tensor, count: int, own: int) -> list[OwnFrame]:
+    """Each region's bounding box as a picture of its own, under its own sentence, by its soft mask.
+
+    A box much smaller than the pictures that the model was trained on, whose latents' side is `own`, gets none: it
+    would show a part of a subject at the scale of a whole picture.
+    """
+    frames = []
+    window = Window(request.guidance_start, request.guidance_stop)
+    for region in range(masks.shape[1]):
+        inside = masks[0, region] > _FRAMED
+        there = [[place for place, one in enumerate(inside.any(across).tolist()) if one] for across in (1, 0)]
+        if request.own_frame_until == 0 or min(map(len, there)) < _SMALLEST_FRAME * own:
+            continue
+        lines, columns = (slice(side[0], side[-1] + 1) for side in there)
+        negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
+        guidance = Guidance.even(rows.blocks.sentence(region + 1).repeat(count), negative, request.guidance, window)
+        weight = masks[:1, region : region + 1, lines, columns]
+        frames.append(OwnFrame(guidance, (lines, columns), weight, Window(0.0, request.own_frame_until)))
+    return frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,6 +81,11 @@ class SceneRequest:
     softness: float = _fraction(0.1, "Soft borders", "The width of a region's border, of the picture's longer side.")
     regions_start: float = _fraction(0.0, "Regions from", "The fraction of the run at which regions begin to act.")
     regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")
+    own_frame_until: float = _fraction(
+        0.5,
+        "Own frame until",
+        "The fraction of the run in which each region is drawn as a picture of its own, so that its subject is whole.",
+    )
     find_until: float = _fraction(
         0.25, "Find until", "The fraction of the run in which the places of words without a region are looked for."
     )

@@ -54,6 +54,12 @@ class Blocks:
         joined = Conditioning(torch.cat([sentence.embeddings for sentence in sentences], dim=1), (TokenLayout(pieces),))
         return cls(joined, len(sentences[0].layouts[0]))
 
+    def sentence(self, place: int) -> Conditioning:
+        """One of the sentences alone, in all rows: 0 is the scene's."""
+        slots = slice(place * self.slots, (place + 1) * self.slots)
+        layouts = tuple(TokenLayout(layout.pieces[slots]) for layout in self.conditioning.layouts)
+        return Conditioning(self.conditioning.embeddings[:, slots], layouts)
+
 
 class RegionAttention:
     """A tap that lets each place hear the scene's sentence, or the sentence of the region that it lies in.

@@ -97,7 +97,10 @@ def test_a_scene_is_drawn_with_a_subject_in_each_region(
 ) -> None:
     every = ("--negative", "snow", "--count", 2, "--guidance", 3, "--guidance-start", 0.1, "--guidance-stop", 0.9)
     every += ("--scheduler", "ddim", "--size", "32x16", "--fit", "crop", "--softness", 0.1, "--batch", 1)
-    ended = blipdiff("scene", *two, *PROMPT, *BOXES, *every, "--regions-start", 0, "--regions-stop", 1)
+    every += ("--regions-start", 0, "--regions-stop", 1, "--own-frame-until", 0.7)
+    ended = blipdiff(
+        "scene", *two, *PROMPT, *BOXES, *every, "--regions-start", 0, "--regions-stop", 1, "--own-frame-until", 0.7
+    )
     assert (ended.code, ended.err) == (0, "")
     assert [path.name for path in ended.pictures] == ["dog-tiger-3.png", "dog-tiger-4.png"]
     with Image.open(ended.pictures[0]) as picture:

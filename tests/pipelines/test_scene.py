@@ -58,6 +58,40 @@ def test_a_region_that_is_the_whole_picture_draws_its_subject_as_generating_does
     assert torch.allclose(whole, alone, atol=1e-4)
 
 
+@pytest.mark.parametrize("until", [0.5, 1.0])
+def test_a_frame_that_is_the_whole_picture_changes_nothing(
+    studio: Studio, cards: list[SubjectEmbedding], until: float
+) -> None:
+    asked, whole = request(prompt="a {dog} on a beach", own_frame_until=0.0), torch.ones(1, 1, 8, 8)
+    framed = replace(asked, own_frame_until=until)
+    assert torch.allclose(
+        scene_latents(studio, asked, cards, whole), scene_latents(studio, framed, cards, whole), atol=1e-4
+    )
+
+
+def test_in_its_own_frame_a_region_is_drawn_as_a_picture_of_its_own(
+    studio: Studio, cards: list[SubjectEmbedding]
+) -> None:
+    wide = {"width": 2 * PIXELS, "height": PIXELS, "steps": 1}
+    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
+    masks = region_masks(request(**wide), placed, (8, 16))
+    drawn = scene_latents(studio, request(**wide, own_frame_until=1.0), cards, masks)
+    single = GenerateRequest(category="dog", prompt="on a beach", steps=1, count=1)
+    plan = plan_generate(studio.model, encode(studio.model, single, cards[0]), [0])
+    noise = plan_scene(
+        studio.model, request(**wide), encode_scene(studio.model, request(**wide), ("dog", "tiger"), cards), masks, [0]
+    ).latents
+    alone = last_latents(studio, replace(plan, latents=noise[..., :8]))
+    assert torch.allclose(drawn[..., :8], alone, atol=1e-4)
+    without = scene_latents(studio, request(**wide, own_frame_until=0.0), cards, masks)
+    assert not torch.allclose(drawn, without, atol=1e-3)
+    narrow = plan_scene(
+        studio.model, request(), encode_scene(studio.model, request(), ("dog", "tiger"), cards),
+        region_masks_of(request(), cards), [0],
+    )  # fmt: skip
+    assert narrow.frames == []
+
+
 def test_each_subject_changes_its_own_side_more(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     asked, masks = request(steps=1, guidance=1.0), region_masks_of(request(), cards)
     both = scene_latents(studio, asked, cards, masks)
