@@ -161,7 +161,7 @@ def _scenes(
     pictures: dict[str, list[Image.Image]] = {}
     for variant in VARIANTS:
         pictures[variant] = yield from _drawn(studio, variant, pairs, request)
-    grounds = [np.array(library.scenes[number % len(library.scenes)]) for number in range(len(pairs))]
+    grounds = [np.array(library.scenes[number * len(library.scenes) // len(pairs)]) for number in range(len(pairs))]
     pictures[TRUE] = [
         Image.fromarray(true_scene(subject_views(library, [pair.candidates[place] for place in pair.rights]), ground))
         for pair, ground in zip(pairs, grounds, strict=True)

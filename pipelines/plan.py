@@ -29,9 +29,9 @@ class SamplingPlan:
     controls: Sequence[Control] = ()
     taps: Sequence[AttentionTap] = ()
     edits: Sequence[LatentEdit] = ()
-    frames: Sequence[OwnFrame] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
+    frames: Sequence[OwnFrame] = ()
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
