@@ -8,8 +8,8 @@ import typer
 
 from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters, with_guidance_of
 from app.cli.stylize import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
-from pipelines.evaluate_structure import StructureRequest
 from pipelines.requests import GenerateRequest, parameters
+from pipelines.structure_request import StructureRequest
 from pipelines.stylize_request import StylizeRequest
 
 _DRAWING = parameters(GenerateRequest)

@@ -1,6 +1,1 @@
-"""Structure from another picture: control branches."""
-
-from blipdiff.control.adapter import AdapterBranch
-from blipdiff.control.controlnet import ControlBranch
-
-__all__ = ["AdapterBranch", "ControlBranch"]
+"""Structure from another picture: control maps, and the branches that follow them."""
