@@ -1,0 +1,55 @@
+"""Edits as they are run: their progress, in what order they come, and two of them side by side."""
+
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from blipdiff.conditioning.subject import SubjectPhoto
+from pipelines.edit_request import EditRequest
+from pipelines.edit_run import Edited, SourcePhoto, run_edit
+from pipelines.studio import Progress, Studio
+from tests.pipelines.tiny_models import photo, tiny_model
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(tiny_model())
+
+
+def asked(**changes: object) -> EditRequest:
+    values = {"source": "dog", "target": "tiger", "prompt": "on a beach", "steps": 3, "guidance": 3.0, "seed": 5}
+    return EditRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_progress_counts_inversion_and_edit_of_every_photo(studio: Studio) -> None:
+    photos = [SourcePhoto(photo(1, (30, 50)), "tall"), SourcePhoto(photo(2, (50, 30)), "wide")]
+    events = list(run_edit(studio, asked(), None, photos, preview_every=1))
+    steps = [event for event in events if isinstance(event, Progress)]
+    assert [one.step for one in steps] == list(range(1, 13))
+    assert {one.steps for one in steps} == {12}
+    assert [len(one.previews) for one in steps[:6]] == [0, 0, 0, 2, 2, 2]
+    edits = [event for event in events if isinstance(event, Edited)]
+    assert [(one.name, one.pictures.after.size) for one in edits] == [("tall", (30, 50)), ("wide", (50, 30))]
+    assert isinstance(events[6], Edited)
+
+
+def test_two_edits_in_two_threads_are_what_each_is_alone(studio: Studio) -> None:
+    subject = studio.subject([SubjectPhoto(photo(0), "tiger")])
+    runs = [
+        lambda: run_edit(studio, asked(strength=0.2), subject),
+        lambda: run_edit(studio, asked(strength=0.9), subject, [SourcePhoto(photo(4, (48, 32)))]),
+    ]
+
+    def picture(place: int) -> np.ndarray:
+        *_, last = runs[place]()
+        assert isinstance(last, Edited)
+        return np.asarray(last.after.image)
+
+    alone, together = [picture(0), picture(1)], dict[int, np.ndarray]()
+    threads = [Thread(target=lambda place=place: together.update({place: picture(place)})) for place in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(together[place], alone[place]) for place in (0, 1))
