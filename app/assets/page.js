@@ -3,7 +3,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     // the tab that is open: what is not laid out has no parent to be placed in
-    [...document.querySelectorAll("#generate, #blend-path, #scene-draw")].find((one) => one.offsetParent)?.click();
+    [...document.querySelectorAll("#generate, #stylize-draw, #blend-path, #scene-draw")].find((one) => one.offsetParent)?.click();
   }
 });
 
