@@ -4,6 +4,7 @@ The net begins as a copy of the U-Net's down and middle blocks behind zero convo
 draw a picture from the picture's own map; U-Net, text encoder and subject encoder stay as they are.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from blipdiff.training.config import ControlRecipe
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.stage2 import RowShares
 
-_FIRST_EMBEDDING = 0.05  # standard deviation of the map embedding's last convolution at the start
+_GAIN = 1.6  # of the map embedding's convolutions: between a ReLU's and that of SiLU near zero, which halves
 
 
 def _canny_map(pair: Pair, rng: Generator) -> Pixels:
@@ -88,13 +89,17 @@ class ControlBatches(Dataset[dict[str, Tensor]]):
 def initial_controlnet(unet: UNet, embedding_channels: tuple[int, ...], *, seed: int) -> ControlNet:
     """A ControlNet that starts as the U-Net's first half and adds nothing yet, in float32.
 
-    diffusers makes both the map embedding's last convolution and the outgoing ones zero; the second alone keep a new
-    net silent, so the first begins small instead, and the net sees its map from the first step on.
+    diffusers makes both the map embedding's last convolution and the outgoing ones zero, and torch's usual weights let
+    a map of thin edges fade to a ten-thousandth on its way to the latents' size: a net like that learns nothing of its
+    map for hundreds of steps. The outgoing zeros alone keep a new net silent, so the embedding begins at full strength.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=embedding_channels)
-        nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=_FIRST_EMBEDDING)
+        embedding = net.controlnet_cond_embedding
+        for layer in (embedding.conv_in, *embedding.blocks, embedding.conv_out):
+            nn.init.normal_(layer.weight, std=_GAIN / math.sqrt(layer.weight[0].numel()))
+            nn.init.zeros_(layer.bias)
     return net.float().train().requires_grad_(True)  # type: ignore[no-any-return]
 
 
