@@ -21,6 +21,7 @@ from blipdiff.training.noise import MINI_SCHEDULE
 from blipdiff.training.stage2 import RowShares
 from pipelines import train as pipeline
 from pipelines.train_control import export_control, prepare_control, train_control
+from pipelines.train_export import fresh_networks
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
 
@@ -42,7 +43,7 @@ def frozen(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
         parts = pipeline.prepare(recipe, tmp_path_factory.mktemp("frozen"), data=library_folder)
-    networks = pipeline._networks(parts)
+    networks = fresh_networks(parts)
     return BlipDiffusion(
         subject_encoder=networks.subject_encoder,
         text_encoder=networks.text_encoder,
