@@ -130,7 +130,7 @@ class _Events:
         def shown(event: Any) -> Changes:
             if isinstance(event, Blended):
                 done.append(event)
-                return {}
+                return {self._status: gr.skip()}
             frames.append(event)
             return {self._stage: _picture(event, f"{len(frames)} drawn: {event.label}")}
 
