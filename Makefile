@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 demo: .venv/installed
 	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/balloon.png --category balloon \
-		--prompt "on a grass field" --guidance 3 --count 4 --seed 7 --output outputs/demo
+		--prompt "on a grass field" --count 4 --seed 7 --output outputs/demo
 	@echo
 	@echo "The pictures are in outputs/demo. Now with your own photo:"
 	@echo "  $(BIN)/blipdiff generate --subject my_photo.png --category dog --prompt \"in the snow\""
