@@ -25,7 +25,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PATIENCE = 20_000  # milliseconds: these tests also run on busy machines
+PATIENCE = 60_000  # milliseconds: these tests also run on busy machines
 LEFT = "AbortError"  # what Gradio says of its open streams when a page is left
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 

@@ -16,7 +16,7 @@ from tests.pipelines.tiny_models import PIXELS, photo
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 20_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 WIDTHS = "pictures => pictures.map(one => one.complete ? one.naturalWidth : -1)"  # 0 for what cannot be decoded
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textarea, button, progress')]

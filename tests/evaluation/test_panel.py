@@ -20,8 +20,8 @@ class Partial:
         self._judge, self._favourite = judge_named("colour and shape"), favourite.cut_out.tobytes()
 
     def compare(self, picture: np.ndarray, subjects: list[SubjectView]) -> np.ndarray:
-        favoured = np.array([2.0 if view.cut_out.tobytes() == self._favourite else 1.0 for view in subjects])
-        return (self._judge.compare(picture, subjects) * favoured).astype(np.float32)
+        favour = np.array([100.0 if view.cut_out.tobytes() == self._favourite else 0.0 for view in subjects])
+        return (self._judge.compare(picture, subjects) + favour).astype(np.float32)
 
 
 def test_unrelated_pictures_score_nothing_on_the_average(library: PairLibrary, judge: Judge) -> None:
