@@ -7,6 +7,7 @@ MOST_GUIDANCE = 50.0
 
 AS_CONFIGURED = "as configured"
 SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm")
+USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 steps: docs/schedulers.md
 
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
 INJECTION_PLACES = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}

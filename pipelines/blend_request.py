@@ -7,7 +7,7 @@ from blipdiff.conditioning.paths import MOST
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE, USUAL_SCHEDULER
 from pipelines.requests import check, parameter
 
 _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
@@ -74,7 +74,7 @@ class BlendRequest:
         1.0, "Guidance stop", "The fraction of the run at which guidance ends.", low=0.0, high=1.0, step=0.05
     )
     scheduler: str = parameter(
-        "dpm++2m", "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
+        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
     )
     width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
     height: int | None = parameter(

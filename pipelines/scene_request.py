@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE, USUAL_SCHEDULER
 from pipelines.requests import check, parameter
 
 MOST_SUBJECTS = 4
@@ -69,7 +69,7 @@ class SceneRequest:
     guidance_start: float = _fraction(0.0, "Guidance start", "The fraction of the run at which guidance begins.")
     guidance_stop: float = _fraction(1.0, "Guidance stop", "The fraction of the run at which guidance ends.")
     scheduler: str = parameter(
-        "dpm++2m", "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
+        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
     )
     width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
     height: int | None = parameter(
