@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: demo test check clean
 
 demo: .venv/installed
-	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/balloon.png --category balloon \
+	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/padlock.png --category padlock \
 		--prompt "on a grass field" --count 4 --seed 7 --output outputs/demo
 	@echo
 	@echo "The pictures are in outputs/demo. Now with your own photo:"
