@@ -7,8 +7,8 @@ from blipdiff.conditioning.paths import MOST
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE, USUAL_SCHEDULER
-from pipelines.requests import check, parameter
+from blipdiff.ranges import LARGEST_SEED
+from pipelines.requests import as_generating, check, parameter
 
 _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
 
@@ -56,37 +56,16 @@ class BlendRequest:
         step=0.1,
     )
     seed: int = parameter(0, "Seed", "Of the one noise that all pictures start from.", low=0, high=LARGEST_SEED)
-    steps: int = parameter(
-        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
-    )
-    guidance: float = parameter(
-        USUAL_GUIDANCE,
-        "Guidance",
-        "How strongly the prompt and the subject are followed; 1 is unguided.",
-        low=0.0,
-        high=MOST_GUIDANCE,
-        step=0.5,
-    )
-    guidance_start: float = parameter(
-        0.0, "Guidance start", "The fraction of the run at which guidance begins.", low=0.0, high=1.0, step=0.05
-    )
-    guidance_stop: float = parameter(
-        1.0, "Guidance stop", "The fraction of the run at which guidance ends.", low=0.0, high=1.0, step=0.05
-    )
-    scheduler: str = parameter(
-        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
-    )
-    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
-    height: int | None = parameter(
-        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
-    )
-    fit: str = parameter(
-        "pad", "Photo fit", "How a photo that is no square is made one.", choices=("crop", "pad", "squash")
-    )
-    repeats: int = parameter(
-        1, "Prompt repeats", "How often the prompt is repeated, as far as it fits.", low=1, high=20, step=1
-    )
-    batch: int = parameter(4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
+    steps: int = as_generating("steps")
+    guidance: float = as_generating("guidance")
+    guidance_start: float = as_generating("guidance_start")
+    guidance_stop: float = as_generating("guidance_stop")
+    scheduler: str = as_generating("scheduler")
+    width: int | None = as_generating("width")
+    height: int | None = as_generating("height")
+    fit: str = as_generating("fit")
+    repeats: int = as_generating("repeats")
+    batch: int = as_generating("batch")
 
     def __post_init__(self) -> None:
         check(self)

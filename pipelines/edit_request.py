@@ -5,8 +5,8 @@ from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
-from pipelines.requests import check, parameter
+from blipdiff.ranges import LARGEST_SEED
+from pipelines.requests import as_generating, check, parameter
 
 # strength -> (cross-attention stop, self-attention stop, blend threshold); the middle is the authors' setting.
 _DIAL = ((0.0, (1.0, 1.0, 0.6)), (0.5, (0.8, 0.4, 0.3)), (1.0, (0.0, 0.0, 0.0)))
@@ -35,23 +35,15 @@ class EditRequest:
     category: str | None = parameter(None, "Category", "What the subject is, where it is not what is drawn.")
     prompt: str = parameter("", "Prompt", "What else the picture shows: 'sits on a sofa'.")
     target_prompt: str | None = parameter(None, "New prompt", "What else it shall show, where that changes as well.")
-    negative: str = parameter("", "Negative prompt", "What to keep away from.")
-    count: int = parameter(1, "Pictures", "How many generated pictures are edited.", low=1, high=64, step=1)
-    seed: int = parameter(0, "Seed", "The first picture's seed; the others count up from it.", low=0, high=LARGEST_SEED)
-    steps: int = parameter(50, "Steps", "Denoising steps, and as many inversion steps.", low=1, high=1000, step=1)
-    guidance: float = parameter(
-        7.5, "Guidance", "How strongly the prompts are followed; 1 is unguided.", low=0.0, high=50.0, step=0.5
-    )
-    scheduler: str = parameter(
-        "ddim", "Scheduler", "The sampling method; photos need ddim.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
-    )
-    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
-    height: int | None = parameter(
-        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
-    )
-    fit: str = parameter(
-        "pad", "Photo fit", "How a subject's photo that is no square is made one.", choices=("crop", "pad", "squash")
-    )
+    negative: str = as_generating("negative")
+    count: int = as_generating("count", default=1, help="How many generated pictures are edited.")
+    seed: int = as_generating("seed")
+    steps: int = as_generating("steps", default=50, help="Denoising steps, and as many inversion steps.")
+    guidance: float = as_generating("guidance", help="How strongly the prompts are followed; 1 is unguided.")
+    scheduler: str = as_generating("scheduler", default="ddim", help="The sampling method; photos need ddim.")
+    width: int | None = as_generating("width")
+    height: int | None = as_generating("height")
+    fit: str = as_generating("fit", help="How a subject's photo that is no square is made one.")
     strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.5)
     cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
     self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")

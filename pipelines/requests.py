@@ -4,7 +4,7 @@ Command-line options, controls of the page and fields of the metadata are made f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
@@ -110,6 +110,16 @@ def _check_name(category: str) -> None:
 def parameters(kind: type) -> dict[str, Parameter]:
     """The declared parameters of a request's class, by name."""
     return {item.name: item.metadata["parameter"] for item in fields(kind) if "parameter" in item.metadata}
+
+
+def as_generating(name: str, **changes: Any) -> Any:
+    """A field declared as GenerateRequest's parameter `name`, for another task's request.
+
+    changes: `default`, and fields of its `Parameter` that differ there
+    """
+    item = next(item for item in fields(GenerateRequest) if item.name == name)
+    default = changes.pop("default", item.default)
+    return field(default=default, metadata={"parameter": replace(item.metadata["parameter"], **changes)})
 
 
 def check(request: Any) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE, USUAL_SCHEDULER
-from pipelines.requests import check, parameter
+from blipdiff.ranges import LARGEST_SEED
+from pipelines.requests import as_generating, check, parameter
 
 MOST_SUBJECTS = 4
 _BOUND = re.compile(r"\{([^{}]*)\}")
@@ -52,32 +52,17 @@ class SceneRequest:
     """Several subjects in one picture, each bound to a word in braces. None stands for the model's own default."""
 
     prompt: str = parameter("", "Prompt", "The scene, each subject's word in braces: 'a {dog} and a {cat} on a sofa'.")
-    negative: str = parameter("", "Negative prompt", "What to keep away from.")
-    count: int = parameter(1, "Pictures", "How many pictures, each with a seed of its own.", low=1, high=64, step=1)
-    seed: int = parameter(0, "Seed", "The first picture's seed; the others count up from it.", low=0, high=LARGEST_SEED)
-    steps: int = parameter(
-        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
-    )
-    guidance: float = parameter(
-        USUAL_GUIDANCE,
-        "Guidance",
-        "How strongly the prompt and the subjects are followed; 1 is unguided.",
-        low=0.0,
-        high=MOST_GUIDANCE,
-        step=0.5,
-    )
-    guidance_start: float = _fraction(0.0, "Guidance start", "The fraction of the run at which guidance begins.")
-    guidance_stop: float = _fraction(1.0, "Guidance stop", "The fraction of the run at which guidance ends.")
-    scheduler: str = parameter(
-        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
-    )
-    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
-    height: int | None = parameter(
-        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
-    )
-    fit: str = parameter(
-        "pad", "Photo fit", "How a photo that is no square is made one.", choices=("crop", "pad", "squash")
-    )
+    negative: str = as_generating("negative")
+    count: int = as_generating("count", default=1)
+    seed: int = as_generating("seed")
+    steps: int = as_generating("steps")
+    guidance: float = as_generating("guidance")
+    guidance_start: float = as_generating("guidance_start")
+    guidance_stop: float = as_generating("guidance_stop")
+    scheduler: str = as_generating("scheduler")
+    width: int | None = as_generating("width")
+    height: int | None = as_generating("height")
+    fit: str = as_generating("fit")
     softness: float = _fraction(0.1, "Soft borders", "The width of a region's border, of the picture's longer side.")
     regions_start: float = _fraction(0.0, "Regions from", "The fraction of the run at which regions begin to act.")
     regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")
@@ -89,7 +74,7 @@ class SceneRequest:
     find_until: float = _fraction(
         0.25, "Find until", "The fraction of the run in which the places of words without a region are looked for."
     )
-    batch: int = parameter(4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
+    batch: int = as_generating("batch")
 
     def __post_init__(self) -> None:
         check(self)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,10 +53,11 @@ def attend(
     """
     from tqdm import tqdm
 
+    from app.cli.drawing import followed
     from app.cli.files import check_writable
     from app.cli.generate import category_of, parse_size, references_of
-    from pipelines.attend import Attended, run_attend
-    from pipelines.studio import Notice, Progress, Studio
+    from pipelines.attend import run_attend
+    from pipelines.studio import Studio
 
     references = references_of(subject, asked["category"])
     asked["category"] = asked["category"] or category_of(references)
@@ -72,20 +72,11 @@ def attend(
     embedding = studio.subject(references, weights=weight, fit=request.fit)
     written: list[dict[str, Any]] = []
     notices: list[str] = []
-    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
-        for event in run_attend(studio, request, embedding):
-            if isinstance(event, Progress):
-                bar.total = event.steps
-                bar.update(event.step - bar.n)
-            elif isinstance(event, Notice):
-                notices.append(event.text)
-                if not as_json:
-                    bar.write(event.text, file=sys.stderr)
-            elif isinstance(event, Attended):
-                paths = saved(event, output, metadata=not no_metadata, each=each)
-                written.append({"paths": [str(path) for path in paths], "seed": event.picture.seed})
-                if not as_json:
-                    bar.write("\n".join(map(str, paths)), file=sys.stdout)
+    for event in followed(run_attend(studio, request, embedding), notices, quiet=as_json):
+        paths = saved(event, output, metadata=not no_metadata, each=each)
+        written.append({"paths": [str(path) for path in paths], "seed": event.picture.seed})
+        if not as_json:
+            tqdm.write("\n".join(map(str, paths)))
     if as_json:
         print(json.dumps({"pictures": written, "notices": notices}))
 

@@ -9,7 +9,7 @@ from pipelines.studio import Notice, Progress
 Event = TypeVar("Event")
 
 
-def followed(events: Iterable[Event], notices: list[str], *, quiet: bool) -> Iterator[Event]:
+def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:
     """The events that are results; progress moves a bar, and notices go to `notices` and to the standard error."""
     from tqdm import tqdm
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,27 +106,17 @@ def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json
     """Shows the progress, saves each edit as it is done, and tells where."""
     from tqdm import tqdm
 
-    from pipelines.edit_run import Edited
-    from pipelines.studio import Notice, Progress
+    from app.cli.drawing import followed
 
     written: list[dict[str, Any]] = []
     notices: list[str] = []
-    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
-        for event in events:
-            if isinstance(event, Progress):
-                bar.total = event.steps
-                bar.update(event.step - bar.n)
-            elif isinstance(event, Notice):
-                notices.append(event.text)
-                if not as_json:
-                    bar.write(event.text, file=sys.stderr)
-            elif isinstance(event, Edited):
-                paths = saved(event, output, metadata=metadata)
-                written.append(
-                    {name: str(path) for name, path in paths.items()} | {"seed": event.after.seed, "source": event.name}
-                )
-                if not as_json:
-                    bar.write("\n".join(str(path) for path in paths.values()), file=sys.stdout)
+    for event in followed(events, notices, quiet=as_json):
+        paths = saved(event, output, metadata=metadata)
+        written.append(
+            {name: str(path) for name, path in paths.items()} | {"seed": event.after.seed, "source": event.name}
+        )
+        if not as_json:
+            tqdm.write("\n".join(str(path) for path in paths.values()))
     if as_json:
         print(json.dumps({"edits": written, "notices": notices}))
 

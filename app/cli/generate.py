@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -174,26 +173,17 @@ def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bo
     """Shows the progress, saves each picture as it is done, and tells where."""
     from tqdm import tqdm
 
+    from app.cli.drawing import followed
     from app.cli.files import LONGEST_NAME
-    from pipelines.results import Picture, save_picture, unused_path
-    from pipelines.studio import Notice, Progress
+    from pipelines.results import save_picture, unused_path
 
     written: list[dict[str, Any]] = []
     notices: list[str] = []
-    with tqdm(total=None, unit="step", disable=as_json or not sys.stderr.isatty(), leave=False) as bar:
-        for event in events:
-            if isinstance(event, Progress):
-                bar.total = event.steps
-                bar.update(event.step - bar.n)
-            elif isinstance(event, Notice):
-                notices.append(event.text)
-                if not as_json:
-                    bar.write(event.text, file=sys.stderr)
-            elif isinstance(event, Picture):
-                subject = str(event.request["category"])[:LONGEST_NAME]
-                path = save_picture(event, unused_path(output, f"{subject}-{event.seed}"), metadata=metadata)
-                written.append({"path": str(path), "seed": event.seed})
-                if not as_json:
-                    bar.write(str(path), file=sys.stdout)
+    for event in followed(events, notices, quiet=as_json):
+        subject = str(event.request["category"])[:LONGEST_NAME]
+        path = save_picture(event, unused_path(output, f"{subject}-{event.seed}"), metadata=metadata)
+        written.append({"path": str(path), "seed": event.seed})
+        if not as_json:
+            tqdm.write(str(path))
     if as_json:
         print(json.dumps({"pictures": written, "notices": notices}))
