@@ -17,7 +17,7 @@ from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, PromptError
-from blipdiff.latents import latent_size, noise, row_generators, size_factor
+from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.inversion import HeldSource
@@ -25,6 +25,7 @@ from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.edit_request import EditRequest
+from pipelines.generate import picture_size
 from pipelines.invert import Inversion, painted_mask
 from pipelines.plan import SamplingPlan
 
@@ -127,12 +128,6 @@ def plan_edit(
     return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators), store, blend)
 
 
-def edit_size(model: BlipDiffusion, request: EditRequest) -> tuple[int, int]:
-    """(width, height) in pixels of a generated source: as asked for, or the size that the model was trained at."""
-    own = int(model.unet.config.sample_size) * size_factor(model.vae)
-    return request.width or own, request.height or own
-
-
 def _photo_start(request: EditRequest, source: Inversion) -> _Start:
     edits = (HeldSource(source.way),) if request.hold_source else ()
     return _Start(source.way[-1], 1.0, source.photo.painted, edits)
@@ -140,7 +135,7 @@ def _photo_start(request: EditRequest, source: Inversion) -> _Start:
 
 def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Image.Image | None) -> _Start:
     """One noise for both rows; their generators stay in step, for schedulers that add noise."""
-    width, height = edit_size(model, request)
+    width, height = picture_size(model, request)
     size = latent_size(model.vae, height, width)
     generators = row_generators([seed, seed])
     latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)

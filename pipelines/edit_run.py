@@ -68,6 +68,7 @@ def run_edit(
     *,
     mask: Image.Image | None = None,
     controls: Sequence[Control] = (),
+    told: Mapping[str, Any] | None = None,
     preview_every: int = 0,
 ) -> Iterator[EditEvent]:
     """The request's notices, its progress, and each edit as it is finished; closing stops it.
@@ -75,7 +76,7 @@ def run_edit(
     Without photos, a generated picture for each of the request's seeds is edited. Everything that can be wrong is
     found before the first step.
 
-    mask: of the sources' size, white where the edit may happen
+    mask: of the sources' size, white where the edit may happen; told: what the metadata say of `controls`
 
     Raises: BlipdiffError for what the model cannot do.
     """
@@ -91,6 +92,7 @@ def run_edit(
         _rehearse(studio, encoded, start, mask, controls)
     yield from (Notice(text) for text in encoded.warnings)
     kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
+    kept |= told or {}
     if mask is not None:
         kept["painted"] = _mask_text(mask)
     for start in starts:
@@ -98,9 +100,16 @@ def run_edit(
 
 
 def repeat_edit(
-    studio: Studio, metadata: Mapping[str, Any], photos: Sequence[SourcePhoto] = (), *, mask: Image.Image | None = None
+    studio: Studio,
+    metadata: Mapping[str, Any],
+    photos: Sequence[SourcePhoto] = (),
+    *,
+    mask: Image.Image | None = None,
+    controls: Sequence[Control] = (),
 ) -> Iterator[EditEvent]:
     """The edit that this metadata came with, run again; a photo, which the metadata do not keep, is given again.
+
+    controls: those that the metadata tell of, from `restored_structures`
 
     Raises: ConfigError when another model or another task made it, or the photo is missing or another one.
     """
@@ -110,6 +119,9 @@ def repeat_edit(
         raise ConfigError("The picture was not made by an edit; repeat it with the command that made it.")
     text, painted, photo = (values.pop(name, None) for name in ("subject", "painted", "photo"))
     values.pop("part", None)
+    told = {name: values.pop(name) for name in ("controls", "maps") if name in values}
+    if told and not controls:
+        raise ConfigError("The edit followed structures; give their control branches to repeat it.")
     request = request_from(EditRequest, values)
     subject = None if text is None else subject_from(text, request.subject_category, studio.model.fingerprint)
     if photo is None:
@@ -118,7 +130,8 @@ def repeat_edit(
         request = replace(request, seed=metadata["seed"], count=1)
     else:
         _check_photo(photo, photos)
-    yield from run_edit(studio, request, subject, photos, mask=_mask_from(painted) if mask is None else mask)
+    mask = _mask_from(painted) if mask is None else mask
+    yield from run_edit(studio, request, subject, photos, mask=mask, controls=controls, told=told)
 
 
 def parts_of(edited: Edited) -> dict[str, Picture]:

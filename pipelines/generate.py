@@ -16,7 +16,16 @@ from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 
 
-class Settings(Protocol):
+class Sized(Protocol):
+    """What a request says of its pictures' size."""
+
+    @property
+    def width(self) -> int | None: ...
+    @property
+    def height(self) -> int | None: ...
+
+
+class Settings(Sized, Protocol):
     """What every request says of how its pictures are drawn."""
 
     @property
@@ -29,10 +38,6 @@ class Settings(Protocol):
     def guidance_start(self) -> float: ...
     @property
     def guidance_stop(self) -> float: ...
-    @property
-    def width(self) -> int | None: ...
-    @property
-    def height(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +110,7 @@ def plan_rows(
     return SamplingPlan(guidance, latents, scheduler, generators=generators)
 
 
-def picture_size(model: BlipDiffusion, settings: Settings) -> tuple[int, int]:
+def picture_size(model: BlipDiffusion, settings: Sized) -> tuple[int, int]:
     """(width, height) in pixels: as asked for, or the size that the model was trained at."""
     own = int(model.unet.config.sample_size) * size_factor(model.vae)
     return settings.width or own, settings.height or own

@@ -67,9 +67,12 @@ def draw_scene(
     placed: Sequence[Placed],
     *,
     controls: Sequence[Control] = (),
+    told: Mapping[str, Any] | None = None,
     preview_every: int = 0,
 ) -> Generator[SceneEvent]:
     """Notices, progress, and the pictures as they are finished.
+
+    told: what the metadata say of `controls`
 
     Raises: BlipdiffError for bindings, regions or subjects that cannot be used, before anything is drawn.
     """
@@ -82,6 +85,7 @@ def draw_scene(
     seeds = request.seeds()
     batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
     yield from (Notice(text) for text in rows.warnings)
+    kept = {**_told(request, bound, subjects), **(told or {})}
     done = 0
     for batch in batches:
         plan = plan_scene(model, request, rows, masks, batch, controls=controls)
@@ -91,7 +95,7 @@ def draw_scene(
                 yield replace(event, step=done, steps=event.steps * len(batches))
             else:
                 seed = batch[event[1]]
-                yield studio.picture(event[0], seed, seed - request.seed, _told(request, bound, subjects))
+                yield studio.picture(event[0], seed, seed - request.seed, kept)
 
 
 def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Placed]:

@@ -97,6 +97,14 @@ def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]
     return replace(plan, controls=style.branches, conditioning=injection)
 
 
+def check_structures(controls: Sequence[ControlSettings], structures: Sequence[Image.Image]) -> None:
+    """Passes for one structure, or as many as controls. Raises: ConfigError for another number."""
+    if len(structures) not in (1, len(controls)):
+        raise ConfigError(
+            f"{len(structures)} structures were given for {len(controls)} controls; give one, or one each."
+        )
+
+
 def branch_of(net: ControlNet | Adapter, picture: Tensor, settings: ControlSettings) -> Branch:
     """A net with its map (1 or rows, 3, H, W), as the settings say."""
     asked = (picture, settings.strength, settings.window(), settings.guess)
@@ -129,16 +137,31 @@ class Stylist:
         Raises: ConfigError for another number of structures or a size that the model cannot make, and what
         preprocessors raise.
         """
-        if len(structures) not in (1, len(request.controls)):
-            raise ConfigError(
-                f"{len(structures)} structures were given for {len(request.controls)} controls; give one, or one each."
-            )
+        check_structures(request.controls, structures)
         size = structure_size(self.studio.model, request.drawing, structures[0])
         latent_size(self.studio.model.vae, size[1], size[0])
-        pictures = list(structures) * (len(request.controls) if len(structures) == 1 else 1)
+        return self.maps_at(request.controls, structures, size)
+
+    def maps_at(
+        self, controls: Sequence[ControlSettings], structures: Sequence[Image.Image], size: tuple[int, int]
+    ) -> tuple[Image.Image, ...]:
+        """The map of each control at `size` = (W, H); `structures` is one for all, or one each.
+
+        Raises: ConfigError for another number of structures, and what preprocessors raise.
+        """
+        check_structures(controls, structures)
+        pictures = list(structures) * (len(controls) if len(structures) == 1 else 1)
         return tuple(
             map_of(self.preprocessors, settings, picture, size)
-            for settings, picture in zip(request.controls, pictures, strict=True)
+            for settings, picture in zip(controls, pictures, strict=True)
+        )
+
+    def branches(self, controls: Sequence[ControlSettings], maps: Sequence[Image.Image]) -> tuple[Branch, ...]:
+        """A branch of each control on its map. Raises: CheckpointError when a net is missing."""
+        device = self.studio.model.device
+        return tuple(
+            branch_of(self.net(one.control), picture_tensor(drawn)[None].to(device), one)
+            for one, drawn in zip(controls, maps, strict=True)
         )
 
     def encoded(self, request: StylizeRequest, subject: SubjectEmbedding, maps: Sequence[Image.Image]) -> EncodedStyle:
@@ -154,10 +177,7 @@ class Stylist:
             text = build_prompt(drawing.target or drawing.category, drawing.prompt)
             plain = amplify(text, model.prompt_tokenizer, model.positions, drawing.repeats)
             words = model.encode_prompts([plain.text])
-        branches = tuple(
-            branch_of(self.net(one.control), picture_tensor(drawn)[None].to(model.device), one)
-            for one, drawn in zip(request.controls, maps, strict=True)
-        )
+        branches = self.branches(request.controls, maps)
         request = replace(request, drawing=drawing)
         style = EncodedStyle(request, encode(model, drawing, subject), words, branches, tuple(maps))
         plan_stylize(model, style, [drawing.seed])
@@ -191,7 +211,7 @@ class Stylist:
         """What a picture's metadata say of what it was asked for."""
         width, height = maps[0].size
         sized = replace(request, drawing=replace(request.drawing, width=width, height=height))
-        return {**sized.told(), "subject": subject_text(subject), **_told_maps(maps)}
+        return {**sized.told(), "subject": subject_text(subject), **told_maps(maps)}
 
     def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
         """The picture that this metadata came with, drawn again in the company of its batch.
@@ -202,7 +222,7 @@ class Stylist:
         values = dict(metadata["request"])
         category = str(values.get("category", ""))
         subject = subject_from(values.pop("subject", None), category, self.studio.model.fingerprint)
-        maps = _maps_from(values.pop("maps", None))
+        maps = maps_from(values.pop("maps", None))
         request = told_request(values)
         if len(maps) != len(request.controls):
             raise ConfigError("The metadata lacks a map of the picture's structure; stylize from the structure again.")
@@ -226,7 +246,7 @@ def _batches(drawing: GenerateRequest) -> list[tuple[int, ...]]:
     return [seeds[first : first + drawing.batch] for first in range(0, len(seeds), drawing.batch)]
 
 
-def _told_maps(maps: Sequence[Image.Image]) -> dict[str, Any]:
+def told_maps(maps: Sequence[Image.Image]) -> dict[str, Any]:
     """Maps as text, so that a picture can be repeated without its structures; nothing where they are too large."""
     texts = []
     for drawn in maps:
@@ -236,7 +256,8 @@ def _told_maps(maps: Sequence[Image.Image]) -> dict[str, Any]:
     return {"maps": texts} if sum(map(len, texts)) <= _MOST_MAP_LETTERS else {}
 
 
-def _maps_from(texts: Any) -> tuple[Image.Image, ...]:
+def maps_from(texts: Any) -> tuple[Image.Image, ...]:
+    """What `told_maps` wrote. Raises: ConfigError for text that is damaged."""
     try:
         return tuple(
             as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]))

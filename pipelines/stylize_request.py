@@ -110,7 +110,7 @@ class StylizeRequest:
         return {
             **asdict(self.drawing),
             "task": TASK,
-            "stylize": {**own, "controls": [_plain(one) for one in self.controls]},
+            "stylize": {**own, "controls": [plain_settings(one) for one in self.controls]},
         }
 
 
@@ -126,13 +126,22 @@ def told_request(values: Mapping[str, Any]) -> StylizeRequest:
     own = values.get("stylize")
     if not isinstance(own, Mapping) or not isinstance(own.get("controls"), list):
         raise ConfigError("The picture was not made by stylizing; its own task repeats it.")
+    controls = settings_from(own["controls"])
     try:
-        controls = tuple(ControlSettings(**one) for one in own["controls"])
         rest = {name: value for name, value in own.items() if name != "controls"}
         return StylizeRequest(drawing=from_mapping(drawing), controls=controls, **rest)
     except TypeError as error:
         raise ConfigError("The metadata's stylization is damaged, or of a newer version.") from error
 
 
-def _plain(settings: ControlSettings) -> dict[str, Any]:
+def settings_from(told: Any) -> tuple[ControlSettings, ...]:
+    """Controls as metadata tell them. Raises: ConfigError for damaged ones."""
+    try:
+        return tuple(ControlSettings(**one) for one in told)
+    except TypeError as error:
+        raise ConfigError("The metadata's controls are damaged, or of a newer version.") from error
+
+
+def plain_settings(settings: ControlSettings) -> dict[str, Any]:
+    """One control as JSON can hold it."""
     return {**asdict(settings), "map_settings": dict(settings.map_settings)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.controls import CONTROL_OPTIONS, asked_controls, takes_controls
 from app.cli.options import (
     AsJson,
     Device,
@@ -26,7 +27,12 @@ from pipelines.edit_request import EditRequest
 from pipelines.requests import parameters
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from blipdiff.conditioning.subject import SubjectEmbedding
     from pipelines.edit_run import Edited, EditEvent, SourcePhoto
+    from pipelines.stylize import Stylist
+    from pipelines.stylize_request import ControlSettings
 
 _FLAGS = {"source": "--from", "target": "--to"}
 
@@ -37,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @takes_parameters(EditRequest, _FLAGS, but=("width", "height"))
+@takes_controls
 def edit(
     context: typer.Context,
     *,
@@ -71,14 +78,17 @@ def edit(
 
     blipdiff edit --source sofa.jpg --from cat --to dog --subject my_dog.png --prompt "sits on a sofa"
 
-    Beside each edited picture stand what was before, the mask, and where each word was seen.
+    Beside each edited picture stand what was before, the mask, and where each word was seen. With --control a photo's
+    own structure is followed, unless --structure names others.
     """
     from app.cli.files import check_writable
     from app.cli.generate import made_at, parse_size
     from blipdiff.images import open_picture
+    from pipelines.controlled import restored_structures
     from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
     from pipelines.results import read_metadata
     from pipelines.studio import Studio
+    from pipelines.stylize import Stylist
 
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
     painted = None if mask is None else open_picture(mask, "black")
@@ -87,11 +97,15 @@ def edit(
         found = read_metadata(like)
         check_writable(output)
         studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
-        save(repeat_edit(studio, found, photos, mask=painted), output, metadata=not no_metadata, as_json=as_json)
+        followed = restored_structures(Stylist(studio, download=download), found["request"])
+        events = repeat_edit(studio, found, photos, mask=painted, controls=followed.branches)
+        save(events, output, metadata=not no_metadata, as_json=as_json)
         return
     _check_source(photos, from_prompt)
     if not was_given(context, "seed"):
         asked["seed"] = 0 if photos else random.SystemRandom().randrange(2**32)
+    structures = [open_picture(path) for path in asked["structure"] or ()]
+    controls = asked_controls(asked, structures=1 if photos else 0)
     references, category = _references(subject, asked)
     width, height = parse_size(size)
     request = EditRequest(**asked, category=category, width=width, height=height)
@@ -99,7 +113,44 @@ def edit(
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
-    save(run_edit(studio, request, embedding, photos, mask=painted), output, metadata=not no_metadata, as_json=as_json)
+    if controls:
+        stylist = Stylist(studio, download=download)
+        events = _followed(stylist, request, embedding, photos, painted, controls, structures)
+    else:
+        events = run_edit(studio, request, embedding, photos, mask=painted)
+    save(events, output, metadata=not no_metadata, as_json=as_json)
+
+
+def _followed(
+    stylist: "Stylist",
+    request: EditRequest,
+    subject: "SubjectEmbedding | None",
+    photos: "list[SourcePhoto]",
+    mask: "Image | None",
+    controls: "tuple[ControlSettings, ...]",
+    structures: "list[Image]",
+) -> "Iterator[EditEvent]":
+    """The edit under control branches; each photo has its own size, and its own structure where none is named."""
+    from pipelines.controlled import followed_structures
+    from pipelines.edit_run import run_edit
+    from pipelines.generate import picture_size
+    from pipelines.invert import work_size
+
+    model = stylist.studio.model
+    sources: list[SourcePhoto | None] = [*photos] or [None]
+    for photo in sources:
+        size = picture_size(model, request) if photo is None else work_size(model, request, photo.image.size)
+        pictures = structures if structures or photo is None else [photo.image]
+        ready = followed_structures(stylist, controls, pictures, size)
+        yield from run_edit(
+            stylist.studio,
+            request,
+            subject,
+            [photo] if photo else [],
+            mask=mask,
+            controls=ready.branches,
+            told=ready.told,
+        )
 
 
 def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json: bool) -> None:
@@ -170,7 +221,7 @@ def _references(paths: list[Path] | None, asked: dict[str, Any]) -> tuple[list[A
 
 def _check_alone(context: typer.Context) -> None:
     """Passes when nothing was asked for beside --like that the picture tells itself."""
-    told = ("from_prompt", "subject", "weight", "size", *parameters(EditRequest))
+    told = ("from_prompt", "subject", "weight", "size", *CONTROL_OPTIONS, *parameters(EditRequest))
     given = [_FLAGS.get(name, f"--{name.replace('_', '-')}") for name in told if was_given(context, name)]
     if given:
         raise ConfigError(f"--like repeats an edit as it was; leave out {', '.join(given)}.")

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
 from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters, with_guidance_of
-from app.cli.stylize import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.structure_request import StructureRequest
 from pipelines.stylize_request import StylizeRequest
@@ -56,10 +56,10 @@ def matrix(
 
     blipdiff matrix --subjects teapot=teapot.png --subjects flower=flower.png --structures sofa=sofa.png
     """
+    from app.cli.controls import control_settings, parse_map
     from app.cli.drawing import followed
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import parse_size
-    from app.cli.stylize import control_settings, parse_map
     from blipdiff.conditioning.subject import SubjectPhoto
     from blipdiff.errors import ConfigError, ImageError
     from pipelines.matrix import SHEET, Cell, Structure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.controls import asked_controls, takes_controls
 from app.cli.generate import parse_size
 from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given, with_guidance_of
 from blipdiff.errors import ConfigError
@@ -22,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @takes_parameters(SceneRequest, but=("width", "height"))
+@takes_controls
 def scene(
     context: typer.Context,
     *,
@@ -48,15 +50,23 @@ def scene(
 
     blipdiff scene --prompt "a {dog} and a {cat} on a sofa" --subject dog=dog.png --subject cat=cat.png
     --box dog=0,0,0.5,1 --box cat=0.5,0,1,1
+
+    With --structure the whole scene follows a picture's edges, depth or other map.
     """
     from app.cli.drawing import followed
     from app.cli.files import LONGEST_NAME, check_writable
+    from blipdiff.images import open_picture
+    from pipelines.controlled import followed_structures
+    from pipelines.generate import picture_size
     from pipelines.results import Picture, save_picture, unused_path
     from pipelines.scene import bound_in_order, draw_scene
     from pipelines.studio import Studio
+    from pipelines.stylize import Stylist
 
     if not was_given(context, "seed"):
         asked["seed"] = random.SystemRandom().randrange(2**32)
+    structures = [open_picture(path) for path in asked["structure"] or ()]
+    controls = asked_controls(asked, structures=0)
     width, height = parse_size(size)
     request = SceneRequest(**asked, width=width, height=height)
     placed = _placed(subject or [], box or [], mask or [])
@@ -64,9 +74,13 @@ def scene(
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     request = with_guidance_of(studio.model, context, request)
+    ready = followed_structures(
+        Stylist(studio, download=download), controls, structures, picture_size(studio.model, request)
+    )
+    drawn = draw_scene(studio, request, placed, controls=ready.branches, told=ready.told)
     notices: list[str] = []
     written: list[dict[str, Any]] = []
-    for event in followed(draw_scene(studio, request, placed), notices, quiet=as_json):
+    for event in followed(drawn, notices, quiet=as_json):
         if isinstance(event, Picture):
             stem = f"{'-'.join(request.parsed.words)[:LONGEST_NAME]}-{event.seed}"
             path = save_picture(event, unused_path(output, stem))

@@ -1,13 +1,26 @@
 """`blipdiff stylize` and `blipdiff preprocess`: a subject's look in another picture's structure, and its map alone."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli.controls import (
+    Chosen,
+    Controls,
+    Fits,
+    Guess,
+    MapSettings,
+    MapWeights,
+    Starts,
+    Stops,
+    Strengths,
+    Structures,
+    control_settings,
+    parse_map,
+)
 from app.cli.options import (
     AsJson,
     Device,
@@ -25,35 +38,6 @@ from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.stylize_request import ControlSettings, StylizeRequest
 
-Structures = Annotated[
-    list[Path] | None, typer.Option("--structure", help="A picture whose structure is followed; again for several.")
-]
-Controls = Annotated[
-    list[str] | None,
-    typer.Option("--control", help="mini-canny, mini-depth, a ControlNet's folder or hub id; again for several."),
-]
-Chosen = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--preprocessor", help="How each structure becomes a map; none: it is one. See `blipdiff preprocess --list`."
-    ),
-]
-MapSettings = Annotated[
-    list[str] | None, typer.Option("--map", help="Settings of each preprocessor: low=50,high=120. See --list.")
-]
-MapWeights = Annotated[
-    list[str] | None, typer.Option("--map-weights", help="A folder or hub id in place of a detector's own weights.")
-]
-Strengths = Annotated[list[float] | None, typer.Option("--strength", help="Of each control, from 0 to 2; 1 if absent.")]
-Starts = Annotated[list[float] | None, typer.Option("--start", help="The fraction of the run at which each begins.")]
-Stops = Annotated[list[float] | None, typer.Option("--stop", help="The fraction of the run at which each ends.")]
-Guess = Annotated[bool, typer.Option("--guess/--no-guess", help="Guess mode: the maps alone lead.")]
-Fits = Annotated[
-    list[str] | None,
-    typer.Option("--structure-fit", help="crop, pad or squash each structure of another shape than the picture."),
-]
-
-_NET_OF = {"canny": "mini-canny", "relief": "mini-depth"}  # which bundled net reads which map
 _DRAWING = parameters(GenerateRequest)
 
 
@@ -200,43 +184,3 @@ def described() -> list[str]:
             f"  {name}={it.default:g}  from {it.low:g} to {it.high:g}. {it.help}" for name, it in one.settings.items()
         ]
     return lines
-
-
-def parse_map(text: str) -> dict[str, float]:
-    """Settings written as "low=50,high=120".
-
-    Raises: ConfigError for any other text.
-    """
-    found = {}
-    for part in (part for part in text.split(",") if part.strip()):
-        name, equals, number = part.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise ConfigError(f"A map's settings are '{text}'; write them as low=50,high=120.")
-    return found
-
-
-def control_settings(structures: int, **given: Sequence[Any] | None) -> tuple[ControlSettings, ...]:
-    """One control for each structure or each --control, whichever are more; an option is given once for all, or each.
-
-    Raises: ConfigError for another number of values.
-    """
-    if not structures:
-        raise ConfigError("No structure was given; add --structure with a picture to follow.")
-    count = max(structures, len(given.get("control") or ()))
-    for name, values in given.items():
-        if values is not None and len(values) not in (1, count):
-            flag = "--map" if name == "map_settings" else f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{flag} was given {len(values)} times for {count} controls; give it once, or once each.")
-    made = []
-    for place in range(count):
-        chosen = {name: one[place % len(one)] for name, one in given.items() if one}
-        if "control" not in chosen:
-            chosen["control"] = _NET_OF.get(str(chosen.get("preprocessor", "canny")), "mini-canny")
-        elif "preprocessor" not in chosen:
-            chosen["preprocessor"] = next((one for one, net in _NET_OF.items() if net == chosen["control"]), "canny")
-        made.append(ControlSettings(**chosen))
-    return tuple(made)

@@ -22,9 +22,9 @@ from app.ui.request_form import RequestForm
 from app.ui.subjects import looked_through, references
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
-from pipelines.edit import edit_size
 from pipelines.edit_request import EditRequest
 from pipelines.edit_run import Edited, SourcePhoto, run_edit
+from pipelines.generate import picture_size
 from pipelines.studio import Studio
 
 PHOTO, GENERATED = "A photo", "The prompt's own picture"
@@ -201,7 +201,7 @@ class EditEvents:
             given = references(paths, request.subject_category)
             check_writable(self._output)
             if kind == GENERATED:
-                mask = painted(canvas, edit_size(self._studio.model, request))
+                mask = painted(canvas, picture_size(self._studio.model, request))
                 return request, partial(self._events, request, given, [], mask)
             if photo is None:
                 raise ConfigError("There is no photo yet; add one, or choose the prompt's own picture.")

@@ -73,6 +73,7 @@ class SubjectRecipe(OptimizerRecipe):
     redraw_weight: float
     spread: float
     min_snr: float = 0.0  # gamma of min-SNR weighting, Hang et al. 2023, arXiv:2303.09556; 0 is off, 5 the paper's
+    early_power: float = 1.0  # k draws times by 1 - u**k: more of them where subjects are settled; 1 is uniform
     grid_every: int = 0  # steps from one sheet of sample pictures to the next; 0 is none
 
 
@@ -94,10 +95,7 @@ class RepresentationRecipe(OptimizerRecipe):
 
 @dataclass(frozen=True, slots=True)
 class ControlRecipe(OptimizerRecipe):
-    """A ControlNet over a trained model: what its rows are told, and when.
-
-    `early_power` k draws times by 1 - u**k, so that more of them are early, where structure is settled.
-    """
+    """A ControlNet over a trained model: what its rows are told, and when (`early_power` as for the subject)."""
 
     drop_subject: float
     drop_all: float

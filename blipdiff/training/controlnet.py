@@ -169,7 +169,7 @@ class ControlObjective:
                 latents = self.encode(batch["target"].float() / 127.5 - 1)
             context = self._context(batch)
             noise = torch.randn(latents.shape, generator=generator)
-            timesteps = self._timesteps(len(latents), generator)
+            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.early_power)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside
@@ -184,9 +184,3 @@ class ControlObjective:
         rows = self.model.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
         with_subject = self.model.text_encoder(batch["short_ids"], rows, self.model.insert_at)
         return torch.cat([with_subject, self.model.text_encoder(batch["long_ids"])]).float()
-
-    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Stratified over the batch, more of them early in a run (Mou et al. 2023, arXiv:2302.08453, sec. 3.4)."""
-        places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-        places = 1 - places[torch.randperm(count, generator=generator)] ** self.recipe.early_power
-        return (places * self.schedule.count).long().clamp(max=self.schedule.count - 1)

@@ -121,7 +121,7 @@ class SubjectObjective:
             device = latents.device
             photos = (batch["photo"].float() / 255 - self.mean.to(device)) / self.std.to(device)
             noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-            timesteps = self._timesteps(len(latents), generator).to(latents.device)
+            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.early_power).to(latents.device)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside
@@ -140,9 +140,3 @@ class SubjectObjective:
     def _latents(self, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, enabled=False):
             return self.encode(pictures.float() / 127.5 - 1)
-
-    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Stratified over the batch: one timestep from each of `count` equal parts, in random order."""
-        places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-        places = places[torch.randperm(count, generator=generator)]
-        return (places * self.schedule.count).long().clamp(max=self.schedule.count - 1)

@@ -112,6 +112,16 @@ def test_a_scene_is_drawn_with_a_subject_in_each_region(
     assert len(blipdiff("scene", *two, *PROMPT, *mixed, "--json").answer["pictures"]) == 1
 
 
+def test_a_scene_follows_a_structure(blipdiff: Command, two: tuple[object, ...], dog: Path, controlnet: Path) -> None:
+    plain = blipdiff("scene", *two, *PROMPT, *BOXES, "--json").answer["pictures"][0]["path"]
+    net = ("--structure", dog, "--control", controlnet, "--preprocessor", "none")
+    ended = blipdiff("scene", *two, *PROMPT, *BOXES, *net, "--json")
+    assert ended.code == 0, ended.err
+    led = ended.answer["pictures"][0]["path"]
+    assert Image.open(plain).tobytes() != Image.open(led).tobytes()
+    assert read_metadata(led)["request"]["controls"][0]["preprocessor"] == "none"
+
+
 def test_regions_that_are_not_given_are_found(blipdiff: Command, two: tuple[object, ...]) -> None:
     ended = blipdiff("scene", *two, *PROMPT, "--find-until", 0.5, "--json")
     request = read_metadata(ended.answer["pictures"][0]["path"])["request"]

@@ -171,3 +171,47 @@ def test_like_wants_the_same_photo_and_nothing_beside_it(
     ended = blipdiff("generate", "--like", path, "--model", model)
     assert ended.code == 2
     assert "was made by edit" in ended.err
+
+
+def test_an_edit_follows_structures_and_like_repeats_them_bit_for_bit(
+    edit: Command, dog: Path, scene: Path, controlnet: Path
+) -> None:
+    asked = (*SWAP, "--subject", dog, "--seed", 7, "--from-prompt", "--json")
+    settings = ("--control", controlnet, "--preprocessor", "canny", "--map", "low=50,high=120")
+    settings += ("--control-strength", 0.8, "--control-start", 0, "--control-stop", 0.9, "--structure-fit", "squash")
+    plain = edit(*asked).answer["edits"][0]
+    ended = edit(*asked, "--structure", scene, *settings)
+    assert ended.code == 0, ended.err
+    led = ended.answer["edits"][0]
+    assert not np.array_equal(pixels(plain["path"]), pixels(led["path"]))
+    again = edit("--like", led["path"], "--output", "again", "--json").answer["edits"][0]
+    assert np.array_equal(pixels(led["path"]), pixels(again["path"]))
+    told = read_metadata(again["path"])["request"]["controls"][0]
+    assert (told["strength"], told["stop"], told["map_settings"]) == (0.8, 0.9, {"low": 50.0, "high": 120.0})
+
+
+def test_a_photo_is_edited_under_its_own_structure(edit: Command, dog: Path, scene: Path, controlnet: Path) -> None:
+    asked = (*SWAP, "--subject", dog, "--source", scene, "--source", dog, "--json")
+    plain = edit(*asked).answer["edits"]
+    led = edit(*asked, "--control", controlnet, "--preprocessor", "none", "--control-strength", 2).answer["edits"]
+    for one, other in zip(plain, led, strict=True):
+        assert np.array_equal(pixels(one["before"]), pixels(other["before"]))
+        assert not np.array_equal(pixels(one["path"]), pixels(other["path"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--from-prompt", "--control", "mini-canny"), "--structure"),
+        (("--from-prompt", "--control-strength", 0.5), "--structure"),
+        (("--source", "SCENE", "--control", "nowhere/net"), "nowhere/net"),
+        (("--source", "SCENE", "--control", "mini-canny"), "another model"),
+        (("--source", "SCENE", "--control-start", 0.8, "--control-stop", 0.2), "0.8"),
+    ],
+)
+def test_a_structure_that_cannot_be_followed_is_refused(
+    edit: Command, scene: Path, arguments: tuple[object, ...], told: str
+) -> None:
+    ended = edit(*SWAP, *(scene if one == "SCENE" else one for one in arguments))
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err

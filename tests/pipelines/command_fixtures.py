@@ -13,7 +13,7 @@ from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_picture
 from pipelines.studio import Studio
 from tests.pipelines.command_line import Command, Ended
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
 
 
 @pytest.fixture
@@ -74,3 +74,10 @@ def dog(tmp_path: Path) -> Path:
     """A photo's file."""
     photo(0).save(tmp_path / "dog.png")
     return tmp_path / "dog.png"
+
+
+@pytest.fixture
+def controlnet(tmp_path: Path) -> Path:
+    """A ControlNet's folder, for the tiny model."""
+    tiny_controlnet().save_pretrained(tmp_path / "controlnet")
+    return tmp_path / "controlnet"
