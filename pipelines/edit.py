@@ -1,5 +1,6 @@
 """Edit: another subject in a picture, and the rest of the picture kept. A request becomes a plan; nothing runs here."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,6 +44,7 @@ class EncodedEdit:
     edits: tuple[AttentionEdit, ...]
     slot_windows: Mapping[int, Window]  # of the target's slots with a window of their own
     blend_slots: Mapping[int, tuple[int, ...]]  # row -> the slots of the words whose place is edited
+    swaps: bool  # whether the target is told anything else than the source
     warnings: tuple[str, ...]  # what had to be left out of the prompts
 
 
@@ -89,6 +91,7 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
         edits=_attention_edits(request, source, target),
         slot_windows=_by_slot(request.word_stops, target, lambda stop: Window(0.0, stop)),
         blend_slots=_blend_slots(request, source, target) if request.local_blend else {},
+        swaps=bool(target.subject_slots) or before.text != after.text,
         warnings=tuple(dict.fromkeys(part.warning for part in (before, after, against) if part.warning is not None)),
     )
 
@@ -120,6 +123,8 @@ def plan_edit(
     else:
         start = _seed_start(model, request, source, mask)
     latents = start.latents.repeat(2, 1, 1, 1)
+    if isinstance(source, Inversion) and encoded.swaps:
+        latents[TARGET] = _freshened(latents[TARGET], request)
     store = CrossAttentionStore((latents.shape[-2], latents.shape[-1]), (_blend_level(model, request),))
     blend = _local_blend(encoded, store, start.painted)
     guidance = Guidance(encoded.positive, encoded.negative, torch.tensor([start.source_scale, request.guidance]))
@@ -131,6 +136,13 @@ def plan_edit(
 def _photo_start(request: EditRequest, source: Inversion) -> _Start:
     edits = (HeldSource(source.way),) if request.hold_source else ()
     return _Start(source.way[-1], 1.0, source.photo.painted, edits)
+
+
+def _freshened(latents: Tensor, request: EditRequest) -> Tensor:
+    """Inverted noise (channels, h, w) with a share of new noise from the request's seed, of the same variance."""
+    share = request.dial().fresh_noise
+    fresh = noise(row_generators([request.seed]), tuple(latents.shape), device=latents.device)[0].to(latents)
+    return latents * math.sqrt(1 - share) + fresh * math.sqrt(share)
 
 
 def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Image.Image | None) -> _Start:

@@ -8,18 +8,19 @@ from blipdiff.errors import ConfigError, PromptError
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.requests import as_generating, check, parameter
 
-# strength -> (cross-attention stop, self-attention stop, blend threshold); the middle is the authors' setting.
-_DIAL = ((0.0, (1.0, 1.0, 0.6)), (0.5, (0.8, 0.4, 0.3)), (1.0, (0.0, 0.0, 0.0)))
+# strength -> (cross-attention stop, self-attention stop, blend threshold, fresh noise); the middle is the authors'.
+_DIAL = ((0.0, (1.0, 1.0, 0.6, 0.0)), (0.5, (0.8, 0.4, 0.3, 0.0)), (1.0, (0.0, 0.0, 0.0, 1.0)))
 _TRY_ON_THRESHOLD = 0.5  # of the dial's: a garment's map is flatter than an object's
 
 
 @dataclass(frozen=True, slots=True)
 class EditDial:
-    """The three settings that trade the source's composition for the edit's freedom."""
+    """The four settings that trade the source's composition for the edit's freedom."""
 
     cross_stop: float  # until which fraction of the run words take the source's attention
     self_stop: float  # until which fraction places take the source's
     blend_threshold: float  # from which height of the words' map on latents are edited
+    fresh_noise: float  # share of new noise among that which a photo was inverted to
 
 
 def _fraction(label: str, help_text: str, default: float | None = None, step: float = 0.05) -> Any:
@@ -48,6 +49,9 @@ class EditRequest:
     cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
     self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")
     blend: float | None = _fraction("Mask threshold", "Higher edits fewer pixels.", step=0.01)
+    fresh_noise: float | None = _fraction(
+        "Fresh noise", "How much new noise a photo's edit begins with; its own noise remembers the old outline."
+    )
     blend_softness: float = _fraction("Mask softness", "The width of the mask's edge; 0 cuts sharply.", 0.0)
     blend_start: float = _fraction("Mask from", "The fraction of the run at which the mask begins.", 0.0)
     blend_words: str | None = parameter(
@@ -134,12 +138,13 @@ class EditRequest:
 
     def dial(self) -> EditDial:
         """What the strength derives, straight between its three marks, and what was set by hand."""
-        cross_stop, self_stop, threshold = _derived(self.strength)
+        cross_stop, self_stop, threshold, fresh = _derived(self.strength)
         threshold *= _TRY_ON_THRESHOLD if self.preset == "try-on" else 1.0
         return EditDial(
             cross_stop if self.cross_stop is None else self.cross_stop,
             self_stop if self.self_stop is None else self.self_stop,
             threshold if self.blend is None else self.blend,
+            fresh if self.fresh_noise is None else self.fresh_noise,
         )
 
 

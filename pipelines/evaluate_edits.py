@@ -100,6 +100,7 @@ def edit_request(model: BlipDiffusion, trial: EditTrial, request: EditEvaluation
         cross_stop=request.cross_stop,
         self_stop=request.self_stop,
         blend=request.blend,
+        fresh_noise=request.fresh_noise,
         blend_words=request.blend_words,
         mask_map=request.mask_map,
         inversion=request.inversion,

@@ -32,6 +32,7 @@ class EditEvaluationRequest:
     cross_stop: float | None = _as_in_edits("cross_stop", None)
     self_stop: float | None = _as_in_edits("self_stop", None)
     blend: float | None = _as_in_edits("blend", None)
+    fresh_noise: float | None = _as_in_edits("fresh_noise", None)
     blend_words: str | None = _as_in_edits("blend_words", None)
     mask_map: str = _as_in_edits("mask_map", _DEFAULT.mask_map)
     inversion: str = _as_in_edits("inversion", _DEFAULT.inversion)

@@ -116,7 +116,7 @@ def _train_model(
         train_representation,
         train_subjects,
     )
-    from pipelines.train_export import check_trained, export
+    from pipelines.train_export import check_trained, export, sample_sheet
 
     if export_only:
         check_trained(run)
@@ -130,6 +130,8 @@ def _train_model(
         _show("decoder", train_decoder(parts))
     export(parts, folder, name=settings.name)
     print(folder)
+    if not export_only:
+        print(sample_sheet(parts, run / "sheets" / "final.png"))
 
 
 def _show(stage: str, steps: "Iterable[TrainingStep]") -> None:

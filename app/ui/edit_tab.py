@@ -32,7 +32,7 @@ PHOTO, GENERATED = "A photo", "The prompt's own picture"
 _SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _MAIN = ("strength", "keep_background", "seed")
 _MASK = ("blend", "blend_softness", "blend_start", "blend_words", "mask_map", "mask_use", "local_blend", "blend_level")
-_HOLD = ("cross_stop", "self_stop", "self_level", "method", "word_weights", "word_stops", "preset")
+_HOLD = ("cross_stop", "self_stop", "fresh_noise", "self_level", "method", "word_weights", "word_stops", "preset")
 _RUN = ("steps", "guidance", "scheduler", "inversion", "hold_source", "target_prompt", "negative", "fit")
 _SIZE = ("width", "height")
 

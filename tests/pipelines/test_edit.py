@@ -12,6 +12,7 @@ from blipdiff.attention.prompt_to_prompt import Replace, Reweight
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.control.controlnet import ControlBranch
+from blipdiff.latents import noise
 from blipdiff.moment import Moment
 from pipelines.composite import edit_pictures
 from pipelines.edit import SOURCE, TARGET, encode_edit, plan_edit
@@ -70,8 +71,10 @@ def test_an_edit_of_nothing_is_the_source_bit_for_bit(model, size, scheduler):
 
 
 @pytest.mark.parametrize("size", SIZES[1:])  # at 64 x 64 the tiny U-Net's one place of 24 values is no whole vector
-def test_an_edit_of_nothing_in_a_photo_is_its_source_bit_for_bit(model, size):
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_an_edit_of_nothing_in_a_photo_is_its_source_bit_for_bit(model, size, strength):
     request = asked(target="cat", guidance=1.0, inversion="ddim", hold_source=False, width=size[0], height=size[1])
+    request = replace(request, strength=strength)
     encoded = encode_edit(model, request)
     source = prepare_photo(model, request, photo(size))
     latents = last_of(model, plan_edit(model, encoded, inverted(model, encoded, source)))
@@ -114,6 +117,19 @@ def test_outside_the_mask_the_pixels_are_the_photos_own(model, subject):
     pictures = edit_pictures(model, plan, last_of(model, plan), photo=source, keep_background=True)
     assert pictures.after.crop((24, 0, 64, 64)).tobytes() == picture.crop((24, 0, 64, 64)).tobytes()
     assert pictures.after.crop((0, 0, 8, 64)).tobytes() != picture.crop((0, 0, 8, 64)).tobytes()
+
+
+def test_fresh_noise_replaces_a_share_of_the_targets_own_and_keeps_its_size(model, subject):
+    found = {}
+    for share in (0.0, 0.5, 1.0):
+        encoded = encode_edit(model, asked(fresh_noise=share, seed=5), subject)
+        source = prepare_photo(model, encoded.request, photo((64, 64)))
+        found[share] = plan_edit(model, encoded, inverted(model, encoded, source)).sampling.latents
+    assert torch.equal(found[0.0][TARGET], found[0.0][SOURCE])
+    assert all(torch.equal(latents[SOURCE], found[0.0][SOURCE]) for latents in found.values())
+    drawn = noise([5], found[1.0].shape[1:])[0]
+    assert torch.equal(found[1.0][TARGET], drawn)
+    assert torch.allclose(found[0.5][TARGET], (found[0.0][TARGET] + drawn) / 2**0.5, atol=1e-5)
 
 
 def test_the_photos_row_is_not_guided_and_the_targets_is(model, subject):

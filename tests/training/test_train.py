@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from blipdiff.checkpoints import load_model
@@ -210,7 +211,8 @@ def test_the_command_tells_of_each_stage_and_goes_on_with_a_run(
     asked = ("train", write_recipe(tmp_path / "tiny.toml"), "--run", "run", "--data", library_folder, "--no-compile")
     ended = blipdiff(*asked)
     assert ended.code == 0, ended.err
-    assert ended.out == "run/model\n"
+    assert ended.out == "run/model\nrun/sheets/final.png\n"
+    assert Image.open("run/sheets/final.png").width > 100
     assert [line.split(" loss ")[0] for line in ended.err.splitlines()] == [
         f"{stage} 4/4" for stage in ("redrawing", "subject", "decoder")
     ]
