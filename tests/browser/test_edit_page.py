@@ -1,9 +1,12 @@
-"""Editing in a real browser: from a photo and a clicked word to before and after."""
+"""Editing in a real browser: from a photo and a clicked word, or a painted place, to before and after."""
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,3 +40,38 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     asked = read_metadata(path)["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
     assert Image.open(path).size == (40, 24)
+
+
+def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
+    open_page: Callable[..., Any], served: Any, tmp_path: Path
+) -> None:
+    photo(4, (64, 64)).save(tmp_path / "garden.png")
+    page = open_page()
+    page.get_by_role("tab", name="Edit").click()
+    page.locator("#edit-photo input[type=file]").set_input_files(tmp_path / "garden.png")
+    page.locator("#edit-photo img").wait_for()
+    page.get_by_text("Paint where the edit may happen").click()
+    canvas = page.locator("#edit-canvas canvas").first
+    canvas.wait_for()
+    page.wait_for_timeout(1500)  # the editor fits the picture into its frame
+    box = canvas.bounding_box()
+    left, middle = box["x"] + box["width"] / 2 - 60, box["y"] + box["height"] / 2
+    page.mouse.move(left, middle)
+    page.mouse.down()
+    for along in range(0, 40, 4):
+        page.mouse.move(left + along, middle)
+    page.mouse.up()
+    page.locator("#edit-sentence textarea").fill("a dog in a garden")
+    word = page.locator("#edit-words label").filter(has_text="dog")
+    word.wait_for()
+    word.locator("input").check()
+    page.locator("#edit-instead textarea, #edit-instead input").first.fill("tiger")
+    page.wait_for_timeout(500)
+    page.locator("#edit-draw").click()
+    page.get_by_text("Saved as").wait_for()
+    asked = read_metadata(served.output / "dog-to-tiger-garden.png")["request"]
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(asked["painted"]))).convert("L"))
+    assert mask.shape == (64, 64)
+    columns = np.flatnonzero(mask.max(axis=0) > 128)
+    assert 0 < len(columns) < 60, "a stroke, not the whole picture"
+    assert columns.mean() < 40
