@@ -30,7 +30,7 @@ SWAPS = (
     ("umbrella", "balloon", "brick wall", "in front of a brick wall"),
     ("eggplant", "popcorn", "moon", "on the moon"),
 )
-STRENGTHS = (0.2, 0.5, 0.8)
+STRENGTHS = (0.25, 0.5, 0.75)
 
 
 def main() -> None:

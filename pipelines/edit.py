@@ -202,11 +202,11 @@ def _blend_slots(request: EditRequest, source: TokenLayout, target: TokenLayout)
 
     Raises: PromptError for a word that is not there; ConfigError where no subject is and its place is to be the mask.
     """
-    whose = request.blend_words or ("subject" if target.subject_slots and not request.focus.strip() else "source")
-    if whose == "subject":
+    whose = request.blend_words or ("swap" if target.subject_slots and not request.focus.strip() else "source")
+    if whose in ("subject", "swap"):
         if not target.subject_slots:
             raise ConfigError("The mask was to come from the subject's place, and there is no subject; choose source.")
-        return {TARGET: target.subject_slots}
+        return {TARGET: target.subject_slots} | ({SOURCE: source.slots(request.source)} if whose == "swap" else {})
     rows = {"source": (SOURCE,), "target": (TARGET,), "both": (SOURCE, TARGET)}[whose]
     layouts = {SOURCE: (source, request.source), TARGET: (target, request.drawn)}
     focus = [word.strip() for word in request.focus.split(",") if word.strip()]

@@ -45,7 +45,7 @@ class EditRequest:
     width: int | None = as_generating("width")
     height: int | None = as_generating("height")
     fit: str = as_generating("fit", help="How a subject's photo that is no square is made one.")
-    strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.5)
+    strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.75)
     cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
     self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")
     blend: float | None = _fraction("Mask threshold", "Higher edits fewer pixels.", step=0.01)
@@ -57,9 +57,9 @@ class EditRequest:
     blend_words: str | None = parameter(
         None,
         "Mask from",
-        "Whose words make the mask: the source's, the target's, both, or the subject's own rows; the subject's where "
-        "there is one, if absent. The authors: source.",
-        choices=("source", "target", "both", "subject"),
+        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the source's "
+        "(swap), as if absent where there is a subject. The authors: source.",
+        choices=("source", "target", "both", "subject", "swap"),
     )
     mask_map: str = parameter(
         "raised",

@@ -240,7 +240,9 @@ def test_words_weights_windows_and_replacing_reach_the_taps(model, subject):
 
 def test_the_masks_words_are_those_swapped_or_those_in_focus(model, subject):
     source, target = encode_edit(model, asked(), subject).positive.layouts
-    assert encode_edit(model, asked(), subject).blend_slots == {TARGET: target.subject_slots}
+    swap = {SOURCE: source.slots("cat"), TARGET: target.subject_slots}
+    assert encode_edit(model, asked(), subject).blend_slots == swap, "the old one goes, the new one comes"
+    assert encode_edit(model, asked(blend_words="subject"), subject).blend_slots == {TARGET: target.subject_slots}
     assert encode_edit(model, asked()).blend_slots == {SOURCE: source.slots("cat")}
     authors = encode_edit(model, asked(blend_words="source"), subject).blend_slots
     assert authors == {SOURCE: source.slots("cat")}
