@@ -57,8 +57,8 @@ class EditRequest:
     blend_words: str | None = parameter(
         None,
         "Mask from",
-        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the source's "
-        "(swap), as if absent where there is a subject. The authors: source.",
+        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the "
+        "source's (swap), which is the default where there is a subject. The authors: source.",
         choices=("source", "target", "both", "subject", "swap"),
     )
     mask_map: str = parameter(

@@ -83,6 +83,7 @@ def encoded_case(model: BlipDiffusion, shared: Path, case: Mapping[str, Any]) ->
         local_blend=case["local_blend"],
         inversion="ddim",
         hold_source=False,
+        strength=0.5,
         blend_words="source",
         mask_map="plain",
     )

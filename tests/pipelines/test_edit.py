@@ -222,7 +222,7 @@ def test_a_control_branch_steers_both_rows(model, subject, tiny_controlnet):
 
 
 def test_words_weights_windows_and_replacing_reach_the_taps(model, subject):
-    request = asked(method="replace", word_weights="sofa: 2, dog: 0.5", word_stops="sofa: 0.3")
+    request = asked(strength=0.5, method="replace", word_weights="sofa: 2, dog: 0.5", word_stops="sofa: 0.3")
     encoded = encode_edit(model, request, subject)
     target = encoded.positive.layouts[TARGET]
     assert isinstance(encoded.edits[0], Replace)
