@@ -126,10 +126,17 @@ def test_the_mask_weighs_the_subject_and_redrawing_its_photo(
 @pytest.mark.parametrize("count", [1, 2, 8, 48])
 def test_timesteps_are_spread_evenly_over_each_batch(count: int, objective: SubjectObjective) -> None:
     for seed in range(5):
-        times = objective._timesteps(count, torch.Generator().manual_seed(seed))
+        times = objective.schedule.drawn(count, torch.Generator().manual_seed(seed))
         assert times.shape == (count,)
         for part, time in enumerate(sorted(times.tolist())):  # whole numbers, rounded down
             assert part * 1000 / count - 1 < time < (part + 1) * 1000 / count
+
+
+def test_noisy_times_are_drawn_more_often_where_that_is_asked_for(objective: SubjectObjective) -> None:
+    times = objective.schedule.drawn(1000, torch.Generator().manual_seed(1), 2.5)
+    assert 0 <= int(times.min()) and int(times.max()) < 1000
+    share = float((times > 700).float().mean())
+    assert abs(share - 0.3 ** (1 / 2.5)) < 0.01, "1 - u**2.5 lies above 0.7 where u lies below 0.3 ** 0.4"
 
 
 def test_killed_and_resumed_is_the_same_as_never_stopped(
