@@ -38,6 +38,7 @@ Fits = Annotated[
     typer.Option("--structure-fit", help="crop, pad or squash each structure of another shape than the picture."),
 ]
 
+_PREFIXED = ("strength", "start", "stop")
 _NET_OF = {"canny": "mini-canny", "relief": "mini-depth"}  # which bundled net reads which map
 CONTROL_OPTIONS = {
     "structure": Structures,
@@ -86,7 +87,7 @@ def asked_controls(asked: dict[str, Any], *, structures: int) -> tuple[ControlSe
     settings = given.pop("map_settings")
     named = {name.removeprefix("control_"): values for name, values in given.items()}
     parsed = None if settings is None else [parse_map(text) for text in settings]
-    return control_settings(pictures, map_settings=parsed, **named)
+    return control_settings(pictures, prefix="control-", map_settings=parsed, **named)
 
 
 def parse_map(text: str) -> dict[str, float]:
@@ -106,8 +107,12 @@ def parse_map(text: str) -> dict[str, float]:
     return found
 
 
-def control_settings(structures: int, **given: Sequence[Any] | None) -> tuple[ControlSettings, ...]:
+def control_settings(
+    structures: int, *, prefix: str = "", **given: Sequence[Any] | None
+) -> tuple[ControlSettings, ...]:
     """One control for each structure or each --control, whichever are more; an option is given once for all, or each.
+
+    prefix: of the options strength, start and stop, where a command has others of these names
 
     Raises: ConfigError for another number of values.
     """
@@ -116,7 +121,8 @@ def control_settings(structures: int, **given: Sequence[Any] | None) -> tuple[Co
     count = max(structures, len(given.get("control") or ()))
     for name, values in given.items():
         if values is not None and len(values) not in (1, count):
-            flag = "--map" if name == "map_settings" else f"--{name.replace('_', '-')}"
+            flag = "map" if name == "map_settings" else name.replace("_", "-")
+            flag = f"--{prefix if name in _PREFIXED else ''}{flag}"
             raise ConfigError(f"{flag} was given {len(values)} times for {count} controls; give it once, or once each.")
     made = []
     for place in range(count):

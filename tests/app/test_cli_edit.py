@@ -207,6 +207,10 @@ def test_a_photo_is_edited_under_its_own_structure(edit: Command, dog: Path, sce
         (("--source", "SCENE", "--control", "nowhere/net"), "nowhere/net"),
         (("--source", "SCENE", "--control", "mini-canny"), "another model"),
         (("--source", "SCENE", "--control-start", 0.8, "--control-stop", 0.2), "0.8"),
+        (
+            ("--source", "SCENE", "--control-strength", 1, "--control-strength", 2),
+            "--control-strength was given 2 times",
+        ),
     ],
 )
 def test_a_structure_that_cannot_be_followed_is_refused(
