@@ -14,8 +14,8 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.images import as_rgb
 from blipdiff.sampling.loop import Step
-from blipdiff.sampling.predictor import Control
 from pipelines.composite import EditPictures, edit_pictures
+from pipelines.controlled import Followed
 from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
@@ -32,10 +32,11 @@ _MOST_MASK_LETTERS = 2**18  # of a painted mask that the metadata keep
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourcePhoto:
-    """A photo to be edited, and the name by which its results are called."""
+    """A photo to be edited, the name by which its results are called, and the structures that its edit follows."""
 
     image: Image.Image
     name: str = "photo"
+    followed: Followed | None = None  # instead of the run's own, at the photo's own working size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,7 @@ class _Start:
 
     seed: int
     index: int
+    followed: Followed
     photo: PhotoSource | None = None
     name: str | None = None
 
@@ -67,8 +69,7 @@ def run_edit(
     photos: Sequence[SourcePhoto] = (),
     *,
     mask: Image.Image | None = None,
-    controls: Sequence[Control] = (),
-    told: Mapping[str, Any] | None = None,
+    followed: Followed | None = None,
     preview_every: int = 0,
 ) -> Iterator[EditEvent]:
     """The request's notices, its progress, and each edit as it is finished; closing stops it.
@@ -76,27 +77,27 @@ def run_edit(
     Without photos, a generated picture for each of the request's seeds is edited. Everything that can be wrong is
     found before the first step.
 
-    mask: of the sources' size, white where the edit may happen; told: what the metadata say of `controls`
+    mask: of the sources' size, white where the edit may happen; followed: structures at the pictures' working size
 
     Raises: BlipdiffError for what the model cannot do.
     """
     if photos and request.count > 1:
         raise ConfigError(f"{request.count} pictures were asked for; a photo has no seeds, and is edited once.")
     encoded = encode_edit(studio.model, request, subject)
+    followed = followed or Followed()
     starts = (
-        [_photo_start(studio, request, photo, mask, place) for place, photo in enumerate(photos)]
+        [_photo_start(studio, request, photo, mask, place, followed) for place, photo in enumerate(photos)]
         if photos
-        else [_Start(seed, place) for place, seed in enumerate(request.seeds())]
+        else [_Start(seed, place, followed) for place, seed in enumerate(request.seeds())]
     )
     for start in starts if photos else starts[:1]:
-        _rehearse(studio, encoded, start, mask, controls)
+        _rehearse(studio, encoded, start, mask)
     yield from (Notice(text) for text in encoded.warnings)
     kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
-    kept |= told or {}
     if mask is not None:
         kept["painted"] = _mask_text(mask)
     for start in starts:
-        yield from _edit(studio, encoded, start, kept, mask, controls, preview_every, len(starts))
+        yield from _edit(studio, encoded, start, kept, mask, preview_every, len(starts))
 
 
 def repeat_edit(
@@ -105,11 +106,11 @@ def repeat_edit(
     photos: Sequence[SourcePhoto] = (),
     *,
     mask: Image.Image | None = None,
-    controls: Sequence[Control] = (),
+    followed: Followed | None = None,
 ) -> Iterator[EditEvent]:
     """The edit that this metadata came with, run again; a photo, which the metadata do not keep, is given again.
 
-    controls: those that the metadata tell of, from `restored_structures`
+    followed: what the metadata tell of, from `restored_structures`
 
     Raises: ConfigError when another model or another task made it, or the photo is missing or another one.
     """
@@ -119,8 +120,8 @@ def repeat_edit(
         raise ConfigError("The picture was not made by an edit; repeat it with the command that made it.")
     text, painted, photo = (values.pop(name, None) for name in ("subject", "painted", "photo"))
     values.pop("part", None)
-    told = {name: values.pop(name) for name in ("controls", "maps") if name in values}
-    if told and not controls:
+    told = [values.pop(name, None) for name in ("controls", "maps")]
+    if told[0] and (followed is None or not followed.branches):
         raise ConfigError("The edit followed structures; give their control branches to repeat it.")
     request = request_from(EditRequest, values)
     subject = None if text is None else subject_from(text, request.subject_category, studio.model.fingerprint)
@@ -131,7 +132,7 @@ def repeat_edit(
     else:
         _check_photo(photo, photos)
     mask = _mask_from(painted) if mask is None else mask
-    yield from run_edit(studio, request, subject, photos, mask=mask, controls=controls, told=told)
+    yield from run_edit(studio, request, subject, photos, mask=mask, followed=followed)
 
 
 def parts_of(edited: Edited) -> dict[str, Picture]:
@@ -149,19 +150,18 @@ def _part(after: Picture, name: str, image: Image.Image, source_type: str | None
 
 
 def _photo_start(
-    studio: Studio, request: EditRequest, photo: SourcePhoto, mask: Image.Image | None, place: int
+    studio: Studio, request: EditRequest, photo: SourcePhoto, mask: Image.Image | None, place: int, followed: Followed
 ) -> _Start:
     try:
         source = prepare_photo(studio.model, request, photo.image, mask=mask)
     except BlipdiffError as error:
         raise type(error)(f"{photo.name}: {error}") from error
-    return _Start(request.seed, place, source, photo.name)
+    return _Start(request.seed, place, photo.followed or followed, source, photo.name)
 
 
-def _rehearse(
-    studio: Studio, encoded: EncodedEdit, start: _Start, mask: Image.Image | None, controls: Sequence[Control]
-) -> None:
+def _rehearse(studio: Studio, encoded: EncodedEdit, start: _Start, mask: Image.Image | None) -> None:
     """Makes the plan as if the inversion had run, for what is wrong with it to be told now."""
+    controls = start.followed.branches
     if start.photo is None:
         plan_edit(studio.model, encoded, start.seed, mask=mask, controls=controls)
     else:
@@ -174,11 +174,10 @@ def _edit(
     start: _Start,
     kept: Mapping[str, Any],
     mask: Image.Image | None,
-    controls: Sequence[Control],
     preview_every: int,
     sources: int,
 ) -> Iterator[Progress | Edited]:
-    model, request = studio.model, encoded.request
+    model, request, controls = studio.model, encoded.request, start.followed.branches
     runs = 1 if start.photo is None else 2
     tell = _Teller(studio, start.seed, start.index * runs, sources * runs, preview_every)
     if start.photo is None:
@@ -228,7 +227,7 @@ def _finished(
         pictures = edit_pictures(
             studio.model, plan, latents, photo=start.photo, keep_background=request.keep_background
         )
-    values = dict(kept)
+    values = {**kept, **start.followed.told}
     if start.photo is not None:
         values["photo"] = {"name": start.name, "pixels": pixels_hash(start.photo.photo)}
     after = studio.picture(pictures.after, start.seed, start.index, values)

@@ -29,7 +29,6 @@ from pipelines.requests import parameters
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from blipdiff.conditioning.subject import SubjectEmbedding
     from pipelines.edit_run import Edited, EditEvent, SourcePhoto
     from pipelines.stylize import Stylist
     from pipelines.stylize_request import ControlSettings
@@ -84,8 +83,9 @@ def edit(
     from app.cli.files import check_writable
     from app.cli.generate import made_at, parse_size
     from blipdiff.images import open_picture
-    from pipelines.controlled import restored_structures
+    from pipelines.controlled import followed_structures, restored_structures
     from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
+    from pipelines.generate import picture_size
     from pipelines.results import read_metadata
     from pipelines.studio import Studio
     from pipelines.stylize import Stylist
@@ -98,7 +98,7 @@ def edit(
         check_writable(output)
         studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
         followed = restored_structures(Stylist(studio, download=download), found["request"])
-        events = repeat_edit(studio, found, photos, mask=painted, controls=followed.branches)
+        events = repeat_edit(studio, found, photos, mask=painted, followed=followed)
         save(events, output, metadata=not no_metadata, as_json=as_json)
         return
     _check_source(photos, from_prompt)
@@ -113,44 +113,30 @@ def edit(
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
-    if controls:
-        stylist = Stylist(studio, download=download)
-        events = _followed(stylist, request, embedding, photos, painted, controls, structures)
-    else:
-        events = run_edit(studio, request, embedding, photos, mask=painted)
+    stylist = Stylist(studio, download=download)
+    photos = [_led(stylist, request, photo, controls, structures) for photo in photos]
+    followed = followed_structures(stylist, () if photos else controls, structures, picture_size(studio.model, request))
+    events = run_edit(studio, request, embedding, photos, mask=painted, followed=followed)
     save(events, output, metadata=not no_metadata, as_json=as_json)
 
 
-def _followed(
+def _led(
     stylist: "Stylist",
     request: EditRequest,
-    subject: "SubjectEmbedding | None",
-    photos: "list[SourcePhoto]",
-    mask: "Image | None",
+    photo: "SourcePhoto",
     controls: "tuple[ControlSettings, ...]",
     structures: "list[Image]",
-) -> "Iterator[EditEvent]":
-    """The edit under control branches; each photo has its own size, and its own structure where none is named."""
+) -> "SourcePhoto":
+    """The photo with the structures that its edit follows at its own size: its own, where none is named."""
+    from dataclasses import replace
+
     from pipelines.controlled import followed_structures
-    from pipelines.edit_run import run_edit
-    from pipelines.generate import picture_size
     from pipelines.invert import work_size
 
-    model = stylist.studio.model
-    sources: list[SourcePhoto | None] = [*photos] or [None]
-    for photo in sources:
-        size = picture_size(model, request) if photo is None else work_size(model, request, photo.image.size)
-        pictures = structures if structures or photo is None else [photo.image]
-        ready = followed_structures(stylist, controls, pictures, size)
-        yield from run_edit(
-            stylist.studio,
-            request,
-            subject,
-            [photo] if photo else [],
-            mask=mask,
-            controls=ready.branches,
-            told=ready.told,
-        )
+    if not controls:
+        return photo
+    size = work_size(stylist.studio.model, request, photo.image.size)
+    return replace(photo, followed=followed_structures(stylist, controls, structures or [photo.image], size))
 
 
 def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json: bool) -> None:

@@ -199,6 +199,17 @@ def test_a_photo_is_edited_under_its_own_structure(edit: Command, dog: Path, sce
         assert not np.array_equal(pixels(one["path"]), pixels(other["path"]))
 
 
+def test_a_second_photo_that_cannot_be_edited_is_told_before_the_first_is_drawn(
+    edit: Command, scene: Path, controlnet: Path
+) -> None:
+    long = scene.with_name("long.png")
+    photo(6, (400, 20)).save(long)
+    ended = edit(*SWAP, "--source", scene, "--source", long, "--control", controlnet, "--preprocessor", "none")
+    assert (ended.code, ended.out) == (2, "")
+    assert "four times" in ended.err or "at most 4 times" in ended.err
+    assert not list(Path("outputs").glob("*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
