@@ -108,13 +108,20 @@ def prepare(
     )
 
 
-def train_representation(parts: RunParts) -> Iterator[TrainingStep]:
+def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """Stage 1 of the run, where the recipe asks for it; goes on from its last saved state."""
     recipe = parts.recipe.representation
     if recipe is None:
         return
     mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
-    objective = RepresentationObjective(_representation(parts, recipe), mean, std, train_trunk=recipe.train_trunk)
+    objective = RepresentationObjective(
+        _representation(parts, recipe),
+        mean,
+        std,
+        train_trunk=recipe.train_trunk,
+        matching_share=recipe.matching_share,
+        compiled=compiled,
+    )
     folder = parts.stage("representation")
     first = resume_step(folder)
     batches = DescribedBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 4)

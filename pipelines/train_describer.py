@@ -84,11 +84,16 @@ def known_categories(library: PairLibrary) -> list[str]:
     return sorted({library.records[place].category for place in library.members["train"]})
 
 
-def train_describer(parts: DescriberParts) -> Iterator[TrainingStep]:
+def train_describer(parts: DescriberParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """Stage 1 of the describer; goes on from its last saved state."""
     recipe = parts.recipe.representation
     objective = RepresentationObjective(
-        parts.network, torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std), train_trunk=recipe.train_trunk
+        parts.network,
+        torch.tensor(parts.photo.mean),
+        torch.tensor(parts.photo.std),
+        train_trunk=recipe.train_trunk,
+        matching_share=recipe.matching_share,
+        compiled=compiled,
     )
     first = resume_step(parts.stage)
     batches = DescribedBatches(parts.library, parts.words, recipe.batch, seed=parts.recipe.seed)

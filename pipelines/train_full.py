@@ -49,7 +49,11 @@ def _representation(
         checkpoint_blocks(network)
     workers.place(network)
     objective = RepresentationObjective(
-        network, torch.tensor(photo.mean), torch.tensor(photo.std), train_trunk=stage.train_trunk
+        network,
+        torch.tensor(photo.mean),
+        torch.tensor(photo.std),
+        train_trunk=stage.train_trunk,
+        matching_share=stage.matching_share,
     )
     folder = RunFolder(run / "representation", tensorboard=tensorboard)
     first = resume_step(folder)

@@ -54,7 +54,7 @@ def train(
     if "start" in table:
         settings = load_describer_recipe(recipe)
         check_writable(run)
-        _train_describer(settings, run, output or run / "model", data, start, export_only)
+        _train_describer(settings, run, output or run / "model", data, start, export_only, compiled)
     else:
         _train_model(load_recipe(recipe), run, output or run / "model", data, start, export_only, compiled, tensorboard)
 
@@ -87,13 +87,19 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
 
 
 def _train_describer(
-    settings: "DescriberRecipe", run: Path, folder: Path, data: Path | None, start: Path | None, export_only: bool
+    settings: "DescriberRecipe",
+    run: Path,
+    folder: Path,
+    data: Path | None,
+    start: Path | None,
+    export_only: bool,
+    compiled: bool,
 ) -> None:
     from pipelines.train_describer import export_describer, prepare_describer, train_describer
 
     parts = prepare_describer(settings, run, data=data, start=start)
     if not export_only:
-        _show("representation", train_describer(parts))
+        _show("representation", train_describer(parts, compiled=compiled))
     export_describer(parts, folder)
     print(folder)
 
@@ -124,7 +130,7 @@ def _train_model(
     parts = prepare(settings, run, data=data, start=start, tensorboard=tensorboard)
     if not export_only:
         if start is None:
-            _show("representation", train_representation(parts))
+            _show("representation", train_representation(parts, compiled=compiled))
             _show("redrawing", train_redrawing(parts, compiled=compiled))
         _show("subject", train_subjects(parts, start=start, compiled=compiled))
         _show("decoder", train_decoder(parts))

@@ -25,7 +25,7 @@ STYLED_SHARE = 0.2
 WHITE_PHOTO_SHARE = 0.6
 RECOLOURED_SHARE = 0.4
 MIRRORED_SHARE = 0.25
-SCENE_SHARE = 1 / 3  # of described pictures that show a scene rather than plain ground
+SCENE_SHARE = 1 / 6  # of described pictures that show a scene rather than plain ground
 MOST_DEGREES = 12.0
 SUBJECT_SCALES = (0.5, 0.95)
 MIDDLE_SCALE = 0.8
@@ -100,7 +100,7 @@ class PairLibrary:
         return self._photo(self._cut_out(subject, rng), rng), self.records[subject].category
 
     def draw_described(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str, str]:
-        """A picture, the category of its subject, and a caption that is true: a photo, or one time in three a scene."""
+        """A picture, the category of its subject, and a caption that is true: a photo, or one time in six a scene."""
         rng = np.random.default_rng((seed, index))
         subject = self._chosen(split, rng)
         category = self.records[subject].category
@@ -108,7 +108,7 @@ class PairLibrary:
             pair = self.draw_subject(subject, rng)
             return pair.target, category, f"{caption(category, None, rng)} {pair.prompt}"
         cut_out = self._cut_out(subject, rng)
-        return self._photo(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
+        return self._snapshot(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
 
     def _chosen(self, split: Split, rng: Generator) -> int:
         members = self.members[split]
@@ -150,6 +150,17 @@ class PairLibrary:
 
     def _photo(self, cut_out: Pixels, rng: Generator) -> Pixels:
         """The subject almost as it is, on white, on a light ground, or on any plain colour."""
+        ground = self._plain_ground(rng)
+        scale, shift = rng.uniform(0.86, 1.08), rng.uniform(-0.04, 0.04, 2)
+        return composite(warped(cut_out, scale, 0.0, 0.5 + shift[0], 0.5 + shift[1]), ground)
+
+    def _snapshot(self, cut_out: Pixels, rng: Generator) -> Pixels:
+        """A photo as people take them: smaller, out of the middle, turned. Few subjects are named under many views."""
+        ground = self._plain_ground(rng)
+        scale, shift, turn = rng.uniform(0.55, 1.08), rng.uniform(-0.08, 0.08, 2), rng.uniform(-1, 1)
+        return composite(warped(cut_out, scale, MOST_DEGREES * turn, 0.5 + shift[0], 0.5 + shift[1]), ground)
+
+    def _plain_ground(self, rng: Generator) -> Pixels:
         kind = rng.random()
         if kind < WHITE_PHOTO_SHARE:
             ground = np.full((self.side, self.side, 3), 255, np.uint8)
@@ -157,8 +168,7 @@ class PairLibrary:
             lowest = 185 if kind < 0.85 else 0
             ground = np.empty((self.side, self.side, 3), np.uint8)
             ground[:] = rng.integers(lowest, 256, 3)
-        scale, shift = rng.uniform(0.86, 1.08), rng.uniform(-0.04, 0.04, 2)
-        return composite(warped(cut_out, scale, 0.0, 0.5 + shift[0], 0.5 + shift[1]), ground)
+        return ground
 
     def _context(self, rng: Generator) -> _Context:
         """A scene, perhaps under a style, with a prompt in which every word is true."""

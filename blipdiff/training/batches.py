@@ -25,7 +25,7 @@ _ONSETS = ("b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo", "ou")
 _ENDS = ("", "", "n", "r", "s", "t", "l", "ck", "sh")
 TEXT_TOKENS = 16  # of texts and captions in stage 1
-NAMED_SHARE = 0.5  # of stage 1's texts that are the bare category
+NAMED_SHARE = 0.7  # of stage 1's texts that are the bare category
 
 
 class Pairs(Protocol):
@@ -151,7 +151,7 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         drawn = [self.library.draw_described(step * self.size + row, self.seed) for row in range(self.size)]
         rng = np.random.default_rng((self.seed, 1, step))
-        # a bare category every other time: so it can be ranked by name
+        # often the bare category: so it can be ranked by name
         texts = [category if rng.random() < NAMED_SHARE else said for _, category, said in drawn]
         return {
             "photo": _pictures([picture for picture, _, _ in drawn]),

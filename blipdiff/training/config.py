@@ -91,6 +91,7 @@ class RepresentationRecipe(OptimizerRecipe):
     shared_width: int
     vocabulary: int
     train_trunk: bool
+    matching_share: float = 1.0  # of a batch that is matched, which takes three passes of the Q-Former for each row
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ arXiv:2107.07651, sec. 3.2). Beside the papers: texts that are equal are all rig
 are no wrong ones, since small data repeats itself within a batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,20 @@ COLDEST, WARMEST = 0.03, 0.2  # bounds of the learned temperature: AdamW's steps
 class RepresentationObjective:
     """The sum of the three losses; the trunk learns along or stays as it is."""
 
-    def __init__(self, network: Representation, photo_mean: Tensor, photo_std: Tensor, *, train_trunk: bool) -> None:
+    def __init__(
+        self,
+        network: Representation,
+        photo_mean: Tensor,
+        photo_std: Tensor,
+        *,
+        train_trunk: bool,
+        matching_share: float = 1.0,
+        compiled: bool = False,
+    ) -> None:
+        """matching_share: of a batch's rows that are matched, each in three passes; wrong ones come from all rows."""
         self.network = network
+        self.matching_share = matching_share
+        self._see, self._spoken, self._text_features, self._matched = _passes(network, compiled=compiled)
         self.mean, self.std = photo_mean.view(1, 3, 1, 1), photo_std.view(1, 3, 1, 1)
         self.train_trunk = train_trunk
         network.visual_encoder.requires_grad_(train_trunk)
@@ -44,11 +57,11 @@ class RepresentationObjective:
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         photos = (batch["photo"].float() / 255 - self.mean.to(device)) / self.std.to(device)
         with torch.set_grad_enabled(self.train_trunk):
-            places = self.network.visual_encoder(photos)
-        queries, scores = self.network.spoken(places, batch["caption_ids"], batch["caption_mask"])
+            places = self._see(photos)
+        queries, scores = self._spoken(places, batch["caption_ids"], batch["caption_mask"])
         captioning = _captioning(scores, batch["caption_ids"], batch["caption_mask"])
 
-        texts = self.network.text_features(batch["text_ids"], batch["text_mask"])
+        texts = self._text_features(batch["text_ids"], batch["text_mask"])
         cosines = self.network.compared(self.network.shared(queries), texts)
         with torch.no_grad():  # the number itself: beyond a bound of the loss alone it would learn no more
             self.network.temp.clamp_(COLDEST, WARMEST)
@@ -73,18 +86,30 @@ class RepresentationObjective:
     ) -> tuple[Tensor, Tensor]:
         """Each photo with its text, with a hard wrong text, and each text with a hard wrong photo."""
         ids, mask = batch["text_ids"], batch["text_mask"]
-        wrong_texts, texts_exist = _hard(logits, excluded, generator)
-        wrong_photos, photos_exist = _hard(logits.T, excluded, generator)
-        pairs = self.network.matched(
-            torch.cat([places, places, places[wrong_photos]]),
-            torch.cat([ids, ids[wrong_texts], ids]),
-            torch.cat([mask, mask[wrong_texts], mask]),
+        rows = max(1, round(self.matching_share * len(ids)))
+        wrong_texts, texts_exist = _hard(logits[:rows], excluded[:rows], generator)
+        wrong_photos, photos_exist = _hard(logits.T[:rows], excluded[:rows], generator)
+        pairs = self._matched(
+            torch.cat([places[:rows], places[:rows], places[wrong_photos]]),
+            torch.cat([ids[:rows], ids[wrong_texts], ids[:rows]]),
+            torch.cat([mask[:rows], mask[wrong_texts], mask[:rows]]),
         ).float()
-        answers = torch.cat([ids.new_ones(len(ids)), ids.new_zeros(2 * len(ids))])
+        answers = torch.cat([ids.new_ones(rows), ids.new_zeros(2 * rows)])
         counted = torch.cat([torch.ones_like(texts_exist), texts_exist, photos_exist])
         losses = functional.cross_entropy(pairs, answers, reduction="none")
         right = ((pairs.argmax(dim=1) == answers) & counted).sum() / counted.sum()
         return (losses * counted).sum() / counted.sum(), right
+
+
+def _passes(network: Representation, *, compiled: bool) -> tuple[Callable[..., Any], ...]:
+    """The trunk and the Q-Former under its three masks."""
+    passes: tuple[Callable[..., Any], ...] = (
+        network.visual_encoder,
+        network.spoken,
+        network.text_features,
+        network.matched,
+    )
+    return tuple(torch.compile(one, dynamic=False) for one in passes) if compiled else passes
 
 
 def _captioning(scores: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

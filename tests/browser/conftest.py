@@ -77,13 +77,14 @@ def context(browser: Any) -> Any:
 
 @pytest.fixture
 def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
-    """open_page(width=390): a new visit; at the end nothing may have been asked of another host, or complained of."""
+    """open_page(width=390): a new visit, with a script that runs before the page's own; at the end nothing may have been asked of another host, or complained of."""
     foreign: list[str] = []
     complaints: list[str] = []
     pages = []
 
-    def visit(width: int = 1280, height: int = 900) -> Any:
+    def visit(width: int = 1280, height: int = 900, before: str = "") -> Any:
         page = context.new_page()
+        page.add_init_script(before)
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE)

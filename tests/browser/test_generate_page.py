@@ -19,6 +19,20 @@ pytestmark = pytest.mark.browser
 PATIENCE = 60_000  # milliseconds
 WIDTHS = "pictures => pictures.map(one => one.complete ? one.naturalWidth : -1)"  # 0 for what cannot be decoded
 OVERFLOW = "document.documentElement.scrollWidth - window.innerWidth"
+LATE_ENDS = """(() => {  // the network, which holds up the end of each stream of messages
+    const plain = window.fetch;
+    window.fetch = async (...asked) => {
+        const answer = await plain(...asked);
+        if (!(asked[0].url ?? String(asked[0])).includes('/queue/data')) return answer;
+        const late = new TransformStream({ async transform(bytes, controller) {
+            window.held = new TextDecoder().decode(bytes).includes('close_stream');
+            if (window.held) await new Promise(resolve => setTimeout(resolve, 1500));
+            window.held = false;
+            controller.enqueue(bytes);
+        } });
+        return new Response(answer.body.pipeThrough(late), answer);
+    };
+})()"""
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textarea, button, progress')]
     .filter(one => one.checkVisibility() && !one.closest('label')
         && !(one.getAttribute('aria-label') || one.getAttribute('title') || one.textContent.trim()))
@@ -133,6 +147,17 @@ def test_a_bad_file_gives_a_notice_and_loses_nothing(open_page: Callable[..., An
     status(page, "The category is empty")
     assert value(page, "prompt") == "under water"
     assert not page.get_by_text(str(tmp_path)).count()
+
+
+def test_a_click_as_the_stream_of_messages_ends_is_not_lost(open_page: Callable[..., Any], dog: Path) -> None:
+    """The end of a stream reaches the page late, as over a slow line; what was asked for meanwhile is answered."""
+    page = open_page(before=LATE_ENDS)
+    page.locator("#subject input[type=file]").set_input_files(dog)
+    page.locator("#subjects img").wait_for()
+    for button, answer in (("#cancel", "Nothing is being drawn"), ("#generate", "The category is empty")) * 2:
+        page.wait_for_function("window.held")
+        page.locator(button).click()
+        status(page, answer)
 
 
 def test_a_picture_made_here_fills_the_form_and_draws_itself_again(
