@@ -1,6 +1,6 @@
 """Blend: pictures between subjects. One at given weights, a path of frames, or a map, all from the same noise."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
@@ -17,9 +17,12 @@ from blipdiff.errors import ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.blend_request import BlendRequest
 from pipelines.generate import check_slots, plan_rows
+from pipelines.requests import request_from
 from pipelines.results import Picture
-from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
+from pipelines.studio import Notice, Progress, Reference, Studio, subject_from, subject_text
 
+TASK = "blend"  # in the metadata's request
+_TOLD = ("category", "categories", "shares", "subject", "subjects", "company")  # beside the request's own values
 _FIRST_ROUND = 3  # one in so many of a path's inner frames is placed evenly, the others by what those show
 
 
@@ -98,6 +101,38 @@ def blend(
     yield Blended(tuple(rows), ())
 
 
+def repeat_blend(studio: Studio, metadata: Mapping[str, Any], *, preview_every: int = 0) -> Generator[BlendEvent]:
+    """The one frame that this metadata came with, drawn again in the company of its batch.
+
+    Raises: ConfigError when another model or another task made it, or the metadata lacks its subjects.
+    """
+    studio.check_maker(metadata)
+    values = dict(metadata["request"])
+    if values.pop("task", None) != TASK:
+        raise ConfigError("The picture is no blend; repeat it with the command that made it.")
+    told = {name: values.pop(name, None) for name in (*_TOLD, "position", "extrapolated_by")}
+    request = request_from(BlendRequest, values)
+    if not all(isinstance(told[name], list) for name in ("categories", "subjects", "company", "shares")):
+        raise ConfigError("The metadata lacks the blend's subjects, or is damaged; the frame cannot be repeated.")
+    subjects = [
+        subject_from(text, str(category), studio.model.fingerprint)
+        for text, category in zip(told["subjects"], told["categories"], strict=False)
+    ]
+    company = [_spot_from(one, len(subjects)) for one in told["company"]]
+    wanted = _spot_from([told["shares"], told["position"]], len(subjects))
+    if wanted not in company:
+        raise ConfigError("The metadata is damaged: the frame is not among those that were drawn with it.")
+    run = _Run(studio, request, subjects, preview_every=preview_every, batches=1)
+    run.check()
+    frames = run.draw(company)
+    for event in frames:
+        if not isinstance(event, Frame):
+            yield event
+        elif _Spot(event.shares, position=event.position) == replace(wanted, along=0.0):
+            yield replace(event, picture=replace(event.picture, request=metadata["request"], index=metadata["index"]))
+            return
+
+
 def encode_spot(
     model: BlipDiffusion,
     request: BlendRequest,
@@ -147,6 +182,10 @@ class _Run:
     steps_done: int = 0
     count: int = 0  # frames drawn
     negative: Conditioning | None = field(default=None)
+    texts: list[str] = field(init=False)  # the subjects, as metadata keep them
+
+    def __post_init__(self) -> None:
+        self.texts = [subject_text(subject) for subject in self.subjects]
 
     def check(self) -> None:
         """Raises: BlipdiffError for subjects, words or sizes that the model cannot do."""
@@ -190,18 +229,21 @@ class _Run:
                     yield replace(event, step=self.steps_done, steps=event.steps * self.batches)
                     continue
                 image, place = event[0], batch[event[1]]
-                frames[place] = self._frame(image, spots[place], encoded[event[1]][1])
+                frames[place] = self._frame(image, spots[place], encoded[event[1]][1], [spots[one] for one in batch])
                 yield frames[place]
         return [frames[place] for place in range(len(spots))]
 
-    def _frame(self, image: Image.Image, spot: _Spot, subject: SubjectEmbedding) -> Frame:
+    def _frame(self, image: Image.Image, spot: _Spot, subject: SubjectEmbedding, company: Sequence[_Spot]) -> Frame:
+        """company: of one batch with it; a picture comes out to the last bit only in the same company."""
         told: dict[str, Any] = {
             **asdict(self.request),
-            "task": "blend",
+            "task": TASK,
             "category": self.request.target or subject.category,
             "categories": [one.category for one in self.subjects],
             "shares": list(spot.shares),
             "subject": subject_text(subject),
+            "subjects": self.texts,
+            "company": [[list(one.shares), one.position] for one in company],
         }
         if spot.position is not None:
             told["position"] = spot.position
@@ -260,6 +302,18 @@ def _path(run: _Run) -> Generator[BlendEvent]:
 def _on_path(position: float, subjects: int) -> _Spot:
     along = min(max(position / (subjects - 1), 0.0), 1.0)
     return _Spot(path_shares(position, subjects), along, position)
+
+
+def _spot_from(told: Any, subjects: int) -> _Spot:
+    """What a frame's metadata tell of a spot: shares and position."""
+    try:
+        shares, position = told
+        spot = _Spot(tuple(map(float, shares))) if position is None else _on_path(float(position), subjects)
+    except (TypeError, ValueError) as error:
+        raise ConfigError("The metadata is damaged: the frame's shares cannot be read.") from error
+    if len(spot.shares) != subjects:
+        raise ConfigError(f"The metadata is damaged: {subjects} subjects have {len(spot.shares)} shares.")
+    return spot
 
 
 def _batches(spots: Sequence[_Spot], size: int) -> list[list[int]]:

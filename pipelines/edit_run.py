@@ -1,8 +1,6 @@
 """Run edits: sources, one after the other, become pictures before and after; or one again, from its metadata."""
 
-import base64
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
@@ -19,6 +17,7 @@ from pipelines.controlled import Followed
 from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
+from pipelines.masks import mask_from, mask_text
 from pipelines.plan import execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import request_from
@@ -26,8 +25,6 @@ from pipelines.results import EDITED_PHOTO_TYPE, Picture
 from pipelines.studio import Notice, Progress, Studio, subject_from, subject_text
 
 TASK = "edit"  # in the metadata's request; a generated picture's request names no task
-
-_MOST_MASK_LETTERS = 2**18  # of a painted mask that the metadata keep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +92,7 @@ def run_edit(
     yield from (Notice(text) for text in encoded.warnings)
     kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
     if mask is not None:
-        kept["painted"] = _mask_text(mask)
+        kept["painted"] = mask_text(mask)
     for start in starts:
         yield from _edit(studio, encoded, start, kept, mask, preview_every, len(starts))
 
@@ -131,7 +128,7 @@ def repeat_edit(
         request = replace(request, seed=metadata["seed"], count=1)
     else:
         _check_photo(photo, photos)
-    mask = _mask_from(painted) if mask is None else mask
+    mask = mask_from(painted) if mask is None else mask
     yield from run_edit(studio, request, subject, photos, mask=mask, followed=followed)
 
 
@@ -248,20 +245,3 @@ def _check_photo(made_of: Any, photos: Sequence[SourcePhoto]) -> None:
         raise ConfigError(f"The picture was made of the photo {name}, which is not in its metadata; give that one too.")
     if pixels_hash(photos[0].image) != pixels:
         raise ConfigError(f"{photos[0].name} is not the photo {name} that the picture was made of: its pixels differ.")
-
-
-def _mask_text(mask: Image.Image) -> str | None:
-    """A painted mask as text, None when it is too large for metadata."""
-    stream = io.BytesIO()
-    as_rgb(mask, "black").convert("L").save(stream, format="PNG", optimize=True)
-    text = base64.b64encode(stream.getvalue()).decode()
-    return text if len(text) <= _MOST_MASK_LETTERS else None
-
-
-def _mask_from(text: Any) -> Image.Image | None:
-    if text is None:
-        return None
-    try:
-        return as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)))
-    except (ValueError, TypeError, OSError) as error:
-        raise ConfigError("The painted mask in the metadata is damaged; give the mask again.") from error

@@ -212,6 +212,7 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
         seed=pair.seed,
         width=2 * side,
         height=side,
+        arrange="found" if variant == "regions found" else "row",
         own_frame_until=0.0 if "no own frames" in variant else SceneRequest(prompt="{a}").own_frame_until,
     )
     subjects = studio.subjects(_photos(pair))

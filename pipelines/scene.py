@@ -28,11 +28,14 @@ from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import check_slots, picture_size, plan_rows
+from pipelines.masks import mask_from, mask_text
 from pipelines.plan import SamplingPlan
+from pipelines.requests import request_from
 from pipelines.results import Picture
 from pipelines.scene_request import SceneRequest
-from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
+from pipelines.studio import Notice, Progress, Reference, Studio, subject_from, subject_text
 
+TASK = "scene"  # in the metadata's request
 _FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
 _SMALLEST_FRAME = 0.75  # of the side that the model was trained at
 
@@ -77,7 +80,7 @@ def draw_scene(
     Raises: BlipdiffError for bindings, regions or subjects that cannot be used, before anything is drawn.
     """
     model = studio.model
-    bound = bound_in_order(request, placed)
+    request, bound = arranged(model, request, placed)
     size = _latent_size(model, request)
     masks = region_masks(request, bound, size)
     subjects = studio.subjects([one.reference for one in bound], fit=request.fit)
@@ -96,6 +99,41 @@ def draw_scene(
             else:
                 seed = batch[event[1]]
                 yield studio.picture(event[0], seed, seed - request.seed, kept)
+
+
+def repeat_scene(
+    studio: Studio, metadata: Mapping[str, Any], *, controls: Sequence[Control] = (), preview_every: int = 0
+) -> Generator[SceneEvent]:
+    """The scene that this metadata came with, drawn again in the company of its batch.
+
+    controls: what the metadata tell of, from `controlled.restored_structures`
+
+    Raises: ConfigError when another model or another task made it, or a subject or a painted mask is missing.
+    """
+    studio.check_maker(metadata)
+    values = dict(metadata["request"])
+    if values.pop("task", None) != TASK:
+        raise ConfigError("The picture is no scene; repeat it with the command that made it.")
+    if values.get("controls") and not controls:
+        raise ConfigError("The scene followed structures; give their control branches to repeat it.")
+    regions, subjects, painted = (values.pop(name, None) or {} for name in ("regions", "subjects", "painted"))
+    for name in ("category", "controls", "maps"):
+        values.pop(name, None)
+    request = request_from(SceneRequest, values)
+    placed = [
+        Placed(word, subject_from(text, word, studio.model.fingerprint), _region_from(word, regions, painted))
+        for word, text in _mapping(subjects).items()
+    ]
+    seeds = request.seeds()
+    if metadata["seed"] not in seeds:
+        raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
+    first = (metadata["seed"] - request.seed) // request.batch * request.batch
+    company = replace(request, seed=seeds[first], count=len(seeds[first : first + request.batch]))
+    for event in draw_scene(studio, company, placed, controls=controls, preview_every=preview_every):
+        if isinstance(event, Progress | Notice):
+            yield event
+        elif event.seed == metadata["seed"]:
+            yield replace(event, request=metadata["request"], index=metadata["index"])
 
 
 def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Placed]:
@@ -121,6 +159,27 @@ def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Plac
     if without and len(without) < len(bound):
         raise ConfigError(f"{without[0]!r} has no region and others have; give one for each subject, or for none.")
     return bound
+
+
+def arranged(
+    model: BlipDiffusion, request: SceneRequest, placed: Sequence[Placed]
+) -> tuple[SceneRequest, list[Placed]]:
+    """The request and the subjects in the order of their words, side by side where they have no regions.
+
+    A size that is not asked for either becomes one in which each has a box as large as the pictures that the model
+    was trained on.
+
+    Raises: as `bound_in_order`.
+    """
+    bound = bound_in_order(request, placed)
+    if request.arrange != "row" or any(one.region is not None for one in bound):
+        return request, bound
+    count = len(bound)
+    if request.width is None and request.height is None:
+        width, height = picture_size(model, request)
+        request = replace(request, width=count * width, height=height)
+    boxes = [(place / count, 0.0, (place + 1) / count, 1.0) for place in range(count)]
+    return request, [replace(one, region=box) for one, box in zip(bound, boxes, strict=True)]
 
 
 def region_masks(request: SceneRequest, bound: Sequence[Placed], size: tuple[int, int]) -> Tensor | None:
@@ -254,12 +313,14 @@ def _latent_size(model: BlipDiffusion, request: SceneRequest) -> tuple[int, int]
 
 def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[SubjectEmbedding]) -> Mapping[str, Any]:
     regions = {one.word: _region_text(one.region) for one in bound}
+    painted = {one.word: mask_text(one.region) for one in bound if isinstance(one.region, Image.Image)}
     return {
         **asdict(request),
-        "task": "scene",
+        "task": TASK,
         "category": " and ".join(one.word for one in bound),
         "regions": regions,
         "subjects": {one.word: subject_text(subject) for one, subject in zip(bound, subjects, strict=True)},
+        **({"painted": painted} if painted else {}),
     }
 
 
@@ -267,3 +328,24 @@ def _region_text(region: Region) -> str | list[float]:
     if isinstance(region, tuple):
         return list(region)
     return "found" if region is None else "painted"
+
+
+def _region_from(word: str, regions: Any, painted: Any) -> Region:
+    """What `_region_text` told of."""
+    told = _mapping(regions).get(word)
+    if told == "found":
+        return None
+    if told == "painted":
+        mask = mask_from(_mapping(painted).get(word))
+        if mask is None:
+            raise ConfigError(f"The painted mask of {word!r} was too large for the metadata; draw the scene anew.")
+        return mask
+    if isinstance(told, list) and len(told) == 4 and all(isinstance(side, int | float) for side in told):
+        return (told[0], told[1], told[2], told[3])
+    raise ConfigError(f"The metadata is damaged: there is no region for {word!r}.")
+
+
+def _mapping(told: Any) -> Mapping[str, Any]:
+    if not isinstance(told, Mapping):
+        raise ConfigError("The metadata is damaged: the scene's subjects cannot be read.")
+    return told

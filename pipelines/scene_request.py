@@ -63,6 +63,13 @@ class SceneRequest:
     width: int | None = as_generating("width")
     height: int | None = as_generating("height")
     fit: str = as_generating("fit")
+    arrange: str = parameter(
+        "row",
+        "Arrangement",
+        "Where subjects without regions stand: side by side in the order of their words (row), or where the first "
+        "steps look for their words (found).",
+        choices=("row", "found"),
+    )
     softness: float = _fraction(0.1, "Soft borders", "The width of a region's border, of the picture's longer side.")
     regions_start: float = _fraction(0.0, "Regions from", "The fraction of the run at which regions begin to act.")
     regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")

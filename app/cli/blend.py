@@ -3,18 +3,32 @@
 import json
 import random
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.generate import parse_size
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given, with_guidance_of
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    check_alone,
+    takes_parameters,
+    was_given,
+    with_guidance_of,
+)
 from blipdiff.errors import ConfigError, MissingDependencyError
 from pipelines.blend_request import BlendRequest
+from pipelines.requests import parameters
 
 if TYPE_CHECKING:
-    from pipelines.blend import Blended
+    from pipelines.blend import Blended, BlendEvent, Frame
+    from pipelines.results import Picture
 
 _FILM = ("webp", "gif", "mp4", "none")
 _FALLBACK = ".webp"
@@ -44,6 +58,9 @@ def blend(
     loop: Annotated[
         str, typer.Option("--loop", help="How the film goes on: 'there and back', 'round' or 'once'.")
     ] = "there and back",
+    like: Annotated[
+        Path | None, typer.Option("--like", help="Draw this frame again from its own metadata; no film, no grid.")
+    ] = None,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -58,11 +75,21 @@ def blend(
     """
     from app.cli.drawing import followed
     from app.cli.files import check_writable, read_bound
+    from app.cli.generate import made_at
     from pipelines.animation import check_film
-    from pipelines.blend import Blended
+    from pipelines.blend import Blended, repeat_blend
     from pipelines.blend import blend as blended
+    from pipelines.results import read_metadata
     from pipelines.studio import Studio
 
+    if like is not None:
+        check_alone(context, ("subject", "weight", "size", "film", *parameters(BlendRequest)))
+        found = read_metadata(like)
+        check_writable(output)
+        device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
+        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        _repeated(repeat_blend(studio, found), output, as_json=as_json)
+        return
     if not was_given(context, "seed"):
         asked["seed"] = random.SystemRandom().randrange(2**32)
     width, height = parse_size(size)
@@ -83,15 +110,45 @@ def blend(
         return
     paths = _saved(result, output, suffixes, per_second, loop)
     if as_json:
-        told = [
-            {"path": str(path), "shares": list(frame.shares), "position": frame.position}
-            for path, frame in zip(paths["pictures"], result.frames, strict=True)
-        ]
+        told = [_told(path, frame) for path, frame in zip(paths["pictures"], result.frames, strict=True)]
         others = {name: [str(path) for path in found] for name, found in paths.items() if name != "pictures"}
         print(json.dumps({"pictures": told, **others, "distances": result.distances, "notices": notices}))
         return
     for path in (path for found in paths.values() for path in found):
         print(path)
+
+
+def _repeated(events: "Iterable[BlendEvent]", output: Path, *, as_json: bool) -> None:
+    """Saves the one frame."""
+    from app.cli.drawing import followed
+    from pipelines.blend import Frame
+
+    notices: list[str] = []
+    for frame in followed(events, notices, quiet=as_json):
+        if not isinstance(frame, Frame):
+            continue
+        path = _saved_frame(frame, output, f"{_stem(frame.picture)}-{frame.picture.index + 1}")
+        if as_json:
+            print(json.dumps({"pictures": [_told(path, frame)], "notices": notices}))
+        else:
+            print(path)
+
+
+def _told(path: Path, frame: "Frame") -> dict[str, Any]:
+    return {"path": str(path), "shares": list(frame.shares), "position": frame.position}
+
+
+def _stem(picture: "Picture") -> str:
+    from app.cli.files import LONGEST_NAME
+
+    names = "-".join(dict.fromkeys(str(word) for word in picture.request["categories"]))[:LONGEST_NAME]
+    return f"{names}-{picture.seed}"
+
+
+def _saved_frame(frame: "Frame", output: Path, name: str) -> Path:
+    from pipelines.results import save_picture, unused_path
+
+    return save_picture(frame.picture, unused_path(output, name))
 
 
 def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[str]) -> list[str]:
@@ -119,20 +176,17 @@ def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[
 
 def _saved(result: "Blended", output: Path, suffixes: list[str], per_second: float, loop: str) -> dict[str, list[Path]]:
     """The files, by kind."""
-    from app.cli.files import LONGEST_NAME
     from blipdiff.outputs import written_file
     from pipelines.animation import save_animation
     from pipelines.grids import labelled_grid
-    from pipelines.results import save_picture, unused_path
+    from pipelines.results import unused_path
 
-    first = result.frames[0].picture
-    names = "-".join(dict.fromkeys(str(word) for word in first.request["categories"]))[:LONGEST_NAME]
-    stem = f"{names}-{first.seed}"
+    stem = _stem(result.frames[0].picture)
     digits = len(str(len(result.frames)))
     pictures = []
     for number, frame in enumerate(result.frames, start=1):
         name = f"{stem}-{number:0{digits}}" if len(result.frames) > 1 else stem
-        pictures.append(save_picture(frame.picture, unused_path(output, name)))
+        pictures.append(_saved_frame(frame, output, name))
     paths = {"pictures": pictures, "grid": [], "film": []}
     if len(result.frames) > 1:
         rows = [[(frame.picture.image, frame.label) for frame in row] for row in result.rows]

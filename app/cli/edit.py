@@ -18,6 +18,7 @@ from app.cli.options import (
     Size,
     Subjects,
     Weights,
+    check_alone,
     takes_parameters,
     was_given,
     with_guidance_of,
@@ -93,7 +94,8 @@ def edit(
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
     painted = None if mask is None else open_picture(mask, "black")
     if like is not None:
-        _check_alone(context)
+        told = ("from_prompt", "subject", "weight", "size", *CONTROL_OPTIONS, *parameters(EditRequest))
+        check_alone(context, told, _FLAGS)
         found = read_metadata(like)
         check_writable(output)
         studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
@@ -203,11 +205,3 @@ def _references(paths: list[Path] | None, asked: dict[str, Any]) -> tuple[list[A
     if category is None and references:
         category = next((one.category for one in references if one.category), None)
     return references, category
-
-
-def _check_alone(context: typer.Context) -> None:
-    """Passes when nothing was asked for beside --like that the picture tells itself."""
-    told = ("from_prompt", "subject", "weight", "size", *CONTROL_OPTIONS, *parameters(EditRequest))
-    given = [_FLAGS.get(name, f"--{name.replace('_', '-')}") for name in told if was_given(context, name)]
-    if given:
-        raise ConfigError(f"--like repeats an edit as it was; leave out {', '.join(given)}.")

@@ -17,6 +17,7 @@ from app.cli.options import (
     Size,
     Subjects,
     Weights,
+    check_alone,
     default,
     option,
     with_guidance_of,
@@ -78,7 +79,7 @@ def generate(
     if like is not None:
         from pipelines.results import read_metadata
 
-        _check_alone(context)
+        check_alone(context, ("subject", "weight", "size", *parameters(GenerateRequest)))
         found = read_metadata(like)
         check_writable(output)
         studio = _studio(model, made_at(found, "device", device), made_at(found, "dtype", dtype), download)
@@ -151,15 +152,6 @@ def category_of(references: list[Any]) -> str:
     if not found:
         raise PromptError("Say what the photo shows with --category: dog, teapot, jacket.")
     return str(found)
-
-
-def _check_alone(context: typer.Context) -> None:
-    """Passes when nothing was asked for beside --like that the picture tells itself."""
-    told = ("subject", "weight", "size", *parameters(GenerateRequest))
-    given = [name for name in told if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
-    if given:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ConfigError(f"--like draws a picture as it was; leave out {options}.")
 
 
 def made_at(found: dict[str, Any], name: str, asked: str) -> str:

@@ -1,13 +1,14 @@
 """Command-line options made from the declared parameters of a request, and those that commands share."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, Parameter, parameters
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ def takes_parameters(
 def was_given(context: typer.Context, name: str) -> bool:
     """Whether a person gave this option, by its parameter's name."""
     return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
+def check_alone(context: typer.Context, names: Iterable[str], flags: Mapping[str, str] | None = None) -> None:
+    """Passes when none of these was given beside --like: the picture tells them itself.
+
+    flags: options that are called otherwise than `--parameter-name`
+
+    Raises: ConfigError for those that were.
+    """
+    given = [(flags or {}).get(name, f"--{name.replace('_', '-')}") for name in names if was_given(context, name)]
+    if given:
+        raise ConfigError(f"--like draws a picture as it was; leave out {', '.join(given)}.")
 
 
 def with_guidance_of(model: "BlipDiffusion", context: typer.Context, request: Request) -> Request:

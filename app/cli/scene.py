@@ -2,19 +2,32 @@
 
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.controls import asked_controls, takes_controls
+from app.cli.controls import CONTROL_OPTIONS, asked_controls, takes_controls
 from app.cli.generate import parse_size
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Size, takes_parameters, was_given, with_guidance_of
+from app.cli.options import (
+    AsJson,
+    Device,
+    Download,
+    Dtype,
+    Model,
+    Size,
+    check_alone,
+    takes_parameters,
+    was_given,
+    with_guidance_of,
+)
 from blipdiff.errors import ConfigError
+from pipelines.requests import parameters
 from pipelines.scene_request import SceneRequest
 
 if TYPE_CHECKING:
-    from pipelines.scene import Placed
+    from pipelines.scene import Placed, SceneEvent
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,12 +45,13 @@ def scene(
     ] = None,
     box: Annotated[
         list[str] | None,
-        typer.Option("--box", help="WORD=left,top,right,bottom in fractions of the picture; found if absent."),
+        typer.Option("--box", help="WORD=left,top,right,bottom in fractions of the picture; see --arrange."),
     ] = None,
     mask: Annotated[
         list[str] | None, typer.Option("--mask", help="WORD=PICTURE, white where the subject shall be.")
     ] = None,
     size: Size = None,
+    like: Annotated[Path | None, typer.Option("--like", help="Draw this scene again from its own metadata.")] = None,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -53,16 +67,25 @@ def scene(
 
     With --structure the whole scene follows a picture's edges, depth or other map.
     """
-    from app.cli.drawing import followed
-    from app.cli.files import LONGEST_NAME, check_writable
+    from app.cli.files import check_writable
+    from app.cli.generate import made_at
     from blipdiff.images import open_picture
-    from pipelines.controlled import followed_structures
+    from pipelines.controlled import followed_structures, restored_structures
     from pipelines.generate import picture_size
-    from pipelines.results import Picture, save_picture, unused_path
-    from pipelines.scene import bound_in_order, draw_scene
+    from pipelines.results import read_metadata
+    from pipelines.scene import arranged, bound_in_order, draw_scene, repeat_scene
     from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
+    if like is not None:
+        check_alone(context, ("subject", "box", "mask", "size", *CONTROL_OPTIONS, *parameters(SceneRequest)))
+        found = read_metadata(like)
+        check_writable(output)
+        device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
+        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        ready = restored_structures(Stylist(studio, download=download), found["request"])
+        _save(repeat_scene(studio, found, controls=ready.branches), output, as_json=as_json)
+        return
     if not was_given(context, "seed"):
         asked["seed"] = random.SystemRandom().randrange(2**32)
     structures = [open_picture(path) for path in asked["structure"] or ()]
@@ -74,16 +97,25 @@ def scene(
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     request = with_guidance_of(studio.model, context, request)
+    request, placed = arranged(studio.model, request, placed)
     ready = followed_structures(
         Stylist(studio, download=download), controls, structures, picture_size(studio.model, request)
     )
-    drawn = draw_scene(studio, request, placed, controls=ready.branches, told=ready.told)
+    _save(draw_scene(studio, request, placed, controls=ready.branches, told=ready.told), output, as_json=as_json)
+
+
+def _save(events: "Iterable[SceneEvent]", output: Path, *, as_json: bool) -> None:
+    """Shows the progress, saves each picture as it is done, and tells where."""
+    from app.cli.drawing import followed
+    from app.cli.files import LONGEST_NAME
+    from pipelines.results import Picture, save_picture, unused_path
+
     notices: list[str] = []
     written: list[dict[str, Any]] = []
-    for event in followed(drawn, notices, quiet=as_json):
+    for event in followed(events, notices, quiet=as_json):
         if isinstance(event, Picture):
-            stem = f"{'-'.join(request.parsed.words)[:LONGEST_NAME]}-{event.seed}"
-            path = save_picture(event, unused_path(output, stem))
+            words = "-".join(str(word) for word in event.request["subjects"])
+            path = save_picture(event, unused_path(output, f"{words[:LONGEST_NAME]}-{event.seed}"))
             written.append({"path": str(path), "seed": event.seed})
             if not as_json:
                 print(path)

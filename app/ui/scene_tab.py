@@ -116,7 +116,7 @@ class _Events:
             raise SubjectError("There is no subject yet; add a photo or choose one of the library.")
         for name in ("seed", "width", "height"):
             typed[name] = _whole(typed[name], _DECLARED[name].label, empty=name != "seed")
-        request = SceneRequest(**typed)
+        request = SceneRequest(**typed, arrange="found" if is_free else "row")
         words = {word.lower() for word in request.parsed.words}
         used = [one for one in subjects if one.word.lower() in words] or subjects
         places = _boxes(boxes)

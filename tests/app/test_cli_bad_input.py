@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.results import read_metadata
-from tests.pipelines.command_line import Command, Ended, at_call
+from tests.pipelines.command_line import Command, Ended, at_call, with_metadata
 from tests.pipelines.tiny_models import photo
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
@@ -499,13 +498,6 @@ def drawn(made: tuple[Path, Path]) -> Path:
 @pytest.fixture
 def repeat(blipdiff: Command, model: Path) -> Command:
     return lambda path, *arguments: blipdiff("generate", "--model", model, "--like", path, *arguments)
-
-
-def with_metadata(path: Path, text: str) -> Path:
-    info = PngInfo()
-    info.add_text("blipdiff", text)
-    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
-    return path
 
 
 def test_only_a_picture_that_tells_its_settings_is_repeated(

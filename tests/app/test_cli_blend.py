@@ -1,12 +1,13 @@
 """`blipdiff blend` and `blipdiff scene` as a person uses them."""
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
-from tests.pipelines.command_line import Command
+from tests.pipelines.command_line import Command, with_metadata
 from tests.pipelines.tiny_models import PIXELS, photo
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
@@ -57,6 +58,49 @@ def test_one_picture_has_its_weights_and_a_map_its_side(
     ended = blipdiff("blend", *two, "--subject", made[1], "--shape", "map", "--side", 2, "--json")
     assert len(ended.answer["pictures"]) == 3
     assert len(ended.answer["grid"]) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--frames", 7, "--batch", 3, "--prompt-to", "in the snow", "--film", "none"),
+        ("--shape", "one", "--weight", 1.1, "--weight", -0.1, "--how", "spherical", "--beyond", 0.2),
+    ],
+    ids=["path", "one"],
+)
+def test_every_frame_is_drawn_again_bit_for_bit(blipdiff: Command, two: tuple[object, ...], model: Path, asked) -> None:
+    first = blipdiff("blend", *two, *asked, "--json").answer["pictures"]
+    for made in first:
+        again = blipdiff("blend", "--like", made["path"], "--model", model, "--output", "again", "--json")
+        assert again.code == 0, again.err
+        (found,) = again.answer["pictures"]
+        assert (found["shares"], found["position"]) == (made["shares"], made["position"])
+        with Image.open(made["path"]) as one, Image.open(found["path"]) as other:
+            assert one.tobytes() == other.tobytes()
+        assert read_metadata(made["path"]) == read_metadata(found["path"])
+
+
+def test_a_frame_that_cannot_be_drawn_again_is_refused(
+    blipdiff: Command, two: tuple[object, ...], model: Path, tmp_path: Path
+) -> None:
+    drawn = blipdiff("blend", *two, "--shape", "one", "--json").answer["pictures"][0]["path"]
+    like = ("blend", "--model", model, "--like")
+    assert "leave out --frames" in blipdiff(*like, drawn, "--frames", 3).err
+    assert "repeat it with that command's --like" in blipdiff("generate", "--model", model, "--like", drawn).err
+    assert "repeat it with the command that made it" in blipdiff("scene", "--model", model, "--like", drawn).err
+    told = read_metadata(drawn)
+    for altered, sentence in (
+        ({"subjects": None}, "lacks the blend's subjects"),
+        ({"subjects": ["?", "?"]}, "it cannot be repeated"),
+        ({"shares": [1.0]}, "2 subjects have 1 shares"),
+        ({"company": [["?"]]}, "shares cannot be read"),
+        ({"company": []}, "not among those"),
+        ({"task": "edit"}, "is no blend"),
+    ):
+        request = {**told["request"], **altered}
+        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "request": request}))
+        ended = blipdiff(*like, path)
+        assert (ended.code, sentence in ended.err) == (2, True), ended.err
 
 
 def test_without_an_mp4_encoder_the_film_is_a_webp_and_a_sentence_says_so(
@@ -122,10 +166,73 @@ def test_a_scene_follows_a_structure(blipdiff: Command, two: tuple[object, ...],
     assert read_metadata(led)["request"]["controls"][0]["preprocessor"] == "none"
 
 
-def test_regions_that_are_not_given_are_found(blipdiff: Command, two: tuple[object, ...]) -> None:
-    ended = blipdiff("scene", *two, *PROMPT, "--find-until", 0.5, "--json")
+def test_without_regions_subjects_stand_side_by_side(blipdiff: Command, two: tuple[object, ...]) -> None:
+    drawn = blipdiff("scene", *two, *PROMPT, "--json").answer["pictures"][0]["path"]
+    request = read_metadata(drawn)["request"]
+    assert request["regions"] == {"dog": [0, 0, 0.5, 1], "tiger": [0.5, 0, 1, 1]}
+    with Image.open(drawn) as picture:
+        assert picture.size == (2 * PIXELS, PIXELS)  # a box each of the model's own size
+    boxed = blipdiff("scene", *two, *PROMPT, *BOXES, "--size", f"{2 * PIXELS}x{PIXELS}", "--json")
+    with Image.open(drawn) as one, Image.open(boxed.answer["pictures"][0]["path"]) as other:
+        assert one.tobytes() == other.tobytes()
+    small = blipdiff("scene", *two, *PROMPT, "--size", PIXELS, "--json").answer["pictures"][0]["path"]
+    with Image.open(small) as picture:
+        assert picture.size == (PIXELS, PIXELS)
+
+
+def test_regions_are_found_on_request(blipdiff: Command, two: tuple[object, ...]) -> None:
+    ended = blipdiff("scene", *two, *PROMPT, "--arrange", "found", "--find-until", 0.5, "--json")
     request = read_metadata(ended.answer["pictures"][0]["path"])["request"]
     assert request["regions"] == {"dog": "found", "tiger": "found"}
+
+
+@pytest.mark.parametrize("kind", ["boxes", "mask", "row", "found", "structure"])
+def test_a_scene_is_drawn_again_bit_for_bit(
+    blipdiff: Command, two: tuple[object, ...], model: Path, dog: Path, controlnet: Path, tmp_path: Path, kind: str
+) -> None:
+    left = Image.new("L", (20, 20))
+    left.paste(255, (0, 0, 10, 20))
+    left.save(tmp_path / "left.png")
+    regions: dict[str, tuple[object, ...]] = {
+        "boxes": BOXES,
+        "mask": ("--mask", f"dog={tmp_path / 'left.png'}", "--box", "tiger=0.5,0,1,1"),
+        "row": (),
+        "found": ("--arrange", "found", "--find-until", 0.5),
+        "structure": (*BOXES, "--structure", dog, "--control", controlnet, "--preprocessor", "none"),
+    }
+    made = blipdiff("scene", *two, *PROMPT, *regions[kind], "--count", 3, "--batch", 2, "--json").answer["pictures"]
+    assert len(made) == 3
+    for one in made[1:]:
+        again = blipdiff("scene", "--like", one["path"], "--model", model, "--output", "again", "--json")
+        assert again.code == 0, again.err
+        (found,) = again.answer["pictures"]
+        assert found["seed"] == one["seed"]
+        with Image.open(one["path"]) as first, Image.open(found["path"]) as second:
+            assert first.tobytes() == second.tobytes()
+        assert read_metadata(one["path"]) == read_metadata(found["path"])
+
+
+def test_a_scene_that_cannot_be_drawn_again_is_refused(
+    blipdiff: Command, two: tuple[object, ...], model: Path, tmp_path: Path
+) -> None:
+    drawn = blipdiff("scene", *two, *PROMPT, *BOXES, "--json").answer["pictures"][0]["path"]
+    like = ("scene", "--model", model, "--like")
+    assert "leave out --box" in blipdiff(*like, drawn, *BOXES[:2]).err
+    told = read_metadata(drawn)
+    for altered, sentence in (
+        ({"task": "blend"}, "is no scene"),
+        ({"subjects": {"dog": "?", "tiger": "?"}}, "it cannot be repeated"),
+        ({"subjects": ["dog"]}, "subjects cannot be read"),
+        ({"regions": {"dog": [0, 0, 1]}}, "no region for 'dog'"),
+        ({"regions": {"dog": "painted", "tiger": "painted"}}, "too large for the metadata"),
+        ({"regions": {"dog": "painted"}, "painted": {"dog": "?"}}, "painted mask in the metadata is damaged"),
+        ({"seed": 77}, "not among the request's"),
+        ({"controls": [{}]}, ""),
+    ):
+        request = {**told["request"], **altered}
+        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "request": request}))
+        ended = blipdiff(*like, path)
+        assert (ended.code, sentence in ended.err) == (2, True), ended.err
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,10 @@ def context(browser: Any) -> Any:
 
 @pytest.fixture
 def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
-    """open_page(width=390): a new visit, with a script that runs before the page's own; at the end nothing may have been asked of another host, or complained of."""
+    """open_page(width=390): a new visit, with a script that runs `before` the page's own.
+
+    At the end nothing may have been asked of another host, or complained of.
+    """
     foreign: list[str] = []
     complaints: list[str] = []
     pages = []

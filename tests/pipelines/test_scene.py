@@ -131,13 +131,13 @@ def region_masks_of(asked: SceneRequest, cards: list[SubjectEmbedding]) -> torch
 def test_regions_can_be_found_and_the_unet_is_left_as_it_was(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     before = dict(studio.model.unet.attn_processors)
     placed = [Placed("dog", cards[0]), Placed("tiger", cards[1])]
-    asked = request(steps=4, find_until=0.5, count=2)
+    asked = request(steps=4, arrange="found", find_until=0.5, count=2)
     found = [one for one in draw_scene(studio, asked, placed, preview_every=1) if isinstance(one, Picture)]
     assert [one.seed for one in found] == [0, 1]
     assert found[0].request["regions"] == {"dog": "found", "tiger": "found"}
     assert all(studio.model.unet.attn_processors[name] is one for name, one in before.items())
     with pytest.raises(ConfigError, match="take more steps"):
-        next(draw_scene(studio, request(steps=2, find_until=0.1), placed))
+        next(draw_scene(studio, request(steps=2, arrange="found", find_until=0.1), placed))
 
 
 def test_a_control_branch_works_beside_regions(studio: Studio, cards: list[SubjectEmbedding]) -> None:
