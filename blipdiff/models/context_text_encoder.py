@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blipdiff.errors import ShapeError
-from blipdiff.models.layers import activation, attend
+from blipdiff.models.layers import Block, attend
 from blipdiff.models.sizes import TextSizes
 
 
@@ -38,40 +38,12 @@ class CausalAttention(nn.Module):
         return self.out_proj(mixed)  # type: ignore[no-any-return]
 
 
-class TextMLP(nn.Module):
-    """Two linear maps with the checkpoint's activation between."""
-
-    def __init__(self, sizes: TextSizes) -> None:
-        super().__init__()
-        self.activation = activation(sizes.activation)
-        self.fc1 = nn.Linear(sizes.width, sizes.mlp_width)
-        self.fc2 = nn.Linear(sizes.mlp_width, sizes.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activation(self.fc1(x)))  # type: ignore[no-any-return]
-
-
-class TextBlock(nn.Module):
-    """A pre-norm transformer block."""
-
-    def __init__(self, sizes: TextSizes) -> None:
-        super().__init__()
-        self.layer_norm1 = nn.LayerNorm(sizes.width, eps=sizes.eps)
-        self.self_attn = CausalAttention(sizes)
-        self.layer_norm2 = nn.LayerNorm(sizes.width, eps=sizes.eps)
-        self.mlp = TextMLP(sizes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))  # type: ignore[no-any-return]
-
-
 class TextBlocks(nn.Module):
     """The stack of blocks, under the checkpoint's name for it."""
 
     def __init__(self, sizes: TextSizes) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TextBlock(sizes) for _ in range(sizes.depth))
+        self.layers = nn.ModuleList(Block(CausalAttention(sizes), sizes) for _ in range(sizes.depth))
 
 
 class TextModel(nn.Module):

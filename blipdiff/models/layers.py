@@ -1,9 +1,10 @@
-"""Multi-head attention and activations that the vision trunk, the Q-Former and the text encoder share."""
+"""What the vision trunk, the Q-Former and the text encoder share: attention, activations, CLIP's blocks."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from blipdiff.errors import ConfigError
@@ -37,3 +38,44 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
     if name not in known:
         raise ConfigError(f"The activation '{name}' is not known here; expected one of: {', '.join(known)}.")
     return known[name]
+
+
+class BlockSizes(Protocol):
+    """What a block has to know of its encoder's sizes."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def mlp_width(self) -> int: ...
+    @property
+    def eps(self) -> float: ...
+    @property
+    def activation(self) -> str: ...
+
+
+class MLP(nn.Module):
+    """Two linear maps with the checkpoint's activation between."""
+
+    def __init__(self, sizes: BlockSizes) -> None:
+        super().__init__()
+        self.activation = activation(sizes.activation)
+        self.fc1 = nn.Linear(sizes.width, sizes.mlp_width)
+        self.fc2 = nn.Linear(sizes.mlp_width, sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block around an attention, CLIP's for pictures and texts alike."""
+
+    def __init__(self, attention: nn.Module, sizes: BlockSizes) -> None:
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(sizes.width, eps=sizes.eps)
+        self.self_attn = attention
+        self.layer_norm2 = nn.LayerNorm(sizes.width, eps=sizes.eps)
+        self.mlp = MLP(sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp(self.layer_norm2(x))  # type: ignore[no-any-return]

@@ -14,9 +14,8 @@ from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from blipdiff.errors import ConfigError
-from blipdiff.models.context_text_encoder import TextBlock
+from blipdiff.models.layers import Block
 from blipdiff.models.qformer import Layer
-from blipdiff.models.vit import Block
 
 _BUCKET_NUMBERS = 25_000_000  # of gradients that are averaged in one message: 100 MB
 _UNET_PARTS = ("down_blocks", "mid_block", "up_blocks")
@@ -109,7 +108,7 @@ def workers_of_this_run(*, sharded: bool = False) -> Workers:
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
     """The parts that are sharded, or computed again in the backward pass, one by one: transformer and U-Net blocks."""
-    blocks: list[nn.Module] = [part for part in network.modules() if isinstance(part, Block | Layer | TextBlock)]
+    blocks: list[nn.Module] = [part for part in network.modules() if isinstance(part, Block | Layer)]
     for name, part in network.named_modules():
         if name.rpartition(".")[2] in _UNET_PARTS:
             blocks += list(part) if isinstance(part, nn.ModuleList) else [part]
