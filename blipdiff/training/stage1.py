@@ -15,6 +15,7 @@ from torch.nn import functional
 from blipdiff.models.representation import Representation
 
 SMOOTHING = 0.1  # of the contrast's and the captions' right answers
+HARDNESS = 0.1  # temperature of the wrong pairs' draw: at the contrast's own a small model meets none it can tell
 COLDEST, WARMEST = 0.03, 0.2  # bounds of the learned temperature: AdamW's steps are large beside it in a short run
 
 
@@ -69,7 +70,7 @@ class RepresentationObjective:
         same, near = _equal(batch["text_key"]), _equal(batch["category_key"])
         contrast = (_contrast(logits, same, near) + _contrast(logits.T, same, near)) / 2
 
-        matching, right = self._matching(places, batch, logits.detach(), near | same, generator)
+        matching, right = self._matching(places, batch, cosines.detach() / HARDNESS, near | same, generator)
         parts = {
             "contrast": contrast.detach(),
             "matching": matching.detach(),
