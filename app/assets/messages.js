@@ -4,6 +4,7 @@
 (() => {
   const plain = window.fetch;
   const asked = new Set(); // ids of events that the server has taken and not completed
+  const early = new Set(); // ids of events that were completed before the answer to their asking was read
 
   async function* messages(answer) {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -30,7 +31,7 @@
       let next = null;
       for await (const message of messages(answer)) {
         const { msg, event_id } = told(message);
-        if (msg === "process_completed") asked.delete(event_id);
+        if (msg === "process_completed" && !asked.delete(event_id)) early.add(event_id);
         if (msg === "close_stream" && asked.size) {
           asked.clear();
           next = await again();
@@ -56,7 +57,7 @@
     if (path.endsWith("/queue/join")) {
       const answer = await plain(target, options);
       const { event_id } = await answer.clone().json().catch(() => ({}));
-      if (event_id) asked.add(event_id);
+      if (event_id && !early.delete(event_id)) asked.add(event_id);
       return answer;
     }
     if (path.endsWith("/queue/data")) {

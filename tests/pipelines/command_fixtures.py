@@ -81,3 +81,15 @@ def controlnet(tmp_path: Path) -> Path:
     """A ControlNet's folder, for the tiny model."""
     tiny_controlnet().save_pretrained(tmp_path / "controlnet")
     return tmp_path / "controlnet"
+
+
+@pytest.fixture
+def generate(blipdiff: Command, model: Path, dog: Path) -> Command:
+    """generate("--seed", 7): one picture in two steps, of the dog and by the tiny model unless others are given."""
+
+    def run(*arguments: object) -> Ended:
+        own = {"--model": model, "--subject": dog, "--category": "dog", "--count": 1, "--steps": 2}
+        kept = [item for pair in own.items() if pair[0] not in arguments for item in pair]
+        return blipdiff("generate", *kept, *arguments)
+
+    return run

@@ -1,10 +1,5 @@
-"""The studio: events of a run, runs beside each other, and pictures drawn again from their metadata."""
+"""A studio: events, stopping, runs beside each other, subjects, and models that it opens."""
 
-import base64
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,18 +9,16 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from PIL import Image
-from safetensors.torch import save
-from torch import nn
 
 from blipdiff.checkpoints import save_model
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import BlipdiffError, ConfigError, NumericsError, SubjectError
+from blipdiff.errors import ConfigError, NumericsError, SubjectError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.previews import preview_pictures
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, read_metadata, save_picture
+from pipelines.results import Picture
 from pipelines.studio import Notice, Progress, Studio
-from tests.pipelines.tiny_models import PIXELS, photo, tiny_model
+from tests.pipelines.studios import asked, counted, dog, drawn, picture_of, pixels, run, state
+from tests.pipelines.tiny_models import photo, tiny_model
 
 
 @pytest.fixture
@@ -36,51 +29,6 @@ def model() -> BlipDiffusion:
 @pytest.fixture
 def studio(model: BlipDiffusion) -> Studio:
     return Studio(model)
-
-
-def dog(seed: int = 0) -> SubjectPhoto:
-    return SubjectPhoto(photo(seed), "dog")
-
-
-def asked(**changes: Any) -> GenerateRequest:
-    return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3} | changes)
-
-
-def run(studio: Studio, **changes: Any) -> Iterator[Any]:
-    preview_every = changes.pop("preview_every", 0)
-    return studio.run(asked(**changes), studio.subject([dog()]), preview_every=preview_every)
-
-
-def pixels(picture: Picture) -> np.ndarray:
-    return np.asarray(picture.image).astype(int)
-
-
-def drawn(studio: Studio, **changes: Any) -> list[np.ndarray]:
-    return [pixels(event) for event in run(studio, **changes) if isinstance(event, Picture)]
-
-
-@contextmanager
-def counted(net: nn.Module) -> Iterator[list[int]]:
-    """The rows of each call of a network."""
-    calls: list[int] = []
-    hook = net.register_forward_pre_hook(lambda _net, inputs: calls.append(len(inputs[0])))
-    try:
-        yield calls
-    finally:
-        hook.remove()
-
-
-def state(model: BlipDiffusion) -> dict[str, Any]:
-    """What a run must leave as it was: the tensors themselves and their values, attention processors, modes, hooks."""
-    nets = {"encoder": model.subject_encoder, "text": model.text_encoder, "unet": model.unet, "vae": model.vae}
-    found: dict[str, Any] = {}
-    for name, net in nets.items():
-        for key, weight in net.state_dict(keep_vars=True).items():
-            found[f"{name}.{key}"] = (id(weight), weight.data_ptr(), weight.dtype, weight.double().sum().item())
-        for key, module in net.named_modules():
-            found[f"{name}.{key}()"] = (module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
-    processors = {name: id(processor) for name, processor in model.unet.attn_processors.items()}
-    return found | processors | {"scheduler": dict(model.scheduler_config)}
 
 
 # Events
@@ -298,121 +246,6 @@ def test_subjects_that_do_not_fit_are_refused(studio: Studio) -> None:
     for references in ([foreign], [dog(), foreign]):
         with pytest.raises(SubjectError, match="made by the model"):
             studio.subject(references)
-
-
-# Metadata, and drawing again
-
-
-def picture_of(studio: Studio, place: int = 0, **changes: Any) -> Picture:
-    return [event for event in run(studio, **changes) if isinstance(event, Picture)][place]
-
-
-def repeated(studio: Studio, metadata: dict[str, Any]) -> Picture:
-    (picture,) = [event for event in studio.repeat(metadata) if isinstance(event, Picture)]
-    return picture
-
-
-@pytest.mark.parametrize("scheduler", ["dpm++2m", "euler-a"])
-@pytest.mark.parametrize("place", [0, 2, 4])
-def test_a_picture_is_drawn_again_bit_for_bit_from_its_file(
-    scheduler: str, place: int, studio: Studio, model: BlipDiffusion, tmp_path: Path
-) -> None:
-    made = picture_of(studio, place, count=5, batch=3, seed=7, scheduler=scheduler, target="tiger", negative="snow")
-    found = read_metadata(save_picture(made, tmp_path / "a.png"))
-    assert found == json.loads(json.dumps(made.metadata()))
-    again = repeated(Studio(model), found)
-    assert np.array_equal(pixels(made), pixels(again))
-    assert again.metadata() == made.metadata()
-
-
-def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, model: BlipDiffusion) -> None:
-    found = picture_of(studio, 1, count=2, seed=3).metadata()
-    asked_for = asdict(asked(count=2, seed=3))
-    assert {name: found["request"][name] for name in asked_for} == asked_for
-    assert (found["seed"], found["index"], found["size"]) == (4, 1, [PIXELS, PIXELS])
-    assert found["model"] == {"name": "tiny", "fingerprint": model.fingerprint}
-    assert found["place"] == {"device": "cpu", "dtype": "float32"}
-
-
-def test_repeating_draws_only_the_batch_of_the_picture(studio: Studio, model: BlipDiffusion) -> None:
-    made = picture_of(studio, 4, count=8, batch=2).metadata()
-    with counted(model.unet) as calls:
-        repeated(studio, made)
-    assert calls == [4] * 3, "two pictures, each with its unconditional half, in three steps"
-
-
-REQUESTS: list[dict[str, Any]] = [
-    {"count": 10**12},
-    {"count": None},
-    {"steps": None},
-    {"steps": 10**9},
-    {"steps": "20"},
-    {"steps": True},
-    {"guidance": None},
-    {"guidance": 10**400},
-    {"guidance": [7.5]},
-    {"guidance_start": None},
-    {"batch": None},
-    {"repeats": None},
-    {"seed": None},
-    {"seed": -5},
-    {"seed": 10**400},
-    {"width": 10**6, "height": 10**6},
-    {"width": 17},
-    {"width": "../../etc"},
-    {"category": ""},
-    {"category": None},
-    {"category": ["dog"]},
-    {"category": "\x07"},
-    {"category": "x" * 10**6},
-    {"prompt": None},
-    {"prompt": {"a": 1}},
-    {"negative": 5},
-    {"target": ""},
-    {"scheduler": "__import__('os')"},
-    {"scheduler": None},
-    {"scheduler": ["ddim"]},
-    {"fit": None},
-    {"fit": {}},
-    {"model": "elsewhere"},
-    {"subject": None},
-    {"subject": ""},
-    {"subject": "not base64!"},
-    {"subject": "aGVsbG8="},
-    {"subject": 5},
-    {"subject": ["x"]},
-    *(
-        {"subject": base64.b64encode(save({name: tokens})).decode()}
-        for name, tokens in (
-            ("tokens", torch.zeros(1, 16)),
-            ("tokens", torch.zeros(5, 16)),
-            ("tokens", torch.zeros(4, 15)),
-            ("tokens", torch.zeros(64)),
-            ("tokens", torch.zeros(0, 16)),
-            ("tokens", torch.full((4, 16), float("nan"))),
-            ("other", torch.zeros(4, 16)),
-        )
-    ),
-]
-
-
-@pytest.mark.parametrize("change", REQUESTS, ids=lambda change: str(change)[:60])
-@pytest.mark.parametrize("guidance", [7.5, 1.0])
-def test_an_altered_request_is_refused(change: dict[str, Any], guidance: float, studio: Studio) -> None:
-    made = picture_of(studio, guidance=guidance, steps=1).metadata()
-    altered = made | {"request": made["request"] | change}
-    with pytest.raises(BlipdiffError):
-        list(studio.repeat(altered))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"seed": 99}, {"seed": 10**400}, {"seed": -1}, {"request": {}}, {"model": {}}, {"model": {"fingerprint": [1]}}],
-    ids=str,
-)
-def test_an_altered_record_is_refused(change: dict[str, Any], studio: Studio) -> None:
-    with pytest.raises(ConfigError):
-        list(studio.repeat(picture_of(studio, steps=1).metadata() | change))
 
 
 # Opening

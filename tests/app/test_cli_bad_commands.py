@@ -1,0 +1,119 @@
+"""What convert, encode, train and evaluate refuse, and what this machine may lack."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.app.refusals import assert_refused, files_below
+from tests.pipelines.command_line import Command
+
+pytest_plugins = ["tests.pipelines.command_fixtures"]
+
+
+# The other commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--to", "onnx"), "choose diffusers or lavis"),
+        (("--dtype", "int8"), "The dtype 'int8' is not known"),
+        (("--vocabulary", "nowhere"), "vocab"),
+    ],
+)
+def test_convert_refuses_what_it_does_not_know(
+    arguments: tuple[str, ...], words: str, blipdiff: Command, model: Path
+) -> None:
+    assert_refused(blipdiff("convert", model, "new", *arguments), words)
+
+
+def test_convert_refuses_a_model_that_is_not_there(blipdiff: Command, tmp_path: Path) -> None:
+    assert_refused(blipdiff("convert", "nowhere", "new"), "There is no model at nowhere")
+    (tmp_path / "model.tar.gz").write_bytes(b"no archive")
+    assert_refused(blipdiff("convert", tmp_path / "model.tar.gz", "new"), "is damaged")
+    (tmp_path / "model.pth").write_bytes(b"no checkpoint")
+    assert_refused(blipdiff("convert", tmp_path / "model.pth", "new"), "Give the model that it was trained from")
+
+
+def test_encode_refuses_weights_that_are_not_its_photos(blipdiff: Command, model: Path, dog: Path) -> None:
+    asked = ("encode", dog, dog, "--category", "dog", "--model", model, "--output", "dog.safetensors")
+    assert_refused(blipdiff(*asked, "--weight", 1), "2 subjects were given with 1 weights")
+    assert_refused(blipdiff(*asked, "--weight", 1, "--weight", "nan"), "each must be 0 or more")
+    assert_refused(blipdiff(*asked[:1], dog, *asked[5:]), "--category")
+
+
+def test_export_without_a_training_says_so_and_fetches_nothing(blipdiff: Command) -> None:
+    ended = blipdiff("train", "mini", "--run", "run", "--export-only")
+    assert_refused(ended, "There is no trained state in run; train first")
+
+
+def test_train_refuses_a_recipe_that_is_none(blipdiff: Command, tmp_path: Path) -> None:
+    assert_refused(blipdiff("train", "nothing", "--run", "run"), "No training recipe at nothing")
+    recipe = tmp_path / "recipe.toml"
+    for text, words in (
+        ("name = ", "is not valid TOML"),
+        ("colour = 1", "unknown keys ['colour']"),
+        ('name = "x"\nseed = "y"', "lacks"),
+    ):
+        recipe.write_text(text)
+        assert_refused(blipdiff("train", recipe, "--run", "run"), words)
+    assert_refused(blipdiff("train", tmp_path, "--run", "run"), "No training recipe at")
+
+
+def test_evaluate_refuses_a_folder_without_a_library(blipdiff: Command, model: Path, tmp_path: Path) -> None:
+    assert_refused(blipdiff("evaluate", "--data", tmp_path, "--model", model), "holds no complete library")
+    assert_refused(blipdiff("evaluate", "--data", tmp_path / "none", "--model", model), "holds no complete library")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--subjects", 0), "is 0; it goes from"),
+        (("--steps", 0), "is 0; it goes from 1"),
+        (("--seed", -1), "is -1; it goes from 0"),
+        (("--guidance", "nan"), "is nan; it goes from"),
+        (("--split", "everything"), "is 'everything'; choose one of"),
+    ],
+)
+def test_evaluate_names_values_out_of_range(
+    arguments: tuple[object, ...], words: str, blipdiff: Command, tmp_path: Path
+) -> None:
+    assert_refused(blipdiff("evaluate", "--data", tmp_path, *arguments), words)
+
+
+def test_a_switch_in_the_environment_that_is_none_is_refused(
+    blipdiff: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLIPDIFF_DOWNLOAD", "maybe")
+    assert_refused(blipdiff("doctor"), "BLIPDIFF_DOWNLOAD is 'maybe'")
+
+
+# This machine
+
+
+def program(prelude: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, after some lines of Python."""
+    code = f"{prelude}\nimport sys\nfrom app.cli.main import run_blipdiff\nsys.exit(run_blipdiff())"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+
+
+def test_too_little_memory_is_said(model: Path, dog: Path, tmp_path: Path) -> None:
+    limit = "import resource, torch, diffusers, transformers, pipelines.studio"
+    limit += "\nused = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()"
+    limit += "\nresource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)"
+    asked = ("generate", "--model", model, "--subject", dog, "--category", "dog", "--steps", 1, "--size", "2048x2048")
+    ended = program(limit, *asked, "--dtype", "float32", "--output", tmp_path / "out")
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr == (
+        "blipdiff: There is too little memory for this; try a smaller --batch, --size or --dtype.\n"
+    )
+    assert files_below(tmp_path / "out") == []
+
+
+def test_a_package_that_only_some_commands_need_is_asked_for(tmp_path: Path) -> None:
+    ended = program("import sys\nsys.modules['cv2'] = None", "evaluate", "--data", tmp_path, "--output", tmp_path / "o")
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr == "blipdiff: This needs cv2: pip install 'blipdiff[train]'.\n"

@@ -1,0 +1,116 @@
+"""Places that cannot be written, and Ctrl-C: what was finished stays, nothing is left in halves."""
+
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.app.refusals import assert_refused, files_below
+from tests.pipelines.command_line import Command, at_call
+
+pytest_plugins = ["tests.pipelines.command_fixtures"]
+
+
+# Where pictures go
+
+
+def test_an_output_folder_that_cannot_be_is_told_before_anything_is_drawn(
+    generate: Command, blipdiff: Command, model: Path, dog: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        ended = generate("--output", folder, "--model", "nowhere")
+        assert_refused(ended, "cannot be written")
+    card = tmp_path / "file" / "dog.safetensors"
+    assert_refused(
+        blipdiff("encode", dog, "--category", "dog", "--model", "nowhere", "--output", card), "cannot be written"
+    )
+    assert_refused(blipdiff("convert", model, tmp_path / "file" / "model"), "cannot be written")
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_a_folder_with_other_things_is_not_replaced_by_a_model(blipdiff: Command, model: Path) -> None:
+    Path("photos").mkdir()
+    Path("photos/holiday.png").write_text("precious")
+    ended = blipdiff("convert", model, "photos")
+    assert ended.code == 2
+    assert "holds other things (holiday.png)" in ended.err
+    assert files_below(Path()) == [Path("photos/holiday.png")]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Files of this process grow no further than `size` bytes: the system refuses to write more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_takes_no_more_leaves_no_half_of_a_picture_or_card(
+    generate: Command, blipdiff: Command, model: Path, dog: Path
+) -> None:
+    with largest_file(700):
+        drawn = generate("--output", "out")
+        encoded = blipdiff("encode", dog, "--category", "dog", "--model", model, "--output", "dog.safetensors")
+    for ended in (drawn, encoded):
+        assert_refused(ended, "cannot be written")
+    assert list(Path().iterdir()) == [Path("out")]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 32 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_keeps_what_was_finished(generate: Command, small_disk: Path) -> None:
+    ended = generate("--output", small_disk, "--count", 40, "--batch", 10, "--seed", 100)
+    assert ended.code == 2
+    assert "cannot be written: the disk is full" in ended.err
+    assert 0 < len(ended.pictures) < 40
+    assert sorted(ended.pictures) == sorted(small_disk.iterdir())
+    for path in ended.pictures:
+        Image.open(path).load()
+
+
+# Ctrl-C
+
+
+def test_stopped_while_drawing_keeps_what_was_finished(generate: Command) -> None:
+    with at_call("sampling/predictor.py", "__call__", 6, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = generate("--count", 4, "--batch", 1, "--seed", 1, "--output", "out", "--scheduler", "ddim")
+    assert ended.code == 130
+    assert ended.err == "blipdiff: Stopped; what was finished is kept.\n"
+    assert ended.pictures == [Path("out/dog-1.png"), Path("out/dog-2.png")]
+    assert sorted(Path("out").iterdir()) == ended.pictures
+
+
+def test_stopped_while_saving_leaves_no_half_of_a_file(generate: Command) -> None:
+    with at_call("PIL/PngImagePlugin.py", "_save", 2, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = generate("--count", 3, "--seed", 1, "--output", "out")
+    assert ended.code == 130
+    assert ended.pictures == [Path("out/dog-1.png")]
+    assert list(Path("out").iterdir()) == ended.pictures
+
+
+def test_stopped_while_converting_leaves_nothing(blipdiff: Command, model: Path) -> None:
+    with at_call("checkpoints/diffusers_layout.py", "_save_weights", 3, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = blipdiff("convert", model, "copy")
+    assert ended.code == 130
+    assert list(Path().iterdir()) == []
