@@ -31,7 +31,8 @@ def main() -> None:
     arguments.add_argument("--first", type=int, default=300, help="steps of stage 1")
     arguments.add_argument("--second", type=int, default=300, help="steps of stage 2")
     asked = arguments.parse_args()
-    representation = replace(load_describer_recipe("describe").representation, steps=asked.first)
+    whole = load_describer_recipe("describe").representation
+    representation = replace(whole, steps=asked.first, warmup_steps=min(whole.warmup_steps, asked.first // 5))
     for name, first in (("with", representation), ("without", None)):
         print(trained(name, asked.data, asked.run / name, first, asked.second))
 
@@ -39,7 +40,8 @@ def main() -> None:
 def trained(name: str, data: Path, run: Path, first: RepresentationRecipe | None, steps: int) -> Path:
     """One of the two models, its folder."""
     recipe = load_recipe("mini")
-    recipe = replace(recipe, name=name, representation=first, subject=replace(recipe.subject, steps=steps))
+    subject = replace(recipe.subject, steps=steps, warmup_steps=min(recipe.subject.warmup_steps, steps // 5))
+    recipe = replace(recipe, name=name, representation=first, subject=subject)
     bundled = Path(blipdiff.__file__).parent / "assets" / "mini"
     parts = prepare(recipe, run, data=data, start=bundled)
     tell(name, 1, train_representation(parts))

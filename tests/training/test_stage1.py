@@ -175,6 +175,7 @@ def test_a_describer_is_trained_saved_and_asked_by_commands(
         library_folder,
         "--run",
         tmp_path / "run",
+        "--no-compile",
     )
     assert ended.code == 0, ended.err
     folder = tmp_path / "run" / "model"
@@ -208,3 +209,14 @@ def test_no_describer_and_a_wrong_recipe_are_said_in_a_sentence(tmp_path: Path) 
     (tmp_path / "bad.toml").write_text('name = "x"\nseed = 1\nstart = "mini"\nextra = 1\n')
     with pytest.raises(ConfigError, match=r"extra.*representation"):
         load_describer_recipe(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(("name", "colour"), [("balloon", "red"), ("eggplant", "purple"), ("padlock", "yellow")])
+def test_the_bundled_describer_names_colours_and_ranks_all_it_knows(blipdiff: Command, name: str, colour: str) -> None:
+    photo = files("blipdiff") / "assets" / "subjects" / f"{name}.png"
+    found = blipdiff("describe", photo, "--count", 100, "--json").answer
+    assert f" {colour} " in found["caption"]
+    chances = [chance for _, chance in found["categories"]]
+    assert len(chances) == 100
+    assert chances == sorted(chances, reverse=True)
+    assert 0.5 < sum(chances) <= 1

@@ -114,7 +114,7 @@ def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
     table["representation"] = stage1 | {"steps": 2, "batch": 6, "shared_width": 8}
     table["redrawing"] |= {"steps": 1, "learning_rate": 0.0}
     parts = pipeline.prepare(recipe_from(table, "tiny"), tmp_path / "run", data=library_folder)
-    assert len(list(pipeline.train_representation(parts))) == 1
+    assert len(list(pipeline.train_representation(parts, compiled=False))) == 1
     list(pipeline.train_redrawing(parts, compiled=False))
     learned, begun = (load_file(parts.stage(name).state) for name in ("representation", "redrawing"))
     query = "query_tokens"
