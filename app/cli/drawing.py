@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipelines.studio import Notice, Progress
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import EvaluationProgress
 
 Event = TypeVar("Event")
 
@@ -23,4 +26,20 @@ def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *,
                 if not quiet:
                     bar.write(event.text, file=sys.stderr)
             else:
+                yield event
+
+
+def staged(events: "Iterable[Event | EvaluationProgress]") -> Iterator[Event]:
+    """The events of an evaluation that are results; progress moves a bar that names the stage."""
+    from tqdm import tqdm
+
+    from pipelines.evaluate import EvaluationProgress
+
+    with tqdm(total=None, unit="", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for event in events:
+            if isinstance(event, EvaluationProgress):
+                bar.total, bar.n = event.total, event.done
+                bar.set_description(event.stage)
+            else:
+                bar.clear()
                 yield event

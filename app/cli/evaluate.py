@@ -36,11 +36,10 @@ def evaluate_model(
     if describer is not None:
         _evaluate_describer(describer, data, subjects or 200, seed or 0, device)
         return
-    from tqdm import tqdm
-
+    from app.cli.drawing import staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
-    from pipelines.evaluate import EvaluateRequest, EvaluationProgress, evaluate
+    from pipelines.evaluate import EvaluateRequest, evaluate
     from pipelines.studio import Studio
 
     given = {
@@ -57,12 +56,8 @@ def evaluate_model(
     studio = Studio.open(model, device=device, dtype=dtype)
     if guidance is None:
         request = replace(request, guidance=studio.model.guidance)
-    with tqdm(unit="", leave=False) as bar:
-        for event in evaluate(studio, library, output, request):
-            if isinstance(event, EvaluationProgress):
-                bar.set_description(event.stage)
-                bar.total, bar.n = event.total, event.done
-                bar.refresh()
+    for _report in staged(evaluate(studio, library, output, request)):
+        pass  # it is written
     print(output / "report.html")
 
 

@@ -28,11 +28,9 @@ def evaluate_blends(
     **asked: Any,
 ) -> None:
     """Measure blends and scenes of subjects that the model has never seen, and print a table."""
-    from tqdm import tqdm
-
+    from app.cli.drawing import staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
-    from pipelines.evaluate import EvaluationProgress
     from pipelines.evaluate_blending import evaluate_blending
     from pipelines.studio import Studio
 
@@ -41,12 +39,6 @@ def evaluate_blends(
     library = PairLibrary(data, spread=0.1)
     studio = Studio.open(model, device=device, dtype=dtype)
     request = with_guidance_of(studio.model, context, request)
-    with tqdm(unit="", leave=False) as bar:
-        for event in evaluate_blending(studio, library, output, request):
-            if isinstance(event, EvaluationProgress):
-                bar.set_description(event.stage)
-                bar.total, bar.n = event.total, event.done
-                bar.refresh()
-            else:
-                width = max(len(name) for name, _ in event.lines)
-                bar.write("\n".join(f"{name:{width}}  {text}" for name, text in event.lines))
+    for report in staged(evaluate_blending(studio, library, output, request)):
+        width = max(len(name) for name, _ in report.lines)
+        print("\n".join(f"{name:{width}}  {text}" for name, text in report.lines))

@@ -74,16 +74,7 @@ def _opened(data: Path, output: Path, spread: float, model: str, device: str, dt
 
 def _run(events: Iterator[Any]) -> None:
     """Shows the progress, then prints the report's figures."""
-    from tqdm import tqdm
+    from app.cli.drawing import staged
 
-    from blipdiff.evaluation.report import Report
-
-    with tqdm(unit="", leave=False) as bar:
-        for event in events:
-            if isinstance(event, Report):
-                bar.clear()
-                print(event.as_table())
-            else:
-                bar.set_description(event.stage)
-                bar.total, bar.n = event.total, event.done
-                bar.refresh()
+    for report in staged(events):
+        print(report.as_table())
