@@ -1,28 +1,25 @@
 """Blend: pictures between subjects. One at given weights, a path of frames, or a map, all from the same noise."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
-import torch
 from PIL import Image
 
 from blipdiff.conditioning.guidance import Conditioning, concat
-from blipdiff.conditioning.mixing import BEYOND_KEY, Blend, joined_category, mix, normalised_weights
+from blipdiff.conditioning.mixing import BEYOND_KEY, Blend, mix, normalised_weights
 from blipdiff.conditioning.paths import Shares, even_positions, map_shares, path_shares, positions_between
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.distances import neighbour_distances
 from blipdiff.errors import ConfigError
-from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.blend_request import BlendRequest
+from pipelines.blend_words import encode_spot
 from pipelines.generate import check_slots, plan_rows
-from pipelines.requests import request_from
 from pipelines.results import Picture
-from pipelines.studio import Notice, Progress, Reference, Studio, subject_from, subject_text
+from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
 
 TASK = "blend"  # in the metadata's request
-_TOLD = ("category", "categories", "shares", "subject", "subjects", "company")  # beside the request's own values
 _FIRST_ROUND = 3  # one in so many of a path's inner frames is placed evenly, the others by what those show
 
 
@@ -53,7 +50,7 @@ BlendEvent: TypeAlias = Notice | Progress | Frame | Blended
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
+class Spot:
     """Where a picture shall stand, before it is drawn."""
 
     shares: Shares
@@ -85,7 +82,7 @@ def blend(
     """
     request.check_subjects(len(references))
     spots = _spots(request, len(references), weights)
-    run = _Run(studio, request, studio.subjects(references, fit=request.fit), preview_every=preview_every)
+    run = BlendRun(studio, request, studio.subjects(references, fit=request.fit), preview_every=preview_every)
     run.check()
     yield from (Notice(text) for text in run.warnings())
     if request.shape == "path":
@@ -101,63 +98,6 @@ def blend(
     yield Blended(tuple(rows), ())
 
 
-def repeat_blend(studio: Studio, metadata: Mapping[str, Any], *, preview_every: int = 0) -> Generator[BlendEvent]:
-    """The one frame that this metadata came with, drawn again in the company of its batch.
-
-    Raises: ConfigError when another model or another task made it, or the metadata lacks its subjects.
-    """
-    studio.check_maker(metadata)
-    values = dict(metadata["request"])
-    if values.pop("task", None) != TASK:
-        raise ConfigError("The picture is no blend; repeat it with the command that made it.")
-    told = {name: values.pop(name, None) for name in (*_TOLD, "position", "extrapolated_by")}
-    request = request_from(BlendRequest, values)
-    if not all(isinstance(told[name], list) for name in ("categories", "subjects", "company", "shares")):
-        raise ConfigError("The metadata lacks the blend's subjects, or is damaged; the frame cannot be repeated.")
-    subjects = [
-        subject_from(text, str(category), studio.model.fingerprint)
-        for text, category in zip(told["subjects"], told["categories"], strict=False)
-    ]
-    company = [_spot_from(one, len(subjects)) for one in told["company"]]
-    wanted = _spot_from([told["shares"], told["position"]], len(subjects))
-    if wanted not in company:
-        raise ConfigError("The metadata is damaged: the frame is not among those that were drawn with it.")
-    run = _Run(studio, request, subjects, preview_every=preview_every, batches=1)
-    run.check()
-    frames = run.draw(company)
-    for event in frames:
-        if not isinstance(event, Frame):
-            yield event
-        elif _Spot(event.shares, position=event.position) == replace(wanted, along=0.0):
-            yield replace(event, picture=replace(event.picture, request=metadata["request"], index=metadata["index"]))
-            return
-
-
-def encode_spot(
-    model: BlipDiffusion,
-    request: BlendRequest,
-    subjects: Sequence[SubjectEmbedding],
-    shares: Shares,
-    along: float = 0.0,
-) -> tuple[Conditioning, SubjectEmbedding]:
-    """One row of conditioning, and the blended subject in it.
-
-    Smooth words are several sentences about the one blended subject, averaged by their shares once encoded: nothing
-    jumps along a path, and at its ends stands one sentence alone.
-    """
-    subject = mix(list(zip(subjects, shares, strict=True)), cast("Blend", request.how), beyond=request.beyond)
-    budget = model.positions - model.subject_slots
-    sentences = _sentences(request, subjects, shares, along)
-    texts = [amplify(text, model.prompt_tokenizer, budget, request.repeats).text for text in sentences]
-    found = model.encode_prompts(texts, [subject] * len(texts))
-    if len(texts) == 1:
-        return found, subject
-    parts = torch.tensor(list(sentences.values())).to(found.embeddings)
-    heaviest = int(parts.argmax())
-    mean = (found.embeddings * parts[:, None, None]).sum(0, keepdim=True)
-    return Conditioning(mean, (found.layouts[heaviest],)), subject
-
-
 def label_of(subjects: Sequence[SubjectEmbedding], shares: Shares) -> str:
     """ "75% cat + 25% dog"; subjects of one category are told apart by letters, an extrapolation says so."""
     words = [subject.category.strip() for subject in subjects]
@@ -171,8 +111,8 @@ def label_of(subjects: Sequence[SubjectEmbedding], shares: Shares) -> str:
 
 
 @dataclass(slots=True)
-class _Run:
-    """One blend being drawn."""
+class BlendRun:
+    """One blend being drawn; `check` comes first."""
 
     studio: Studio
     request: BlendRequest
@@ -212,7 +152,7 @@ class _Run:
         found.append(amplify(request.negative, model.prompt_tokenizer, model.positions, 1).warning)
         return list(dict.fromkeys(text for text in found if text is not None))
 
-    def draw(self, spots: Sequence[_Spot]) -> Generator[BlendEvent, None, list[Frame]]:
+    def draw(self, spots: Sequence[Spot]) -> Generator[BlendEvent, None, list[Frame]]:
         """The frames at these spots, in their order; progress and frames are told on the way."""
         frames: dict[int, Frame] = {}
         for batch in _batches(spots, self.request.batch):
@@ -233,7 +173,7 @@ class _Run:
                 yield frames[place]
         return [frames[place] for place in range(len(spots))]
 
-    def _frame(self, image: Image.Image, spot: _Spot, subject: SubjectEmbedding, company: Sequence[_Spot]) -> Frame:
+    def _frame(self, image: Image.Image, spot: Spot, subject: SubjectEmbedding, company: Sequence[Spot]) -> Frame:
         """company: of one batch with it; a picture comes out to the last bit only in the same company."""
         told: dict[str, Any] = {
             **asdict(self.request),
@@ -254,21 +194,21 @@ class _Run:
         return Frame(picture, spot.shares, label_of(self.subjects, spot.shares), spot.position)
 
 
-def _spots(request: BlendRequest, subjects: int, weights: Sequence[float] | None) -> tuple[tuple[_Spot, ...], ...]:
+def _spots(request: BlendRequest, subjects: int, weights: Sequence[float] | None) -> tuple[tuple[Spot, ...], ...]:
     """Rows of spots; none for a path, whose are found while it is drawn."""
     if weights is not None and request.shape != "one":
         raise ConfigError(f"A {request.shape} has its own weights; leave them out, or ask for the shape 'one'.")
     if request.shape == "path":
         return ()
     if request.shape == "map":
-        return tuple(tuple(_Spot(shares) for shares in row) for row in map_shares(subjects, request.side))
+        return tuple(tuple(Spot(shares) for shares in row) for row in map_shares(subjects, request.side))
     given = [1.0] * subjects if weights is None else list(weights)
     if len(given) != subjects:
         raise ConfigError(f"{subjects} subjects were given with {len(given)} weights; give one each.")
-    return ((_Spot(normalised_weights(given, request.beyond)),),)
+    return ((Spot(normalised_weights(given, request.beyond)),),)
 
 
-def _path(run: _Run) -> Generator[BlendEvent]:
+def _path(run: BlendRun) -> Generator[BlendEvent]:
     """A path's frames. With perceptual spacing each round goes where the frames so far differ most.
 
     No frame is drawn only to measure: the measured ones are the path's own, so that the spacing costs nothing.
@@ -284,10 +224,10 @@ def _path(run: _Run) -> Generator[BlendEvent]:
         rounds = [first, *(min(request.batch, rest - done) for done in range(0, rest, request.batch))]
     drawn: dict[float, Frame] = {}
     wanted = [*ends, *inner]
-    run.batches = len(_batches([_on_path(position, count) for position in wanted], request.batch))
+    run.batches = len(_batches([on_path(position, count) for position in wanted], request.batch))
     run.batches += sum(-(-size // request.batch) for size in rounds[1:])
     for size in [*rounds[1:], 0]:
-        frames = yield from run.draw([_on_path(position, count) for position in wanted])
+        frames = yield from run.draw([on_path(position, count) for position in wanted])
         drawn |= dict(zip(wanted, frames, strict=True))
         places = sorted(drawn)
         distances = neighbour_distances([drawn[place].picture.image for place in places])
@@ -299,49 +239,14 @@ def _path(run: _Run) -> Generator[BlendEvent]:
     yield Blended((path,), tuple(distances))
 
 
-def _on_path(position: float, subjects: int) -> _Spot:
+def on_path(position: float, subjects: int) -> Spot:
+    """The spot at a position along a path: 0 at the first subject, `subjects` - 1 at the last."""
     along = min(max(position / (subjects - 1), 0.0), 1.0)
-    return _Spot(path_shares(position, subjects), along, position)
+    return Spot(path_shares(position, subjects), along, position)
 
 
-def _spot_from(told: Any, subjects: int) -> _Spot:
-    """What a frame's metadata tell of a spot: shares and position."""
-    try:
-        shares, position = told
-        spot = _Spot(tuple(map(float, shares))) if position is None else _on_path(float(position), subjects)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("The metadata is damaged: the frame's shares cannot be read.") from error
-    if len(spot.shares) != subjects:
-        raise ConfigError(f"The metadata is damaged: {subjects} subjects have {len(spot.shares)} shares.")
-    return spot
-
-
-def _batches(spots: Sequence[_Spot], size: int) -> list[list[int]]:
+def _batches(spots: Sequence[Spot], size: int) -> list[list[int]]:
     """Places of `spots` that are drawn together: one subject's own picture alone, the others in batches."""
     alone = [place for place, spot in enumerate(spots) if spot.is_alone]
     others = [place for place in range(len(spots)) if place not in set(alone)]
     return [*([place] for place in alone), *(others[first : first + size] for first in range(0, len(others), size))]
-
-
-def _sentences(
-    request: BlendRequest, subjects: Sequence[SubjectEmbedding], shares: Shares, along: float
-) -> dict[str, float]:
-    """Each sentence with its part of the whole; parts are above 0 and add up to 1."""
-    if request.target is not None:
-        words = {request.target: 1.0}
-    elif request.words == "joined":
-        words = {joined_category(subjects, shares): 1.0}
-    elif request.words == "heaviest":
-        words = {subjects[shares.index(max(shares))].category: 1.0}
-    else:
-        words = {}
-        for subject, share in zip(subjects, shares, strict=True):
-            words[subject.category] = words.get(subject.category, 0.0) + max(share, 0.0)
-    prompts = {request.prompt: 1.0}
-    if request.prompt_to is not None and request.prompt_to != request.prompt:
-        prompts = {request.prompt: 1.0 - along, request.prompt_to: along}
-    parts = {
-        build_prompt(word, prompt): share * part for word, share in words.items() for prompt, part in prompts.items()
-    }
-    total = sum(parts.values())
-    return {text: part / total for text, part in parts.items() if part > 0}

@@ -28,12 +28,11 @@ from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import check_slots, picture_size, plan_rows
-from pipelines.masks import mask_from, mask_text
+from pipelines.masks import mask_text
 from pipelines.plan import SamplingPlan
-from pipelines.requests import request_from
 from pipelines.results import Picture
 from pipelines.scene_request import SceneRequest
-from pipelines.studio import Notice, Progress, Reference, Studio, subject_from, subject_text
+from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
 
 TASK = "scene"  # in the metadata's request
 _FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
@@ -99,41 +98,6 @@ def draw_scene(
             else:
                 seed = batch[event[1]]
                 yield studio.picture(event[0], seed, seed - request.seed, kept)
-
-
-def repeat_scene(
-    studio: Studio, metadata: Mapping[str, Any], *, controls: Sequence[Control] = (), preview_every: int = 0
-) -> Generator[SceneEvent]:
-    """The scene that this metadata came with, drawn again in the company of its batch.
-
-    controls: what the metadata tell of, from `controlled.restored_structures`
-
-    Raises: ConfigError when another model or another task made it, or a subject or a painted mask is missing.
-    """
-    studio.check_maker(metadata)
-    values = dict(metadata["request"])
-    if values.pop("task", None) != TASK:
-        raise ConfigError("The picture is no scene; repeat it with the command that made it.")
-    if values.get("controls") and not controls:
-        raise ConfigError("The scene followed structures; give their control branches to repeat it.")
-    regions, subjects, painted = (values.pop(name, None) or {} for name in ("regions", "subjects", "painted"))
-    for name in ("category", "controls", "maps"):
-        values.pop(name, None)
-    request = request_from(SceneRequest, values)
-    placed = [
-        Placed(word, subject_from(text, word, studio.model.fingerprint), _region_from(word, regions, painted))
-        for word, text in _mapping(subjects).items()
-    ]
-    seeds = request.seeds()
-    if metadata["seed"] not in seeds:
-        raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
-    first = (metadata["seed"] - request.seed) // request.batch * request.batch
-    company = replace(request, seed=seeds[first], count=len(seeds[first : first + request.batch]))
-    for event in draw_scene(studio, company, placed, controls=controls, preview_every=preview_every):
-        if isinstance(event, Progress | Notice):
-            yield event
-        elif event.seed == metadata["seed"]:
-            yield replace(event, request=metadata["request"], index=metadata["index"])
 
 
 def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Placed]:
@@ -328,24 +292,3 @@ def _region_text(region: Region) -> str | list[float]:
     if isinstance(region, tuple):
         return list(region)
     return "found" if region is None else "painted"
-
-
-def _region_from(word: str, regions: Any, painted: Any) -> Region:
-    """What `_region_text` told of."""
-    told = _mapping(regions).get(word)
-    if told == "found":
-        return None
-    if told == "painted":
-        mask = mask_from(_mapping(painted).get(word))
-        if mask is None:
-            raise ConfigError(f"The painted mask of {word!r} was too large for the metadata; draw the scene anew.")
-        return mask
-    if isinstance(told, list) and len(told) == 4 and all(isinstance(side, int | float) for side in told):
-        return (told[0], told[1], told[2], told[3])
-    raise ConfigError(f"The metadata is damaged: there is no region for {word!r}.")
-
-
-def _mapping(told: Any) -> Mapping[str, Any]:
-    if not isinstance(told, Mapping):
-        raise ConfigError("The metadata is damaged: the scene's subjects cannot be read.")
-    return told

@@ -77,8 +77,9 @@ def blend(
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import made_at
     from pipelines.animation import check_film
-    from pipelines.blend import Blended, repeat_blend
+    from pipelines.blend import Blended
     from pipelines.blend import blend as blended
+    from pipelines.blend_repeat import repeat_blend
     from pipelines.results import read_metadata
     from pipelines.studio import Studio
 

@@ -73,7 +73,8 @@ def scene(
     from pipelines.controlled import followed_structures, restored_structures
     from pipelines.generate import picture_size
     from pipelines.results import read_metadata
-    from pipelines.scene import arranged, bound_in_order, draw_scene, repeat_scene
+    from pipelines.scene import arranged, bound_in_order, draw_scene
+    from pipelines.scene_repeat import repeat_scene
     from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 

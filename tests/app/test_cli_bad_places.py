@@ -1,16 +1,15 @@
 """Places that cannot be written, and Ctrl-C: what was finished stays, nothing is left in halves."""
 
-import resource
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.app.refusals import assert_refused, files_below
+from tests.disks import largest_file
 from tests.pipelines.command_line import Command, at_call
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
@@ -41,17 +40,6 @@ def test_a_folder_with_other_things_is_not_replaced_by_a_model(blipdiff: Command
     assert ended.code == 2
     assert "holds other things (holiday.png)" in ended.err
     assert files_below(Path()) == [Path("photos/holiday.png")]
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Files of this process grow no further than `size` bytes: the system refuses to write more."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_takes_no_more_leaves_no_half_of_a_picture_or_card(

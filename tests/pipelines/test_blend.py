@@ -10,8 +10,9 @@ import torch
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.distances import neighbour_distances
 from blipdiff.errors import BlipdiffError, ConfigError, PromptError, SubjectError
-from pipelines.blend import Blended, Frame, blend, encode_spot, label_of
+from pipelines.blend import Blended, Frame, blend, label_of
 from pipelines.blend_request import BlendRequest
+from pipelines.blend_words import encode_spot
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Progress, Reference, Studio

@@ -1,9 +1,7 @@
 """The loop: a run that is killed goes on exactly as it would have, and nothing half-written is ever left."""
 
 import json
-import resource
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from blipdiff.errors import CheckpointError, NumericsError, OutputError
 from blipdiff.training.config import OptimizerRecipe
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
+from tests.disks import largest_file
 
 STEPS = 12
 
@@ -183,16 +182,6 @@ def test_what_is_not_a_number_stops_the_run_and_the_last_good_state_is_whole(
     rest = run(Line(), folder, first=at)
     assert len(rest) == STEPS - at
     assert all(step.loss == step.loss for step in rest)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_said_and_keeps_the_last_whole_state(tmp_path: Path) -> None:
