@@ -2,7 +2,7 @@
 
 from threading import Lock
 
-from blipdiff.checkpoints.describer import has_bundled_describer, load_describer
+from blipdiff.checkpoints.describer import load_describer
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture
 from blipdiff.models.describer import Describer
@@ -20,8 +20,6 @@ class Suggestions:
 
     def of(self, path: str) -> list[str]:
         """At most four names, the likeliest first; none where there is no describer or the photo cannot be read."""
-        if not has_bundled_describer():
-            return []
         try:
             with self._loading:
                 self._describer = self._describer or load_describer()

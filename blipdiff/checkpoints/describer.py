@@ -79,11 +79,6 @@ def load_describer(
     )
 
 
-def has_bundled_describer() -> bool:
-    """Whether this installation came with one."""
-    return (Path(str(files("blipdiff"))) / "assets" / BUNDLED_DESCRIBER / "config.json").is_file()
-
-
 def _categories(path: Path) -> tuple[str, ...]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
