@@ -1,17 +1,36 @@
-"""Files and folders that are written whole or not at all: a kill, a full disk or an error leaves what was there."""
+"""Files and folders that are written whole or not at all, beside any number of other writers.
 
+What is unfinished lies in a hidden working place beside its target, whose lock its writer holds as long as it lives.
+A place that nobody holds was left by a process that was killed: the next writer in that folder clears it away.
+"""
+
+import ctypes
 import errno
+import functools
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
-from blipdiff.errors import OutputError
+from blipdiff.errors import OutputError, listed
+from blipdiff.filenames import file_stem
 
+try:
+    import fcntl
+except ImportError:  # not on Windows: what a killed process left there stays, hidden
+    fcntl = None  # type: ignore[assignment]
+
+_PLACE, _LOCK, _NEW, _OLD = ".blipdiff-", "lock", "new", "old"
+_NO_REPLACE, _EXCHANGE = 1, 2  # of renameat2
+_AT_FOLDER = -100  # AT_FDCWD
+_CANNOT_RENAME_SO = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EXDEV)
+_CANNOT_LINK = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -21,85 +40,206 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a file of that name is in the way",
     errno.EISDIR: "a folder of that name is in the way",
+    errno.ENOTEMPTY: "a folder of that name is in the way",
     errno.ENAMETOOLONG: "the name is too long",
 }
 
 
 @contextmanager
-def written_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+def written_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """A path to write to, whose file takes the place of `path` when the block ends without an error.
 
-    Raises: OutputError when the place cannot be written.
+    Without `replace`, a file that is there, or was made meanwhile, is left as it is.
+    Raises: OutputError when the place cannot be written, or is taken.
     """
-    part: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".part{path.suffix}", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
-        part.chmod(0o666 & ~_umask())
+    with _told(path), _working_place(path.parent) as place:
+        part = place / _NEW / path.name
         yield part
-        part.replace(path)
-    except (OSError, SafetensorError) as reason:
-        raise OutputError(f"{path} cannot be written: {_why(reason)}.") from reason
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        if replace:
+            part.replace(path)
+        else:
+            move_to_free(part, path)
+
+
+def write_new(folder: Path, stem: str, suffix: str, write: Callable[[Path], object]) -> Path:
+    """What `write` writes, under the first name in `folder` that nothing has: `stem`, `stem`-2, `stem`-3 ...
+
+    The name is taken when the file is whole, by one writer alone however many there are. Gives the path.
+    Raises: OutputError when it cannot be written.
+    """
+    clean = file_stem(stem)
+    path = folder / f"{clean}{suffix}"
+    with _told(path), _working_place(folder) as place:
+        part = place / _NEW / path.name
+        write(part)
+        for number in itertools.count(2):
+            with suppress(FileExistsError):
+                move_to_free(part, path)
+                break
+            path = folder / f"{clean}-{number}{suffix}"
+    return path
 
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place when the block ends without an error.
+    """A new folder to write to, which takes the place of `folder` when the block ends without an error.
 
     A folder that is already there is replaced only when nothing in it would be lost.
     Raises: OutputError when the place cannot be written, or holds something else.
     """
-    part: Path | None = None
-    try:
-        folder = folder.absolute()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", suffix=".part", dir=folder.parent))
-        part.chmod(0o777 & ~_umask())
+    folder = folder.absolute()
+    with _told(folder), _working_place(folder.parent) as place:
+        part = place / _NEW / folder.name
+        part.mkdir()
         yield part
-        _take_place(part, folder)
-    except (OSError, SafetensorError) as reason:
-        raise OutputError(f"{folder} cannot be written: {_why(reason)}.") from reason
+        _take_place(part, folder, place / _OLD)
+
+
+def move_to_free(old: Path, new: Path) -> None:
+    """Moves a file to a path at which nothing is. Raises: FileExistsError when something is."""
+    if _renamed(old, new, _NO_REPLACE):
+        return
+    try:
+        os.link(old, new)
+    except OSError as reason:
+        if reason.errno not in _CANNOT_LINK:
+            raise
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        old.replace(new)
+    else:
+        old.unlink()
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what killed processes left unfinished in a folder; a folder that one was replacing is set back."""
+    for place in [entry for entry in _entries(folder) if entry.name.startswith(_PLACE)]:
+        lock = _locked(place, is_own=False)
+        if lock is None:
+            continue
+        try:
+            for kept in _entries(place / _OLD):
+                if not os.path.lexists(folder / kept.name):
+                    kept.rename(folder / kept.name)
+            shutil.rmtree(place, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+@contextmanager
+def _working_place(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder` that is this writer's alone, and gone after the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(folder)
+    lock = None
+    while lock is None:  # another writer may have taken the place, not yet locked, for a leftover
+        place = Path(tempfile.mkdtemp(prefix=_PLACE, dir=folder))
+        try:
+            lock = _locked(place, is_own=True)
+        except OSError:
+            place.rmdir()
+            raise
+    try:
+        (place / _NEW).mkdir()
+        yield place
     finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
 
 
-def _take_place(part: Path, folder: Path) -> None:
+def _locked(place: Path, *, is_own: bool) -> int | None:
+    """The open lock of a working place; None where another process holds it, or the place is gone.
+
+    Where a disk knows no locks, a writer goes on without, and clears nothing of others.
+    """
+    try:
+        lock = os.open(place / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as reason:
+        if is_own and not isinstance(reason, FileNotFoundError):
+            raise
+        return None
+    try:
+        if fcntl is None:
+            has_lock = is_own
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            has_lock = os.fstat(lock).st_nlink > 0
+    except BlockingIOError:
+        has_lock = False
+    except OSError:
+        has_lock = is_own
+    if has_lock:
+        return lock
+    os.close(lock)
+    return None
+
+
+def _take_place(part: Path, folder: Path, old: Path) -> None:
     if not folder.exists():
         part.replace(folder)
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} cannot be written: a file of that name is in the way.")
-    new = {entry.name for entry in part.iterdir()}
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in new)
+    clear_leftovers(folder)
+    others = sorted(_files_of(folder) - _files_of(part))
     if others:
-        raise OutputError(
-            f"{folder} holds other things ({', '.join(others[:5])}); give a new or an empty folder to write to."
-        )
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", suffix=".old", dir=folder.parent))
+        raise OutputError(f"{folder} holds other things ({listed(others, 5)}); give a new or an empty folder.")
+    if _renamed(part, folder, _EXCHANGE):
+        return  # the old one is removed with the working place
+    old.mkdir()
+    kept = old / folder.name
     try:
-        folder.replace(old / "folder")
-        try:
-            part.replace(folder)
-        except OSError:
-            (old / "folder").replace(folder)
-            raise
+        folder.replace(kept)
+        part.replace(folder)
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        if not folder.exists() and kept.exists():
+            kept.replace(folder)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _files_of(folder: Path) -> set[str]:
+    """The files of a folder and its folders, and folders that are empty; what systems put there by themselves aside."""
+    entries = [entry for entry in folder.rglob("*") if entry.name not in (".DS_Store", "Thumbs.db")]
+    return {entry.relative_to(folder).as_posix() for entry in entries if not entry.is_dir() or not any(entry.iterdir())}
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _renamed(old: Path, new: Path, flags: int) -> bool:
+    """Whether the system has renamed in one step as `flags` ask; False where it cannot."""
+    rename = _renameat2()
+    if rename is None:
+        return False
+    if rename(_AT_FOLDER, os.fsencode(old), _AT_FOLDER, os.fsencode(new), flags) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _CANNOT_RENAME_SO:
+        return False
+    raise OSError(number, os.strerror(number), str(new))
+
+
+@functools.cache
+def _renameat2() -> Any:
+    """Linux's renameat2, None where the system has none."""
+    try:
+        return ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return None
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as reason:
+        raise OutputError(f"{path} cannot be written: {_why(reason)}.") from reason
 
 
 def _why(reason: Exception) -> str:
     if isinstance(reason, OSError) and reason.errno in _REASONS:
         return _REASONS[reason.errno]
-    return str(reason).rstrip(".")
+    told = reason.strerror if isinstance(reason, OSError) else None
+    return str(told or reason).rstrip(".")

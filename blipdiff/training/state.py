@@ -1,6 +1,5 @@
 """A run's folder: its whole states, written whole or not at all, and its log."""
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.outputs import written_file
 from blipdiff.training.workers import Workers, like, whole
 
 
@@ -99,12 +99,13 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, parameter, average in zip(names, parameters, averages, strict=True):
-        state = optimizer.state[parameter]
+        state = optimizer.state[parameter] or _untouched(parameter)
         for kind, tensor in (
             ("weight", parameter.detach()),
             ("average", average),
             ("first", state["exp_avg"]),
             ("second", state["exp_avg_sq"]),
+            ("step", state["step"]),
         ):
             stored = whole(tensor)
             if workers.is_first:
@@ -115,17 +116,11 @@ def save_state(
 
 
 def _write(folder: RunFolder, tensors: dict[str, Tensor], step: int) -> None:
-    temporary = folder.state.with_suffix(".partial")
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={"step": str(step), "format": "pt"})
-        temporary.replace(folder.state)
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"The training state could not be written to {folder.path}: {error}. The last whole state is kept."
-        ) from error
+        with written_file(folder.state) as part:
+            save_file(tensors, part, metadata={"step": str(step), "format": "pt"})
+    except OutputError as error:
+        raise OutputError(f"{error} The last whole state is kept.") from error
 
 
 def load_state(
@@ -139,17 +134,25 @@ def load_state(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     kinds = ("weight", "average", "first", "second")
     wanted = {f"{kind}.{name}": p.shape for kind in kinds for name, p in zip(names, parameters, strict=True)}
-    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+    steps = {f"step.{name}": torch.tensor(float(step)) for name in names}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items() if name not in steps}:
         raise CheckpointError(f"The state in {folder.path} is of another model; begin in a new folder.")
+    tensors = steps | tensors  # states of earlier versions hold no steps
     with torch.no_grad():
         for name, parameter, average in zip(names, parameters, averages, strict=True):
             parameter.copy_(like(tensors[f"weight.{name}"], parameter))
             average.copy_(like(tensors[f"average.{name}"], parameter))
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": like(tensors[f"first.{name}"], parameter).clone(),
-                "exp_avg_sq": like(tensors[f"second.{name}"], parameter).clone(),
+                "step": tensors[f"step.{name}"].to(parameter.device),
+                "exp_avg": like(tensors[f"first.{name}"], parameter),
+                "exp_avg_sq": like(tensors[f"second.{name}"], parameter),
             }
+
+
+def _untouched(parameter: Tensor) -> dict[str, Tensor]:
+    """The optimiser's state of a weight that no step has reached yet."""
+    zeros = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros}
 
 
 class Log:

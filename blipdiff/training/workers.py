@@ -121,9 +121,14 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def like(tensor: Tensor, other: Tensor) -> Tensor:
-    """A whole tensor sharded as `other` is."""
+    """A copy of a whole tensor on the device, in the type and memory format of `other`, and sharded as it is.
+
+    Sums run in the order of the memory format: with another one a resumed run rounds differently.
+    """
     tensor = tensor.to(other.device, other.dtype)
-    return distribute_tensor(tensor, other.device_mesh, other.placements) if isinstance(other, DTensor) else tensor
+    if isinstance(other, DTensor):
+        tensor = distribute_tensor(tensor, other.device_mesh, other.placements)
+    return torch.empty_like(other, memory_format=torch.preserve_format, requires_grad=False).copy_(tensor)
 
 
 def _buckets(gradients: list[Tensor]) -> Iterable[list[Tensor]]:
