@@ -20,7 +20,7 @@ def convert_checkpoint(
     to: Annotated[str, typer.Option("--to", help="The layout: diffusers or lavis.")] = "diffusers",
     dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16; as stored if absent.")] = "stored",
     vocabulary: Annotated[
-        Path | None, typer.Option("--vocabulary", help="A folder with bert-base-uncased's vocab.txt.")
+        Path | None, typer.Option("--vocabulary", help="A folder with the Q-Former's vocab.txt, if it is not BERT's.")
     ] = None,
     configs_from: Annotated[
         Path | None,

@@ -66,7 +66,8 @@ def load_model_and_subject(
         "qformer_tokenizer": None if qformer_tokenizer is None else Path(qformer_tokenizer),
     }
     lender = None if configs_from is None else Path(configs_from)
-    with found(source, download=download) as model:
+    words = shared["qformer_tokenizer"]
+    with found(source, download=download, check=lambda folder: diffusers_layout.check(folder, words)) as model:
         if model.layout == "diffusers":
             return diffusers_layout.load(model.place, **shared, name=model.name), None
         if model.layout == "lavis":

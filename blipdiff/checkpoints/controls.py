@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 
 from blipdiff.checkpoints.configs import read_json
-from blipdiff.checkpoints.detect import is_hub_id, snapshot
+from blipdiff.checkpoints.detect import is_hub_id
 from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
+from blipdiff.checkpoints.hub import snapshot
+from blipdiff.checkpoints.needed import control_files
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.outputs import written_folder
 
 BUNDLED_CONTROLS = ("mini-canny", "mini-depth")
-
-_WANTED = ("config.json", "diffusion_pytorch_model*", "controlnet/*")
 
 
 def load_control(
@@ -46,7 +46,7 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
     elif str(source) in BUNDLED_CONTROLS:
         place = Path(str(files("blipdiff"))) / "assets" / str(source)
     elif is_hub_id(source):
-        place = snapshot(str(source), download=download, wanted=_WANTED)
+        place = snapshot(str(source), download=download, choose=control_files)
     else:
         raise CheckpointError(
             f"There is no ControlNet at {source}; give a folder, a hub id such as lllyasviel/sd-controlnet-canny, "

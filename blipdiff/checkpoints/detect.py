@@ -4,16 +4,15 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-
+from blipdiff.checkpoints.hub import snapshot
+from blipdiff.checkpoints.needed import network_files
 from blipdiff.errors import CheckpointError
 
 Layout = Literal["diffusers", "lavis", "finetuned"]
@@ -21,7 +20,6 @@ Layout = Literal["diffusers", "lavis", "finetuned"]
 BUNDLED = "mini"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
-_WANTED = ["*.json", "*.txt", "*.safetensors", "*.bin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,13 @@ class Found:
 
 
 @contextmanager
-def found(source: str | Path, *, download: bool = False) -> Iterator[Found]:
+def found(
+    source: str | Path, *, download: bool = False, check: Callable[[Path], object] | None = None
+) -> Iterator[Found]:
     """What `source` stands for, for the length of the block: an archive is unpacked into a temporary folder.
 
     Nothing is fetched unless `download` is true; a hub id that was fetched before is used as it lies in the cache.
+    `check` looks at the small files of a hub's model before the large ones are fetched.
     Raises: CheckpointError when there is nothing of that name, or it is no model.
     """
     path = Path(source)
@@ -54,7 +55,7 @@ def found(source: str | Path, *, download: bool = False) -> Iterator[Found]:
     elif str(source) == BUNDLED:
         yield _bundled()
     elif is_hub_id(source):
-        yield _in_folder(snapshot(str(source), download=download), str(source))
+        yield _in_folder(snapshot(str(source), download=download, check=check), str(source))
     else:
         raise CheckpointError(
             f"There is no model at {source}; give a folder, a LAVIS archive, a hub id such as "
@@ -88,33 +89,16 @@ def _bundled() -> Found:
     return Found("diffusers", place, BUNDLED)
 
 
-def snapshot(name: str, *, download: bool, wanted: Sequence[str] = _WANTED) -> Path:
-    """The folder of a hub id's files that match `wanted`: as it lies in the cache, or fetched if `download` is true.
-
-    Raises: CheckpointError when it is neither.
-    """
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(wanted), local_files_only=not download))
-    except (RepositoryNotFoundError, HFValidationError) as reason:
-        raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
-    except LocalEntryNotFoundError as reason:
-        if download:
-            raise CheckpointError(f"'{name}' cannot be fetched: the hub is out of reach.") from reason
-        raise CheckpointError(
-            f"'{name}' is not on this machine, and nothing is fetched unless asked. Allow the download, "
-            "or give the folder of a copy."
-        ) from reason
-    except (HfHubHTTPError, OSError) as reason:
-        raise CheckpointError(f"'{name}' cannot be fetched: {str(reason).splitlines()[0]}.") from reason
-
-
 def folder_of(source: str | Path, *, download: bool = False) -> Path:
-    """A folder as it is, or that of a hub id's files. Raises: CheckpointError when there is neither."""
+    """A folder as it is, or that of a network of transformers on the hub.
+
+    Raises: CheckpointError when there is neither.
+    """
     if Path(source).is_dir():
         return Path(source)
     if not is_hub_id(str(source)):
         raise CheckpointError(f"There is no folder {source}, and it is no hub id.")
-    return snapshot(str(source), download=download)
+    return snapshot(str(source), download=download, choose=network_files)
 
 
 def _unpack(archive: Path, place: Path) -> None:

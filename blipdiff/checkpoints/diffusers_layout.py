@@ -13,6 +13,7 @@ from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
+from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,
     prompt_tokenizer,
@@ -29,9 +30,6 @@ from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.outputs import written_folder
 from blipdiff.ranges import MOST_GUIDANCE, USUAL_GUIDANCE
-
-TRANSFORMERS_STEMS = ("model", "pytorch_model")
-DIFFUSERS_STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
 
 Part = TypeVar("Part", bound=ModelMixin)
 
@@ -55,7 +53,7 @@ def load(
         subject_encoder=encoder,
         text_encoder=load_text_encoder(folder / "text_encoder", dtype, device),
         prompt_tokenizer=prompt_tokenizer(folder),
-        category_tokenizer=category_tokenizer(folder, qformer_tokenizer),
+        category_tokenizer=category_tokenizer(folder, encoder.sizes.qformer.vocabulary, qformer_tokenizer),
         unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device),
         vae=load_vae(folder / "vae", dtype, device),
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
@@ -66,6 +64,22 @@ def load(
         name=name or folder.absolute().name,
         controlnet=load_controlnet(folder / "controlnet", dtype, device) if (folder / "controlnet").is_dir() else None,
     )
+
+
+def check(folder: Path, qformer_tokenizer: Path | None = None) -> None:
+    """Passes when the small files of a model's folder are right, whether its weights are there yet or not.
+
+    Raises: CheckpointError, as `load`.
+    """
+    index = read_json(folder / "model_index.json")
+    encoder = configs.subject_encoder_sizes(read_json(folder / "qformer" / "config.json"))
+    _photo(folder, index, encoder)
+    _insert_at(index)
+    _guidance(index)
+    configs.text_encoder_sizes(read_json(folder / "text_encoder" / "config.json"))
+    prompt_tokenizer(folder)
+    category_tokenizer(folder, encoder.qformer.vocabulary, qformer_tokenizer)
+    configs.vae_class(read_json(folder / "vae" / "config.json"))
 
 
 def save(model: BlipDiffusion, folder: Path) -> None:

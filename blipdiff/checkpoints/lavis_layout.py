@@ -63,7 +63,10 @@ def load(
         text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, sizes=text_sizes),
         prompt_tokenizer=prompt_tokenizer(folder, lent),
         category_tokenizer=category_tokenizer(
-            folder, qformer_tokenizer, besides=[place / "qformer_tokenizer" for place in lent]
+            folder,
+            sizes.qformer.vocabulary,
+            qformer_tokenizer,
+            besides=[place / "qformer_tokenizer" for place in lent],
         ),
         unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, config=unet),
         vae=load_vae(folder / "vae", dtype, device, config=vae),

@@ -2,36 +2,43 @@
 
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.errors import CheckpointError
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
 
 _BERT = "bert-base-uncased"
-_BERT_HUB_NAMES = (_BERT, "google-bert/bert-base-uncased")
+BERT_WORDS = 30522  # [DEC] comes besides
 _CATEGORY_FILES = ("vocab.txt", "tokenizer.json")
 
 
-def category_tokenizer(folder: Path, given: Path | None = None, besides: Sequence[Path] = ()) -> BertTokenizer:
-    """The Q-Former's tokenizer: from `given`, the checkpoint itself, a folder beside it, or the local hub cache.
+def category_tokenizer(
+    folder: Path, vocabulary: int, given: Path | None = None, besides: Sequence[Path] = ()
+) -> BertTokenizer:
+    """The Q-Former's tokenizer: from `given`, the checkpoint itself, a folder beside it, or the bundled vocabulary.
 
-    Published checkpoints do not hold it. Raises: CheckpointError that says where to put it.
+    Published checkpoints do not hold it; theirs is that of bert-base-uncased, which is bundled and taken where the
+    Q-Former knows as many words as it has, `vocabulary`. Raises: CheckpointError that says where to put another.
     """
+    return load_category_tokenizer(category_folder(folder, vocabulary, given, besides))
+
+
+def category_folder(folder: Path, vocabulary: int, given: Path | None = None, besides: Sequence[Path] = ()) -> Path:
+    """Where the Q-Former's words lie; see `category_tokenizer`."""
     if given is not None:
-        return load_category_tokenizer(given)
+        return given
     for place in (folder / "qformer_tokenizer", *besides, folder.parent / _BERT):
         if any((place / name).is_file() for name in _CATEGORY_FILES):
-            return load_category_tokenizer(place)
-    for name in _BERT_HUB_NAMES:
-        cached = try_to_load_from_cache(name, "vocab.txt")
-        if isinstance(cached, str):
-            return load_category_tokenizer(Path(cached).parent)
+            return place
+    if vocabulary == BERT_WORDS + 1:
+        return Path(str(files("blipdiff"))) / "assets" / _BERT
     raise CheckpointError(
-        f"The Q-Former's vocabulary is not in {folder}. Put vocab.txt of {_BERT} into {folder / 'qformer_tokenizer'}, "
-        "or give the folder that holds it as the Q-Former's tokenizer."
+        f"The Q-Former's vocabulary is not in {folder}. Put its vocab.txt into {folder / 'qformer_tokenizer'}, or give "
+        f"the folder that holds it as the Q-Former's tokenizer: it knows {vocabulary} words, the bundled "
+        f"vocabulary of {_BERT} has {BERT_WORDS} and [DEC]."
     )
 
 

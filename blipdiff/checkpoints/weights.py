@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from blipdiff.checkpoints.needed import WEIGHT_SUFFIXES
 from blipdiff.errors import BlipdiffError, CheckpointError, listed
 
 Rename = Callable[[str], str | None]  # the network's name of a stored tensor; None: not wanted
@@ -34,7 +35,7 @@ def weight_paths(folder: Path, stems: Sequence[str]) -> list[Path]:
 
     Raises: CheckpointError when there is none.
     """
-    for suffix in (".safetensors", ".bin", ".pt"):
+    for suffix in WEIGHT_SUFFIXES:
         for stem in stems:
             index = folder / f"{stem}{suffix}.index.json"
             if index.is_file():

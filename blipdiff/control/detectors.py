@@ -136,7 +136,7 @@ def _unusable(name: str, weights: str, download: bool, error: Exception) -> Chec
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if Path(weights).is_dir():
         return CheckpointError(f"The folder {weights} holds no weights for the preprocessor '{name}': {reason}")
-    advice = "the hub is out of reach" if download else "nothing is fetched unless asked. Allow the download"
+    advice = "the hub is out of reach" if download else "nothing is fetched unless asked. Add --download"
     return CheckpointError(
         f"The weights of the preprocessor '{name}', {weights}, are not on this machine, and {advice}, "
         f"or give the folder of a copy. ({reason})"

@@ -47,7 +47,7 @@ def editing_model(shared: Path) -> BlipDiffusion:
         subject_encoder=encoder,
         text_encoder=load_text_encoder(folder / "text_encoder"),
         prompt_tokenizer=prompt_tokenizer(folder),
-        category_tokenizer=category_tokenizer(folder, lavis),
+        category_tokenizer=category_tokenizer(folder, sizes.qformer.vocabulary, lavis),
         unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net"),
         vae=load_vae(folder / "vae"),
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),

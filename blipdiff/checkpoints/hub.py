@@ -1,0 +1,213 @@
+"""Models from the hub: what is needed is chosen from the listing, told, fetched where it was left, and verified."""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_url, snapshot_download
+from huggingface_hub import errors as hub_errors
+from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.utils import WeakFileLock, are_progress_bars_disabled, build_hf_headers  # type: ignore[attr-defined]
+from tqdm import tqdm
+
+from blipdiff.checkpoints.needed import Choice, model_files
+from blipdiff.errors import BlipdiffError, CheckpointError
+
+_HTTP_ERROR = hub_errors.HfHubHTTPError.__mro__[1]  # what the library's client raises when a connection fails
+_UNREACHED: tuple[type[BaseException], ...] = (_HTTP_ERROR, OSError, hub_errors.CachedRepoTreeNotFoundError)
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a listing; `sha256` is known of large ones, which the hub keeps under it."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+
+def snapshot(
+    name: str,
+    *,
+    download: bool,
+    choose: Choice = model_files,
+    check: Callable[[Path], object] | None = None,
+) -> Path:
+    """The folder of a hub id's needed files: as it lies in the cache, or fetched if `download` is true.
+
+    `choose` says which files of the listing are needed; `check` looks at the small ones before a large one is
+    fetched. A large file that was cut off goes on where it ended. Raises: CheckpointError for what is not there,
+    not in the listing, damaged or out of reach.
+    """
+    if not download:
+        return _cached(name, choose)
+    try:
+        info = HfApi().model_info(name, files_metadata=True)
+    except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as reason:
+        raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
+    except _UNREACHED as reason:
+        return _cached(name, choose, reason)
+    files = {
+        one.rfilename: HubFile(one.rfilename, one.size or 0, None if one.lfs is None else one.lfs.sha256)
+        for one in info.siblings or []
+    }
+    chosen = [files[one] for one in _chosen(name, choose, list(files))]
+    home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
+    folder = home / "snapshots" / str(info.sha)
+    if all((folder / one.name).is_file() for one in chosen):
+        return folder
+    return _fetched(name, chosen, home, check)
+
+
+def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None) -> Path:
+    """The snapshot in the cache, complete as far as its listing is known."""
+    try:
+        wanted = _chosen(name, choose, [file.path for file in get_cached_repo_tree(name)])
+    except hub_errors.CachedRepoTreeNotFoundError:
+        wanted = None
+    except hub_errors.HFValidationError as reason:
+        raise CheckpointError(f"The hub has no model '{name}'.") from reason
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (hub_errors.LocalEntryNotFoundError, hub_errors.HFValidationError) as reason:
+        if out_of_reach is not None:
+            raise CheckpointError(f"'{name}' cannot be fetched: the hub is out of reach.") from out_of_reach
+        there = "only in part on this machine" if _begun(reason) else "not on this machine"
+        raise CheckpointError(
+            f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
+            "(download=True in Python), or give the folder of a copy."
+        ) from reason
+
+
+def _begun(reason: BaseException) -> bool:
+    return isinstance(reason, hub_errors.IncompleteSnapshotError)
+
+
+def _chosen(name: str, choose: Choice, names: Sequence[str]) -> list[str]:
+    try:
+        return choose(names)
+    except CheckpointError as reason:
+        raise CheckpointError(
+            f"The listing of '{name}' on the hub does not do: {reason}. Nothing was fetched."
+        ) from None
+
+
+def _fetched(name: str, chosen: Sequence[HubFile], home: Path, check: Callable[[Path], object] | None) -> Path:
+    small = [one for one in chosen if one.sha256 is None]
+    large = [one for one in chosen if one.sha256 is not None]
+    missing = [one for one in large if not (home / "blobs" / str(one.sha256)).is_file()]
+    _check_space(name, missing, home)
+    try:
+        with _bar(name, large) as bar:
+            folder = _linked(name, small)
+            if check is not None:
+                check(folder)
+            bar.update(sum(one.size for one in large if one not in missing))
+            for one in missing:
+                _fetch(name, one, home, bar)
+            return _linked(name, chosen)
+    except BlipdiffError:
+        raise
+    except _UNREACHED as reason:
+        line = (str(reason).strip() or type(reason).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"'{name}' was fetched only in part: {line}. Run it again: it goes on where it ended."
+        ) from reason
+
+
+def _check_space(name: str, missing: Sequence[HubFile], home: Path) -> None:
+    place = next(one for one in home.absolute().parents if one.is_dir())
+    needed = sum(one.size - _partial(home, one)[1] for one in missing)
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise CheckpointError(
+            f"'{name}' needs {needed / 1e9:.1f} GB more in {place}, which has {free / 1e9:.1f} GB free; "
+            "HF_HOME names another place."
+        )
+
+
+def _bar(name: str, large: Sequence[HubFile]) -> "tqdm[Any]":
+    """Bytes of the large files; its first line says the whole size before anything is fetched."""
+    seen = sys.stderr.isatty()
+    return tqdm(
+        total=sum(one.size for one in large),
+        desc=f"Fetching {name}",
+        unit="B",
+        unit_scale=True,
+        mininterval=0.1 if seen else 10.0,
+        disable=are_progress_bars_disabled(),
+    )
+
+
+def _linked(name: str, files: Sequence[HubFile]) -> Path:
+    """The snapshot's folder with these files: small ones are fetched, large ones lie in the cache already."""
+    return Path(snapshot_download(name, allow_patterns=[one.name for one in files], tqdm_class=_NoBar))
+
+
+def _partial(home: Path, file: HubFile) -> tuple[Path, int]:
+    """Where a large file grows, and how much of it is there."""
+    path = home / "blobs" / f"{file.sha256}.blipdiff.incomplete"
+    return path, path.stat().st_size if path.is_file() else 0
+
+
+def _fetch(name: str, file: HubFile, home: Path, bar: "tqdm[Any]") -> None:
+    """The large file into the cache, under its checksum; what is there of it is kept.
+
+    Raises: CheckpointError when what came is not what the listing says.
+    """
+    locks = home.parent / ".locks" / home.name
+    locks.mkdir(parents=True, exist_ok=True)
+    (home / "blobs").mkdir(parents=True, exist_ok=True)
+    whole = home / "blobs" / str(file.sha256)
+    with WeakFileLock(locks / f"{file.sha256}.lock"):
+        path, there = _partial(home, file)
+        if there > file.size:
+            path.unlink()
+            there = 0
+        bar.update(there)
+        with path.open("ab") as stream:
+            http_get(
+                hf_hub_url(name, file.name),
+                stream,
+                resume_size=there,
+                headers=build_hf_headers(),
+                expected_size=file.size,
+                tqdm_class=lambda **_: _Part(bar),  # type: ignore[arg-type]
+            )
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != file.sha256:
+            path.unlink()
+            raise CheckpointError(
+                f"{file.name} of '{name}' came damaged: its checksum is not that of the listing. It was thrown away; "
+                "run it again to fetch it anew."
+            )
+        path.replace(whole)
+
+
+class _NoBar(tqdm):  # type: ignore[misc]
+    """A bar that is never shown: one of our own tells of all files."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.pop("name", None)
+        super().__init__(*arguments, **{**options, "disable": True})
+
+
+class _Part:
+    """What `http_get` takes for its own bar: it moves the one of all files."""
+
+    def __init__(self, bar: "tqdm[Any]") -> None:
+        self._bar = bar
+
+    def __enter__(self) -> "_Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def update(self, count: int) -> None:
+        self._bar.update(count)
