@@ -113,8 +113,8 @@ def evaluate(
     """
     request, folder, start = request or EvaluateRequest(), Path(out_folder), time.monotonic()
     model = model.model if isinstance(model, Studio) else model
-    with written_file(folder / "probe"):  # to fail now rather than after an hour
-        pass
+    with written_file(folder / "probe") as part:  # to fail now rather than after an hour
+        part.touch()
     (folder / "probe").unlink()
     trials = _trials(library, request)
     contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
