@@ -1,8 +1,6 @@
 """What a model's name or path stands for: the bundled model, a folder, an archive, a fine-tuned file, a hub id."""
 
 import re
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from blipdiff.checkpoints.archives import ARCHIVES, unpack
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import network_files
 from blipdiff.errors import CheckpointError
@@ -19,7 +18,6 @@ Layout = Literal["diffusers", "lavis", "finetuned"]
 
 BUNDLED = "mini"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_ARCHIVES = (".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,9 @@ def found(
     path = Path(source)
     if path.is_dir():
         yield _in_folder(path)
-    elif path.is_file() and str(path).lower().endswith(_ARCHIVES):
+    elif path.is_file() and str(path).lower().endswith(ARCHIVES):
         with tempfile.TemporaryDirectory(prefix="blipdiff-") as place:
-            _unpack(path, Path(place))
+            unpack(path, Path(place))
             yield _in_folder(Path(place), path.name)
     elif path.is_file():
         if path.suffix not in (".pth", ".pt"):
@@ -99,17 +97,3 @@ def folder_of(source: str | Path, *, download: bool = False) -> Path:
     if not is_hub_id(str(source)):
         raise CheckpointError(f"There is no folder {source}, and it is no hub id.")
     return snapshot(str(source), download=download, choose=network_files)
-
-
-def _unpack(archive: Path, place: Path) -> None:
-    """All of the archive below `place`; members that point elsewhere are refused."""
-    try:
-        with tarfile.open(archive) as tar:
-            needed = sum(max(member.size, 0) for member in tar.getmembers())
-            if needed > shutil.disk_usage(place).free:
-                raise CheckpointError(
-                    f"Unpacking {archive} needs {needed / 2**30:.1f} GB in {place.parent}, which has less free."
-                )
-            tar.extractall(place, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as reason:
-        raise CheckpointError(f"The archive {archive} is damaged or not safe to unpack: {reason}.") from reason
