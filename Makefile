@@ -17,7 +17,7 @@ demo: .venv/installed
 	@echo "  $(BIN)/blipdiff ui"
 
 test: check
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov=blipdiff --cov-report=term --cov-report=xml
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov=blipdiff --cov-report=term --cov-report=xml
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check .
