@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.images import picture_file
-from blipdiff.outputs import written_file
+from blipdiff.outputs import write_new, written_file
 
 METADATA_VERSION = 1
 _KEY = "blipdiff"
@@ -103,15 +103,27 @@ def save_picture(picture: Picture, path: str | Path, *, metadata: bool = True) -
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise OutputError(f"Pictures are written as .png, which keeps their metadata; {path.name} has another ending.")
+    with written_file(path) as part:
+        _write(picture, part, metadata=metadata)
+    return path
+
+
+def save_new_picture(picture: Picture, folder: Path, stem: str, *, metadata: bool = True) -> Path:
+    """As `save_picture`, under the first name in `folder` that nothing has: `stem`, `stem`-2 ...; gives its path.
+
+    Raises: OutputError when the file cannot be written.
+    """
+    return write_new(folder, stem, ".png", lambda part: _write(picture, part, metadata=metadata))
+
+
+def _write(picture: Picture, path: Path, *, metadata: bool) -> None:
     info = PngInfo()
     if metadata:
         info.add_text(_KEY, json.dumps(picture.metadata(), sort_keys=True))
         info.add_text("parameters", picture.parameters())
     if picture.source_type is not None:
         info.add_itxt(XMP_KEY, _XMP.replace("SOURCE_TYPE", picture.source_type))
-    with written_file(path) as part:
-        picture.image.save(part, format="PNG", pnginfo=info)
-    return path
+    picture.image.save(path, format="PNG", pnginfo=info)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -140,17 +152,6 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     if wrong:
         raise ConfigError(f"The metadata of {path} is damaged: {', '.join(wrong)} missing or of another kind.")
     return dict(found)
-
-
-def unused_path(folder: str | Path, stem: str, suffix: str = ".png") -> Path:
-    """A path in `folder` at which nothing is: `stem`, then `stem`-2, `stem`-3 ..., letters unfit for files replaced."""
-    clean = re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "picture"
-    path = Path(folder) / f"{clean}{suffix}"
-    number = 2
-    while path.exists() or path.is_symlink():
-        path = Path(folder) / f"{clean}-{number}{suffix}"
-        number += 1
-    return path
 
 
 def _text(picture: Image.Image, path: Path) -> str:

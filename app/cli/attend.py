@@ -85,17 +85,17 @@ def saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Pa
     """The picture, the sheet of all maps, and each map where that is wanted."""
     from dataclasses import replace
 
-    from app.cli.files import LONGEST_NAME
+    from blipdiff.filenames import short_name
     from pipelines.attention_maps import map_sheet, overlay
-    from pipelines.results import save_picture, unused_path
+    from pipelines.results import save_new_picture
 
     picture, maps = attended.picture, attended.maps
-    stem = f"{str(picture.request['category'])[:LONGEST_NAME]}-{picture.seed}"
-    paths = [save_picture(picture, unused_path(folder, stem), metadata=metadata)]
+    stem = f"{short_name(picture.request['category'])}-{picture.seed}"
+    paths = [save_new_picture(picture, folder, stem, metadata=metadata)]
     shown = [("maps", map_sheet(picture.image, maps))]
     if each:
         shown += [(f"map-{number}-{one.word}", overlay(picture.image, one.heat)) for number, one in enumerate(maps, 1)]
     for name, image in shown:
-        path = unused_path(folder, f"{paths[0].stem}-{name}")
-        paths.append(save_picture(replace(picture, image=image), path, metadata=metadata))
+        shown_as = replace(picture, image=image)
+        paths.append(save_new_picture(shown_as, folder, f"{paths[0].stem}-{name}", metadata=metadata))
     return paths

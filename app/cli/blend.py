@@ -4,6 +4,7 @@ import json
 import random
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,16 +141,16 @@ def _told(path: Path, frame: "Frame") -> dict[str, Any]:
 
 
 def _stem(picture: "Picture") -> str:
-    from app.cli.files import LONGEST_NAME
+    from blipdiff.filenames import short_name
 
-    names = "-".join(dict.fromkeys(str(word) for word in picture.request["categories"]))[:LONGEST_NAME]
+    names = short_name("-".join(dict.fromkeys(str(word) for word in picture.request["categories"])))
     return f"{names}-{picture.seed}"
 
 
 def _saved_frame(frame: "Frame", output: Path, name: str) -> Path:
-    from pipelines.results import save_picture, unused_path
+    from pipelines.results import save_new_picture
 
-    return save_picture(frame.picture, unused_path(output, name))
+    return save_new_picture(frame.picture, output, name)
 
 
 def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[str]) -> list[str]:
@@ -177,10 +178,9 @@ def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[
 
 def _saved(result: "Blended", output: Path, suffixes: list[str], per_second: float, loop: str) -> dict[str, list[Path]]:
     """The files, by kind."""
-    from blipdiff.outputs import written_file
+    from blipdiff.outputs import write_new
     from pipelines.animation import save_animation
     from pipelines.grids import labelled_grid
-    from pipelines.results import unused_path
 
     stem = _stem(result.frames[0].picture)
     digits = len(str(len(result.frames)))
@@ -191,12 +191,10 @@ def _saved(result: "Blended", output: Path, suffixes: list[str], per_second: flo
     paths = {"pictures": pictures, "grid": [], "film": []}
     if len(result.frames) > 1:
         rows = [[(frame.picture.image, frame.label) for frame in row] for row in result.rows]
-        grid = unused_path(output, f"{stem}-grid")
-        with written_file(grid) as part:
-            labelled_grid(rows, across=9 if len(rows) == 1 else None).save(part, format="PNG")
-        paths["grid"] = [grid]
+        grid = labelled_grid(rows, across=9 if len(rows) == 1 else None)
+        paths["grid"] = [write_new(output, f"{stem}-grid", ".png", lambda part: grid.save(part, format="PNG"))]
     images = [frame.picture.image for frame in result.frames]
     for suffix in suffixes:
-        path = unused_path(output, stem, suffix)
-        paths["film"].append(save_animation(images, path, per_second=per_second, loop=loop))
+        film = partial(save_animation, images, per_second=per_second, loop=loop)
+        paths["film"].append(write_new(output, stem, suffix, film))
     return paths

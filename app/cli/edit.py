@@ -167,22 +167,22 @@ def saved(edited: "Edited", folder: Path, *, metadata: bool = True) -> dict[str,
     """
     from dataclasses import replace
 
-    from app.cli.files import LONGEST_NAME
+    from blipdiff.filenames import short_name
     from pipelines.attention_maps import map_sheet
     from pipelines.edit_run import parts_of
-    from pipelines.results import save_picture, unused_path
+    from pipelines.results import save_new_picture
 
     request = edited.after.request
-    swapped = f"{request['source']}-to-{request['target'] or request['source']}"[:LONGEST_NAME]
-    ending = edited.after.seed if edited.name is None else edited.name[:LONGEST_NAME]
-    path = save_picture(edited.after, unused_path(folder, f"{swapped}-{ending}"), metadata=metadata)
+    swapped = short_name(f"{request['source']}-to-{request['target'] or request['source']}")
+    ending = edited.after.seed if edited.name is None else short_name(edited.name)
+    path = save_new_picture(edited.after, folder, f"{swapped}-{ending}", metadata=metadata)
     paths = {"path": path}
     parts = parts_of(edited)
     pictures = edited.pictures
     sheet = map_sheet(pictures.after, pictures.target_maps)
     parts["maps"] = replace(edited.after, image=sheet, request={**request, "part": "maps"})
     for name, part in parts.items():
-        paths[name] = save_picture(part, unused_path(folder, f"{path.stem}-{name}"), metadata=metadata)
+        paths[name] = save_new_picture(part, folder, f"{path.stem}-{name}", metadata=metadata)
     return paths
 
 

@@ -31,19 +31,19 @@ def encode(
 
     blipdiff encode my_dog.png --category dog --output dog.safetensors
     """
-    from app.cli.files import CARD_SUFFIX, LONGEST_NAME, check_writable, read_reference
-    from pipelines.results import unused_path
+    from app.cli.files import CARD_SUFFIX, check_writable, read_reference
+    from blipdiff.filenames import short_name
+    from blipdiff.outputs import write_new
     from pipelines.studio import Studio
 
     references = [read_reference(path, category) for path in photos]
-    name = (category or references[0].category)[:LONGEST_NAME]
-    card = output or unused_path(Path(), name, CARD_SUFFIX)
-    if card.suffix.lower() != CARD_SUFFIX:
-        raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {card.name} has another one.")
-    check_writable(card.absolute().parent)
+    if output is not None and output.suffix.lower() != CARD_SUFFIX:
+        raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
+    check_writable(Path() if output is None else output.absolute().parent)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
     subject = studio.subject(references, weights=weight, fit=fit)
-    subject.save(card)
+    name = short_name(category or references[0].category)
+    card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)
     if as_json:
         print(json.dumps({"card": str(card), "category": subject.category, "model": subject.fingerprint}))
     else:

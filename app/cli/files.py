@@ -9,7 +9,6 @@ from blipdiff.errors import OutputError, PromptError
 from blipdiff.images import open_picture
 
 CARD_SUFFIX = ".safetensors"
-LONGEST_NAME = 40  # letters of a subject in a file's name, which has room for 255 bytes
 
 
 def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding:

@@ -166,14 +166,14 @@ def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bo
     from tqdm import tqdm
 
     from app.cli.drawing import followed
-    from app.cli.files import LONGEST_NAME
-    from pipelines.results import save_picture, unused_path
+    from blipdiff.filenames import short_name
+    from pipelines.results import save_new_picture
 
     written: list[dict[str, Any]] = []
     notices: list[str] = []
     for event in followed(events, notices, quiet=as_json):
-        subject = str(event.request["category"])[:LONGEST_NAME]
-        path = save_picture(event, unused_path(output, f"{subject}-{event.seed}"), metadata=metadata)
+        subject = short_name(event.request["category"])
+        path = save_new_picture(event, output, f"{subject}-{event.seed}", metadata=metadata)
         written.append({"path": str(path), "seed": event.seed})
         if not as_json:
             tqdm.write(str(path))

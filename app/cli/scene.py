@@ -108,15 +108,15 @@ def scene(
 def _save(events: "Iterable[SceneEvent]", output: Path, *, as_json: bool) -> None:
     """Shows the progress, saves each picture as it is done, and tells where."""
     from app.cli.drawing import followed
-    from app.cli.files import LONGEST_NAME
-    from pipelines.results import Picture, save_picture, unused_path
+    from blipdiff.filenames import short_name
+    from pipelines.results import Picture, save_new_picture
 
     notices: list[str] = []
     written: list[dict[str, Any]] = []
     for event in followed(events, notices, quiet=as_json):
         if isinstance(event, Picture):
             words = "-".join(str(word) for word in event.request["subjects"])
-            path = save_picture(event, unused_path(output, f"{words[:LONGEST_NAME]}-{event.seed}"))
+            path = save_new_picture(event, output, f"{short_name(words)}-{event.seed}")
             written.append({"path": str(path), "seed": event.seed})
             if not as_json:
                 print(path)

@@ -1,12 +1,14 @@
 """`blipdiff subjects`: the library of subject cards."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option
+from blipdiff.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.library import Entry, SubjectLibrary
@@ -18,6 +20,7 @@ subjects = typer.Typer(
 )
 Folder = Annotated[Path | None, typer.Option("--library", help="The library's folder; BLIPDIFF_LIBRARY if absent.")]
 Name = Annotated[str, typer.Argument(help="The subject's name in the library.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,12 +35,7 @@ def list_subjects(
     as_json: AsJson = False,
 ) -> None:
     """List the subjects, all or those that a search finds."""
-    entries = _library(folder).entries(search)
-    if as_json:
-        print(json.dumps([_told(entry) for entry in entries]))
-        return
-    for entry in entries:
-        print(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
+    _list(_library(folder).entries(search), as_json)
 
 
 @subjects.command("add")
@@ -82,9 +80,40 @@ def rename_subject(
 
 
 @subjects.command("delete")
-def delete_subject(name: Name, folder: Folder = None) -> None:
-    """Remove a subject's card for good."""
-    _library(folder).delete(name)
+def delete_subject(name: Name, yes: Yes = False, folder: Folder = None) -> None:
+    """Put a subject into the library's bin, from which `restore` takes it again."""
+    library = _library(folder)
+    library.check_there(name)
+    _ask(f"Delete {name}? It stays in the bin until that is emptied.", yes)
+    library.delete(name)
+
+
+@subjects.command("deleted")
+def list_deleted(folder: Folder = None, as_json: AsJson = False) -> None:
+    """List what lies in the bin, the latest first."""
+    _list(_library(folder).deleted(), as_json)
+
+
+@subjects.command("restore")
+def restore_subject(
+    name: Annotated[str, typer.Argument(help="The name of a deleted subject; see `blipdiff subjects deleted`.")],
+    new_name: Annotated[
+        str | None, typer.Option("--name", help="What it shall be called; as before if absent.")
+    ] = None,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a subject out of the bin, the one that was deleted last under its name."""
+    _say(_library(folder).restore(name, new_name), as_json)
+
+
+@subjects.command("empty-bin")
+def empty_bin(yes: Yes = False, folder: Folder = None) -> None:
+    """Remove for good what was deleted."""
+    library = _library(folder)
+    count = len(library.deleted())
+    _ask(f"Remove {count} deleted {'subject' if count == 1 else 'subjects'} for good?", yes)
+    print(f"{library.empty_bin()} removed.")
 
 
 @subjects.command("import")
@@ -113,6 +142,24 @@ def _library(folder: Path | None) -> "SubjectLibrary":
     from pipelines.library import SubjectLibrary
 
     return SubjectLibrary(folder or read_settings().library)
+
+
+def _list(entries: "list[Entry]", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_told(entry) for entry in entries]))
+        return
+    for entry in entries:
+        print(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
+
+
+def _ask(question: str, yes: bool) -> None:
+    """Goes on when the person at the terminal says so. Raises: ConfigError where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody is here to answer; add --yes.")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
 
 
 def _say(entry: "Entry", as_json: bool) -> None:

@@ -20,13 +20,14 @@ from app.ui.orders import Orders
 from app.ui.slots import LETTERS, Filled, connect_slots, filled, library_names, place_slots
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.filenames import short_name
 from pipelines.animation import save_animation
 from pipelines.blend import Blended, Frame, blend
 from pipelines.blend_request import BlendRequest
 from pipelines.grids import labelled_grid
 from pipelines.library import SubjectLibrary
 from pipelines.requests import parameters
-from pipelines.results import save_picture, unused_path
+from pipelines.results import save_new_picture
 from pipelines.studio import Studio
 
 _SILENT = {"show_progress": "hidden", "api_visibility": "private"}
@@ -179,9 +180,9 @@ class _Events:
 
     def _finished(self, result: Blended) -> Changes:
         first = result.frames[0].picture
-        stem = "-".join(dict.fromkeys(str(word) for word in first.request["categories"]))
+        stem = short_name("-".join(dict.fromkeys(str(word) for word in first.request["categories"])))
         output = self._settings.output
-        saved = [save_picture(frame.picture, unused_path(output, f"{stem}-{first.seed}")) for frame in result.frames]
+        saved = [save_new_picture(frame.picture, output, f"{stem}-{first.seed}") for frame in result.frames]
         gallery = [(served(path), frame.label) for path, frame in zip(saved, result.frames, strict=True)]
         files_: list[str] = []
         stage: Any = gr.skip()

@@ -10,9 +10,9 @@ from gradio.utils import get_upload_folder
 
 from app.ui.subjects import CARD_SUFFIX
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.filenames import short_name
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.outputs import written_file
-from pipelines.results import unused_path
+from blipdiff.outputs import write_new
 from pipelines.studio import subject_from
 
 _SUBJECT = "subject"
@@ -26,7 +26,7 @@ def served(path: str | Path) -> str:
 def served_card(subject: SubjectEmbedding) -> str:
     """A subject as a card that the browser holds like one that was uploaded."""
     with TemporaryDirectory(prefix="blipdiff-") as folder:
-        return served(subject.save(unused_path(folder, subject.category, CARD_SUFFIX)))
+        return served(kept_card(subject, Path(folder)))
 
 
 def kept_card(subject: SubjectEmbedding, folder: Path) -> Path:
@@ -34,10 +34,7 @@ def kept_card(subject: SubjectEmbedding, folder: Path) -> Path:
 
     Raises: OutputError when the folder cannot be written.
     """
-    path = unused_path(folder, subject.category, CARD_SUFFIX)
-    with written_file(path) as part:  # makes the folder, and names what is in the way
-        subject.save(part)
-    return path
+    return write_new(folder, short_name(subject.category), CARD_SUFFIX, subject.save)
 
 
 def subject_of(metadata: Mapping[str, Any], model: BlipDiffusion) -> SubjectEmbedding:

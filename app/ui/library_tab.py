@@ -1,4 +1,4 @@
-"""The tab of the subject library: cards with their pictures; save, rename, delete, search, import and export."""
+"""The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
 
 from collections.abc import Callable
 from html import escape
@@ -38,17 +38,21 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
             with gr.Row():
                 rename = gr.Button("Rename to the name on the left", elem_id="library-rename")
                 delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
+                restore = gr.Button("Undo the last delete", elem_id="library-restore")
                 export = gr.Button("Export", elem_id="library-export")
             download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
             status = gr.HTML(markup.message(f"The library is the folder {settings.library}."), elem_id="library-status")
-    events = _Events(studio, settings, status, search, cards, chosen, download)
+    asked = gr.State("")  # the subject that Delete was clicked for once
+    events = _Events(studio, settings, status, search, cards, chosen, download, delete, asked)
     shown = [cards, chosen]
     save.click(
         events.save, [photos, category, name, search], [status, *shown],
         **_SILENT, concurrency_id="model", concurrency_limit=1,
     )  # fmt: skip
     rename.click(events.rename, [chosen, name, search], [status, *shown], **_AT_ONCE)
-    delete.click(events.delete, [chosen, search], [status, *shown], **_AT_ONCE)
+    delete.click(events.delete, [chosen, search, asked], [status, *shown, delete, asked], **_AT_ONCE)
+    chosen.change(events.forget, chosen, [delete, asked], **_AT_ONCE)
+    restore.click(events.restore, search, [status, *shown], **_AT_ONCE)
     export.click(events.export, chosen, [status, download], **_AT_ONCE)
     search.change(events.show, search, shown, **_AT_ONCE)
     return events.show, search, shown
@@ -60,7 +64,7 @@ class _Events:
     def __init__(self, studio: Studio, settings: Settings, *on: Any) -> None:
         self._studio = studio
         self._library = SubjectLibrary(settings.library)
-        self._status, self._search, self._cards, self._chosen, self._download = on
+        self._status, self._search, self._cards, self._chosen, self._download, self._delete, self._asked = on
 
     def show(self, search: str) -> dict[Any, Any]:
         """The cards that the search finds."""
@@ -86,12 +90,34 @@ class _Events:
         """The chosen subject gets the name that was typed."""
         return self._changed(lambda: f"Renamed to {self._library.rename(chosen or '', name).name!r}.", search)
 
-    def delete(self, chosen: str | None, search: str) -> dict[Any, Any]:
-        """The chosen subject's card is removed."""
+    def delete(self, chosen: str | None, search: str, asked: str) -> dict[Any, Any]:
+        """The first click asks; the second puts the chosen subject into the bin."""
+        if chosen and chosen != asked:
+            question = f"Delete {chosen!r}? Click Delete once more."
+            return {
+                self._status: markup.message(question),
+                self._delete: gr.Button(f"Delete {chosen}: sure?"),
+                self._asked: chosen,
+            }
 
         def change() -> str:
             self._library.delete(chosen or "")
-            return f"Deleted {chosen!r}."
+            return f"Deleted {chosen!r}; it can be taken back."
+
+        return {**self._changed(change, search), **self.forget(chosen)}
+
+    def forget(self, _chosen: str | None) -> dict[Any, Any]:
+        """Delete asks anew."""
+        return {self._delete: gr.Button("Delete"), self._asked: ""}
+
+    def restore(self, search: str) -> dict[Any, Any]:
+        """The subject that was deleted last comes back."""
+
+        def change() -> str:
+            deleted = self._library.deleted()
+            if not deleted:
+                raise SubjectError("Nothing was deleted, or the bin was emptied.")
+            return f"{self._library.restore(deleted[0].name).name!r} is back."
 
         return self._changed(change, search)
 

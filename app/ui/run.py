@@ -10,8 +10,9 @@ from typing import cast
 from PIL import Image
 
 from app.cli.files import check_writable
+from blipdiff.filenames import short_name
 from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, save_picture, unused_path
+from pipelines.results import Picture, save_new_picture
 from pipelines.studio import Event, Notice, Progress, Reference, Studio
 
 _PREVIEWS_PER_BATCH = 10
@@ -106,4 +107,4 @@ def _preview_every(steps: int) -> int:
 
 
 def _saved(picture: Picture, folder: Path) -> Path:
-    return save_picture(picture, unused_path(folder, f"{picture.request['category']}-{picture.seed}"))
+    return save_new_picture(picture, folder, f"{short_name(picture.request['category'])}-{picture.seed}")

@@ -16,10 +16,11 @@ from app.ui.files import served
 from app.ui.orders import Orders
 from app.ui.slots import LETTERS, connect_slots, filled, place_slots
 from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.filenames import short_name
 from blipdiff.latents import size_factor
 from pipelines.library import SubjectLibrary
 from pipelines.requests import parameters
-from pipelines.results import Picture, save_picture, unused_path
+from pipelines.results import Picture, save_new_picture
 from pipelines.scene import Placed, draw_scene
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Studio
@@ -99,8 +100,8 @@ class _Events:
             return request, partial(draw_scene, self._studio, request, placed)
 
         def finished(event: Picture) -> Changes:
-            stem = f"{str(event.request['category'])[:40]}-{event.seed}"
-            path = save_picture(event, unused_path(self._settings.output, stem))
+            stem = f"{short_name(event.request['category'])}-{event.seed}"
+            path = save_new_picture(event, self._settings.output, stem)
             shown.append((served(path), f"seed {event.seed}"))
             return {self._gallery: list(shown)}
 

@@ -18,9 +18,10 @@ from blipdiff.checkpoints.controls import BUNDLED_CONTROLS
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import PREPROCESSORS
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, SubjectError
+from blipdiff.filenames import short_name
 from blipdiff.images import fitted, open_picture
 from pipelines.requests import GenerateRequest, Parameter, parameters
-from pipelines.results import Picture, save_picture, unused_path
+from pipelines.results import Picture, save_new_picture
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist, map_of, structure_size
 from pipelines.stylize_request import ControlSettings, StylizeRequest
@@ -160,8 +161,8 @@ class _Events:
             return request, partial(self._stylist.run, request, subject, maps)
 
         def shown(event: Picture) -> Changes:
-            stem = f"{str(event.request['category'])[:40]}-{event.seed}"
-            path = save_picture(event, unused_path(self._settings.output, stem))
+            stem = f"{short_name(event.request['category'])}-{event.seed}"
+            path = save_new_picture(event, self._settings.output, stem)
             found.append((served(path), f"seed {event.seed}"))
             return {self._on.slider: (beside[0], event.image), self._on.gallery: list(found)}
 

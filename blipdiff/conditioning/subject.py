@@ -1,10 +1,7 @@
 """Subjects: a photo with its category, its embedding, and the card that keeps an embedding in one small file."""
 
-import contextlib
 import io
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,8 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from blipdiff.conditioning.prompt import checked_category
-from blipdiff.errors import OutputError, PromptError, ShapeError, SubjectError
+from blipdiff.errors import PromptError, ShapeError, SubjectError
+from blipdiff.outputs import written_file
 
 _FORMAT = "blipdiff-subject"
 _VERSION = "1"
@@ -97,7 +95,8 @@ class SubjectEmbedding:
             texts["fingerprint"] = self.fingerprint
         if self.provenance is not None:
             texts["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False, sort_keys=True)
-        _write_whole(path, to_safetensors(tensors, texts))
+        with written_file(path) as part:
+            part.write_bytes(to_safetensors(tensors, texts))
         return path
 
     @classmethod
@@ -164,15 +163,3 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise SubjectError(f"The subject card {path} cannot be read: {error.strerror or error}.") from error
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise SubjectError(f"{path} is no subject card, or a damaged one: {error}") from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)  # noqa: PTH105
-    except OSError as error:
-        raise OutputError(f"The subject card {path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -24,14 +24,26 @@ def test_a_subject_is_kept_found_renamed_used_and_removed(
     blended = blipdiff("blend", "--subject", "@Old Rex", "--subject", "dog=@Bello", "--frames", 2, *short)
     assert (blended.code, len(blended.answer["pictures"])) == (0, 2)
     assert blipdiff("subjects", "export", "Old Rex", tmp_path / "rex.safetensors").code == 0
-    assert blipdiff("subjects", "delete", "Bello").code == 0
+    asked = blipdiff("subjects", "delete", "Bello")
+    assert (asked.code, "add --yes" in asked.err) == (2, True)
+    assert blipdiff("subjects", "delete", "Bello", "--yes").code == 0
     assert [one["name"] for one in blipdiff("subjects", "list", "--json").answer] == ["Old Rex"]
+    assert blipdiff("subjects", "deleted").out == "Bello: dog\n"
+    assert blipdiff("subjects", "restore", "Bello").code == 0
+    assert [one["name"] for one in blipdiff("subjects", "list", "--json").answer] == ["Bello", "Old Rex"]
+    assert blipdiff("subjects", "delete", "Bello", "--yes").code == 0
+    assert (blipdiff("subjects", "empty-bin").code, blipdiff("subjects", "empty-bin", "--yes").out) == (
+        2,
+        "1 removed.\n",
+    )
+    assert blipdiff("subjects", "restore", "Bello").code == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("delete", "Tom"), "no subject 'Tom'"),
+        (("delete", "Tom", "--yes"), "no subject 'Tom'"),
+        (("restore", "Tom"), "The bin has no subject 'Tom'"),
         (("rename", "Tom", "Rex"), "no subject 'Tom'"),
         (("import", "nothing.safetensors"), "cannot be read"),
         (("add", "nothing.png", "--category", "dog", "--name", "../x"), "cannot be called"),

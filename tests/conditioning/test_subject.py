@@ -53,12 +53,13 @@ def test_a_card_replaces_an_older_one(subject, tmp_path):
 
 
 def test_a_card_that_cannot_be_written_is_reported_and_leaves_nothing(subject, tmp_path):
+    (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        subject.save(tmp_path / "missing" / "card.safetensors")
+        subject.save(tmp_path / "file" / "card.safetensors")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
         subject.save(tmp_path / "folder")
-    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path) == ["file", "folder"]
     assert names(tmp_path / "folder") == []
 
 

@@ -1,3 +1,5 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,70 @@ def test_a_damaged_card_is_listed_with_its_trouble(library: SubjectLibrary) -> N
     entries = library.entries()
     assert [entry.name for entry in entries if entry.trouble is None] == ["Rex"]
     assert "no subject card" in str(entries[0].trouble)
+
+
+def test_what_is_deleted_comes_back_until_the_bin_is_emptied(library: SubjectLibrary) -> None:
+    for seed in (0, 1):
+        library.save(subject(seed=seed), "Rex")
+        library.delete("Rex")
+    library.save(subject("cat"), "Tom")
+    assert [entry.name for entry in library.entries()] == ["Tom"]
+    assert [entry.name for entry in library.deleted()] == ["Rex", "Rex"]
+    assert library.restore("Rex").name == "Rex"
+    assert torch.equal(library.load("Rex").tokens, subject(seed=1).tokens), "the last one comes back first"
+    with pytest.raises(SubjectError, match="already"):
+        library.restore("Rex")
+    assert library.restore("Rex", "Old Rex").name == "Old Rex"
+    with pytest.raises(SubjectError, match="The bin has no subject 'Rex'"):
+        library.restore("Rex")
+    library.delete("Tom")
+    assert (library.empty_bin(), library.empty_bin(), library.deleted()) == (1, 0, [])
+
+
+def test_a_library_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / ("x" * 300)):
+        with pytest.raises(SubjectError, match="cannot be read"):
+            SubjectLibrary(folder).entries()
+
+
+def test_one_card_of_any_trouble_hides_no_other(library: SubjectLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.save(subject(), "Rex")
+    (library.folder / "folder.safetensors").mkdir()
+    (library.folder / "nowhere.safetensors").symlink_to("nothing")
+    (library.folder / "round.safetensors").symlink_to("round.safetensors")
+    (Path(os.fsdecode(os.fsencode(library.folder) + b"/no\xfftext.safetensors"))).write_bytes(b"x")
+    (library.folder / "._Rex.safetensors").write_bytes(b"x")
+    entries = library.entries()
+    assert [entry.name for entry in entries if entry.trouble is None] == ["Rex"]
+    assert len(entries) == 5
+    "".join(f"{entry.name}{entry.trouble}" for entry in entries).encode()
+
+
+def test_threads_that_take_one_name_do_not_lose_a_card(library: SubjectLibrary) -> None:
+    def keep(seed: int) -> str | None:
+        try:
+            return library.save(subject(seed=seed), "Rex" if seed % 2 else None).name
+        except SubjectError as error:
+            assert "already" in str(error)
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(keep, range(16)))
+    assert sorted(name for name in told if name) == sorted(entry.name for entry in library.entries())
+    assert [name for name in told if name].count("Rex") == 1
+    for seed, name in enumerate(told):
+        assert name is None or torch.equal(library.load(name).tokens, subject(seed=seed).tokens)
+
+
+@pytest.mark.parametrize("name", ["हिन्दी कुत्ता", "Jos\u00e9", "犬" * 60, "𠀋" * 60])
+def test_names_in_any_script_are_kept(name: str, library: SubjectLibrary) -> None:
+    library.save(subject(), name)
+    library.rename(name, "b")
+    library.rename("b", name)
+    library.delete(name)
+    library.restore(name)
+    assert [entry.name for entry in library.entries()] == [name]
 
 
 @pytest.mark.parametrize("name", ["", " ", "../up", "a/b", "a\\b", ".hidden", "nul", "x" * 61, "a\nb", "a:b"])

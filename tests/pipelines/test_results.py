@@ -18,8 +18,8 @@ from pipelines.results import (
     Picture,
     library_versions,
     read_metadata,
+    save_new_picture,
     save_picture,
-    unused_path,
 )
 
 REQUEST = {
@@ -163,15 +163,10 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_an_unused_path_never_overwrites(tmp_path: Path) -> None:
-    names = []
-    for _ in range(3):
-        path = unused_path(tmp_path, "a dog/on ../a beach")
-        path.touch()
-        names.append(path.name)
+def test_a_new_picture_never_takes_anothers_place(tmp_path: Path) -> None:
+    names = [save_new_picture(picture(seed=seed), tmp_path, "a dog/on ../a beach").name for seed in range(3)]
     assert names == ["a-dog-on-..-a-beach.png", "a-dog-on-..-a-beach-2.png", "a-dog-on-..-a-beach-3.png"]
-    assert unused_path(tmp_path, "...").name == "picture.png"
-    assert len(unused_path(tmp_path, "x" * 1000).name) < 100
+    assert [read_metadata(tmp_path / name)["seed"] for name in names] == [0, 1, 2]
 
 
 def test_versions_name_what_computes_the_picture() -> None:
