@@ -1,42 +1,36 @@
 """Pixels <-> tensors: every picture that a person gives, and every picture that the model makes, passes here."""
 
 import math
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image, ImageCms, ImageOps, features
+from PIL import Image, ImageCms, ImageColor
 from torch import Tensor
 
+from blipdiff.colour_profiles import in_srgb
 from blipdiff.errors import ImageError, NumericsError, ShapeError
+from blipdiff.given_pictures import PictureLike, as_image
+from blipdiff.picture_files import check_pixels, decoding, orientation, picture_of, read_picture
 
 PhotoFit = Literal["squash", "crop", "pad"]
 
-LARGEST_PIXELS = 100_000_000
 SMALLEST_SIDE = 8
 _EXTREME_ASPECT = 16
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
-_DAMAGED = (  # what Pillow's readers raise on broken files
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    NotImplementedError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_BAND = 2**20  # pixels of a wide picture that are scaled at once
+_TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +43,39 @@ class PhotoSettings:
 
 
 def open_picture(path: str | Path, ground: str = "white") -> Image.Image:
-    """The first frame of the picture in a file: upright, RGB, transparent parts on `ground`.
+    """The first frame of the picture in a file: upright, RGB in sRGB's colours, transparent parts on `ground`.
 
-    Raises: ImageError for a file that is missing, empty, damaged, not a picture, or above 100 megapixels.
+    Raises: ImageError for a file that is missing, empty, damaged, not a picture, or above 100 megapixels;
+    MissingDependencyError for a HEIC picture where nothing can read it.
     """
-    with picture_file(path) as picture:
-        return as_rgb(picture, ground)
+    return _plain(_in_rgb(_upright(read_picture(path)), ground, str(path)))
 
 
-@contextmanager
-def picture_file(path: str | Path) -> Iterator[Image.Image]:
-    """A picture as its file has it, for the length of the block; checked, and nothing decoded yet.
+def picture_from(data: bytes, name: str) -> Image.Image:
+    """The picture in the bytes of a file, as `open_picture`; `name` says in an error what it is."""
+    return _plain(_in_rgb(_upright(picture_of(data, name)), "white", name))
 
-    Raises: ImageError, as `open_picture`.
+
+def as_rgb(image: PictureLike, ground: str = "white") -> Image.Image:
+    """Any picture as upright 8-bit RGB in sRGB's colours: EXIF's rotation and the ICC profile applied, alpha composited
+    on `ground`, 16 bits scaled. What was given stays as it is.
+
+    image: PIL's, an array (H, W, 3) or a tensor (3, H, W), of uint8 or of numbers from 0 to 1
+
+    Raises: ImageError for more than 100 megapixels, for pixels that cannot be decoded, and for what is no picture.
     """
-    path = Path(path)
-    try:
-        if not path.exists():
-            raise ImageError(f"There is no picture at {path}.")
-        if not path.is_file():
-            raise ImageError(f"{path} is not a file; give the path of one picture.")
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise ImageError(f"{path} is an empty file, not a picture.")
-            stream.seek(0)
-            with _opened(stream, path) as picture:
-                yield picture
-    except OSError as reason:
-        raise ImageError(f"{path} cannot be read: {reason.strerror or reason}.") from reason
+    given = as_image(image)
+    check_pixels(given.size, "The picture")
+    name = getattr(given, "filename", "") or "the picture"
+    with decoding(name):
+        if given.tell() != 0 and given.format != "HEIF":  # a HEIC file names its first picture itself
+            given.seek(0)
+        given.load()
+    rgb = _in_rgb(_upright(given), ground, name)
+    return _plain(rgb.copy() if rgb is given else rgb)
 
 
-def as_rgb(image: Image.Image, ground: str = "white") -> Image.Image:
-    """Any PIL picture as upright 8-bit RGB: EXIF rotation applied, alpha composited on `ground`, 16 bits scaled.
-
-    Raises: ImageError for more than 100 megapixels, and for pixels that cannot be decoded.
-    """
-    _check_pixels(image.size, "The picture")
-    name = getattr(image, "filename", "") or "the picture"
-    try:
-        if getattr(image, "n_frames", 1) > 1:
-            image.seek(0)
-        image.load()
-        return _in_rgb(ImageOps.exif_transpose(image), ground)
-    except _DAMAGED as reason:
-        raise ImageError(f"The pixels of {name} are damaged or cut off: {reason}.") from reason
-
-
-def subject_pixels(image: Image.Image, settings: PhotoSettings, *, fit: PhotoFit) -> Tensor:
+def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit) -> Tensor:
     """A subject's photo as the vision trunk takes it: (3, side, side), float32, normalised.
 
     `squash` ignores the aspect (diffusers' pipeline), `crop` keeps the centre (the original code), `pad` adds white.
@@ -112,7 +92,7 @@ def subject_pixels(image: Image.Image, settings: PhotoSettings, *, fit: PhotoFit
     return (pixels - mean) / std
 
 
-def picture_tensor(image: Image.Image, size: tuple[int, int] | None = None, *, fit: PhotoFit = "squash") -> Tensor:
+def picture_tensor(image: PictureLike, size: tuple[int, int] | None = None, *, fit: PhotoFit = "squash") -> Tensor:
     """A control map or a source picture as (3, H, W) in [0, 1], resized to `size` = (W, H) where it is given."""
     rgb = as_rgb(image)
     return _to_tensor(rgb if size is None else fitted(rgb, size, fit))
@@ -132,11 +112,10 @@ def to_pictures(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(picture.contiguous().numpy()) for picture in rounded]
 
 
-def thumbnail(image: Image.Image, side: int = 96) -> Image.Image:
+def thumbnail(image: PictureLike, side: int = 96) -> Image.Image:
     """A small RGB copy whose longer side is at most `side` pixels."""
-    small = as_rgb(image).copy()
+    small = as_rgb(image)
     small.thumbnail((side, side))
-    small.info = {}
     return small
 
 
@@ -185,59 +164,61 @@ def _padded(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
     return frame
 
 
-def _opened(stream: object, path: Path) -> Image.Image:
-    """The picture's header only; nothing is decoded before its size is known to be bearable."""
-    formats = _FORMATS + (("AVIF",) if features.check("avif") else ())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(stream, formats=formats)  # type: ignore[arg-type]
-    except Image.DecompressionBombError as reason:
-        raise ImageError(f"{path} is above {LARGEST_PIXELS // 10**6} megapixels; give a smaller picture.") from reason
-    except _DAMAGED as reason:
-        raise ImageError(
-            f"{path} is not a picture that can be read, or it is damaged; give one of: {', '.join(formats)}."
-        ) from reason
-    _check_pixels(picture.size, str(path))
-    return picture
+def _upright(image: Image.Image) -> Image.Image:
+    method = _TURNED.get(orientation(image))
+    return image if method is None else image.transpose(method)
 
 
-def _check_pixels(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > LARGEST_PIXELS:
-        raise ImageError(
-            f"{name} is {size[0]} x {size[1]} pixels, above {LARGEST_PIXELS // 10**6} megapixels; "
-            "give a smaller picture."
-        )
-    if min(size) < 1:
-        raise ImageError(f"{name} has no pixels.")
+def _plain(rgb: Image.Image) -> Image.Image:
+    """Without what its file told about it, which holds no longer."""
+    rgb.info = {}
+    return rgb
 
 
-def _in_rgb(image: Image.Image, ground: str) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+def _in_rgb(image: Image.Image, ground: str, name: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        return image.convert("RGB") if converted is None else converted
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, ground), clear).convert("RGB")
-    return image.convert("RGB")
+        profile = image.info.get("icc_profile")
+        image = _scaled(image)
+        image.info = {"icc_profile": profile}
+    colour = ImageColor.getrgb(ground)
+    with decoding(name):
+        image = in_srgb(image)
+        if image.mode == "LAB":
+            lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
+        if image.has_transparency_data:
+            clear = image.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", clear.size, colour), clear).convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _scaled(image: Image.Image) -> Image.Image:
     """Numbers of any width as 0..255: scaled by the range that they were written in, which their type or size tells."""
-    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    highest = float(wide.max(initial=0.0))
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        full = 65535.0
-    elif values.dtype.kind == "f" and highest <= 1.0:
-        full = 1.0
-    else:
-        full = next((limit for limit in (255.0, 65535.0) if highest <= limit), highest)
-    return np.clip(np.rint(wide * (255.0 / full)), 0, 255).astype(np.uint8)
+    kind = np.asarray(image.crop((0, 0, 1, 1))).dtype
+    scaled = Image.new("L", image.size)
+    if kind.kind == "u" and kind.itemsize == 2:
+        levels = np.rint(np.arange(65536) * (255.0 / 65535.0)).astype(np.uint8)
+        for top, values in _bands(image):
+            scaled.paste(Image.fromarray(levels[values]), (0, top))
+        return scaled
+    highest = max(float(_finite(values).max(initial=0.0)) for _, values in _bands(image))
+    limits = (1.0, 255.0, 65535.0) if kind.kind == "f" else (255.0, 65535.0)
+    full = next((limit for limit in limits if highest <= limit), highest)
+    for top, values in _bands(image):
+        numbers = np.clip(np.rint(_finite(values) * (255.0 / full)), 0, 255).astype(np.uint8)
+        scaled.paste(Image.fromarray(numbers), (0, top))
+    return scaled
+
+
+def _finite(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Some rows at a time, with the first one's number: a copy of all of them would take much memory."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
 
 
 def _to_tensor(rgb: Image.Image) -> Tensor:

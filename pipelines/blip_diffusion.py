@@ -207,6 +207,7 @@ class BlipDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin): 
         """Pictures of the reference's subject, one or more for each prompt.
 
         reference_image: a photo, several photos of one subject, or a subject card; one for all prompts or one each.
+        Photos and maps: PIL pictures, arrays (H, W, 3) or tensors (3, H, W), of uint8 or from 0 to 1; (n, ...) are n.
         source_subject_category: what the photo shows (a card knows); target_subject_category: what to draw.
         latents: (rows, channels, h, w) of standard normal noise. prompt_reps repeats the prompt, cut to what fits.
         control_image: the map for the pipeline's ControlNet, one for all pictures or one each; a list of such for

@@ -6,17 +6,17 @@ from typing import Any, TypeAlias
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
 from torch import Tensor
 
 from blipdiff.conditioning.prompt import broadcast, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import ConfigError, ImageError, ShapeError
+from blipdiff.errors import ConfigError, ShapeError
+from blipdiff.given_pictures import PictureLike, as_images, each_of
 from blipdiff.images import PhotoFit, to_pictures
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment
 
-Reference: TypeAlias = Image.Image | SubjectEmbedding | Sequence[Image.Image]
+Reference: TypeAlias = PictureLike | SubjectEmbedding | Sequence[PictureLike]
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 StepCallback: TypeAlias = Callable[[Any, int, Tensor, dict[str, Any]], Mapping[str, Any]]
 
@@ -42,7 +42,7 @@ class Words:
     def subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
         """The subject of each prompt; each reference is encoded once."""
         count = len(self.prompts)
-        references = broadcast("reference_image", self.references, count)
+        references = broadcast("reference_image", each_of(self.references), count)
         sources = broadcast("source_subject_category", self.source, count)
         known: dict[tuple[int, str], SubjectEmbedding] = {}
         for reference, category in zip(references, sources, strict=True):
@@ -64,13 +64,7 @@ class Words:
 def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
     if isinstance(reference, SubjectEmbedding):
         return reference
-    photos: list[Any] = list(reference) if isinstance(reference, list | tuple) else [reference]
-    foreign = [type(photo).__name__ for photo in photos if not isinstance(photo, Image.Image)]
-    if foreign:
-        raise ImageError(
-            f"A reference is a PIL picture, several of one subject, or a subject card; not {', '.join(foreign)}."
-        )
-    return model.encode_subject([SubjectPhoto(photo, category) for photo in photos], fit=fit)
+    return model.encode_subject([SubjectPhoto(photo, category) for photo in as_images(reference)], fit=fit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

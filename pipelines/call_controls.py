@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from PIL import Image
 
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import ControlNet
 from blipdiff.errors import ConfigError, ShapeError
+from blipdiff.given_pictures import PictureLike, as_images, each_of
 from blipdiff.images import picture_tensor
 from blipdiff.moment import Window
 
-ControlPictures: TypeAlias = Image.Image | Sequence[Image.Image] | Sequence[Sequence[Image.Image]] | None
+ControlPictures: TypeAlias = PictureLike | Sequence[PictureLike] | Sequence[Sequence[PictureLike]] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class ControlsAsked:
         """A branch for each net of the pipeline.
 
         Raises: ConfigError without a net and for another number of values than nets, ShapeError for another number of
-        pictures than prompts or rows.
+        pictures than prompts or rows, ImageError for what is no picture.
         """
         if nets is None:
             raise ConfigError(
@@ -47,9 +47,7 @@ class ControlsAsked:
             )
         several = isinstance(nets, MultiControlNetModel)
         each: list[Any] = list(nets.nets) if several else [nets]
-        maps: list[Any] = (
-            list(self.pictures) if several and isinstance(self.pictures, list | tuple) else [self.pictures]
-        )
+        maps: list[Any] = each_of(self.pictures) if several else [self.pictures]
         if len(maps) != len(each):
             raise ConfigError(f"{len(maps)} control images were given for {len(each)} ControlNets; give one each.")
         scales, starts, ends = (self._one_each(name, len(each)) for name in ("scale", "start", "end"))
@@ -70,7 +68,7 @@ class ControlsAsked:
 
 def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int) -> torch.Tensor:
     """(rows, 3, H, W) in [0, 1]; pictures for the prompts are repeated for the rows of each."""
-    pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+    pictures = as_images(picture)
     if len(pictures) not in (1, prompts, rows):
         raise ShapeError(
             f"{len(pictures)} conditioning images were given for {prompts} prompts and {rows} pictures; "

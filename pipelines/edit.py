@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from blipdiff.attention.alignment import align, word_matrix
@@ -18,6 +17,7 @@ from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, PromptError
+from blipdiff.given_pictures import PictureLike
 from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
@@ -101,7 +101,7 @@ def plan_edit(
     encoded: EncodedEdit,
     source: int | Inversion,
     *,
-    mask: Image.Image | None = None,
+    mask: PictureLike | None = None,
     controls: Sequence[Control] = (),
 ) -> EditPlan:
     """Rows [source, target]: from one noise where a seed makes the source, else from an inverted photo.
@@ -145,7 +145,7 @@ def _freshened(latents: Tensor, request: EditRequest) -> Tensor:
     return latents * math.sqrt(1 - share) + fresh * math.sqrt(share)
 
 
-def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Image.Image | None) -> _Start:
+def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: PictureLike | None) -> _Start:
     """One noise for both rows; their generators stay in step, for schedulers that add noise."""
     width, height = picture_size(model, request)
     size = latent_size(model.vae, height, width)

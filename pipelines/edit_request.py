@@ -71,10 +71,10 @@ class EditRequest:
     focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.")
     local_blend: bool = parameter(True, "Mask", "Keep everything outside the words' place as it was.")
     mask_use: str = parameter(
-        "joined",
+        "within",
         "Painted mask",
-        "In place of the words' mask (alone), beside it (joined), or as its border (within).",
-        choices=("alone", "joined", "within"),
+        "As the border of the words' mask (within), in place of it (alone), or beside it (joined).",
+        choices=("within", "alone", "joined"),
     )
     method: str = parameter(
         "refine",
@@ -99,7 +99,9 @@ class EditRequest:
         "fixed-point", "Inversion", "How a photo's noise is found.", choices=("ddim", "fixed-point")
     )
     hold_source: bool = parameter(True, "Hold the source", "Keep the photo's own row on the way it was inverted.")
-    keep_background: bool = parameter(False, "Keep the background", "Outside the mask, the source's own pixels.")
+    keep_background: bool | None = parameter(
+        None, "Keep the background", "Outside the mask, the source's own pixels; as a rule those of a photo."
+    )
     preset: str = parameter("swap", "Preset", "An object for another, or a garment.", choices=("swap", "try-on"))
 
     def __post_init__(self) -> None:
@@ -135,6 +137,10 @@ class EditRequest:
     def seeds(self) -> tuple[int, ...]:
         """One seed for each generated picture."""
         return tuple(range(self.seed, self.seed + self.count))
+
+    def keeps_background(self, *, photo: bool) -> bool:
+        """Whether the source's own pixels stay outside the mask: a photo's, unless it was asked otherwise."""
+        return photo if self.keep_background is None else self.keep_background
 
     def dial(self) -> EditDial:
         """What the strength derives, straight between its three marks, and what was set by hand."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, ConfigError
+from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb
 from blipdiff.sampling.loop import Step
 from pipelines.composite import EditPictures, edit_pictures
@@ -17,7 +18,7 @@ from pipelines.controlled import Followed
 from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
-from pipelines.masks import mask_from, mask_text
+from pipelines.masks import mask_again, told_mask
 from pipelines.plan import execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import request_from
@@ -25,6 +26,7 @@ from pipelines.results import EDITED_PHOTO_TYPE, Picture
 from pipelines.studio import Notice, Progress, Studio, subject_from, subject_text
 
 TASK = "edit"  # in the metadata's request; a generated picture's request names no task
+_OLD_DEFAULTS = {"mask_use": "joined", "keep_background": False}  # of requests that do not name these
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,12 @@ class Edited:
     pictures: EditPictures
     name: str | None = None
 
+
+_LEAST_EDITED = 0.05  # of a mask's highest value
+_MISSED = (
+    "Nothing was edited: what is swapped was seen outside of the painted mask. With its use 'alone' the whole mask is "
+    "edited."
+)
 
 EditEvent: TypeAlias = Progress | Notice | Edited
 
@@ -65,7 +73,7 @@ def run_edit(
     subject: SubjectEmbedding | None = None,
     photos: Sequence[SourcePhoto] = (),
     *,
-    mask: Image.Image | None = None,
+    mask: PictureLike | None = None,
     followed: Followed | None = None,
     preview_every: int = 0,
 ) -> Iterator[EditEvent]:
@@ -92,7 +100,9 @@ def run_edit(
     yield from (Notice(text) for text in encoded.warnings)
     kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
     if mask is not None:
-        kept["painted"] = mask_text(mask)
+        kept["painted"] = told_mask(mask)
+        if not isinstance(kept["painted"], str):
+            yield Notice("The painted mask is too large for the metadata; to run this edit again, give the mask again.")
     for start in starts:
         yield from _edit(studio, encoded, start, kept, mask, preview_every, len(starts))
 
@@ -102,7 +112,7 @@ def repeat_edit(
     metadata: Mapping[str, Any],
     photos: Sequence[SourcePhoto] = (),
     *,
-    mask: Image.Image | None = None,
+    mask: PictureLike | None = None,
     followed: Followed | None = None,
 ) -> Iterator[EditEvent]:
     """The edit that this metadata came with, run again; a photo, which the metadata do not keep, is given again.
@@ -115,12 +125,13 @@ def repeat_edit(
     values = dict(metadata["request"])
     if values.pop("task", None) != TASK:
         raise ConfigError("The picture was not made by an edit; repeat it with the command that made it.")
+    masked = "painted" in values
     text, painted, photo = (values.pop(name, None) for name in ("subject", "painted", "photo"))
     values.pop("part", None)
     told = [values.pop(name, None) for name in ("controls", "maps")]
     if told[0] and (followed is None or not followed.branches):
         raise ConfigError("The edit followed structures; give their control branches to repeat it.")
-    request = request_from(EditRequest, values)
+    request = request_from(EditRequest, _OLD_DEFAULTS | values)
     subject = None if text is None else subject_from(text, request.subject_category, studio.model.fingerprint)
     if photo is None:
         if photos:
@@ -128,7 +139,7 @@ def repeat_edit(
         request = replace(request, seed=metadata["seed"], count=1)
     else:
         _check_photo(photo, photos)
-    mask = mask_from(painted) if mask is None else mask
+    mask = mask_again(painted, mask) if masked else mask
     yield from run_edit(studio, request, subject, photos, mask=mask, followed=followed)
 
 
@@ -147,7 +158,7 @@ def _part(after: Picture, name: str, image: Image.Image, source_type: str | None
 
 
 def _photo_start(
-    studio: Studio, request: EditRequest, photo: SourcePhoto, mask: Image.Image | None, place: int, followed: Followed
+    studio: Studio, request: EditRequest, photo: SourcePhoto, mask: PictureLike | None, place: int, followed: Followed
 ) -> _Start:
     try:
         source = prepare_photo(studio.model, request, photo.image, mask=mask)
@@ -156,7 +167,7 @@ def _photo_start(
     return _Start(request.seed, place, photo.followed or followed, source, photo.name)
 
 
-def _rehearse(studio: Studio, encoded: EncodedEdit, start: _Start, mask: Image.Image | None) -> None:
+def _rehearse(studio: Studio, encoded: EncodedEdit, start: _Start, mask: PictureLike | None) -> None:
     """Makes the plan as if the inversion had run, for what is wrong with it to be told now."""
     controls = start.followed.branches
     if start.photo is None:
@@ -170,10 +181,10 @@ def _edit(
     encoded: EncodedEdit,
     start: _Start,
     kept: Mapping[str, Any],
-    mask: Image.Image | None,
+    mask: PictureLike | None,
     preview_every: int,
     sources: int,
-) -> Iterator[Progress | Edited]:
+) -> Iterator[EditEvent]:
     model, request, controls = studio.model, encoded.request, start.followed.branches
     runs = 1 if start.photo is None else 2
     tell = _Teller(studio, start.seed, start.index * runs, sources * runs, preview_every)
@@ -190,7 +201,17 @@ def _edit(
     for step in studio.in_turns(execute(model.unet, plan.sampling)):
         latents = step.latents
         yield tell.of(step)
+    if _misses(plan, latents):
+        yield Notice(_MISSED)
     yield _finished(studio, plan, latents, start, kept, request)
+
+
+def _misses(plan: EditPlan, latents: Tensor) -> bool:
+    """Whether the words' place lies outside of the painted mask, and so nothing was edited."""
+    blend = plan.blend
+    if blend is None or blend.painted is None or blend.words is None or blend.use != "within":
+        return False
+    return float(blend.mask((latents.shape[-2], latents.shape[-1])).max()) < _LEAST_EDITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +241,9 @@ class _Teller:
 def _finished(
     studio: Studio, plan: EditPlan, latents: Tensor, start: _Start, kept: Mapping[str, Any], request: EditRequest
 ) -> Edited:
+    keeps = request.keeps_background(photo=start.photo is not None)
     with studio.computing():
-        pictures = edit_pictures(
-            studio.model, plan, latents, photo=start.photo, keep_background=request.keep_background
-        )
+        pictures = edit_pictures(studio.model, plan, latents, photo=start.photo, keep_background=keeps)
     values = {**kept, **start.followed.told}
     if start.photo is not None:
         values["photo"] = {"name": start.name, "pixels": pixels_hash(start.photo.photo)}
@@ -233,7 +253,7 @@ def _finished(
     return Edited(after, pictures, start.name)
 
 
-def pixels_hash(picture: Image.Image) -> str:
+def pixels_hash(picture: PictureLike) -> str:
     """What tells whether two pictures have the same pixels, whatever their files."""
     rgb = as_rgb(picture)
     return hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()

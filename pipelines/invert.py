@@ -10,6 +10,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.errors import ConfigError, ImageError
+from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb, picture_tensor
 from blipdiff.latents import encode_picture, latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -18,6 +19,7 @@ from blipdiff.sampling.loop import Step
 from blipdiff.sampling.predictor import Control, GuidedPredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
 from pipelines.edit_request import EditRequest
+from pipelines.masks import as_mask
 
 MOST_ASPECT = 4.0  # of a photo's longer side to its shorter one
 
@@ -42,9 +44,9 @@ class Inversion:
 def prepare_photo(
     model: BlipDiffusion,
     request: EditRequest,
-    photo: Image.Image,
+    photo: PictureLike,
     *,
-    mask: Image.Image | None = None,
+    mask: PictureLike | None = None,
     generator: torch.Generator | None = None,
 ) -> PhotoSource:
     """The photo's latents at the nearest size that suits the model; everything that can be wrong is wrong here.
@@ -115,19 +117,20 @@ def work_size(model: BlipDiffusion, request: EditRequest, photo: tuple[int, int]
     return max(unit, round(width * scale / unit) * unit), max(unit, round(height * scale / unit) * unit)
 
 
-def painted_mask(mask: Image.Image, picture: tuple[int, int], size: tuple[int, int]) -> Tensor:
+def painted_mask(mask: PictureLike, picture: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """A painted mask on the latents' grid; grey is a part.
 
     picture: (width, height) that the mask must have; size: (h, w) -> (h, w) in [0, 1]
 
-    Raises: ImageError for a mask of another size, or an empty one.
+    Raises: ImageError for a mask of another size, an empty one, and what is no mask.
     """
-    if mask.size != picture:
+    painted_on = as_rgb(mask, "black")
+    if painted_on.size != picture:
         raise ImageError(
-            f"The mask is {mask.width} x {mask.height} pixels, the picture {picture[0]} x {picture[1]}; "
+            f"The mask is {painted_on.width} x {painted_on.height} pixels, the picture {picture[0]} x {picture[1]}; "
             "paint it on the picture itself."
         )
-    grey = picture_tensor(as_rgb(mask, "black")).mean(0)[None, None]  # (1, 1, H, W)
+    grey = picture_tensor(as_mask(mask)).mean(0)[None, None]  # (1, 1, H, W)
     painted = torch.nn.functional.interpolate(grey, size=size, mode="area")[0, 0].clamp(0, 1)
     if not bool((painted > 0).any()):
         raise ImageError("The mask is empty: nothing would be edited. Paint white where the edit may happen.")

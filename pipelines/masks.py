@@ -1,21 +1,47 @@
-"""Painted masks as text, so that a picture's metadata can keep them."""
+"""Painted masks: what is one, and masks as text, so that a picture's metadata can keep them."""
 
 import base64
+import hashlib
 import io
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from blipdiff.errors import ConfigError
-from blipdiff.images import as_rgb
+from blipdiff.errors import ConfigError, ImageError
+from blipdiff.given_pictures import PictureLike, as_image
+from blipdiff.images import as_rgb, picture_from
 
-_MOST_LETTERS = 2**18
+_MOST_LETTERS = 2**22
+_GREY = 40  # levels of 255 by which a grey pixel's channels may differ: a JPEG's do
+_STRAY = 0.005  # the share of pixels that may be otherwise than a mask's are
+_SOLID = 128  # alpha from which a pixel counts as painted
+_RULE = "A mask is white where the edit or the subject may be, black elsewhere, and grey for a part"
 
 
-def mask_text(mask: Image.Image) -> str | None:
+def as_mask(picture: PictureLike) -> Image.Image:
+    """A painted mask in one channel, 255 where it is white; see-through parts are black, as around a layer's strokes.
+
+    Raises: ImageError for a coloured picture, and for one whose erased parts may mean either.
+    """
+    given = as_image(picture)
+    rgb = as_rgb(given, "black")
+    if given.mode in ("1", "L"):
+        return rgb.convert("L")
+    if given.has_transparency_data:
+        _check_erased(given)
+    pixels = np.asarray(rgb)
+    if _share(pixels.max(2) - pixels.min(2) > _GREY) > _STRAY:
+        raise ImageError(f"The mask is a coloured picture. {_RULE}; its colours say none of that.")
+    return rgb.convert("L")
+
+
+def mask_text(mask: PictureLike) -> str | None:
     """A painted mask as text, None when it is too large for metadata."""
     stream = io.BytesIO()
-    as_rgb(mask, "black").convert("L").save(stream, format="PNG", optimize=True)
+    as_mask(mask).save(stream, format="PNG", optimize=True)
     text = base64.b64encode(stream.getvalue()).decode()
     return text if len(text) <= _MOST_LETTERS else None
 
@@ -25,6 +51,49 @@ def mask_from(text: Any) -> Image.Image | None:
     if text is None:
         return None
     try:
-        return as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)))
-    except (ValueError, TypeError, OSError) as error:
+        return picture_from(base64.b64decode(text, validate=True), "the mask")
+    except (ValueError, TypeError, ImageError) as error:
         raise ConfigError("The painted mask in the metadata is damaged; give the mask again.") from error
+
+
+def told_mask(mask: PictureLike) -> str | dict[str, str]:
+    """What metadata keep of a mask: its text, or where that is too large the hash by which it is known again."""
+    text = mask_text(mask)
+    return {"pixels": _hash(mask)} if text is None else text
+
+
+def mask_again(told: Any, given: PictureLike | None) -> PictureLike | None:
+    """The mask that `told_mask` told of.
+
+    told: None for a mask of which nothing was kept; given: by a person, who has it still
+
+    Raises: ConfigError for a mask that is not kept and not given, or another one than that.
+    """
+    if isinstance(told, str):
+        return mask_from(told) if given is None else given
+    if given is None:
+        raise ConfigError("The edit's painted mask was too large for the metadata; give that mask as well.")
+    if isinstance(told, Mapping) and told.get("pixels") != _hash(given):
+        raise ConfigError("The mask is not the one that the picture was edited with: its pixels differ.")
+    return given
+
+
+def _hash(mask: PictureLike) -> str:
+    grey = as_mask(mask)
+    return hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()
+
+
+def _check_erased(given: Image.Image) -> None:
+    """White strokes on nothing are a mask; a photo with a hole is none."""
+    clear = np.asarray(given.convert("RGBA"))
+    seen = clear[..., 3] >= _SOLID
+    if seen.all():
+        return
+    grey = clear[..., :3].max(2)
+    between = seen & (grey > _GREY) & (grey < 255 - _GREY)
+    if _share(between) > _STRAY:
+        raise ImageError(f"The mask is a picture with erased parts. {_RULE}; paint the erased parts white or black.")
+
+
+def _share(places: npt.NDArray[np.bool_]) -> float:
+    return float(places.mean())

@@ -13,12 +13,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from blipdiff.errors import ConfigError, OutputError
-from blipdiff.images import picture_file
 from blipdiff.outputs import write_new, written_file
+from blipdiff.picture_chunks import png_text
+from blipdiff.picture_files import file_stream, picture_file
 
 METADATA_VERSION = 1
 _KEY = "blipdiff"
-_MOST_CHARACTERS = 2**20
+_MOST_CHARACTERS = 2**24
 _PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
 
 # What the law asks of generated pictures: IPTC's "digital source type", as an XMP packet.
@@ -131,10 +132,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
     Raises: ImageError for a file that is no picture, ConfigError for metadata that is missing, damaged or newer.
     """
-    with picture_file(path) as picture:
-        text = _text(picture, Path(path))
-    if len(text) > _MOST_CHARACTERS:
-        raise ConfigError(f"The metadata of {path} is {len(text)} letters long; at most {_MOST_CHARACTERS} are read.")
+    text = _text(Path(path))
     try:
         found = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError) as reason:
@@ -154,15 +152,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return dict(found)
 
 
-def _text(picture: Image.Image, path: Path) -> str:
-    found = picture.info.get(_KEY)
-    if found is None and picture.format == "PNG":
-        try:
-            picture.load()  # other programs put texts behind the pixels
-        except (OSError, ValueError, SyntaxError) as reason:
-            raise ConfigError(f"{path} is damaged; its metadata cannot be read.") from reason
-        found = picture.info.get(_KEY)
-    if not isinstance(found, str):
+def _text(path: Path) -> str:
+    """What stands under the PNG's own key, wherever in the file other programs have moved it."""
+    with picture_file(path) as picture:
+        kind = picture.format
+    found = None
+    if kind == "PNG":
+        with file_stream(path) as stream:
+            try:
+                found = png_text(stream, _KEY, _MOST_CHARACTERS)
+            except ValueError as reason:
+                raise ConfigError(f"The metadata of {path} cannot be read: {reason}.") from reason
+    if found is None:
         raise ConfigError(
             f"{path} carries no settings of blipdiff; it was made by another program or without metadata."
         )

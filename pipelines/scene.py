@@ -28,7 +28,7 @@ from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import check_slots, picture_size, plan_rows
-from pipelines.masks import mask_text
+from pipelines.masks import as_mask, mask_text
 from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
 from pipelines.scene_request import SceneRequest
@@ -260,7 +260,7 @@ class _SceneAlone:
 
 def _mask(one: Placed, size: tuple[int, int]) -> Tensor:
     if isinstance(one.region, Image.Image):
-        grey = one.region.convert("L").resize((size[1], size[0]), Image.Resampling.BOX)
+        grey = as_mask(one.region).resize((size[1], size[0]), Image.Resampling.BOX)
         mask = torch.tensor(list(grey.getdata()), dtype=torch.float32).view(size) / 255
         if not bool((mask > 0).any()):
             raise ImageError(f"The painted mask of {one.word!r} is empty; paint white where the subject shall be.")

@@ -11,7 +11,6 @@ from PIL import Image
 
 from blipdiff.errors import ImageError, NumericsError, ShapeError
 from blipdiff.images import (
-    LARGEST_PIXELS,
     PhotoSettings,
     as_rgb,
     fitted,
@@ -21,6 +20,7 @@ from blipdiff.images import (
     thumbnail,
     to_pictures,
 )
+from blipdiff.picture_files import LARGEST_PIXELS
 
 SETTINGS = PhotoSettings(side=32)
 

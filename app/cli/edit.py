@@ -84,6 +84,7 @@ def edit(
     from app.cli.files import check_writable
     from app.cli.generate import made_at, parse_size
     from blipdiff.images import open_picture
+    from blipdiff.picture_files import read_picture
     from pipelines.controlled import followed_structures, restored_structures
     from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
     from pipelines.generate import picture_size
@@ -92,7 +93,7 @@ def edit(
     from pipelines.stylize import Stylist
 
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
-    painted = None if mask is None else open_picture(mask, "black")
+    painted = None if mask is None else read_picture(mask)
     if like is not None:
         told = ("from_prompt", "subject", "weight", "size", *CONTROL_OPTIONS, *parameters(EditRequest))
         check_alone(context, told, _FLAGS)

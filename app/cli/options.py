@@ -41,7 +41,7 @@ def takes_parameters(
 
     def option_of(name: str, declared: Parameter) -> inspect.Parameter:
         flag = (flags or {}).get(name, f"--{name.replace('_', '-')}")
-        if hints[name] is bool:
+        if hints[name] in (bool, bool | None):
             flag += f"/--no-{flag.removeprefix('--')}"
         annotated: Any = Annotated  # a type that is known only now
         asked = annotated[hints[name], typer.Option(flag, help=_help(declared))]

@@ -126,7 +126,7 @@ def _save(events: "Iterable[SceneEvent]", output: Path, *, as_json: bool) -> Non
 
 def _placed(subjects: list[str], boxes: list[str], masks: list[str]) -> "list[Placed]":
     from app.cli.files import read_bound
-    from blipdiff.images import open_picture
+    from blipdiff.picture_files import read_picture
     from pipelines.scene import Placed, Region
 
     regions: dict[str, Region] = {}
@@ -138,7 +138,7 @@ def _placed(subjects: list[str], boxes: list[str], masks: list[str]) -> "list[Pl
                 raise ConfigError(f"--{kind} {text}: write it as WORD={'PICTURE' if kind == 'mask' else 'l,t,r,b'}.")
             if key in regions:
                 raise ConfigError(f"{word.strip()!r} has two regions; give it one box or one mask.")
-            regions[key] = open_picture(Path(value)) if kind == "mask" else _box(value)
+            regions[key] = read_picture(Path(value)) if kind == "mask" else _box(value)
     found = []
     for text in subjects:
         word, reference = read_bound(text)

@@ -63,7 +63,9 @@ class EditLayout:
 
 def edit_tab(studio: Studio, settings: Settings, orders: Orders) -> EditLayout:
     """Builds the tab in the current Blocks; gives its components."""
-    on = _lay_out(RequestForm(EditRequest, "edit", {"guidance": studio.model.guidance, "steps": 20}))
+    on = _lay_out(
+        RequestForm(EditRequest, "edit", {"guidance": studio.model.guidance, "steps": 20, "keep_background": True})
+    )
     events = EditEvents(studio, settings.output, orders, on)
     at_once = {**_SILENT, "concurrency_limit": None}
     on.sentence.change(events.find_words, on.sentence, on.words, **at_once)
@@ -73,6 +75,7 @@ def edit_tab(studio: Studio, settings: Settings, orders: Orders) -> EditLayout:
     shown = [on.status, on.slider, on.mask, on.maps, on.files, on.source]
     on.edit.click(events.edit, asked, shown, **_SILENT, concurrency_id="model", concurrency_limit=1)
     on.cancel.click(call_off(orders, on.status), None, on.status, **at_once)
+    on.kind.change(lambda kind: kind == PHOTO, on.kind, on.form.controls["keep_background"], **at_once)
     on.take_over.click(events.to_canvas, on.source, on.canvas, **at_once)
     return on
 

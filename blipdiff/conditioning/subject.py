@@ -2,25 +2,30 @@
 
 import io
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from blipdiff.conditioning.prompt import checked_category
-from blipdiff.errors import PromptError, ShapeError, SubjectError
+from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
+from blipdiff.images import picture_from
 from blipdiff.outputs import written_file
+from blipdiff.picture_chunks import PNG_START
 
 _FORMAT = "blipdiff-subject"
 _VERSION = "1"
 _LARGEST_FILE = 16 * 2**20  # bytes; a full-size card is below 100 KB
 _LARGEST_SIDE = 1024  # pixels of a thumbnail
+_SIDES = slice(16, 24)  # where a PNG says how large it is
 _MOST_SLOTS, _LARGEST_WIDTH = 1024, 16384
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +62,7 @@ class SubjectEmbedding:
         shape = tuple(self.tokens.shape)
         if len(shape) != 2 or not 1 <= shape[0] <= _MOST_SLOTS or not 1 <= shape[1] <= _LARGEST_WIDTH:
             raise ShapeError(f"A subject's tokens have the shape {shape}; (16, width) was expected.")
-        if not self.tokens.is_floating_point() or not bool(torch.isfinite(self.tokens).all()):
+        if self.tokens.dtype not in _DTYPES or not bool(torch.isfinite(self.tokens).all()):
             raise SubjectError(f"The subject {self.category!r} has infinite or not-a-number values; make it again.")
 
     @property
@@ -122,7 +127,7 @@ class SubjectEmbedding:
                 fingerprint=texts.get("fingerprint"),
                 provenance=_provenance(texts.get("provenance")),
             )
-        except (ShapeError, PromptError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except BlipdiffError as error:
             raise SubjectError(f"The subject card {path} is damaged: {error}") from error
 
 
@@ -133,21 +138,24 @@ def _png(image: Image.Image) -> Tensor:
 
 
 def _picture(png: Tensor) -> Image.Image:
-    if png.dtype != torch.uint8 or png.ndim != 1:
-        raise ValueError("its thumbnail is no PNG")
-    image = Image.open(io.BytesIO(png.numpy().tobytes()), formats=["PNG"])
-    if max(image.size) > _LARGEST_SIDE:
-        raise ValueError(f"its thumbnail has {image.width} x {image.height} pixels")
-    image.load()
-    return image
+    data = png.numpy().tobytes() if png.dtype == torch.uint8 and png.ndim == 1 else b""
+    if len(data) < _SIDES.stop or not data.startswith(PNG_START):
+        raise SubjectError("its thumbnail is no PNG")
+    width, height = struct.unpack(">II", data[_SIDES])  # before anything is unpacked
+    if max(width, height) > _LARGEST_SIDE:
+        raise SubjectError(f"its thumbnail has {width} x {height} pixels")
+    return picture_from(data, "its thumbnail")
 
 
 def _provenance(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SubjectError("its provenance cannot be read") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("its provenance is no list of names and texts")
+        raise SubjectError("its provenance is no list of names and texts")
     return found
 
 
@@ -156,10 +164,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         size = path.stat().st_size
         if not path.is_file() or size > _LARGEST_FILE:
             raise SubjectError(f"{path} is no subject card: it is no file of at most {_LARGEST_FILE // 2**20} MB.")
+    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise SubjectError(f"The subject card {path} cannot be read: {reason}.") from error
+    try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in ("tokens", "thumbnail") if name in set(file.keys())]
             return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
     except OSError as error:
         raise SubjectError(f"The subject card {path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever the library says about bytes that it did not expect
         raise SubjectError(f"{path} is no subject card, or a damaged one: {error}") from error

@@ -40,6 +40,11 @@ class ControlBranch:
 
     def __post_init__(self) -> None:
         channels = self.net.config.conditioning_channels
+        if not isinstance(self.picture, Tensor):
+            raise ShapeError(
+                f"A control branch follows a tensor (rows, {channels}, H, W) in [0, 1], not a "
+                f"{type(self.picture).__name__}; blipdiff.images.picture_tensor makes one of a picture."
+            )
         if self.picture.ndim != 4 or self.picture.shape[1] != channels:
             raise ShapeError(
                 f"A control picture of shape {tuple(self.picture.shape)} was given; this ControlNet reads "

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from blipdiff.errors import ConfigError, MissingDependencyError
+from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb
 
 NONE = "none"
@@ -131,7 +132,7 @@ class Preprocessors:
         self._download, self._device = download, device
         self._loaded: dict[tuple[str, str], Callable[[Image.Image], Image.Image]] = {}
 
-    def map_of(self, picture: Image.Image, choice: MapChoice) -> Image.Image:
+    def map_of(self, picture: PictureLike, choice: MapChoice) -> Image.Image:
         """The map of a picture: RGB, of the picture's size.
 
         Raises: MissingDependencyError or CheckpointError when a detector's package or weights are not here, ConfigError
