@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, features
 
 from blipdiff.errors import ImageError, MissingDependencyError
+from blipdiff.foreign import first_line
 from blipdiff.picture_chunks import without_metadata
 
 LARGEST_PIXELS = 100_000_000
@@ -90,7 +91,7 @@ def decoding(name: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as reason:
-        raise ImageError(f"The pixels of {name} are damaged or cut off: {reason}.") from reason
+        raise ImageError(f"The pixels of {name} are damaged or cut off: {first_line(reason)}.") from reason
 
 
 def orientation(image: Image.Image) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.prompt import checked_category
 from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
+from blipdiff.foreign import foreign
 from blipdiff.images import picture_from
 from blipdiff.outputs import written_file
 from blipdiff.picture_chunks import PNG_START
@@ -167,11 +168,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise SubjectError(f"The subject card {path} cannot be read: {reason}.") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in ("tokens", "thumbnail") if name in set(file.keys())]
-            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
-    except OSError as error:
-        raise SubjectError(f"The subject card {path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # whatever the library says about bytes that it did not expect
-        raise SubjectError(f"{path} is no subject card, or a damaged one: {error}") from error
+    with foreign(path, "a subject card", SubjectError), safe_open(path, framework="pt") as file:
+        names = [name for name in ("tokens", "thumbnail") if name in set(file.keys())]
+        return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
