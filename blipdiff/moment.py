@@ -1,6 +1,7 @@
 """Where a run is: the moment of one U-Net call, and windows of a run."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -27,8 +28,8 @@ class Moment:
 class Window:
     """A part of a run as fractions of its U-Net calls; `stop` is not included, so that windows can be joined.
 
-    Of N calls it holds those from floor(start * N) to floor(stop * N) - 1, which is what prompt-to-prompt and
-    diffusers' ControlNet windows do with their ends.
+    Of N calls it holds those from floor(start * N) to floor(stop * N) - 1, which is what diffusers' ControlNet windows
+    do with their ends.
 
     Raises: ConfigError unless 0 <= start <= stop <= 1.
     """
@@ -47,3 +48,17 @@ class Window:
         """Whether the U-Net call of `moment` lies in the window."""
         first = int(self.start * moment.count + _ROUNDING)
         return first <= moment.index < int(self.stop * moment.count + _ROUNDING)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCalls:
+    """A run's first `count` U-Net calls, as code that counts calls rather than fractions tells its windows."""
+
+    count: int
+
+    def holds(self, moment: Moment) -> bool:
+        """Whether the U-Net call of `moment` is one of them."""
+        return moment.index < self.count
+
+
+Span: TypeAlias = Window | FirstCalls

@@ -20,7 +20,7 @@ from blipdiff.errors import ConfigError, PromptError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.moment import Window
+from blipdiff.moment import Span, Window
 from blipdiff.sampling.inversion import HeldSource
 from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
@@ -42,7 +42,7 @@ class EncodedEdit:
     positive: Conditioning  # rows [source, target]
     negative: Conditioning | None  # the same for both rows, None without guidance
     edits: tuple[AttentionEdit, ...]
-    slot_windows: Mapping[int, Window]  # of the target's slots with a window of their own
+    slot_windows: Mapping[int, Span]  # of the target's slots with a window of their own
     blend_slots: Mapping[int, tuple[int, ...]]  # row -> the slots of the words whose place is edited
     swaps: bool  # whether the target is told anything else than the source
     warnings: tuple[str, ...]  # what had to be left out of the prompts
@@ -89,7 +89,7 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
         positive=positive,
         negative=negative,
         edits=_attention_edits(request, source, target),
-        slot_windows=_by_slot(request.word_stops, target, lambda stop: Window(0.0, stop)),
+        slot_windows=_by_slot(request.word_stops, target, request.cross_span),
         blend_slots=_blend_slots(request, source, target) if request.local_blend else {},
         swaps=bool(target.subject_slots) or before.text != after.text,
         warnings=tuple(dict.fromkeys(part.warning for part in (before, after, against) if part.warning is not None)),
@@ -161,9 +161,9 @@ def _prompt_to_prompt(model: BlipDiffusion, encoded: EncodedEdit, latents: Tenso
     height, width = grid((latents.shape[-2], latents.shape[-1]), level)
     return PromptToPrompt(
         encoded.edits,
-        cross_window=Window(0.0, dial.cross_stop),
+        cross_window=request.cross_span(dial.cross_stop),
         slot_windows=encoded.slot_windows,
-        self_window=Window(0.0, dial.self_stop),
+        self_window=request.self_span(dial.self_stop),
         self_places=height * width,
     )
 

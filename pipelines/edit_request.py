@@ -5,11 +5,13 @@ from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
+from blipdiff.moment import FirstCalls, Span, Window
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.requests import as_generating, check, parameter
 
 # strength -> (cross-attention stop, self-attention stop, blend threshold, fresh noise); the middle is the authors'.
 _DIAL = ((0.0, (1.0, 1.0, 0.6, 0.0)), (0.5, (0.8, 0.4, 0.3, 0.0)), (1.0, (0.0, 0.0, 0.0, 1.0)))
+AS_THE_AUTHORS, BY_FRACTIONS = "authors", "fractions"  # the second is how pictures without the field were made
 _TRY_ON_THRESHOLD = 0.5  # of the dial's: a garment's map is flatter than an object's
 
 
@@ -103,9 +105,12 @@ class EditRequest:
         None, "Keep the background", "Outside the mask, the source's own pixels; as a rule those of a photo."
     )
     preset: str = parameter("swap", "Preset", "An object for another, or a garment.", choices=("swap", "try-on"))
+    counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls
 
     def __post_init__(self) -> None:
         check(self)
+        if self.counting not in (AS_THE_AUTHORS, BY_FRACTIONS):
+            raise ConfigError(f"Windows are counted by {AS_THE_AUTHORS} or {BY_FRACTIONS}, not {self.counting!r}.")
         for name in ("prompt", "negative", "focus", "word_weights", "word_stops"):
             checked_text(getattr(self, name), name)
         if not self.source.strip():
@@ -141,6 +146,19 @@ class EditRequest:
     def keeps_background(self, *, photo: bool) -> bool:
         """Whether the source's own pixels stay outside the mask: a photo's, unless it was asked otherwise."""
         return photo if self.keep_background is None else self.keep_background
+
+    def cross_span(self, stop: float) -> Span:
+        """The U-Net calls in which words are held until the fraction `stop`; the authors count one more than steps.
+
+        Their rounding is kept too: 0.29 of 100 is 28.999999999999996, and so 28 calls.
+        """
+        window = Window(0.0, stop)
+        return FirstCalls(int(stop * (self.steps + 1))) if self.counting == AS_THE_AUTHORS else window
+
+    def self_span(self, stop: float) -> Span:
+        """The U-Net calls in which shapes are held until the fraction `stop`; the authors count the steps."""
+        window = Window(0.0, stop)
+        return FirstCalls(int(self.steps * stop)) if self.counting == AS_THE_AUTHORS else window
 
     def dial(self) -> EditDial:
         """What the strength derives, straight between its three marks, and what was set by hand."""

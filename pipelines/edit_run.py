@@ -16,7 +16,7 @@ from blipdiff.sampling.loop import Step
 from pipelines.composite import EditPictures, edit_pictures
 from pipelines.controlled import Followed
 from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
+from pipelines.edit_request import BY_FRACTIONS, EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
 from pipelines.masks import mask_again, told_mask
 from pipelines.plan import execute
@@ -26,7 +26,8 @@ from pipelines.results import EDITED_PHOTO_TYPE, Picture
 from pipelines.studio import Notice, Progress, Studio, subject_from, subject_text
 
 TASK = "edit"  # in the metadata's request; a generated picture's request names no task
-_OLD_DEFAULTS = {"mask_use": "joined", "keep_background": False}  # of requests that do not name these
+# what requests that do not name these were drawn with
+_OLD_DEFAULTS = {"mask_use": "joined", "keep_background": False, "counting": BY_FRACTIONS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from blipdiff.attention.alignment import Alignment
 from blipdiff.attention.taps import AttentionSite
 from blipdiff.errors import ConfigError, ShapeError
-from blipdiff.moment import Moment, Window
+from blipdiff.moment import Moment, Span, Window
 
 
 class AttentionEdit(Protocol):
@@ -75,9 +75,9 @@ class PromptToPrompt:
     """
 
     edits: Sequence[AttentionEdit]
-    cross_window: Window = field(default_factory=lambda: Window(0.0, 0.8))
-    slot_windows: Mapping[int, Window] = field(default_factory=dict)  # of target slots with a window of their own
-    self_window: Window = field(default_factory=lambda: Window(0.0, 0.4))
+    cross_window: Span = field(default_factory=lambda: Window(0.0, 0.8))
+    slot_windows: Mapping[int, Span] = field(default_factory=dict)  # of target slots with a window of their own
+    self_window: Span = field(default_factory=lambda: Window(0.0, 0.4))
     self_places: int = 16 * 16
 
     def wants(self, site: AttentionSite, moment: Moment, queries: int) -> bool:
