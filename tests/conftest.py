@@ -12,6 +12,10 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its tests must not
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow-networks", type=int, default=1, help="How many slow networks the page is tried over.")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the recorded numbers and the tiny checkpoints."""

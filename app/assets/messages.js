@@ -1,10 +1,10 @@
 // Gradio ends the stream of its messages once no event is pending. What is asked for at that very moment is answered
 // with an id by a server whose stream has just ended, while the page still believes it open: nothing would ever come,
-// and the click would be lost. Here such a stream goes on, unseen by the page.
+// and the click would be lost. Here such a stream goes on, unseen by the page; fields.js hears of what is on its way.
 (() => {
   const plain = window.fetch;
-  const asked = new Set(); // ids of events that the server has taken and not completed
-  const early = new Set(); // ids of events that were completed before the answer to their asking was read
+  const open = new Map(); // id -> the record of an event that the server has taken and not completed
+  const joining = new Set(); // events whose id is not known yet
 
   async function* messages(answer) {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -25,17 +25,32 @@
     }
   };
 
+  // A message can be here before the answer that tells whose it is.
+  const known = async (id) => {
+    while (id && !open.has(id) && joining.size) await Promise.race(joining);
+  };
+
+  const completed = (message, content) => {
+    const record = open.get(content.event_id);
+    open.delete(content.event_id);
+    blipdiff.over(record);
+    if (!Array.isArray(content.output?.data)) return message;
+    content.output.data = blipdiff.stillWanted(record, content.output.data);
+    return `data: ${JSON.stringify(content)}`;
+  };
+
   // The messages of a stream, and of one more for each event that its end would have left behind: each is waited for once.
   async function* goingOn(answer, again) {
     while (answer) {
       let next = null;
       for await (const message of messages(answer)) {
-        const { msg, event_id } = told(message);
-        if (msg === "process_completed" && !asked.delete(event_id)) early.add(event_id);
-        if (msg === "close_stream" && asked.size) {
-          asked.clear();
+        const content = told(message);
+        await known(content.event_id);
+        const left = [...open.values()].filter((record) => !record.isWaitedFor);
+        if (content.msg === "close_stream" && left.length) {
+          left.forEach((record) => { record.isWaitedFor = true; });
           next = await again();
-        } else yield message;
+        } else yield content.msg === "process_completed" ? completed(message, content) : message;
       }
       answer = next;
     }
@@ -52,13 +67,28 @@
     });
   };
 
+  const join = async (target, options) => {
+    const record = blipdiff.asking(told(String(options?.body)).fn_index);
+    let id;
+    try {
+      const answer = await plain(target, options);
+      ({ event_id: id } = await answer.clone().json().catch(() => ({})));
+      return answer;
+    } finally {
+      if (id) open.set(id, record);
+      else blipdiff.over(record);
+    }
+  };
+
   window.fetch = async (target, options) => {
     const path = new URL(target?.url ?? target, window.location).pathname;
+    if (path.endsWith("/upload")) return blipdiff.sendingFiles(plain(target, options));
     if (path.endsWith("/queue/join")) {
-      const answer = await plain(target, options);
-      const { event_id } = await answer.clone().json().catch(() => ({}));
-      if (event_id && !early.delete(event_id)) asked.add(event_id);
-      return answer;
+      const joined = join(target, options);
+      const settled = joined.catch(() => null);
+      joining.add(settled);
+      settled.then(() => joining.delete(settled));
+      return joined;
     }
     if (path.endsWith("/queue/data")) {
       const again = () => plain(target, options);

@@ -28,7 +28,7 @@ new MutationObserver((_, observer) => {
 
 // What was typed outlives a reload. The browser keeps it and brings it back by itself: an answer of the server
 // could come late, over what is being typed.
-window.blipdiff = {
+Object.assign((window.blipdiff ??= {}), {
   named: (names, values) => Object.fromEntries(names.map((name, place) => [name, values[place]])),
 
   // Kept values that a form of this version can still hold; `choices` lists what a choice may be.
@@ -37,7 +37,16 @@ window.blipdiff = {
     const fits = typeof value === typeof current[place] && (!choices[name] || choices[name].includes(value));
     return fits ? value : current[place];
   }),
-};
+
+  // The sentence's words to be clicked on, split as Python does; clicks stay on words that stand where they stood.
+  words: (sentence, clicked) => {
+    const before = blipdiff.lastWords ?? [];
+    const words = sentence.split(/[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/).filter(Boolean);
+    blipdiff.lastWords = words;
+    const value = clicked.filter((place) => words[place] !== undefined && words[place] === before[place]);
+    return { __type__: "update", choices: words.map((word, place) => [word, place]), value };
+  },
+});
 
 // What the pad and the canvas say is typed into a field of the form that nobody sees.
 const say = (id, text) => {

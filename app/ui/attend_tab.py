@@ -11,17 +11,17 @@ from app.cli.attend import saved
 from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup
-from app.ui.drawing import Changes, call_off, followed
+from app.ui.drawing import Changes, followed
+from app.ui.events import on_cancel, on_draw
 from app.ui.files import served
-from app.ui.orders import Orders
+from app.ui.orders import Order, Orders
+from app.ui.photos import FILE_TYPES
 from app.ui.request_form import RequestForm
-from app.ui.subjects import references
+from app.ui.subjects import CARD_SUFFIX, references
 from blipdiff.errors import SubjectError
 from pipelines.attend import Attended, run_attend
 from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
-
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def attend_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
@@ -32,7 +32,7 @@ def attend_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
             subject = gr.File(
                 label="Subject",
                 file_count="multiple",
-                file_types=["image", ".safetensors"],
+                file_types=[*FILE_TYPES, CARD_SUFFIX],
                 height=120,
                 elem_id="attend-subject",
             )
@@ -51,32 +51,29 @@ def attend_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
                 interactive=False,
                 elem_id="attend-gallery",
             )
-    events = _Events(studio, settings.output, orders, form, status, gallery)
-    on_model = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
-    draw.click(events.attend, [subject, *form.controls.values()], [status, gallery], **on_model)
-    cancel.click(call_off(orders, status), None, status, **_SILENT, concurrency_limit=None)
+    events = _Events(studio, settings.output, form, status, gallery)
+    on_draw(draw, orders, status, events.attend, [subject, *form.controls.values()], [status, gallery])
+    on_cancel(cancel, orders, status)
 
 
 class _Events:
     """The tab's handler."""
 
-    def __init__(
-        self, studio: Studio, output: Path, orders: Orders, form: RequestForm, status: Any, gallery: Any
-    ) -> None:
-        self._studio, self._output, self._orders, self._form = studio, output, orders, form
+    def __init__(self, studio: Studio, output: Path, form: RequestForm, status: Any, gallery: Any) -> None:
+        self._studio, self._output, self._form = studio, output, form
         self._status, self._gallery = status, gallery
 
-    def attend(self, visit: gr.Request, paths: list[str] | None, *typed: Any) -> Iterator[Changes]:
+    def attend(self, order: Order, paths: list[str] | None, *typed: Any) -> Iterator[Changes]:
         """Draws the picture and shows its maps, saved in the output folder."""
         paths = paths or []
 
-        def begin() -> tuple[GenerateRequest, Callable[[], Any]]:
+        def begin() -> Callable[[], Any]:
             if not paths:
                 raise SubjectError("There is no subject yet; add a photo or a subject card.")
             request = GenerateRequest(**self._form.values(typed), count=1)
             given = references(paths, request.category)
             check_writable(self._output)
-            return request, partial(self._events, request, given)
+            return partial(self._events, request, given)
 
         def shown(attended: Attended) -> Changes:
             picture, _sheet, *maps = saved(attended, self._output, metadata=True, each=True)
@@ -87,7 +84,7 @@ class _Events:
         def end() -> Changes:
             return {self._status: markup.message(f"Saved in {self._output}.", "good")}
 
-        yield from followed(visit, self._orders, self._status, begin, shown, end)
+        yield from followed(order, self._status, begin, shown, end)
 
     def _events(self, request: GenerateRequest, given: list[Any]) -> Any:
         return run_attend(self._studio, request, self._studio.subject(given, fit=request.fit))

@@ -14,9 +14,10 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, call_off, followed
+from app.ui.drawing import Changes, followed
+from app.ui.events import ON_MODEL, on_cancel, on_change, on_draw, preview_of
 from app.ui.files import served
-from app.ui.orders import Orders
+from app.ui.orders import Order, Orders
 from app.ui.slots import LETTERS, Filled, connect_slots, filled, library_names, place_slots
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import ConfigError, SubjectError
@@ -30,9 +31,6 @@ from pipelines.requests import parameters
 from pipelines.results import save_new_picture
 from pipelines.studio import Studio
 
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
-_ON_MODEL = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
-_AT_ONCE = {**_SILENT, "concurrency_limit": None}
 _DECLARED = parameters(BlendRequest)
 _FIELDS = ("prompt", "prompt_to", "frames", "side", "how", "words", "spacing", "steps", "guidance", "seed")
 _OPTIONAL = ("prompt_to",)
@@ -85,19 +83,15 @@ def blend_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
             )
             downloads = gr.File(label="Grid and film", file_count="multiple", interactive=False, elem_id="blend-files")
     events = _Events(studio, settings, orders, list(fields), status, stage, gallery, downloads)
-    every = [*(control for slot in slots for control in slot.inputs), *weights, *fields.values()]
+    subjects = [control for slot in slots for control in slot.inputs]
+    every = [*subjects, *weights, *fields.values()]
     shown = [status, stage, gallery, downloads]
     for button, shape in ((one, "one"), (path, "path"), (map_, "map")):
-        button.click(events.drawing(shape), every, shown, **_ON_MODEL)
-    cancel.click(call_off(orders, status), None, status, **_AT_ONCE)
-    place.change(
-        events.weights_at, [place, *(control for slot in slots for control in slot.inputs)], weights, **_AT_ONCE
-    )
-    previewed = {**_ON_MODEL, "trigger_mode": "always_last"}
-    gr.on(
-        [place.change, *(weight.release for weight in weights)],
-        events.preview, [live, *every], [status, stage], **previewed,
-    )  # fmt: skip
+        on_draw(button, orders, status, partial(events.draw, shape), every, shown)
+    on_cancel(cancel, orders, status)
+    on_change(place.change, events.weights_at, [place, *subjects], weights)
+    changed = [place.change, *(weight.release for weight in weights)]
+    on_change(changed, events.preview, [live, *every], [status, stage], ON_MODEL)
     connect_slots(slots, SubjectLibrary(settings.library))
     return [slot.kept for slot in slots]
 
@@ -110,23 +104,16 @@ class _Events:
         self._library = SubjectLibrary(settings.library)
         self._status, self._stage, self._gallery, self._downloads = shown
 
-    def drawing(self, shape: str) -> Callable[..., Iterator[Changes]]:
-        """What draws one picture, a path or a map, and saves it in the output folder."""
-
-        def draw(visit: gr.Request, *values: Any) -> Iterator[Changes]:
-            yield from self._draw(shape, visit, values)
-
-        return draw
-
-    def _draw(self, shape: str, visit: gr.Request, values: Sequence[Any]) -> Iterator[Changes]:
+    def draw(self, shape: str, order: Order, *values: Any) -> Iterator[Changes]:
+        """Draws one picture, a path or a map, and saves it in the output folder."""
         frames: list[Frame] = []
         done: list[Blended] = []
 
-        def begin() -> tuple[Any, Any]:
+        def begin() -> Callable[[], Any]:
             subjects, weights, request = self._asked(shape, values)
             references = [one.reference for one in subjects]
             given = weights if shape == "one" else None
-            return request, partial(blend, self._studio, request, references, weights=given)
+            return partial(blend, self._studio, request, references, weights=given)
 
         def shown(event: Any) -> Changes:
             if isinstance(event, Blended):
@@ -135,7 +122,7 @@ class _Events:
             frames.append(event)
             return {self._stage: _picture(event, f"{len(frames)} drawn: {event.label}")}
 
-        yield from followed(visit, self._orders, self._status, begin, shown, lambda: self._finished(done[-1]))
+        yield from followed(order, self._status, begin, shown, lambda: self._finished(done[-1]))
 
     def preview(self, is_live: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
         """The blend as it stands, in few steps; nothing where live previews are off or subjects are missing."""
@@ -148,11 +135,19 @@ class _Events:
             return
         request = replace(request, steps=min(request.steps, _PREVIEW_STEPS))
         start = partial(blend, self._studio, request, [one.reference for one in subjects], weights=weights)
-        yield from followed(
-            visit, self._orders, self._status, lambda: (request, start),
-            lambda event: gr.skip() if isinstance(event, Blended) else {self._stage: _picture(event, event.label)},
-            lambda: {self._status: markup.message(f"A preview in {request.steps} steps.")},
-        )  # fmt: skip
+        name, order = preview_of(str(visit.session_hash)), Order((), ())
+        if not self._orders.place(name, order):
+            yield gr.skip()
+            return
+        self._orders.begin(name)
+        try:
+            yield from followed(
+                order, self._status, lambda: start,
+                lambda event: gr.skip() if isinstance(event, Blended) else {self._stage: _picture(event, event.label)},
+                lambda: {self._status: markup.message(f"A preview in {request.steps} steps.")},
+            )  # fmt: skip
+        finally:
+            self._orders.end(name)
 
     def weights_at(self, place: str, *slots: Any) -> list[float]:
         """The weights at a place of the pad, among the subjects that are there."""

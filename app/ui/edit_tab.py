@@ -14,12 +14,15 @@ from app.cli.edit import saved
 from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup
-from app.ui.drawing import Changes, call_off, followed
-from app.ui.edit_words import swapped_words, words_of
+from app.ui.components import Canvas, Marks
+from app.ui.drawing import Changes, followed
+from app.ui.edit_words import swapped_words
+from app.ui.events import SILENT, on_cancel, on_change, on_click, on_draw
 from app.ui.files import served
-from app.ui.orders import Orders
+from app.ui.orders import Order, Orders
+from app.ui.photos import FILE_TYPES, photo_field, to_paint_on
 from app.ui.request_form import RequestForm
-from app.ui.subjects import looked_through, references
+from app.ui.subjects import CARD_SUFFIX, looked_through, references
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
 from pipelines.edit_request import EditRequest
@@ -29,7 +32,6 @@ from pipelines.studio import Studio
 
 PHOTO, GENERATED = "A photo", "The prompt's own picture"
 
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _MAIN = ("strength", "keep_background", "seed")
 _MASK = ("blend", "blend_softness", "blend_start", "blend_words", "mask_map", "mask_use", "local_blend", "blend_level")
 _HOLD = ("cross_stop", "self_stop", "fresh_noise", "self_level", "method", "word_weights", "word_stops", "preset")
@@ -66,17 +68,16 @@ def edit_tab(studio: Studio, settings: Settings, orders: Orders) -> EditLayout:
     on = _lay_out(
         RequestForm(EditRequest, "edit", {"guidance": studio.model.guidance, "steps": 20, "keep_background": True})
     )
-    events = EditEvents(studio, settings.output, orders, on)
-    at_once = {**_SILENT, "concurrency_limit": None}
-    on.sentence.change(events.find_words, on.sentence, on.words, **at_once)
-    on.subject.change(events.look_at_subject, on.subject, [on.strip, on.subject], **at_once)
-    on.photo.change(events.to_canvas, on.photo, on.canvas, **at_once)
+    events = EditEvents(studio, settings.output, on)
+    on.sentence.change(None, [on.sentence, on.words], on.words, js="blipdiff.words", **SILENT)
+    on_change(on.subject.change, events.look_at_subject, on.subject, [on.strip, on.subject])
+    on_change(on.kind.change, lambda kind: kind == PHOTO, on.kind, on.form.controls["keep_background"])
+    on_change(on.photo.change, to_paint_on, on.photo, on.canvas)
     asked = [on.kind, on.photo, on.canvas, on.sentence, on.words, on.instead, on.subject, *on.form.controls.values()]
     shown = [on.status, on.slider, on.mask, on.maps, on.files, on.source]
-    on.edit.click(events.edit, asked, shown, **_SILENT, concurrency_id="model", concurrency_limit=1)
-    on.cancel.click(call_off(orders, on.status), None, on.status, **at_once)
-    on.kind.change(lambda kind: kind == PHOTO, on.kind, on.form.controls["keep_background"], **at_once)
-    on.take_over.click(events.to_canvas, on.source, on.canvas, **at_once)
+    on_draw(on.edit, orders, on.status, events.edit, asked, shown)
+    on_cancel(on.cancel, orders, on.status)
+    on_click(on.take_over, to_paint_on, on.source, on.canvas)
     return on
 
 
@@ -84,11 +85,9 @@ def _lay_out(form: RequestForm) -> EditLayout:
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=5, min_width=300):
             kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
-            photo = gr.Image(
-                label="Photo", type="filepath", sources=["upload", "clipboard"], height=240, elem_id="edit-photo"
-            )
+            photo = photo_field("Photo", "edit-photo", 240).photo
             with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
-                canvas = gr.ImageEditor(
+                canvas = Canvas(
                     label="The source",
                     type="pil",
                     image_mode="RGBA",
@@ -102,14 +101,12 @@ def _lay_out(form: RequestForm) -> EditLayout:
             sentence = gr.Textbox(
                 label="What the picture shows", placeholder="a cat sits on a sofa", max_lines=2, elem_id="edit-sentence"
             )
-            words = gr.CheckboxGroup(
-                [], label="Swap", info="Click on the words for what is swapped.", elem_id="edit-words"
-            )
+            words = Marks([], label="Swap", info="Click on the words for what is swapped.", elem_id="edit-words")
             instead = gr.Textbox(label="For", placeholder="dog", max_lines=1, elem_id="edit-instead")
             subject = gr.File(
                 label="In the look of this subject",
                 file_count="multiple",
-                file_types=["image", ".safetensors"],
+                file_types=[*FILE_TYPES, CARD_SUFFIX],
                 height=120,
                 elem_id="edit-subject",
             )
@@ -157,12 +154,8 @@ def _lay_out(form: RequestForm) -> EditLayout:
 class EditEvents:
     """The tab's handlers, on one studio and one output folder."""
 
-    def __init__(self, studio: Studio, output: Path, orders: Orders, on: EditLayout) -> None:
-        self._studio, self._output, self._orders, self._on = studio, output, orders, on
-
-    def find_words(self, sentence: str) -> Any:
-        """The sentence's words, to be clicked on."""
-        return gr.CheckboxGroup(choices=words_of(sentence), value=[])
+    def __init__(self, studio: Studio, output: Path, on: EditLayout) -> None:
+        self._studio, self._output, self._on = studio, output, on
 
     def look_at_subject(self, paths: list[str] | None) -> Changes:
         """Shows what was dropped; what cannot be used is said and left out."""
@@ -172,13 +165,9 @@ class EditEvents:
         changes: Changes = {self._on.strip: markup.subjects(found.tiles)}
         return changes | ({self._on.subject: list(found.paths) or None} if found.complaints else {})
 
-    def to_canvas(self, source: str | None) -> Any:
-        """The photo, or the source of the last edit, to be painted on."""
-        return None if source is None else {"background": source, "layers": [], "composite": None}
-
     def edit(
         self,
-        visit: gr.Request,
+        order: Order,
         kind: str,
         photo: str | None,
         canvas: Mapping[str, Any] | None,
@@ -191,7 +180,7 @@ class EditEvents:
         """The edit, saved in the output folder and shown beside its source."""
         paths, ended = paths or [], []
 
-        def begin() -> tuple[EditRequest, Callable[[], Any]]:
+        def begin() -> Callable[[], Any]:
             swapped = swapped_words(sentence, clicked, instead)
             request = EditRequest(
                 **self._on.form.values(typed),
@@ -205,11 +194,11 @@ class EditEvents:
             check_writable(self._output)
             if kind == GENERATED:
                 mask = painted(canvas, picture_size(self._studio.model, request))
-                return request, partial(self._events, request, given, [], mask)
+                return partial(self._events, request, given, [], mask)
             if photo is None:
                 raise ConfigError("There is no photo yet; add one, or choose the prompt's own picture.")
             source = SourcePhoto(open_picture(photo), Path(photo).stem)
-            return request, partial(self._events, request, given, [source], painted(canvas, source.image.size))
+            return partial(self._events, request, given, [source], painted(canvas, source.image.size))
 
         def shown(edited: Edited) -> Changes:
             found = saved(edited, self._output)
@@ -225,7 +214,7 @@ class EditEvents:
         def end() -> Changes:
             return {self._on.status: markup.message(f"Saved as {ended[-1]}.", "good")}
 
-        yield from followed(visit, self._orders, self._on.status, begin, shown, end)
+        yield from followed(order, self._on.status, begin, shown, end)
 
     def _events(
         self, request: EditRequest, given: list[Any], photos: list[SourcePhoto], mask: Image.Image | None

@@ -20,11 +20,6 @@ class SwappedWords:
     named: str
 
 
-def words_of(sentence: str) -> list[tuple[str, int]]:
-    """The sentence's words to be clicked on, each with its place."""
-    return [(word, place) for place, word in enumerate(sentence.split())]
-
-
 def swapped_words(sentence: str, clicked: Sequence[int], instead: str) -> SwappedWords:
     """The request's words for swapping the clicked ones, which stand side by side, for `instead`.
 

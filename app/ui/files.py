@@ -1,10 +1,14 @@
 """Files between the page and the disk: what the browser may fetch, and what a picture's settings bring back."""
 
+import os
+import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
@@ -16,6 +20,29 @@ from blipdiff.outputs import write_new
 from pipelines.studio import subject_from
 
 _SUBJECT = "subject"
+_A_DAY = 24 * 3600  # seconds
+
+
+@cache
+def own_cache() -> TemporaryDirectory[str]:
+    """This process's own folder for what the browser sends and fetches; removed when the process ends.
+
+    Gradio's is shared by all programs of a machine, and the first of them that ends takes files from the others.
+    """
+    folder = TemporaryDirectory(prefix="blipdiff-page-", ignore_cleanup_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    return folder
+
+
+def forget_old(page: gr.Blocks) -> None:
+    """Removes files of the cache that nobody has fetched or sent for a day, except those that the page itself shows."""
+    kept = {path for block in page.blocks.values() for path in block.keep_in_cache}
+    for path in Path(get_upload_folder()).glob("*/*"):
+        try:
+            if str(path) not in kept and time.time() - path.stat().st_ctime > _A_DAY:
+                path.unlink()
+        except OSError:  # another visit was faster
+            continue
 
 
 def served(path: str | Path) -> str:

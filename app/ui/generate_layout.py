@@ -8,7 +8,9 @@ from typing import Any
 import gradio as gr
 
 from app.ui import form, markup, parts
+from app.ui.components import OneOf
 from app.ui.files import served
+from app.ui.photos import FILE_TYPES
 from app.ui.subjects import CARD_SUFFIX, category_of
 from pipelines.requests import GenerateRequest, parameters
 
@@ -131,13 +133,13 @@ def _subject_part(examples: Sequence[Path]) -> SubjectPart:
     files = gr.File(
         label="Subject",
         file_count="multiple",
-        file_types=["image", CARD_SUFFIX],
+        file_types=[*FILE_TYPES, CARD_SUFFIX],
         elem_id="subject",
         height=140,
     )
     strip = gr.HTML(markup.subjects(()), elem_id="subjects")
     buttons = _example_buttons(examples)
-    suggestions = gr.Radio([], label="The photo may show", elem_id="suggestions")  # the style sheet hides it when empty
+    suggestions = OneOf([], label="The photo may show", elem_id="suggestions")  # the style sheet hides it when empty
     return SubjectPart(files, strip, buttons, suggestions)
 
 

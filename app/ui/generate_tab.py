@@ -9,17 +9,13 @@ from pathlib import Path
 import gradio as gr
 
 from app.settings import Settings
-from app.ui import form, markup
+from app.ui import form
+from app.ui.events import AT_ONCE, ON_MODEL, SILENT, STOPPING, on_change, on_click
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
 from app.ui.orders import Orders
 from blipdiff.latents import size_factor
 from pipelines.studio import Studio
-
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
-_ON_MODEL = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, the others wait
-_AT_ONCE = {**_SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
-_STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
 
 
 def generate_tab(page: gr.Blocks, studio: Studio, settings: Settings, orders: Orders) -> Layout:
@@ -41,12 +37,12 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
     memory, result, action = on.memory, on.result, on.action
     shown = [action.status, action.cancel, result.stage]
     pictures = [result.gallery, memory.pictures, *_details(on)]
-    asked = action.generate.click(
-        events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]], **_AT_ONCE
+    asked = on_click(
+        action.generate, events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]]
     )
-    asked.success(events.generate, memory.pictures, [*shown, *pictures], **_ON_MODEL)
-    action.cancel.click(None, None, action.status, js=_STOPPING, **_SILENT)
-    action.cancel.click(events.cancel, memory.pictures, shown, **_AT_ONCE)
+    asked.success(events.generate, memory.pictures, [*shown, *pictures], trigger_mode="multiple", **ON_MODEL)
+    action.cancel.click(None, None, action.status, js=STOPPING, **SILENT)
+    action.cancel.click(events.cancel, memory.pictures, shown, trigger_mode="multiple", **AT_ONCE)
     page.unload(events.leave)
 
 
@@ -54,27 +50,21 @@ def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path
     category, given = on.fields["category"], on.subject.files
     suggestions = on.subject.suggestions
     looked = [on.subject.strip, given, category, suggestions]
-    given.change(events.look_at_subject, [given, category], looked, **_AT_ONCE)
-    suggestions.input(events.use_suggestion, suggestions, [category, suggestions], **_AT_ONCE)
+    on_change(given.change, events.look_at_subject, [given, category], looked)
+    on_change(suggestions.input, events.use_suggestion, suggestions, [category, suggestions])
     for button, path in zip(on.subject.examples, examples, strict=True):
-        button.click(partial(events.use_example, path), None, [given, category], **_AT_ONCE)
-    on.keeping.save_card.click(
-        events.save_card,
-        [given, category, on.fields["fit"]],
-        [on.keeping.card, on.action.status],
-        **_ON_MODEL,
-    )
+        on_click(button, partial(events.use_example, path), None, [given, category])
+    kept = [on.keeping.card, on.action.status]
+    on_click(on.keeping.save_card, events.save_card, [given, category, on.fields["fit"]], kept, ON_MODEL)
 
 
 def _connect_results(on: Layout, events: GenerateEvents) -> None:
-    on.result.gallery.select(events.choose, on.memory.pictures, _details(on), **_AT_ONCE)
-    on.result.reuse_seed.click(events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed], **_AT_ONCE)
-    on.keeping.made_here.upload(
-        events.fill_from_picture,
-        on.keeping.made_here,
-        [*on.form, on.keeping.made_here, on.subject.files, on.action.status],
-        **_AT_ONCE,
-    )
+    on.result.gallery.select(
+        events.choose, on.memory.pictures, _details(on), trigger_mode="multiple", **AT_ONCE
+    )  # not the last alone: Gradio would answer it with the first one's place
+    on_click(on.result.reuse_seed, events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed])
+    filled = [*on.form, on.keeping.made_here, on.subject.files, on.action.status]
+    on_change(on.keeping.made_here.upload, events.fill_from_picture, on.keeping.made_here, filled)
 
 
 def _connect_memory(page: gr.Blocks, on: Layout) -> None:
@@ -83,8 +73,16 @@ def _connect_memory(page: gr.Blocks, on: Layout) -> None:
     choices = json.dumps(form.CHOICES)
     keep = f"(...values) => blipdiff.named({names}, values)"
     restore = f"(kept, ...current) => blipdiff.restored({names}, {choices}, kept, current)"
-    gr.on([control.input for control in on.form], None, on.form, on.memory.typed, js=keep, **_SILENT)
-    page.load(None, [on.memory.typed, *on.form], on.form, js=restore, **_SILENT)
+    gr.on(
+        [control.input for control in on.form],
+        None,
+        on.form,
+        on.memory.typed,
+        js=keep,
+        trigger_mode="multiple",
+        **SILENT,
+    )
+    page.load(None, [on.memory.typed, *on.form], on.form, js=restore, **SILENT)
 
 
 def _details(on: Layout) -> list[object]:

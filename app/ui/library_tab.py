@@ -8,14 +8,14 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import markup
+from app.ui.components import Listed
+from app.ui.events import ON_MODEL, on_change, on_click
 from app.ui.files import served
-from app.ui.subjects import by_name, references
+from app.ui.photos import FILE_TYPES
+from app.ui.subjects import CARD_SUFFIX, by_name, references
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.library import Entry, SubjectLibrary
 from pipelines.studio import Studio
-
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
-_AT_ONCE = {**_SILENT, "concurrency_limit": None}
 
 
 def library_tab(studio: Studio, settings: Settings) -> Any:
@@ -24,7 +24,7 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
         with gr.Column(scale=5, min_width=300):
             photos = gr.File(
                 label="Photos of one subject, or a card", file_count="multiple",
-                file_types=["image", ".safetensors"], height=140, elem_id="library-photos",
+                file_types=[*FILE_TYPES, CARD_SUFFIX], height=140, elem_id="library-photos",
             )  # fmt: skip
             category = gr.Textbox(
                 label="Category", info="What it is, in a word or two.", max_lines=1, elem_id="library-category"
@@ -34,7 +34,7 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
         with gr.Column(scale=8, min_width=300):
             search = gr.Textbox(label="Search", max_lines=1, elem_id="library-search")
             cards = gr.HTML(elem_id="library-cards")
-            chosen = gr.Dropdown([], label="Subject", elem_id="library-chosen")
+            chosen = Listed([], label="Subject", elem_id="library-chosen")
             with gr.Row():
                 rename = gr.Button("Rename to the name on the left", elem_id="library-rename")
                 delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
@@ -45,16 +45,13 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
     asked = gr.State("")  # the subject that Delete was clicked for once
     events = _Events(studio, settings, status, search, cards, chosen, download, delete, asked)
     shown = [cards, chosen]
-    save.click(
-        events.save, [photos, category, name, search], [status, *shown],
-        **_SILENT, concurrency_id="model", concurrency_limit=1,
-    )  # fmt: skip
-    rename.click(events.rename, [chosen, name, search], [status, *shown], **_AT_ONCE)
-    delete.click(events.delete, [chosen, search, asked], [status, *shown, delete, asked], **_AT_ONCE)
-    chosen.change(events.forget, chosen, [delete, asked], **_AT_ONCE)
-    restore.click(events.restore, search, [status, *shown], **_AT_ONCE)
-    export.click(events.export, chosen, [status, download], **_AT_ONCE)
-    search.change(events.show, search, shown, **_AT_ONCE)
+    on_click(save, events.save, [photos, category, name, search], [status, *shown], ON_MODEL)
+    on_click(rename, events.rename, [chosen, name, search], [status, *shown])
+    on_click(delete, events.delete, [chosen, search, asked], [status, *shown, delete, asked])
+    on_change(chosen.change, events.forget, chosen, [delete, asked])
+    on_click(restore, events.restore, search, [status, *shown])
+    on_click(export, events.export, chosen, [status, download])
+    on_change(search.change, events.show, search, shown)
     return events.show, search, shown
 
 

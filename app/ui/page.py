@@ -11,6 +11,8 @@ from app.ui import markup
 from app.ui.attend_tab import attend_tab
 from app.ui.blend_tab import blend_tab, refreshed
 from app.ui.edit_tab import edit_tab
+from app.ui.events import AT_ONCE, on_change
+from app.ui.files import forget_old, own_cache
 from app.ui.generate_tab import generate_tab
 from app.ui.library_tab import library_tab
 from app.ui.orders import Orders
@@ -19,15 +21,13 @@ from app.ui.server import serve
 from app.ui.stylize_tab import stylize_tab
 from pipelines.studio import Studio
 
-_A_DAY = 24 * 3600
-_SILENT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-
 
 def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
     """The page with all its tabs, whose runs go through `orders`; not yet served."""
     model = studio.model
     dtype = str(model.unet.dtype).removeprefix("torch.")
-    with gr.Blocks(title="blipdiff", analytics_enabled=False, delete_cache=(_A_DAY, _A_DAY)) as page:
+    own_cache()
+    with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
         gr.HTML(markup.heading(model.name, str(model.device), dtype))
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate-tab"):
@@ -44,8 +44,9 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
                 lists += scene_tab(studio, settings, orders)
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(studio, settings)
-        page.load(show, search, shown, **_SILENT)
-        gr.on([page.load, shown[1].change], partial(refreshed, settings, len(lists)), None, lists, **_SILENT)
+        page.load(show, search, shown, **AT_ONCE)
+        on_change([page.load, shown[1].change], partial(refreshed, settings, len(lists)), None, lists)
+        page.load(partial(forget_old, page), None, None, **AT_ONCE)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
 

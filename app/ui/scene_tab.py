@@ -1,7 +1,7 @@
 """The tab that draws scenes: boxes on a canvas, a subject in each."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -11,9 +11,10 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, call_off, followed
+from app.ui.drawing import Changes, followed
+from app.ui.events import on_cancel, on_draw
 from app.ui.files import served
-from app.ui.orders import Orders
+from app.ui.orders import Order, Orders
 from app.ui.slots import LETTERS, connect_slots, filled, place_slots
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.filenames import short_name
@@ -25,7 +26,6 @@ from pipelines.scene import Placed, draw_scene
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Studio
 
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _DECLARED = parameters(SceneRequest)
 _FIELDS = ("prompt", "count", "softness", "regions_stop", "steps", "guidance", "seed", "width", "height")
 _PROMPT = "a {balloon} and a {coffee} on a grass field"
@@ -72,11 +72,10 @@ def scene_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
                 interactive=False,
                 elem_id="scene-gallery",
             )
-    events = _Events(studio, settings, orders, list(fields), status, gallery)
+    events = _Events(studio, settings, list(fields), status, gallery)
     every = [boxes, free, *(control for slot in slots for control in slot.inputs), *fields.values()]
-    on_model = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
-    draw.click(events.draw, every, [status, gallery], **on_model)
-    cancel.click(call_off(orders, status), None, status, **_SILENT, concurrency_limit=None)
+    on_draw(draw, orders, status, events.draw, every, [status, gallery])
+    on_cancel(cancel, orders, status)
     connect_slots(slots, SubjectLibrary(settings.library))
     return [slot.kept for slot in slots]
 
@@ -84,20 +83,18 @@ def scene_tab(studio: Studio, settings: Settings, orders: Orders) -> list[Any]:
 class _Events:
     """The tab's handlers."""
 
-    def __init__(
-        self, studio: Studio, settings: Settings, orders: Orders, names: list[str], status: Any, gallery: Any
-    ) -> None:
-        self._studio, self._settings, self._orders, self._names = studio, settings, orders, names
+    def __init__(self, studio: Studio, settings: Settings, names: list[str], status: Any, gallery: Any) -> None:
+        self._studio, self._settings, self._names = studio, settings, names
         self._library = SubjectLibrary(settings.library)
         self._status, self._gallery = status, gallery
 
-    def draw(self, boxes: str, is_free: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
+    def draw(self, order: Order, boxes: str, is_free: bool, *values: Any) -> Iterator[Changes]:
         """The scene's pictures, saved in the output folder."""
         shown: list[tuple[str, str]] = []
 
-        def begin() -> tuple[Any, Any]:
+        def begin() -> Callable[[], Any]:
             request, placed = self._asked(boxes, is_free, values)
-            return request, partial(draw_scene, self._studio, request, placed)
+            return partial(draw_scene, self._studio, request, placed)
 
         def finished(event: Picture) -> Changes:
             stem = f"{short_name(event.request['category'])}-{event.seed}"
@@ -109,7 +106,7 @@ class _Events:
             text = f"{len(shown)} {'picture' if len(shown) == 1 else 'pictures'}, saved in {self._settings.output}."
             return {self._status: markup.message(text, "good")}
 
-        yield from followed(visit, self._orders, self._status, begin, finished, ended)
+        yield from followed(order, self._status, begin, finished, ended)
 
     def _asked(self, boxes: str, is_free: bool, values: Sequence[Any]) -> tuple[SceneRequest, list[Placed]]:
         subjects, typed = filled(values[:12], self._library), dict(zip(self._names, values[12:], strict=True))

@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.ui.files import served
+from app.ui.components import Listed
+from app.ui.events import on_change
+from app.ui.photos import photo_field
 from app.ui.subjects import category_of
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import BlipdiffError, PromptError
@@ -62,9 +64,7 @@ def connect_slots(slots: Sequence[Slot], library: SubjectLibrary) -> None:
             return gr.skip()
 
     for slot in slots:
-        slot.kept.input(
-            word_of, slot.kept, slot.word, show_progress="hidden", api_visibility="private", concurrency_limit=None
-        )
+        on_change(slot.kept.input, word_of, slot.kept, slot.word)
 
 
 def library_names(library: SubjectLibrary) -> list[str]:
@@ -96,20 +96,12 @@ def filled(values: Sequence[Any], library: SubjectLibrary) -> list[Filled]:
 def _slot(tab: str, place: int, example: Path | None) -> Slot:
     letter = LETTERS[place]
     with gr.Column(min_width=130, elem_classes="slot"):
-        photo = gr.Image(
-            label=f"Subject {letter}",
-            type="filepath",
-            sources=["upload", "clipboard"],
-            height=130,
-            value=None if example is None else served(example),
-            buttons=[],
-            elem_id=f"{tab}-photo-{letter}",
-        )
+        photo = photo_field(f"Subject {letter}", f"{tab}-photo-{letter}", 130, example, buttons=[]).photo
         word = gr.Textbox(
             label=f"What {letter} is",
             max_lines=1,
             value="" if example is None else category_of(example),
             elem_id=f"{tab}-word-{letter}",
         )
-        kept = gr.Dropdown([_NONE], value=_NONE, label="Or from the library", elem_id=f"{tab}-kept-{letter}")
+        kept = Listed([_NONE], value=_NONE, label="Or from the library", elem_id=f"{tab}-kept-{letter}")
     return Slot(photo, word, kept)

@@ -1,6 +1,6 @@
 """The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from PIL import Image
 from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, call_off, followed
+from app.ui.drawing import Changes, followed
+from app.ui.events import on_cancel, on_change, on_draw
 from app.ui.files import served
-from app.ui.orders import Orders
+from app.ui.orders import Order, Orders
+from app.ui.photos import photo_field
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import PREPROCESSORS
@@ -26,7 +28,6 @@ from pipelines.studio import Studio
 from pipelines.stylize import Stylist, map_of, structure_size
 from pipelines.stylize_request import ControlSettings, StylizeRequest
 
-_SILENT = {"show_progress": "hidden", "api_visibility": "private"}
 _DRAWING, _CONTROL, _STYLE = parameters(GenerateRequest), parameters(ControlSettings), parameters(StylizeRequest)
 _WORDS = ("category", "target", "prompt")
 _SETTINGS = ("count", "seed", "steps", "guidance", "negative")
@@ -41,10 +42,10 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
     placed: dict[str, Any] = {}
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=5, min_width=300):
-            look = _picture("Look: a photo of the subject", "stylize-look")
+            look = photo_field("Look: a photo of the subject", "stylize-look", 200).photo
             for name in _WORDS:
                 _place(placed, name, _DRAWING[name], "", max_lines=1)
-            structure = _picture("Structure: a picture to follow", "stylize-structure")
+            structure = photo_field("Structure: a picture to follow", "stylize-structure", 200).photo
             control = gr.Dropdown(
                 list(BUNDLED_CONTROLS),
                 value=BUNDLED_CONTROLS[0],
@@ -91,23 +92,20 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
                 interactive=False,
                 elem_id="stylize-gallery",
             )
-    events = _Events(Stylist(studio), settings, orders, list(placed), _Shown(map_shown, slider, status, gallery))
+    events = _Events(Stylist(studio), settings, list(placed), _Shown(map_shown, slider, status, gallery))
     map_fields = [structure, control, *placed.values()]
-    at_once = {**_SILENT, "concurrency_limit": None}
-    control.change(lambda name: _MAP_OF.get(name, gr.skip()), control, placed["preprocessor"], **at_once)
-    for changed in (structure, placed["preprocessor"], placed["structure_fit"]):
-        changed.change(events.preview, map_fields, [map_shown, status], **at_once)
-    for key in _SLIDERS:
-        placed[_field(*key)].release(events.preview, map_fields, [map_shown, status], **at_once)
-    placed["preprocessor"].change(
+    on_change(control.change, lambda name: _MAP_OF.get(name, gr.skip()), control, placed["preprocessor"])
+    changed = [one.change for one in (structure, placed["preprocessor"], placed["structure_fit"])]
+    released = [placed[_field(*key)].release for key in _SLIDERS]
+    on_change([*changed, *released], events.preview, map_fields, [map_shown, status])
+    on_change(
+        placed["preprocessor"].change,
         lambda chosen: [gr.Group(visible=name == chosen) for name in groups],
         placed["preprocessor"],
         list(groups.values()),
-        **at_once,
     )
-    on_model = {**_SILENT, "concurrency_id": "model", "concurrency_limit": 1}
-    draw.click(events.draw, [look, *map_fields], [status, slider, gallery], **on_model)
-    cancel.click(call_off(orders, status), None, status, **at_once)
+    on_draw(draw, orders, status, events.draw, [look, *map_fields], [status, slider, gallery])
+    on_cancel(cancel, orders, status)
 
 
 class _Shown:
@@ -120,8 +118,8 @@ class _Shown:
 class _Events:
     """The tab's handlers."""
 
-    def __init__(self, stylist: Stylist, settings: Settings, orders: Orders, names: list[str], on: _Shown) -> None:
-        self._stylist, self._settings, self._orders, self._names, self._on = stylist, settings, orders, names, on
+    def __init__(self, stylist: Stylist, settings: Settings, names: list[str], on: _Shown) -> None:
+        self._stylist, self._settings, self._names, self._on = stylist, settings, names, on
 
     def preview(self, structure: str | None, control: str, *values: Any) -> Changes:
         """The map that would be followed, or why there is none."""
@@ -138,13 +136,13 @@ class _Events:
         return {self._on.map: drawn, self._on.status: markup.message("The map is ready.")}
 
     def draw(
-        self, visit: gr.Request, look: str | None, structure: str | None, control: str, *values: Any
+        self, order: Order, look: str | None, structure: str | None, control: str, *values: Any
     ) -> Iterator[Changes]:
         """The pictures, saved in the output folder; the newest beside the structure."""
         found: list[tuple[str, str]] = []
         beside: list[Image.Image] = []
 
-        def begin() -> tuple[Any, Any]:
+        def begin() -> Callable[[], Any]:
             if look is None or structure is None:
                 raise SubjectError(f"There is no {'look' if look is None else 'structure'} yet; add a photo.")
             asked = dict(zip(self._names, values, strict=True))
@@ -158,7 +156,7 @@ class _Events:
             except ImageError as error:
                 raise ImageError(_without_path(error, look, structure)) from error
             beside.append(fitted(open_picture(structure), maps[0].size, "crop"))
-            return request, partial(self._stylist.run, request, subject, maps)
+            return partial(self._stylist.run, request, subject, maps)
 
         def shown(event: Picture) -> Changes:
             stem = f"{short_name(event.request['category'])}-{event.seed}"
@@ -170,14 +168,7 @@ class _Events:
             count = f"{len(found)} {'picture' if len(found) == 1 else 'pictures'}"
             return {self._on.status: markup.message(f"{count}, saved in {self._settings.output}.", "good")}
 
-        yield from followed(visit, self._orders, self._on.status, begin, shown, ended)
-
-
-def _picture(label: str, name: str) -> Any:
-    """An upload as it is: Gradio would put transparent parts on black."""
-    return gr.Image(
-        label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], height=200, elem_id=name
-    )
+        yield from followed(order, self._on.status, begin, shown, ended)
 
 
 def _place(placed: dict[str, Any], name: str, declared: Parameter, default: Any, **looks: Any) -> None:

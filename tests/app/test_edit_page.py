@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from app.ui.edit_tab import painted
-from app.ui.edit_words import SwappedWords, swapped_words, words_of
+from app.ui.edit_words import SwappedWords, swapped_words
 from app.ui.request_form import RequestForm
 from blipdiff.errors import ConfigError, PromptError
 from pipelines.edit_request import EditRequest
@@ -38,7 +38,6 @@ def test_clicked_words_become_the_requests(
 def test_words_that_cannot_be_swapped_are_explained(sentence: str, clicked: list[int], message: str) -> None:
     with pytest.raises(PromptError, match=message):
         swapped_words(sentence, clicked, "dog")
-    assert words_of("a cat") == [("a", 0), ("cat", 1)]
 
 
 def test_strokes_of_all_layers_become_one_mask_of_the_sources_size() -> None:

@@ -1,0 +1,97 @@
+"""How events are connected: no click is lost, and no late answer overwrites what came after it.
+
+Gradio drops a click while an event of the same button is open. Here every click is answered, and of several changes
+the last one; a click reads its fields when what is on its way to them has arrived (app/assets/fields.js).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app.ui import markup
+from app.ui.drawing import Changes
+from app.ui.orders import Order, Orders
+
+SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE: dict[str, Any] = {**SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
+ON_MODEL: dict[str, Any] = {**SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, others wait
+
+STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
+BUSY = "Your last request is still being drawn; cancel it first, or wait."
+
+
+def on_click(button: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE) -> Any:
+    """Every click is answered, once what is on its way to `inputs` has arrived; gives the event for `success`."""
+    return _ready(button, inputs).success(handler, inputs, outputs, trigger_mode="multiple", **how)
+
+
+def on_change(
+    triggers: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE
+) -> Any:
+    """The last of several changes is always answered; `triggers` are methods such as `slider.release`."""
+    return gr.on(_listed(triggers), handler, inputs, outputs, trigger_mode="always_last", **how)
+
+
+def on_draw(
+    button: Any,
+    orders: Orders,
+    status: Any,
+    draw: Callable[..., Iterator[Changes]],
+    inputs: Any,
+    outputs: Any,
+) -> None:
+    """A click places an order, or hears that one is being drawn; the model, once free, does `draw(order, *values)`."""
+
+    def ask(visit: gr.Request, *values: Any) -> Changes:
+        name = str(visit.session_hash)
+        if not orders.place(name, Order(values, ())):
+            gr.Warning(escape(BUSY))
+            return gr.skip()  # type: ignore[no-any-return]
+        orders.call_off(preview_of(name))
+        return {status: markup.progress("Waiting for the model", None, 1)}
+
+    def drawn(visit: gr.Request) -> Iterator[Changes]:
+        order = orders.begin(str(visit.session_hash))
+        if order is None:  # called off while it waited
+            yield gr.skip()
+            return
+        try:
+            yield from draw(order, *order.request)
+        finally:
+            orders.end(str(visit.session_hash))
+
+    on_click(button, ask, inputs, [status]).success(drawn, None, outputs, trigger_mode="multiple", **ON_MODEL)
+
+
+def on_cancel(button: Any, orders: Orders, status: Any) -> None:
+    """A click takes the visit's order back at once; a run that is going on tells its end itself."""
+
+    def cancel(visit: gr.Request) -> Changes:
+        name = str(visit.session_hash)
+        orders.call_off(preview_of(name))
+        place = orders.call_off(name)
+        if place == "drawing":  # its own last word must not be overtaken
+            return gr.skip()  # type: ignore[no-any-return]
+        text = "Cancelled before it began." if place == "waiting" else "Nothing is being drawn."
+        return {status: markup.message(text)}
+
+    button.click(None, None, status, js=STOPPING, **SILENT)
+    button.click(cancel, None, status, trigger_mode="multiple", **AT_ONCE)
+
+
+def preview_of(visit: str) -> str:
+    """The name under which a visit's preview is ordered: it makes way for what is asked for by a click."""
+    return f"{visit}, preview"
+
+
+def _ready(button: Any, inputs: Any) -> Any:
+    """The event that happens when nothing is on its way to the inputs; nothing of it reaches the server."""
+    read = [component._id for component in _listed(inputs)]
+    return button.click(None, None, None, js=f"() => blipdiff.settled({button._id}, {read})", **SILENT)
+
+
+def _listed(several: Any) -> list[Any]:
+    return [] if several is None else list(several) if isinstance(several, Sequence) else [several]

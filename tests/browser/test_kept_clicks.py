@@ -1,0 +1,127 @@
+"""No click is lost and nothing typed is overwritten while the network is slow: every tab, answers late at random.
+
+`pytest tests/browser/test_kept_clicks.py --slow-networks 50` tries fifty of them; one is tried without the option.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blipdiff.checkpoints.controls import save_control
+from pipelines.results import read_metadata
+from tests.pipelines.tiny_models import photo, tiny_controlnet
+
+pytestmark = pytest.mark.browser
+
+SLOW_NETWORK = """(() => {  // what is sent, what is answered, each piece of a stream: late by up to 0.6 s
+    let state = SEED;
+    const random = () => {
+        state = (state + 0x6D2B79F5) | 0;
+        let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+        mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed);
+        return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    };
+    const late = () => new Promise(resolve => setTimeout(resolve, 600 * random()));
+    const plain = window.fetch;
+    window.fetch = async (...asked) => {
+        const address = asked[0].url ?? String(asked[0]);
+        if (!/queue|upload/.test(address)) return plain(...asked);
+        await late();
+        const answer = await plain(...asked);
+        await late();
+        if (!address.includes('/queue/data')) return answer;
+        const held = new TransformStream({ async transform(bytes, controller) {
+            await late();
+            controller.enqueue(bytes);
+        } });
+        return new Response(answer.body.pipeThrough(held), answer);
+    };
+})()"""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "network" in metafunc.fixturenames:
+        metafunc.parametrize("network", range(metafunc.config.getoption("--slow-networks")))
+
+
+@pytest.fixture
+def slow_page(open_page: Callable[..., Any], network: int) -> Any:
+    """A visit over a slow network."""
+    page = open_page(before=SLOW_NETWORK.replace("SEED", str(network)))
+    page.set_default_timeout(30_000)
+    return page
+
+
+def field(page: Any, name: str) -> Any:
+    return page.locator(f"#{name}").locator("textarea, input").first
+
+
+def test_an_edit_is_asked_for_as_soon_as_its_parts_are_given(
+    slow_page: Any, served: Any, dog: Path, tmp_path: Path, network: int
+) -> None:
+    page, name = slow_page, f"scene{network}"
+    photo(3, (40, 24)).save(tmp_path / f"{name}.png")
+    page.get_by_role("tab", name="Edit").click()
+    page.locator("#edit-photo input[type=file]").set_input_files(tmp_path / f"{name}.png")
+    field(page, "edit-sentence").fill("a dog on a")
+    page.locator("#edit-words label").filter(has_text="dog").wait_for()
+    field(page, "edit-sentence").fill("a dog on a beach")
+    page.locator("#edit-draw").click()
+    page.get_by_text("Click on the words that").wait_for()
+    page.locator("#edit-words label").filter(has_text="dog").locator("input").check()
+    field(page, "edit-instead").fill("tiger")
+    page.locator("#edit-subject input[type=file]").set_input_files(dog)
+    page.locator("#edit-draw").click()
+    page.get_by_text("Saved as").wait_for()
+    asked = read_metadata(served.output / f"dog-to-tiger-{name}.png")["request"]
+    assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
+    assert asked["subject"] is not None
+    assert page.locator("#edit-words input:checked").count() == 1
+    page.locator("#edit-draw").click()  # while the last run's end may still be on its way
+    page.get_by_text(f"dog-to-tiger-{name}-2.png.").wait_for()
+
+
+def test_pictures_are_asked_for_while_the_photo_is_on_its_way(slow_page: Any, served: Any, dog: Path) -> None:
+    page = slow_page
+    field(page, "field-category").fill("dog")
+    field(page, "field-count").fill("1")
+    page.locator("#settings > button").click()
+    field(page, "field-steps").fill("2")
+    page.locator("#subject input[type=file]").set_input_files(dog)
+    page.locator("#generate").click()
+    for count in (1, 2):
+        page.locator("#status").get_by_text("1 picture in").wait_for()
+        assert page.locator("#gallery .caption-label").count() == count
+        page.locator("#generate").click()
+        page.locator("#status").get_by_text("1 picture in").wait_for(state="detached")
+    page.locator("#status").get_by_text("1 picture in").wait_for()
+    for answer in ("Nothing is being drawn",) * 2:
+        page.locator("#cancel").click()
+        page.locator("#status").get_by_text(answer).wait_for()
+
+
+def test_a_card_of_photos_is_asked_for_while_they_are_on_their_way(slow_page: Any, dog: Path, network: int) -> None:
+    page = slow_page
+    page.get_by_role("tab", name="Subjects").click()
+    page.locator("#library-photos input[type=file]").set_input_files(dog)
+    field(page, "library-category").fill("dog")
+    field(page, "library-name").fill(f"rex {network}")
+    page.locator("#library-save").click()
+    page.get_by_text(f"Saved as 'rex {network}'").wait_for()
+    page.locator("#library-cards").get_by_text(f"rex {network}").wait_for()
+
+
+def test_a_structure_is_followed_as_soon_as_it_is_given(slow_page: Any, dog: Path, tmp_path: Path) -> None:
+    save_control(tiny_controlnet(), tmp_path / "net")
+    page = slow_page
+    page.get_by_role("tab", name="Stylize").click()
+    control = page.locator("#stylize-control input").first
+    control.fill(str(tmp_path / "net"))
+    control.press("Enter")
+    field(page, "stylize-category").fill("dog")
+    page.locator("#stylize-look input[type=file]").set_input_files(dog)
+    page.locator("#stylize-structure input[type=file]").set_input_files(dog)
+    page.locator("#stylize-draw").click()
+    page.locator("#stylize-status").get_by_text("1 picture, saved in").wait_for()
