@@ -16,6 +16,8 @@ LOOPS = ("there and back", "round", "once")
 SUFFIXES = (".webp", ".gif", ".mp4")
 _INSTALL = "MP4 needs PyAV or imageio-ffmpeg: pip install 'blipdiff[video]'"
 _REST = 4  # frames' time that a loop rests at either end
+_UNITS = {".gif": 10, ".webp": 1}  # milliseconds in which a format counts a frame's time
+_SHORTEST = 20  # milliseconds; browsers show a frame of 10 or less for 100
 
 
 def check_film(per_second: float, loop: str) -> None:
@@ -40,6 +42,22 @@ def looped(frames: Sequence[Image.Image], loop: str = "there and back") -> list[
     return [*there, *reversed(frames[1:-1])]
 
 
+def timed(count: int, per_second: float, unit: int) -> list[tuple[int, int]]:
+    """Which of `count` frames are shown, each with its milliseconds, whole units that add up to the film's own time.
+
+    A frame that would stay for less than browsers allow is left out, and the next one stays for its time too.
+    """
+    found, begun = [], 0
+    for number in range(count):
+        ended = round((number + 1) * 1000 / per_second / unit) * unit
+        if number == count - 1:
+            ended = max(ended, begun + _SHORTEST)
+        if ended - begun >= _SHORTEST:
+            found.append((number, ended - begun))
+            begun = ended
+    return found
+
+
 def save_animation(
     frames: Sequence[Image.Image], path: Path, *, per_second: float = 12.0, loop: str = "there and back"
 ) -> Path:
@@ -58,17 +76,24 @@ def save_animation(
         if encoder is not None:
             encoder([_even(frame) for frame in shown], part, per_second)
         else:
-            looks: dict[str, Any] = {"quality": 90, "method": 4} if suffix == ".webp" else {"optimize": False}
-            shown[0].save(
+            times = timed(len(shown), per_second, _UNITS[suffix])
+            first, *others = (shown[number] for number, _ in times)
+            first.save(
                 part,
                 format=suffix[1:].upper(),
                 save_all=True,
-                append_images=shown[1:],
-                duration=round(1000 / per_second),
-                loop=1 if loop == "once" else 0,
-                **looks,
+                append_images=others,
+                duration=[stays for _, stays in times],
+                **_looks(suffix, loop),
             )
     return path
+
+
+def _looks(suffix: str, loop: str) -> dict[str, Any]:
+    """A format's settings. A GIF that is shown once says nothing of loops: a count of 1 is one repetition more."""
+    if suffix == ".webp":
+        return {"quality": 90, "method": 4, "loop": 1 if loop == "once" else 0}
+    return {"optimize": False} | ({} if loop == "once" else {"loop": 0})
 
 
 def mp4_encoder() -> Callable[[Sequence[Image.Image], Path, float], None]:

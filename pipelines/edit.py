@@ -25,7 +25,7 @@ from blipdiff.sampling.inversion import HeldSource
 from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
-from pipelines.edit_request import EditRequest
+from pipelines.edit_request import AS_THE_AUTHORS, EditRequest
 from pipelines.generate import picture_size
 from pipelines.invert import Inversion, painted_mask
 from pipelines.plan import SamplingPlan
@@ -88,7 +88,7 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
         request=request,
         positive=positive,
         negative=negative,
-        edits=_attention_edits(request, source, target),
+        edits=_attention_edits(request, source, target, (before.text, after.text)),
         slot_windows=_by_slot(request.word_stops, target, request.cross_span),
         blend_slots=_blend_slots(request, source, target) if request.local_blend else {},
         swaps=bool(target.subject_slots) or before.text != after.text,
@@ -189,10 +189,14 @@ def _blend_level(model: BlipDiffusion, request: EditRequest) -> int:
     return request.blend_level
 
 
-def _attention_edits(request: EditRequest, source: TokenLayout, target: TokenLayout) -> tuple[AttentionEdit, ...]:
-    first: AttentionEdit = (
-        Refine(align(source, target)) if request.method == "refine" else Replace(word_matrix(source, target))
-    )
+def _attention_edits(
+    request: EditRequest, source: TokenLayout, target: TokenLayout, texts: tuple[str, str]
+) -> tuple[AttentionEdit, ...]:
+    first: AttentionEdit
+    if request.method == "refine":
+        first = Refine(align(source, target))
+    else:
+        first = Replace(word_matrix(source, target, texts if request.counting == AS_THE_AUTHORS else None))
     scales = _by_slot(request.word_weights, target, float)
     return (first, Reweight(scales)) if scales else (first,)
 

@@ -105,7 +105,7 @@ class EditRequest:
         None, "Keep the background", "Outside the mask, the source's own pixels; as a rule those of a photo."
     )
     preset: str = parameter("swap", "Preset", "An object for another, or a garment.", choices=("swap", "try-on"))
-    counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls
+    counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls, and what is one word to replace
 
     def __post_init__(self) -> None:
         check(self)

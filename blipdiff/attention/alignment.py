@@ -1,12 +1,16 @@
 """Which slot of the target prompt belongs to which slot of the source prompt."""
 
+import unicodedata
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from blipdiff.conditioning.layout import EOS, PAD, SUBJECT, TokenLayout
 from blipdiff.errors import PromptError
+
+Spans: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]  # words with their slots, as `TokenLayout.spans`
 
 _MATCH, _MISMATCH, _GAP = 1, -1, 0
 
@@ -39,20 +43,25 @@ def align(source: TokenLayout, target: TokenLayout) -> Alignment:
     return Alignment((*text, *range(len(after), len(target))))
 
 
-def word_matrix(source: TokenLayout, target: TokenLayout) -> Tensor:
+def word_matrix(source: TokenLayout, target: TokenLayout, texts: tuple[str, str] | None = None) -> Tensor:
     """How much of each source slot's attention each target slot takes, word for word (Hertz et al. 2022, sec. 3.2).
 
     A word of other length shares its attention evenly among its tokens; the columns of the subject's slots are zero.
+
+    texts: the prompts of the two; with them a word is what stands between spaces, as the authors split them:
+    "t-shirt" and "dog's" are one. Without them it is what the tokenizer makes of it, "t", "-" and "shirt".
 
     -> (slots of the source, slots of the target)
 
     Raises: PromptError when the prompts have different numbers of words.
     """
     before, after = source.spans(), target.spans()
+    if texts is not None:
+        before, after = spaced(before, texts[0]), spaced(after, texts[1])
     if len(before) != len(after) or len(source) != len(target):
         raise PromptError(
-            f"Replacing needs two prompts of the same structure, word for word; {' '.join(source.words())!r} has "
-            f"{len(before)} words, {' '.join(target.words())!r} has {len(after)}. Use refine."
+            f"Replacing needs two prompts of the same structure, word for word; {_said(before)!r} has "
+            f"{len(before)} words, {_said(after)!r} has {len(after)}. Use refine."
         )
     matrix = torch.zeros(len(source), len(target))
     for (_, taken), (_, given) in zip(before, after, strict=True):
@@ -64,6 +73,23 @@ def word_matrix(source: TokenLayout, target: TokenLayout) -> Tensor:
     for taken_mark, given_mark in zip(*marks, strict=False):  # the subject leaves less padding
         matrix[taken_mark, given_mark] = 1
     return matrix
+
+
+def spaced(spans: Spans, text: str) -> Spans:
+    """The tokenizer's words joined to those between the spaces of the text that it read."""
+    left, found = list(spans), []
+    for word in unicodedata.normalize("NFC", text).lower().split():
+        letters, slots = "", tuple[int, ...]()
+        while left and len(letters) < len(word):
+            piece, taken = left.pop(0)
+            letters, slots = letters + piece, slots + taken
+        if slots:
+            found.append((letters, slots))
+    return (*found, *left)
+
+
+def _said(spans: Spans) -> str:
+    return " ".join(word for word, _ in spans)
 
 
 def _text(layout: TokenLayout) -> tuple[str, ...]:

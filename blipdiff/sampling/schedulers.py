@@ -130,6 +130,7 @@ def set_timesteps(scheduler: Scheduler, steps: int, device: torch.device | str =
     if _zero_terminal_snr(scheduler.config) and getattr(scheduler.config, "use_karras_sigmas", False):
         _start_karras_at_terminal(scheduler, steps, device)
     _check_timesteps(scheduler, steps, most)
+    _keep_roots_real(scheduler)
 
 
 def draws_noise(scheduler: Scheduler) -> bool:
@@ -202,6 +203,20 @@ def _start_karras_at_terminal(scheduler: Scheduler, steps: int, device: torch.de
     timesteps = np.interp(np.log(sigmas), np.log(levels), np.arange(len(levels))).round()
     scheduler.sigmas = torch.tensor(np.append(sigmas, 0.0), dtype=torch.float32)
     scheduler.timesteps = torch.tensor(timesteps, dtype=torch.int64, device=device)
+
+
+def _keep_roots_real(scheduler: Scheduler) -> None:
+    """Noise levels in float64 where an ancestral step in float32 would take the root of a negative number.
+
+    Such a step goes down to (low**2 - up**2)**0.5, which is low**2 / high: where `high` is thousands of times `low`, as
+    at the beginning of 3 steps of a cosine schedule, `up` rounds to more than `low`, and the latents become nan.
+    """
+    if not isinstance(scheduler, EulerAncestralDiscreteScheduler):
+        return
+    high, low = scheduler.sigmas[:-1], scheduler.sigmas[1:]
+    up = (low**2 * (high**2 - low**2) / high**2) ** 0.5
+    if bool((low**2 - up**2 < 0).any()):
+        scheduler.sigmas = scheduler.sigmas.double()
 
 
 def _check_timesteps(scheduler: Scheduler, steps: int, most: int) -> None:

@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from blipdiff.attention.alignment import align, word_matrix
+from blipdiff.attention.alignment import align, spaced, word_matrix
 from blipdiff.attention.prompt_to_prompt import PromptToPrompt, Refine, Replace, Reweight
 from blipdiff.attention.taps import AttentionSite
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.errors import ConfigError, PromptError, ShapeError
+from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.moment import Moment, Window
 
 CROSS, SELF = (AttentionSite(f"up_blocks.0.{kind}", "up", kind) for kind in ("cross", "self"))
@@ -136,3 +137,29 @@ def test_self_attention_is_taken_up_to_the_chosen_resolution_within_its_window()
 def test_one_row_alone_cannot_be_edited():
     with pytest.raises(ShapeError, match="at least one target"):
         PromptToPrompt(())(probabilities(1), SELF, at(0))
+
+
+def test_replacing_splits_words_at_spaces_as_the_authors_do(prompt_tokenizer):
+    def of(text, *, subject=False):
+        length = 61 if subject else 77
+        tokens = prompt_tokenizer.convert_ids_to_tokens(prompt_ids(prompt_tokenizer, text, length))
+        return TokenLayout.of(tokens, subject_at=2 if subject else None, subject_slots=16)
+
+    for before, after in [
+        ("a jacket on a chair", "a t-shirt on a chair"),
+        ("a dog's ball, red", "a cat ball, red"),
+        ("a Café on a hill", "a high-rise's on a hill"),
+    ]:
+        source, target = of(before), of(after, subject=True)
+        with pytest.raises(PromptError, match="Use refine"):
+            word_matrix(source, target)
+        matrix = word_matrix(source, target, (before, after))
+        (_, taken), (_, given) = (spaced(one.spans(), text)[1] for one, text in ((source, before), (target, after)))
+        assert torch.all(
+            matrix[list(taken)][:, list(given)] == (1 if len(taken) == len(given) == 1 else 1 / len(given))
+        )
+        assert source.slots(before.split()[1]) == taken and target.slots(after.split()[1]) == given
+        last = (source.slots(before.split()[-1])[0], target.slots(after.split()[-1])[0])
+        assert matrix[last] == 1 and matrix[:, last[1]].sum() == 1
+    with pytest.raises(PromptError, match=r"has 3 words, .* has 4\. Use refine"):
+        word_matrix(of("a red-hot stove"), of("a red hot stove"), ("a red-hot stove", "a red hot stove"))

@@ -61,3 +61,32 @@ def test_a_grid_holds_every_picture_and_its_words_and_folds_long_rows() -> None:
     assert labelled_grid([row[:1], row[:2]]).width < wide.width
     with pytest.raises(ConfigError, match="at least one"):
         labelled_grid([])
+
+
+def _delays(path: Path) -> list[int]:
+    with Image.open(path) as film:
+        found = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            film.load()  # a WebP's time is known only then
+            found.append(int(film.info["duration"]))
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+@pytest.mark.parametrize("per_second", [0.5, 7, 12, 24, 30, 50, 60])
+def test_a_film_lasts_as_long_as_asked_and_no_frame_is_slowed_by_browsers(
+    tmp_path: Path, suffix: str, per_second: float
+) -> None:
+    frames = [Image.new("RGB", (16, 16), (4 * number, 255 - 4 * number, 90)) for number in range(60)]
+    delays = _delays(save_animation(frames, tmp_path / f"film{suffix}", per_second=per_second, loop="round"))
+    assert min(delays) >= 20
+    assert abs(sum(delays) - 60_000 / per_second) <= 20
+
+
+def test_a_gif_that_is_shown_once_has_no_loop_and_a_webp_counts_to_one(tmp_path: Path) -> None:
+    once, again = (save_animation(FRAMES, tmp_path / f"{n}.gif", loop=n).read_bytes() for n in ("once", "round"))
+    assert b"NETSCAPE2.0" not in once
+    assert again[again.index(b"NETSCAPE2.0") + 11 :][:5] == b"\x03\x01\x00\x00\x00"
+    webp = save_animation(FRAMES, tmp_path / "film.webp", loop="once").read_bytes()
+    assert webp[webp.index(b"ANIM") + 12 :][:2] == b"\x01\x00"

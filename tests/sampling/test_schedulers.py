@@ -240,3 +240,18 @@ def test_zero_terminal_snr_stays_finite_at_every_length(name, steps):
     generators = [torch.Generator().manual_seed(1)]
     *_, last = denoise(KnownData(signal, "v_prediction"), scheduler, noise, generators=generators)
     assert float(last.latents.abs().max()) < 6
+
+
+def test_an_ancestral_run_of_few_steps_from_nearly_pure_noise_stays_finite():
+    """3 steps of a cosine schedule go from sigma 20291 to 1.75, where float32 takes the root of a negative number."""
+    cosine = {**BASE, "_class_name": "DDIMScheduler", "beta_schedule": "squaredcos_cap_v2"}
+    cosine |= {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    doubled = []
+    for steps in range(1, 26):
+        scheduler = build_scheduler("euler-a", cosine)
+        set_timesteps(scheduler, steps)
+        noise = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(steps))
+        *_, last = denoise(lambda latents, _: latents, scheduler, noise, generators=[torch.Generator().manual_seed(0)])
+        assert torch.isfinite(last.latents).all() and last.latents.dtype == torch.float32
+        doubled += [steps] if scheduler.sigmas.dtype == torch.float64 else []
+    assert doubled == [3]  # all others keep the arithmetic that their pictures were made with
