@@ -79,7 +79,7 @@ def measure(folder: Path, dtype: str | None) -> dict[str, float]:
     """Loads in this process: size of the model, peak above what was there before, seconds."""
     Path("/proc/self/clear_refs").write_text("5")  # resets the mark to what is in use now
     before, start = peak_bytes(), time.perf_counter()
-    model = load_model(folder, dtype=None if dtype is None else getattr(torch, dtype))
+    model = load_model(folder, dtype="stored" if dtype is None else getattr(torch, dtype))
     seconds = time.perf_counter() - start
     nets = (model.subject_encoder, model.text_encoder, model.unet, model.vae)
     size = sum(value.nbytes for net in nets for value in net.state_dict().values())

@@ -49,8 +49,28 @@ _HOMES = {
 }
 
 __all__ = [
+    "BlipDiffusion",
+    "BlipdiffError",
+    "Conditioning",
+    "ContextTextEncoder",
+    "ControlBranch",
+    "Guidance",
+    "GuidedPredictor",
+    "Moment",
+    "Step",
+    "SubjectEmbedding",
+    "SubjectEncoder",
+    "SubjectPhoto",
+    "TokenLayout",
+    "Window",
     "__version__",
-    *_HOMES,
+    "build_scheduler",
+    "convert",
+    "denoise",
+    "load_model",
+    "mix",
+    "save_model",
+    "set_timesteps",
 ]
 
 
@@ -58,3 +78,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'blipdiff' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,18 @@
 """Device, dtype, memory format and attention kernel: decided here, for every network, and nowhere else."""
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TypeAlias
 
 import torch
+from torch import nn
 
 from blipdiff.errors import ConfigError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+STORED = "stored"
+AskedDtype: TypeAlias = torch.dtype | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class Placement:
     @property
     def dtype_name(self) -> str:
         """The name by which a person chooses it."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+        return str(self.dtype).removeprefix("torch.")
 
 
 def placement(device: str = "auto", dtype: str = "auto") -> Placement:
@@ -36,6 +41,44 @@ def placement(device: str = "auto", dtype: str = "auto") -> Placement:
     if chosen.type == "cpu" and dtype == "float16":
         raise ConfigError("float16 is slow and inexact on a processor; choose bfloat16 or float32 there.")
     return Placement(chosen, DTYPES[dtype])
+
+
+def dtype_for(asked: AskedDtype, device: torch.device | str) -> torch.dtype | None:
+    """The dtype to load weights in: the fastest on `device` for None and "auto", and None for "stored".
+
+    float16 on a processor is taken as it is asked for, with a warning where there is nothing faster to move it to.
+
+    Raises: ConfigError for anything that is no dtype.
+    """
+    device = torch.device(device)
+    if asked is None or asked == "auto":
+        return _best_dtype(device)
+    if asked == STORED:
+        return None
+    dtype = DTYPES.get(asked) if isinstance(asked, str) else asked
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ConfigError(f"The dtype {asked!r} is not known; choose auto, {STORED}, {', '.join(DTYPES)}.")
+    if dtype == torch.float16 and device.type == _best_device().type == "cpu":
+        warn_of_half(stacklevel=3)
+    return dtype
+
+
+def warn_of_half(stacklevel: int = 2) -> None:
+    """Says that float16 on a processor is asked for and no good choice."""
+    warnings.warn(
+        "float16 is slow and inexact on a processor (some twenty times as slow as float32); leave the dtype out, or "
+        "choose bfloat16 or float32.",
+        stacklevel=stacklevel + 1,
+    )
+
+
+def runs_on(net: nn.Module) -> torch.device:
+    """Where a network computes: where its weights are, or where accelerate's hooks bring them for each call."""
+    for module in net.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(net.parameters()).device
 
 
 def has_fast_bfloat16() -> bool:

@@ -20,10 +20,22 @@ _HOMES = {
     "execute": "pipelines.plan",
 }
 
-__all__ = [*_HOMES]
+__all__ = [
+    "BlipDiffusionControlNetPipeline",
+    "BlipDiffusionPipeline",
+    "GenerateRequest",
+    "Picture",
+    "SamplingPlan",
+    "Studio",
+    "execute",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pipelines' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -33,6 +33,7 @@ def run_attend(studio: Studio, request: GenerateRequest, subject: SubjectEmbeddi
     """
     model = studio.model
     encoded = encode(model, request, subject)
+    request = encoded.request
     yield from (Notice(text) for text in encoded.warnings)
     values = {**asdict(request), "subject": subject_text(subject)}
     for index, seed in enumerate(request.seeds()):

@@ -15,7 +15,7 @@ from blipdiff.distances import neighbour_distances
 from blipdiff.errors import ConfigError
 from pipelines.blend_request import BlendRequest
 from pipelines.blend_words import encode_spot
-from pipelines.generate import check_slots, plan_rows
+from pipelines.generate import at_own_guidance, check_slots, plan_rows
 from pipelines.results import Picture
 from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
 
@@ -125,6 +125,7 @@ class BlendRun:
     texts: list[str] = field(init=False)  # the subjects, as metadata keep them
 
     def __post_init__(self) -> None:
+        self.request = at_own_guidance(self.studio.model, self.request)
         self.texts = [subject_text(subject) for subject in self.subjects]
 
     def check(self) -> None:

@@ -57,7 +57,7 @@ class BlendRequest:
     )
     seed: int = parameter(0, "Seed", "Of the one noise that all pictures start from.", low=0, high=LARGEST_SEED)
     steps: int = as_generating("steps")
-    guidance: float = as_generating("guidance")
+    guidance: float | None = as_generating("guidance")
     guidance_start: float = as_generating("guidance_start")
     guidance_stop: float = as_generating("guidance_stop")
     scheduler: str = as_generating("scheduler")

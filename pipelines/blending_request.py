@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from blipdiff.ranges import MOST_GUIDANCE, USUAL_GUIDANCE
+from blipdiff.ranges import MOST_GUIDANCE
 from pipelines.requests import check, parameter
 
 
@@ -17,7 +17,9 @@ class BlendingRequest:
     frames: int = parameter(7, "Frames", "Pictures of each path.", low=3, high=60, step=1)
     choices: int = parameter(10, "Choices", "Subjects among which the right one is found.", low=3, high=100, step=1)
     steps: int = parameter(10, "Steps", "Denoising steps.", low=1, high=1000, step=1)
-    guidance: float = parameter(USUAL_GUIDANCE, "Guidance", "Of the pictures.", low=0.0, high=MOST_GUIDANCE, step=0.5)
+    guidance: float | None = parameter(
+        None, "Guidance", "Of the pictures; the model's own if absent.", low=0.0, high=MOST_GUIDANCE, step=0.5
+    )
     seed: int = parameter(0, "Seed", "Of the pairs and the pictures.", low=0, high=2**31)
     batch: int = parameter(8, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)
 

@@ -26,7 +26,7 @@ from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.edit_request import AS_THE_AUTHORS, EditRequest
-from pipelines.generate import picture_size
+from pipelines.generate import at_own_guidance, picture_size
 from pipelines.invert import Inversion, painted_mask
 from pipelines.plan import SamplingPlan
 
@@ -76,6 +76,7 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
     Raises: PromptError for words that are not in their prompt, and for replacing between prompts of different
     structure; SubjectError for another model's subject; ConfigError for weights or windows that are no numbers.
     """
+    request = at_own_guidance(model, request)
     tokenizer, positions = model.prompt_tokenizer, model.positions
     budget = positions - (model.subject_slots if subject is not None else 0)
     before = amplify(build_prompt(request.source, request.prompt), tokenizer, budget, 1)
@@ -127,7 +128,9 @@ def plan_edit(
         latents[TARGET] = _freshened(latents[TARGET], request)
     store = CrossAttentionStore((latents.shape[-2], latents.shape[-1]), (_blend_level(model, request),))
     blend = _local_blend(encoded, store, start.painted)
-    guidance = Guidance(encoded.positive, encoded.negative, torch.tensor([start.source_scale, request.guidance]))
+    guidance = Guidance(
+        encoded.positive, encoded.negative, torch.tensor([start.source_scale, model.scale(request.guidance)])
+    )
     taps = (_prompt_to_prompt(model, encoded, latents), store)
     edits: list[LatentEdit] = [*start.edits, *([] if blend is None else [blend])]
     return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators), store, blend)
@@ -152,7 +155,7 @@ def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Pic
     generators = row_generators([seed, seed])
     latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)
     painted = None if mask is None else painted_mask(mask, (width, height), size)
-    return _Start(latents[:1], request.guidance, painted, generators=tuple(generators))
+    return _Start(latents[:1], model.scale(request.guidance), painted, generators=tuple(generators))
 
 
 def _prompt_to_prompt(model: BlipDiffusion, encoded: EncodedEdit, latents: Tensor) -> PromptToPrompt:

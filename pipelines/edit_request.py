@@ -42,7 +42,9 @@ class EditRequest:
     count: int = as_generating("count", default=1, help="How many generated pictures are edited.")
     seed: int = as_generating("seed")
     steps: int = as_generating("steps", default=50, help="Denoising steps, and as many inversion steps.")
-    guidance: float = as_generating("guidance", help="How strongly the prompts are followed; 1 is unguided.")
+    guidance: float | None = as_generating(
+        "guidance", help="How strongly the prompts are followed; 1 is unguided. The model's own if absent."
+    )
     scheduler: str = as_generating("scheduler", default="ddim", help="The sampling method; photos need ddim.")
     width: int | None = as_generating("width")
     height: int | None = as_generating("height")

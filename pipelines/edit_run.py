@@ -99,7 +99,7 @@ def run_edit(
     for start in starts if photos else starts[:1]:
         _rehearse(studio, encoded, start, mask)
     yield from (Notice(text) for text in encoded.warnings)
-    kept = asdict(request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
+    kept = asdict(encoded.request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
     if mask is not None:
         kept["painted"] = told_mask(mask)
         if not isinstance(kept["painted"], str):

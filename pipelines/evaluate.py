@@ -37,7 +37,7 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
-from pipelines.generate import EncodedRequest, encode, plan_generate
+from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
 from pipelines.requests import GenerateRequest, check, parameter, parameters
 from pipelines.results import library_versions
@@ -64,7 +64,7 @@ class EvaluateRequest:
     shown: int = parameter(60, "Shown", "Rows of pictures in the report.", low=0, high=1000, step=1)
     seed: int = parameter(0, "Seed", "Of the trials and the pictures.", low=0, high=2**32 - 1)
     steps: int = parameter(_DEFAULT.steps, "Steps", _GENERATE["steps"].help, low=1, high=1000, step=1)
-    guidance: float = parameter(_DEFAULT.guidance, "Guidance", _GENERATE["guidance"].help, low=0.0, high=50.0, step=0.5)
+    guidance: float | None = parameter(None, "Guidance", _GENERATE["guidance"].help, low=0.0, high=50.0, step=0.5)
     scheduler: str = parameter(
         _DEFAULT.scheduler, "Scheduler", _GENERATE["scheduler"].help, choices=_GENERATE["scheduler"].choices
     )
@@ -116,6 +116,7 @@ def evaluate(
     with written_file(folder / "probe") as part:  # to fail now rather than after an hour
         part.touch()
     (folder / "probe").unlink()
+    request = at_own_guidance(model, request)
     trials = _trials(library, request)
     contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
     pictures: dict[str, list[Pixels]] = {TRUE: [trial.pair.target for trial in trials]}
@@ -134,7 +135,13 @@ def evaluate(
 
 
 def draw_pictures(
-    model: BlipDiffusion, wanted: Sequence[Wanted], *, steps: int, guidance: float, scheduler: str, batch: int = 16
+    model: BlipDiffusion,
+    wanted: Sequence[Wanted],
+    *,
+    steps: int,
+    guidance: float | None,
+    scheduler: str,
+    batch: int = 16,
 ) -> Iterator[list[Image.Image]]:
     """The pictures in order, a batch at a time, each from its own seed."""
     for first in range(0, len(wanted), batch):
@@ -168,7 +175,7 @@ def subject_grid(
     path: str | Path,
     *,
     steps: int = _DEFAULT.steps,
-    guidance: float = _DEFAULT.guidance,
+    guidance: float | None = None,
     scheduler: str = _DEFAULT.scheduler,
     seed: int = 0,
     side: int = 128,
@@ -194,7 +201,7 @@ def unseen_subjects(
     return [SubjectPhoto(Image.fromarray(pair.photo), pair.category) for pair in pairs]
 
 
-def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float, scheduler: str) -> SamplingPlan:
+def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float | None, scheduler: str) -> SamplingPlan:
     request = GenerateRequest(
         category=one.category, prompt=one.prompt, count=1, steps=steps, guidance=guidance, scheduler=scheduler
     )
@@ -202,7 +209,7 @@ def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float, schedu
         subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
         return plan_generate(model, encode(model, request, subject), [one.seed])
     words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
-    negative = model.encode_prompts([""]) if guidance != 1 else None
+    negative = model.encode_prompts([""]) if model.scale(guidance) != 1 else None
     return plan_generate(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
 
 

@@ -95,7 +95,7 @@ def edit_request(model: BlipDiffusion, trial: EditTrial, request: EditEvaluation
         target=trial.category,
         prompt=trial.pair.prompt,
         steps=request.steps,
-        guidance=model.guidance if request.guidance is None else request.guidance,
+        guidance=model.scale(request.guidance),
         strength=request.strength,
         cross_stop=request.cross_stop,
         self_stop=request.self_stop,

@@ -111,7 +111,7 @@ def _drawn(
     scheduler = build_scheduler("dpm++2m", model.scheduler_config)
     set_timesteps(scheduler, request.steps, model.device)
     plan = SamplingPlan(
-        Guidance.even(positive, negative, request.guidance),
+        Guidance.even(positive, negative, model.scale(request.guidance)),
         noise(generators, shape, device=model.device),
         scheduler,
         _branches(stylist, trials, request, way),

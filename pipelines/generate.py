@@ -1,8 +1,8 @@
 """Generate: a subject in the scene that a prompt describes. A request becomes a plan; nothing runs here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
@@ -33,21 +33,36 @@ class Settings(Sized, Protocol):
     @property
     def scheduler(self) -> str: ...
     @property
-    def guidance(self) -> float: ...
+    def guidance(self) -> float | None: ...
     @property
     def guidance_start(self) -> float: ...
     @property
     def guidance_stop(self) -> float: ...
 
 
+class Guided(Protocol):
+    """What a request says of guidance; None stands for the model's own."""
+
+    @property
+    def guidance(self) -> float | None: ...
+
+
+_Guided = TypeVar("_Guided", bound=Guided)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedRequest:
     """A request whose words and subject are encoded: what all its pictures share."""
 
-    request: GenerateRequest
+    request: GenerateRequest  # at the model's own guidance where none was asked for
     positive: Conditioning  # one row
     negative: Conditioning | None  # one row, None without guidance
     warnings: tuple[str, ...]  # what had to be left out of the prompts
+
+
+def at_own_guidance(model: BlipDiffusion, request: _Guided) -> _Guided:
+    """The request with the model's own guidance where none was asked for, as pictures tell it."""
+    return replace(request, guidance=model.scale(request.guidance))  # type: ignore[type-var]
 
 
 def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbedding) -> EncodedRequest:
@@ -56,6 +71,7 @@ def encode(model: BlipDiffusion, request: GenerateRequest, subject: SubjectEmbed
     Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
     """
     check_slots(model, subject)
+    request = at_own_guidance(model, request)
     tokenizer, positions = model.prompt_tokenizer, model.positions
     text = build_prompt(request.target or request.category, request.prompt)
     words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)
@@ -106,7 +122,7 @@ def plan_rows(
     scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
     set_timesteps(scheduler, settings.steps, model.device)
     window = Window(settings.guidance_start, settings.guidance_stop)
-    guidance = Guidance.even(positive, negative, settings.guidance, window)
+    guidance = Guidance.even(positive, negative, model.scale(settings.guidance), window)
     return SamplingPlan(guidance, latents, scheduler, generators=generators)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_GUIDANCE, USUAL_SCHEDULER
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_SCHEDULER
 
 LONGEST_CATEGORY = 100  # letters
 
@@ -47,10 +47,10 @@ class GenerateRequest:
     steps: int = parameter(
         20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1
     )
-    guidance: float = parameter(
-        USUAL_GUIDANCE,
+    guidance: float | None = parameter(
+        None,
         "Guidance",
-        "How strongly the prompt and the subject are followed; 1 is unguided. A model may name its own default.",
+        "How strongly the prompt and the subject are followed; 1 is unguided. The model's own if absent.",
         low=0.0,
         high=MOST_GUIDANCE,
         step=0.5,
@@ -156,4 +156,6 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
+    if "guidance" in values and values["guidance"] is None:  # a picture tells the one that it was drawn at
+        raise ConfigError("The metadata is damaged: Guidance has no value.")
     return kind(**values)

@@ -27,7 +27,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
-from pipelines.generate import check_slots, picture_size, plan_rows
+from pipelines.generate import at_own_guidance, check_slots, picture_size, plan_rows
 from pipelines.masks import as_mask, mask_text
 from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
@@ -79,6 +79,7 @@ def draw_scene(
     Raises: BlipdiffError for bindings, regions or subjects that cannot be used, before anything is drawn.
     """
     model = studio.model
+    request = at_own_guidance(model, request)
     request, bound = arranged(model, request, placed)
     size = _latent_size(model, request)
     masks = region_masks(request, bound, size)
@@ -173,7 +174,7 @@ def encode_scene(
     rows = model.encode_prompts([whole.text, *(text.text for text in own)], [None, *subjects])
     blocks = Blocks.of([rows.select([place]) for place in range(rows.rows)])
     negative = None
-    if request.guidance != 1:
+    if model.scale(request.guidance) != 1:
         negative = Blocks.of([model.encode_prompts([against.text])] * rows.rows).conditioning
     warnings = [text.warning for text in (whole, *own, against) if text.warning is not None]
     return SceneRows(
@@ -207,7 +208,7 @@ def plan_scene(
     if masks is not None:
         tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
         own = int(model.unet.config.sample_size)
-        return replace(plan, taps=(tap,), frames=_own_frames(request, rows, masks, count, own), controls=alone)
+        return replace(plan, taps=(tap,), frames=_own_frames(request, plan.guidance, rows, masks, own), controls=alone)
     if not 0 < request.find_until < 1:
         raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
     store = CrossAttentionStore(size, (layout_level(model.unet),), window=Window(0.0, request.find_until))
@@ -218,14 +219,13 @@ def plan_scene(
     return replace(plan, taps=(tap, store), controls=alone)
 
 
-def _own_frames(request: SceneRequest, rows: SceneRows, masks: Tensor, count: int, own: int) -> list[OwnFrame]:
+def _own_frames(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: Tensor, own: int) -> list[OwnFrame]:
     """Each region's bounding box as a picture of its own, under its own sentence, by its soft mask.
 
     A box much smaller than the pictures that the model was trained on, whose latents' side is `own`, gets none: it
     would show a part of a subject at the scale of a whole picture.
     """
-    frames = []
-    window = Window(request.guidance_start, request.guidance_stop)
+    frames, count = [], whole.rows
     for region in range(masks.shape[1]):
         inside = masks[0, region] > _FRAMED
         there = [[place for place, one in enumerate(inside.any(across).tolist()) if one] for across in (1, 0)]
@@ -233,7 +233,7 @@ def _own_frames(request: SceneRequest, rows: SceneRows, masks: Tensor, count: in
             continue
         lines, columns = (slice(side[0], side[-1] + 1) for side in there)
         negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
-        guidance = Guidance.even(rows.blocks.sentence(region + 1).repeat(count), negative, request.guidance, window)
+        guidance = Guidance(rows.blocks.sentence(region + 1).repeat(count), negative, whole.scale, whole.window)
         weight = masks[:1, region : region + 1, lines, columns]
         frames.append(OwnFrame(guidance, (lines, columns), weight, Window(0.0, request.own_frame_until)))
     return frames

@@ -56,7 +56,7 @@ class SceneRequest:
     count: int = as_generating("count", default=1)
     seed: int = as_generating("seed")
     steps: int = as_generating("steps")
-    guidance: float = as_generating("guidance")
+    guidance: float | None = as_generating("guidance")
     guidance_start: float = as_generating("guidance_start")
     guidance_stop: float = as_generating("guidance_stop")
     scheduler: str = as_generating("scheduler")

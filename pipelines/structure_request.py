@@ -12,7 +12,9 @@ class StructureRequest:
     pairs: int = parameter(50, "Pairs", "Looks, each in another subject's structure.", low=1, high=1000, step=1)
     split: str = parameter("held_out", "Split", "Which subjects.", choices=("held_out", "source", "train"))
     steps: int = parameter(12, "Steps", "Denoising steps.", low=1, high=1000, step=1)
-    guidance: float = parameter(3.0, "Guidance", "Of the pictures.", low=0.0, high=50.0, step=0.5)
+    guidance: float | None = parameter(
+        None, "Guidance", "Of the pictures; the model's own if absent.", low=0.0, high=50.0, step=0.5
+    )
     strength: float = parameter(1.0, "Strength", "Of the controls.", low=0.0, high=2.0, step=0.05)
     seed: int = parameter(0, "Seed", "Of the choice of subjects and of the noise.", low=0, high=2**62)
     batch: int = parameter(10, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1)

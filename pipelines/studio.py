@@ -63,6 +63,8 @@ class Studio:
     """
 
     def __init__(self, model: BlipDiffusion) -> None:
+        """Switches on what makes the model fast where it is; its weights keep their values."""
+        accelerate(model, Placement(model.device, model.unet.dtype))
         self.model = model
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
@@ -71,11 +73,9 @@ class Studio:
     def open(
         cls, source: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", download: bool = False
     ) -> "Studio":
-        """Loads a model where it runs best and switches on what makes it fast."""
+        """A studio with a model that is loaded where it runs best."""
         place: Placement = placement(device, dtype)
-        model = load_model(source, dtype=place.dtype, device=place.device, download=download)
-        accelerate(model, place)
-        return cls(model)
+        return cls(load_model(source, dtype=place.dtype, device=place.device, download=download))
 
     def subject(
         self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
@@ -108,6 +108,7 @@ class Studio:
         Raises: BlipdiffError for what the model cannot do, before anything is drawn.
         """
         encoded = encode(self.model, request, subject)
+        request = encoded.request
         yield from (Notice(text) for text in encoded.warnings)
         batches = _batches(request)
         done = 0
@@ -172,7 +173,7 @@ class Studio:
     def picture(self, image: Image.Image, seed: int, index: int, told: Mapping[str, Any]) -> Picture:
         """A picture that this model has drawn, `told` being what JSON can hold of what it was asked for."""
         unet = self.model.unet
-        place = {"device": str(unet.device), "dtype": str(unet.dtype).removeprefix("torch.")}
+        place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
         return Picture(image, seed, index, told, self.model.name, self.model.fingerprint, place)
 
     def _draw(

@@ -24,7 +24,7 @@ from blipdiff.errors import ConfigError
 from blipdiff.images import as_rgb, fitted, picture_tensor
 from blipdiff.latents import latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.generate import EncodedRequest, encode, plan_generate
+from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
@@ -171,7 +171,7 @@ class Stylist:
         """
         model = self.studio.model
         width, height = maps[0].size
-        drawing = replace(request.drawing, width=width, height=height)
+        drawing = at_own_guidance(model, replace(request.drawing, width=width, height=height))
         words = None
         if request.mixes_subject:
             text = build_prompt(drawing.target or drawing.category, drawing.prompt)
@@ -210,7 +210,8 @@ class Stylist:
     def told(self, request: StylizeRequest, subject: SubjectEmbedding, maps: Sequence[Image.Image]) -> dict[str, Any]:
         """What a picture's metadata say of what it was asked for."""
         width, height = maps[0].size
-        sized = replace(request, drawing=replace(request.drawing, width=width, height=height))
+        drawing = at_own_guidance(self.studio.model, replace(request.drawing, width=width, height=height))
+        sized = replace(request, drawing=drawing)
         return {**sized.told(), "subject": subject_text(subject), **told_maps(maps)}
 
     def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:

@@ -1,6 +1,7 @@
 """What library users import from the top of the packages is there, once, and told to type checkers alike."""
 
 import ast
+import pydoc
 from importlib import import_module
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def test_type_checkers_are_told_the_same_names(top) -> None:
         alias.name: node.module for node in guarded.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     assert told == top._HOMES
+
+
+@pytest.mark.parametrize("top", TOPS, ids=lambda top: top.__name__)
+def test_names_are_shown_where_people_look_for_them(top) -> None:
+    tree = ast.parse((ROOT / top.__name__ / "__init__.py").read_text())
+    (listed,) = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert ast.literal_eval(listed) == top.__all__, "type checkers and editors read a plain list"
+    assert set(top.__all__) == {*top._HOMES, *({"__version__"} & set(vars(top)))}
+    assert set(top.__all__) <= set(dir(top))
+    page = pydoc.plain(pydoc.render_doc(top))
+    assert all(name in page for name in top._HOMES)
 
 
 @pytest.mark.parametrize("top", TOPS, ids=lambda top: top.__name__)

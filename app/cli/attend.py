@@ -18,7 +18,6 @@ from app.cli.options import (
     Weights,
     takes_parameters,
     was_given,
-    with_guidance_of,
 )
 from pipelines.requests import GenerateRequest
 
@@ -68,7 +67,6 @@ def attend(
     request = GenerateRequest(**asked, width=width, height=height, batch=1)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit)
     written: list[dict[str, Any]] = []
     notices: list[str] = []

@@ -21,7 +21,6 @@ from app.cli.options import (
     check_alone,
     takes_parameters,
     was_given,
-    with_guidance_of,
 )
 from blipdiff.errors import ConfigError, MissingDependencyError
 from pipelines.blend_request import BlendRequest
@@ -103,7 +102,6 @@ def blend(
     references = [read_bound(text)[1] for text in subject or []]
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    request = with_guidance_of(studio.model, context, request)
     result: Blended | None = None
     for event in followed(blended(studio, request, references, weights=weight), notices, quiet=as_json):
         if isinstance(event, Blended):

@@ -21,7 +21,6 @@ from app.cli.options import (
     check_alone,
     takes_parameters,
     was_given,
-    with_guidance_of,
 )
 from blipdiff.errors import ConfigError
 from pipelines.edit_request import EditRequest
@@ -114,7 +113,6 @@ def edit(
     request = EditRequest(**asked, category=category, width=width, height=height)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
     stylist = Stylist(studio, download=download)
     photos = [_led(stylist, request, photo, controls, structures) for photo in photos]

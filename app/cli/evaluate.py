@@ -1,6 +1,5 @@
 """`blipdiff evaluate`: how well a model keeps unseen subjects and follows scenes."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,8 +53,6 @@ def evaluate_model(
     check_writable(output)
     library = PairLibrary(data)
     studio = Studio.open(model, device=device, dtype=dtype)
-    if guidance is None:
-        request = replace(request, guidance=studio.model.guidance)
     for _report in staged(evaluate(studio, library, output, request)):
         pass  # it is written
     print(output / "report.html")

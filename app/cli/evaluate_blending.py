@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Dtype, Model, takes_parameters, with_guidance_of
+from app.cli.options import Device, Dtype, Model, takes_parameters
 from pipelines.blending_request import BlendingRequest
 
 
@@ -16,7 +16,6 @@ def add_to(app: typer.Typer) -> None:
 
 @takes_parameters(BlendingRequest)
 def evaluate_blends(
-    context: typer.Context,
     *,
     data: Annotated[
         Path, typer.Option("--data", help="A prepared library of subjects and scenes, with held-out ones.")
@@ -38,7 +37,6 @@ def evaluate_blends(
     check_writable(output)
     library = PairLibrary(data, spread=0.1)
     studio = Studio.open(model, device=device, dtype=dtype)
-    request = with_guidance_of(studio.model, context, request)
     for report in staged(evaluate_blending(studio, library, output, request)):
         width = max(len(name) for name, _ in report.lines)
         print("\n".join(f"{name:{width}}  {text}" for name, text in report.lines))

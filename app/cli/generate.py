@@ -20,7 +20,6 @@ from app.cli.options import (
     check_alone,
     default,
     option,
-    with_guidance_of,
 )
 from blipdiff.errors import ConfigError, PromptError
 from pipelines.requests import GenerateRequest, parameters
@@ -47,7 +46,7 @@ def generate(
     count: Annotated[int, option("count")] = default("count"),
     seed: Annotated[int | None, option("seed")] = None,
     steps: Annotated[int, option("steps")] = default("steps"),
-    guidance: Annotated[float, option("guidance")] = default("guidance"),
+    guidance: Annotated[float | None, option("guidance")] = default("guidance"),
     guidance_start: Annotated[float, option("guidance_start")] = default("guidance_start"),
     guidance_stop: Annotated[float, option("guidance_stop")] = default("guidance_stop"),
     scheduler: Annotated[str, option("scheduler")] = default("scheduler"),
@@ -107,7 +106,6 @@ def generate(
     )
     check_writable(output)
     studio = _studio(model, device, dtype, download)
-    request = with_guidance_of(studio.model, context, request)
     embedding = studio.subject(references, weights=weight, fit=fit)
     save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
 

@@ -1,13 +1,12 @@
 """`blipdiff matrix` and `blipdiff evaluate-structure`: looks against structures, as a sheet and as figures."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
-from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters, with_guidance_of
+from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.structure_request import StructureRequest
 from pipelines.stylize_request import StylizeRequest
@@ -24,7 +23,6 @@ def add_to(app: typer.Typer) -> None:
 @takes_parameters(StylizeRequest)
 @takes_parameters(GenerateRequest, but=("category", "target", "count", "batch", "width", "height"))
 def matrix(
-    context: typer.Context,
     *,
     subjects: Annotated[
         list[str] | None, typer.Option("--subjects", help="WORD=PHOTO or a subject card: a look; again for each row.")
@@ -96,7 +94,6 @@ def matrix(
     )
     check_writable(output)
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
-    request = replace(request, drawing=with_guidance_of(stylist.studio.model, context, request.drawing))
     for cell in followed(drawn(stylist, request, looks, places, output), [], quiet=False):
         if isinstance(cell, Cell):
             print(f"{cell.path}{' (was there)' if cell.was_there else ''}")
@@ -105,7 +102,6 @@ def matrix(
 
 @takes_parameters(StructureRequest)
 def evaluate_structure(
-    context: typer.Context,
     *,
     data: Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes.")],
     way: Annotated[
@@ -137,7 +133,6 @@ def evaluate_structure(
         raise ConfigError(f"There is no way '{unknown[0]}'; choose from: {'; '.join(known)}.")
     library = PairLibrary(data, spread=0.1)
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype))
-    request = with_guidance_of(stylist.studio.model, context, request)
     results = []
     for result in measured(stylist, library, request, [known[name] for name in way] if way else WAYS):
         results.append(result)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -12,7 +12,7 @@ from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, Parameter, parameters
 
 if TYPE_CHECKING:
-    from blipdiff.models.blip_diffusion import BlipDiffusion
+    pass
 
 Request = TypeVar("Request")
 
@@ -73,11 +73,6 @@ def check_alone(context: typer.Context, names: Iterable[str], flags: Mapping[str
     given = [(flags or {}).get(name, f"--{name.replace('_', '-')}") for name in names if was_given(context, name)]
     if given:
         raise ConfigError(f"--like draws a picture as it was; leave out {', '.join(given)}.")
-
-
-def with_guidance_of(model: "BlipDiffusion", context: typer.Context, request: Request) -> Request:
-    """`request` at the guidance that serves the model best, where the command was given none."""
-    return request if was_given(context, "guidance") else replace(request, guidance=model.guidance)  # type: ignore[type-var]
 
 
 def _help(declared: Parameter) -> str:

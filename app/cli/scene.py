@@ -20,7 +20,6 @@ from app.cli.options import (
     check_alone,
     takes_parameters,
     was_given,
-    with_guidance_of,
 )
 from blipdiff.errors import ConfigError
 from pipelines.requests import parameters
@@ -97,7 +96,6 @@ def scene(
     bound_in_order(request, placed)
     check_writable(output)
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    request = with_guidance_of(studio.model, context, request)
     request, placed = arranged(studio.model, request, placed)
     ready = followed_structures(
         Stylist(studio, download=download), controls, structures, picture_size(studio.model, request)

@@ -1,7 +1,6 @@
 """`blipdiff stylize` and `blipdiff preprocess`: a subject's look in another picture's structure, and its map alone."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +31,6 @@ from app.cli.options import (
     Weights,
     takes_parameters,
     was_given,
-    with_guidance_of,
 )
 from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, parameters
@@ -120,7 +118,6 @@ def stylize(
     )
     check_writable(output)
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
-    request = replace(request, drawing=with_guidance_of(stylist.studio.model, context, request.drawing))
     maps = stylist.maps(request, pictures)
     embedding = stylist.studio.subject(references, weights=weight, fit=request.drawing.fit)
     save(stylist.run(request, embedding, maps), output, metadata=not no_metadata, as_json=as_json)

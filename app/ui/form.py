@@ -7,6 +7,7 @@ from typing import Any
 
 from app.ui.parts import is_number, is_typed_as_text
 from blipdiff.errors import ConfigError
+from blipdiff.ranges import USUAL_GUIDANCE
 from pipelines.requests import GenerateRequest, from_mapping, parameters
 
 _DECLARED = parameters(GenerateRequest)
@@ -14,6 +15,7 @@ NAMES = tuple(_DECLARED)
 CHOICES = {name: declared.choices for name, declared in _DECLARED.items() if declared.choices}
 
 _DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(GenerateRequest) if item.name in NAMES}
+_DEFAULTS["guidance"] = USUAL_GUIDANCE  # the page shows a number; the tab puts the model's own in its place
 _AUTHORS = {"scheduler": "pndm", "steps": 50, "fit": "crop", "repeats": 20}
 _RANDOM_SEEDS = 2**32
 

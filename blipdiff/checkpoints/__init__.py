@@ -10,6 +10,7 @@ from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.finetuned import cached_subject, overlaid
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.devices import STORED, AskedDtype, dtype_for
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 
@@ -21,7 +22,7 @@ SaveLayout = Literal["diffusers", "lavis"]
 def load_model(
     source: str | Path,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: AskedDtype = None,
     device: torch.device | str = "cpu",
     download: bool = False,
     qformer_tokenizer: str | Path | None = None,
@@ -30,8 +31,9 @@ def load_model(
 ) -> BlipDiffusion:
     """A model from "mini", a folder in the hub's or LAVIS's layout, a LAVIS archive or fine-tuned file, or a hub id.
 
-    `dtype` None keeps the stored one. `qformer_tokenizer` is a folder with vocab.txt, `configs_from` a hub-layout
-    folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the model under a fine-tuned file.
+    `dtype` None or "auto" is the fastest on `device`, "stored" that of the file. `qformer_tokenizer` is a folder with
+    vocab.txt, `configs_from` a hub-layout folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the
+    model under a fine-tuned file.
     Raises: CheckpointError.
     """
     return load_model_and_subject(
@@ -48,7 +50,7 @@ def load_model(
 def load_model_and_subject(
     source: str | Path,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: AskedDtype = None,
     device: torch.device | str = "cpu",
     download: bool = False,
     qformer_tokenizer: str | Path | None = None,
@@ -61,7 +63,7 @@ def load_model_and_subject(
     The checkpoint does not say the subject's `category`. Raises: CheckpointError.
     """
     shared: dict[str, Any] = {
-        "dtype": dtype,
+        "dtype": dtype_for(dtype, device),
         "device": device,
         "qformer_tokenizer": None if qformer_tokenizer is None else Path(qformer_tokenizer),
     }
@@ -79,7 +81,9 @@ def load_model_and_subject(
                 f"{model.place} is a fine-tuned checkpoint: it holds only what was trained. "
                 "Give the model that it was trained from as its base."
             )
-        under = load_model(base, **shared, download=download, configs_from=lender)
+        under = load_model(
+            base, **shared | {"dtype": shared["dtype"] or STORED}, download=download, configs_from=lender
+        )
         return overlaid(under, model.place, category)
 
 
@@ -99,7 +103,7 @@ def convert(
     target: str | Path,
     *,
     layout: SaveLayout = "diffusers",
-    dtype: torch.dtype | None = None,
+    dtype: AskedDtype = STORED,
     download: bool = False,
     qformer_tokenizer: str | Path | None = None,
     configs_from: str | Path | None = None,
@@ -107,11 +111,11 @@ def convert(
 ) -> Path:
     """Any model that `load_model` reads, written to `target` in one of the two layouts; gives the folder.
 
-    Raises: CheckpointError, OutputError.
+    Raises: CheckpointError, OutputError, ConfigError for an unknown dtype.
     """
     model = load_model(
         source,
-        dtype=dtype,
+        dtype=STORED if dtype is None else dtype,
         download=download,
         qformer_tokenizer=qformer_tokenizer,
         configs_from=configs_from,

@@ -59,8 +59,8 @@ def load(
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         photo=photo,
         fingerprint=seen,
-        insert_at=_insert_at(index),
-        guidance=_guidance(index),
+        insert_at=insert_at_of(index),
+        guidance=guidance_of(index),
         name=name or folder.absolute().name,
         controlnet=load_controlnet(folder / "controlnet", dtype, device) if (folder / "controlnet").is_dir() else None,
     )
@@ -74,8 +74,8 @@ def check(folder: Path, qformer_tokenizer: Path | None = None) -> None:
     index = read_json(folder / "model_index.json")
     encoder = configs.subject_encoder_sizes(read_json(folder / "qformer" / "config.json"))
     _photo(folder, index, encoder)
-    _insert_at(index)
-    _guidance(index)
+    insert_at_of(index)
+    guidance_of(index)
     configs.text_encoder_sizes(read_json(folder / "text_encoder" / "config.json"))
     prompt_tokenizer(folder)
     category_tokenizer(folder, encoder.qformer.vocabulary, qformer_tokenizer)
@@ -205,21 +205,19 @@ def _photo(folder: Path, index: Mapping[str, Any], sizes: SubjectEncoderSizes) -
     return photo
 
 
-def _insert_at(index: Mapping[str, Any]) -> int:
+def insert_at_of(index: Mapping[str, Any]) -> int:
+    """The slot of the subject's first row. Raises: CheckpointError for what is no place."""
     place = index.get("ctx_begin_pos", 2)
     if not isinstance(place, int) or place < 1:
-        raise CheckpointError(
-            f"'ctx_begin_pos' in model_index.json is {place!r}; a place among the words was expected."
-        )
+        raise CheckpointError(f"'ctx_begin_pos' of the checkpoint is {place!r}; a place among the words was expected.")
     return place
 
 
-def _guidance(index: Mapping[str, Any]) -> float:
+def guidance_of(index: Mapping[str, Any]) -> float:
+    """The guidance that serves the model best. Raises: CheckpointError for what is no scale."""
     scale = index.get("guidance_scale", USUAL_GUIDANCE)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MOST_GUIDANCE:
-        raise CheckpointError(
-            f"'guidance_scale' in model_index.json is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}."
-        )
+        raise CheckpointError(f"'guidance_scale' of the checkpoint is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}.")
     return float(scale)
 
 

@@ -13,6 +13,8 @@ from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.diffusers_layout import (
     fingerprinted,
+    guidance_of,
+    insert_at_of,
     load_part,
     load_text_encoder,
     load_vae,
@@ -30,8 +32,10 @@ from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.outputs import written_folder
+from blipdiff.ranges import USUAL_GUIDANCE
 
 TRUNK = "clip_vit_L.pth"
+SETTINGS = "settings.json"  # what the layout has no place for: only where it differs from the published model's
 CACHE = Path("ctx_embeddings_cache") / "ctx_embeddings_cache.pt"
 
 
@@ -58,6 +62,7 @@ def load(
     unet = _config(folder, configs_from, "unet") or configs.SD15_UNET
     vae = _config(folder, configs_from, "vae") or configs.SD15_VAE
     scheduler = _config(folder, configs_from, "scheduler", "scheduler_config.json") or configs.PNDM
+    own = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
     return BlipDiffusion(
         subject_encoder=encoder,
         text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, sizes=text_sizes),
@@ -71,8 +76,10 @@ def load(
         unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, config=unet),
         vae=load_vae(folder / "vae", dtype, device, config=vae),
         scheduler_config=scheduler,
-        photo=PhotoSettings(side=sizes.vision.picture),
+        photo=configs.photo_settings({"size": sizes.vision.picture}, own),
         fingerprint=seen,
+        insert_at=insert_at_of(own),
+        guidance=guidance_of(own),
         name=name or folder.absolute().name,
     )
 
@@ -100,6 +107,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         _save_tensors(model.unet.state_dict(), place / "unet" / "diffusion_pytorch_model.bin")
         vae = {old_vae_name(name): value for name, value in model.vae.state_dict().items()}
         _save_tensors(vae, place / "vae" / "diffusion_pytorch_model.bin")
+        if own := _own_settings(model):
+            write_json(place / SETTINGS, own)
         write_json(place / "blip_model" / "config.json", configs.subject_encoder_config(encoder.sizes))
         write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(text.sizes))
         write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
@@ -107,6 +116,18 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         model.vae.save_config(place / "vae")
         save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
         save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
+
+
+def _own_settings(model: BlipDiffusion) -> dict[str, Any]:
+    """The settings in which a model differs from the published one, under the names of `model_index.json`."""
+    usual = PhotoSettings()
+    found: dict[str, tuple[Any, Any]] = {
+        "guidance_scale": (model.guidance, USUAL_GUIDANCE),
+        "ctx_begin_pos": (model.insert_at, 2),
+        "mean": (model.photo.mean, usual.mean),
+        "std": (model.photo.std, usual.std),
+    }
+    return {name: own for name, (own, published) in found.items() if own != published}
 
 
 def _subject_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.devices import runs_on
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import PromptError, SubjectError
 from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
@@ -51,9 +52,12 @@ class BlipDiffusion:
 
     @property
     def device(self) -> torch.device:
-        """Where the U-Net is, and so where latents go."""
-        device: torch.device = self.unet.device
-        return device
+        """Where the U-Net computes, and so where latents go."""
+        return runs_on(self.unet)
+
+    def scale(self, asked: float | None) -> float:
+        """The guidance that was asked for, or the model's own."""
+        return self.guidance if asked is None else asked
 
     def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
@@ -102,7 +106,7 @@ class BlipDiffusion:
         ids, mask = category_ids(
             self.category_tokenizer, [photo.category for photo in photos], encoder.sizes.qformer.positions
         )
-        device = encoder.device
+        device = runs_on(encoder)
         return encoder(pixels.to(device), ids.to(device), mask.to(device))  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -116,20 +120,20 @@ class BlipDiffusion:
         subjects = [None] * len(prompts) if subjects is None else list(subjects)
         if not prompts or len(subjects) != len(prompts):
             raise PromptError(f"{len(prompts)} prompts were given with {len(subjects)} subjects; give one each.")
-        rows, layouts = [], []
+        rows, layouts, device = [], [], runs_on(self.text_encoder)
         for prompt, subject in zip(prompts, subjects, strict=True):
             ids = prompt_ids(
                 self.prompt_tokenizer, prompt, self.positions - (self.subject_slots if subject is not None else 0)
             )
             tokens = None if subject is None else self._subject_tokens(subject)
-            id_row = torch.tensor([ids], device=self.text_encoder.device)
+            id_row = torch.tensor([ids], device=device)
             rows.append(self.text_encoder(id_row, tokens, self.insert_at))
             layouts.append(self._layout(ids, subject is not None))
         return Conditioning(torch.cat(rows), tuple(layouts))
 
     def _subject_tokens(self, subject: SubjectEmbedding) -> Tensor:
         subject.check_model(self.fingerprint, self.text_encoder.sizes.width)
-        return subject.tokens[None].to(self.text_encoder.device, self.text_encoder.dtype)
+        return subject.tokens[None].to(runs_on(self.text_encoder), self.text_encoder.dtype)
 
     def _layout(self, ids: list[int], has_subject: bool) -> TokenLayout:
         return TokenLayout.of(

@@ -89,7 +89,7 @@ class ContextTextEncoder(nn.Module):
             x = torch.cat([x[:, :insert_at], subject_tokens.to(x.dtype), x[:, insert_at:]], dim=1)
         if x.shape[1] > self.sizes.positions:
             raise ShapeError(f"The text encoder has {self.sizes.positions} positions, not {x.shape[1]}.")
-        x = x + self.text_model.embeddings.position_embedding.weight[: x.shape[1]]
+        x = x + self.text_model.embeddings.position_embedding(torch.arange(x.shape[1], device=x.device))
         for layer in self.text_model.encoder.layers:
             x = layer(x)
         return self.text_model.final_layer_norm(x)  # type: ignore[no-any-return]

@@ -229,7 +229,7 @@ def test_convert_there_and_back_changes_no_weight(blipdiff: Command, model: Path
     assert Path("lavis/blip_model").is_dir()
     back = blipdiff("convert", "lavis", "back", "--vocabulary", model / "qformer_tokenizer", "--configs-from", model)
     assert back.code == 0, back.err
-    first, last = load_model(model), load_model("back")
+    first, last = load_model(model, dtype="stored"), load_model("back", dtype="stored")
     assert first.fingerprint == last.fingerprint
     for part in ("subject_encoder", "text_encoder", "unet", "vae"):
         weights = getattr(last, part).state_dict()
@@ -239,7 +239,7 @@ def test_convert_there_and_back_changes_no_weight(blipdiff: Command, model: Path
 
 def test_convert_changes_the_precision_of_every_network(blipdiff: Command, model: Path) -> None:
     assert blipdiff("convert", model, "half", "--dtype", "bfloat16").code == 0
-    half = load_model("half")
+    half = load_model("half", dtype="stored")
     for net in (half.subject_encoder, half.text_encoder, half.unet, half.vae):
         assert {str(weight.dtype) for weight in net.parameters()} == {"torch.bfloat16"}
 

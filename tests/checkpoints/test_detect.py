@@ -26,14 +26,14 @@ def test_what_is_no_model_is_refused_with_advice(tmp_path: Path) -> None:
         ("just-a-name", "There is no model at"),
     ]:
         with pytest.raises(CheckpointError, match=words):
-            load_model(source)
+            load_model(source, dtype="stored")
 
 
 def test_a_hub_name_is_not_fetched_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("something went out to the network"))
     with pytest.raises(CheckpointError, match="nothing is fetched unless asked"):
-        load_model("Salesforce/blipdiffusion")
+        load_model("Salesforce/blipdiffusion", dtype="stored")
 
 
 def test_a_hub_name_that_was_fetched_before_is_used(
@@ -44,4 +44,4 @@ def test_a_hub_name_that_was_fetched_before_is_used(
     (cached / "refs").mkdir(parents=True)
     (cached / "refs" / "main").write_text("0" * 40)
     shutil.copytree(tiny_folder, cached / "snapshots" / ("0" * 40))
-    assert load_model("someone/tiny").name == "someone/tiny"
+    assert load_model("someone/tiny", dtype="stored").name == "someone/tiny"

@@ -35,7 +35,7 @@ def edit_json(path: Path, **changes: object) -> None:
 
 
 def test_save_then_load_is_equal(tiny: BlipDiffusion, tiny_folder: Path) -> None:
-    again = load_model(tiny_folder)
+    again = load_model(tiny_folder, dtype="stored")
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
     assert again.fingerprint == tiny.fingerprint
     assert again.subject_encoder.sizes == tiny.subject_encoder.sizes
@@ -58,7 +58,7 @@ def test_diffusers_own_loaders_read_what_is_saved(
     assert same(AutoencoderKL.from_pretrained(tmp_path / "model" / "vae"), tiny.vae)
     assert same(ControlNetModel.from_pretrained(tmp_path / "model" / "controlnet"), controlnet)
     assert PNDMScheduler.from_pretrained(tmp_path / "model" / "scheduler").config.skip_prk_steps
-    again = load_model(tmp_path / "model")
+    again = load_model(tmp_path / "model", dtype="stored")
     assert again.controlnet is not None
     assert same(again.controlnet, controlnet)
 
@@ -75,7 +75,7 @@ def test_a_tiny_autoencoder_is_saved_and_loaded_under_its_own_name(tiny: BlipDif
                           num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))  # fmt: skip
     save_model(replace(tiny, vae=vae), tmp_path / "model")
     assert read_json(tmp_path / "model" / "model_index.json")["vae"] == ["diffusers", "AutoencoderTiny"]
-    assert same(load_model(tmp_path / "model").vae, vae)
+    assert same(load_model(tmp_path / "model", dtype="stored").vae, vae)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -102,7 +102,7 @@ def test_old_names_of_the_vae_and_of_the_text_encoder_are_understood(tiny: BlipD
 
     edit_weights(tiny_folder / "vae" / "diffusion_pytorch_model.safetensors", to_old)
     edit_weights(tiny_folder / "text_encoder" / "model.safetensors", without_prefix)
-    again = load_model(tiny_folder)
+    again = load_model(tiny_folder, dtype="stored")
     assert same(again.vae, tiny.vae)
     assert same(again.text_encoder, tiny.text_encoder)
 
@@ -121,7 +121,7 @@ def test_bin_files_and_sharded_files_are_read(tiny: BlipDiffusion, tiny_folder: 
             save_file({name: tensors[name] for name in held}, path.parent / shard)
         index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
         write_json(path.with_name(f"{path.name}.index.json"), index)
-    again = load_model(tiny_folder)
+    again = load_model(tiny_folder, dtype="stored")
     assert same(again.subject_encoder, tiny.subject_encoder)
     assert same(again.unet, tiny.unet)
 
@@ -130,18 +130,18 @@ def test_files_of_libraries_before_zip_archives_are_read(tiny: BlipDiffusion, ti
     path = tiny_folder / "qformer" / "model.safetensors"
     torch.save(load_file(path), path.with_name("pytorch_model.bin"), _use_new_zipfile_serialization=False)
     path.unlink()
-    assert same(load_model(tiny_folder).subject_encoder, tiny.subject_encoder)
+    assert same(load_model(tiny_folder, dtype="stored").subject_encoder, tiny.subject_encoder)
 
 
 def test_settings_of_the_index_and_of_the_photos_are_honoured(tiny_folder: Path) -> None:
     edit_json(tiny_folder / "model_index.json", ctx_begin_pos=3, mean=[0.1, 0.2, 0.3])
     edit_json(tiny_folder / "image_processor" / "preprocessor_config.json", image_std=[0.5, 0.6, 0.7])
-    model = load_model(tiny_folder)
+    model = load_model(tiny_folder, dtype="stored")
     assert model.insert_at == 3
     assert (model.photo.mean, model.photo.std) == ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
     edit_json(tiny_folder / "image_processor" / "preprocessor_config.json", size={"height": 224, "width": 224})
     with pytest.raises(CheckpointError, match="224 pixels a side"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 def test_the_trunks_eps_is_taken_from_the_file_or_said_aloud(tiny_folder: Path) -> None:
@@ -149,33 +149,36 @@ def test_the_trunks_eps_is_taken_from_the_file_or_said_aloud(tiny_folder: Path) 
     config = read_json(path)
     config["vision_config"]["layer_norm_eps"] = 1e-6
     write_json(path, config)
-    assert load_model(tiny_folder).subject_encoder.sizes.vision.eps == 1e-6
+    assert load_model(tiny_folder, dtype="stored").subject_encoder.sizes.vision.eps == 1e-6
     del config["vision_config"]["layer_norm_eps"]
     write_json(path, config)
     with pytest.warns(UserWarning, match="1e-5"):
-        assert load_model(tiny_folder).subject_encoder.sizes.vision.eps == 1e-5
+        assert load_model(tiny_folder, dtype="stored").subject_encoder.sizes.vision.eps == 1e-5
 
 
 def test_the_qformers_vocabulary_is_found_or_asked_for(tiny: BlipDiffusion, tiny_folder: Path, tmp_path: Path) -> None:
     (tiny_folder / "qformer_tokenizer").rename(tmp_path / "elsewhere")
     with pytest.raises(CheckpointError, match=r"Put its vocab\.txt into .*knows 60 words"):
-        load_model(tiny_folder)
-    given = load_model(tiny_folder, qformer_tokenizer=tmp_path / "elsewhere")
+        load_model(tiny_folder, dtype="stored")
+    given = load_model(tiny_folder, qformer_tokenizer=tmp_path / "elsewhere", dtype="stored")
     assert given.category_tokenizer("dog").input_ids == tiny.category_tokenizer("dog").input_ids
     save_model(given, tmp_path / "complete")
     assert (
-        load_model(tmp_path / "complete").category_tokenizer("dog").input_ids
+        load_model(tmp_path / "complete", dtype="stored").category_tokenizer("dog").input_ids
         == given.category_tokenizer("dog").input_ids
     )
     (tmp_path / "elsewhere").rename(tmp_path / "bert-base-uncased")
-    assert load_model(tiny_folder).category_tokenizer("dog").input_ids == given.category_tokenizer("dog").input_ids
+    assert (
+        load_model(tiny_folder, dtype="stored").category_tokenizer("dog").input_ids
+        == given.category_tokenizer("dog").input_ids
+    )
 
 
 def test_saving_over_an_earlier_copy_works_even_while_it_is_mapped(tiny: BlipDiffusion, tiny_folder: Path) -> None:
-    mapped = load_model(tiny_folder)
+    mapped = load_model(tiny_folder, dtype="stored")
     save_model(mapped, tiny_folder)
     assert same(mapped.unet, tiny.unet)
-    assert same(load_model(tiny_folder).unet, tiny.unet)
+    assert same(load_model(tiny_folder, dtype="stored").unet, tiny.unet)
     assert [entry.name for entry in tiny_folder.parent.iterdir()] == [tiny_folder.name]
 
 

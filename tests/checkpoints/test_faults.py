@@ -36,7 +36,7 @@ def edit_weights(path: Path, change: Callable[[dict[str, Tensor]], object]) -> N
 def test_a_missing_file_is_named(name: str, tiny_folder: Path) -> None:
     (tiny_folder / name).unlink()
     with pytest.raises(CheckpointError, match=r"missing|no weights|no model"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_a_missing_file_is_named(name: str, tiny_folder: Path) -> None:
 def test_swapped_weights_are_recognised(part: str, wrong: str, words: str, tiny_folder: Path) -> None:
     shutil.copy(tiny_folder / f"{wrong}.safetensors", tiny_folder / f"{part}.safetensors")
     with pytest.raises(CheckpointError, match=words):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 def test_swapped_configurations_are_recognised(tiny_folder: Path) -> None:
     shutil.copy(tiny_folder / "unet" / "config.json", tiny_folder / "vae" / "config.json")
     with pytest.raises(CheckpointError, match="UNet2DConditionModel"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 def test_missing_unexpected_and_misshaped_tensors_are_named(tiny_folder: Path) -> None:
@@ -68,7 +68,7 @@ def test_missing_unexpected_and_misshaped_tensors_are_named(tiny_folder: Path) -
 
     edit_weights(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors", spoil)
     with pytest.raises(CheckpointError) as caught:
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
     message = str(caught.value)
     assert "1 missing: conv_in.bias" in message
     assert "1 unexpected: surplus" in message
@@ -81,7 +81,7 @@ def test_only_the_first_ten_names_are_listed(tiny_folder: Path) -> None:
         lambda tensors: [tensors.pop(name) for name in list(tensors)[:15]],
     )
     with pytest.raises(CheckpointError, match=r"15 missing: .* and 5 more"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -115,11 +115,11 @@ def test_damaged_files_are_refused(tiny_folder: Path) -> None:
     ]:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=words):
-            load_model(tiny_folder)
+            load_model(tiny_folder, dtype="stored")
     path.write_bytes(whole)
     (tiny_folder / "unet" / "config.json").write_text("{ not json")
     with pytest.raises(CheckpointError, match="not readable JSON"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
 
 
 class Danger:
@@ -131,7 +131,7 @@ def test_a_pickle_that_runs_code_is_not_opened(tiny_folder: Path, capsys: pytest
     (tiny_folder / "qformer" / "model.safetensors").unlink()
     torch.save({"query_tokens": Danger()}, tiny_folder / "qformer" / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="not opened"):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")
     assert "never" not in capsys.readouterr().out
 
 
@@ -141,9 +141,9 @@ def test_impossible_configurations_are_refused(tiny_folder: Path) -> None:
         before = index.read_text()
         write_json(index, read_json(index) | changes)
         with pytest.raises(CheckpointError, match=words):
-            load_model(tiny_folder)
+            load_model(tiny_folder, dtype="stored")
         index.write_text(before)
     path = tiny_folder / "unet" / "config.json"
     write_json(path, read_json(path) | {"block_out_channels": [7, 9]})
     with pytest.raises(CheckpointError):
-        load_model(tiny_folder)
+        load_model(tiny_folder, dtype="stored")

@@ -30,7 +30,7 @@ def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
 
 
 def test_save_then_load_is_equal(tiny: BlipDiffusion, tiny_lavis: Path) -> None:
-    again = load_model(tiny_lavis)
+    again = load_model(tiny_lavis, dtype="stored")
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
     assert again.fingerprint == tiny.fingerprint
     assert again.scheduler_config == tiny.scheduler_config
@@ -52,7 +52,7 @@ def test_names_and_shapes_are_the_originals(tiny: BlipDiffusion, tiny_lavis: Pat
 
 def test_conversion_there_and_back_loses_nothing(tiny: BlipDiffusion, tiny_folder: Path, tmp_path: Path) -> None:
     lavis = convert(tiny_folder, tmp_path / "lavis", layout="lavis")
-    back = load_model(convert(lavis, tmp_path / "back"))
+    back = load_model(convert(lavis, tmp_path / "back"), dtype="stored")
     assert all(same(getattr(tiny, part), getattr(back, part)) for part in PARTS)
     assert back.fingerprint == tiny.fingerprint
     half = load_model(convert(tiny_folder, tmp_path / "half", dtype=torch.bfloat16))
@@ -65,8 +65,8 @@ def test_a_folder_without_sizes_borrows_them(tiny: BlipDiffusion, tiny_folder: P
         folder = {"subject_encoder": "blip_model"}.get(part, part)
         (tiny_lavis / folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match="of another shape"):
-        load_model(tiny_lavis)
-    again = load_model(tiny_lavis, configs_from=tiny_folder)
+        load_model(tiny_lavis, dtype="stored")
+    again = load_model(tiny_lavis, configs_from=tiny_folder, dtype="stored")
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
 
 
@@ -76,10 +76,10 @@ def test_heads_of_the_first_training_stage_are_dropped_but_strangers_are_not(
     path = tiny_lavis / "blip_model" / "blip_weight.pt"
     heads = ("Qformer.cls.predictions.bias", "vision_proj.weight", "text_proj.bias", "itm_head.weight", "temp")
     edit(path, lambda tensors: tensors.update({name: torch.zeros(3) for name in heads}))
-    assert same(load_model(tiny_lavis).subject_encoder, tiny.subject_encoder)
+    assert same(load_model(tiny_lavis, dtype="stored").subject_encoder, tiny.subject_encoder)
     edit(path, lambda tensors: tensors.update({"surprise.weight": torch.zeros(3)}))
     with pytest.raises(CheckpointError, match=r"1 unexpected: surprise\.weight"):
-        load_model(tiny_lavis)
+        load_model(tiny_lavis, dtype="stored")
 
 
 def test_a_file_without_the_trunk_takes_clips(tiny: BlipDiffusion, tiny_lavis: Path) -> None:
@@ -91,18 +91,18 @@ def test_a_file_without_the_trunk_takes_clips(tiny: BlipDiffusion, tiny_lavis: P
 
     edit(tiny_lavis / "blip_model" / "blip_weight.pt", take)
     with pytest.raises(CheckpointError, match=r"no vision trunk.*clip_vit_L\.pth"):
-        load_model(tiny_lavis)
+        load_model(tiny_lavis, dtype="stored")
     last = {name.replace(".1.", ".2."): value for name, value in trunk.items() if ".resblocks.1." in name}
     unused = last | {"ln_post.weight": torch.ones(12), "proj": torch.ones(12, 9)}
     torch.save(trunk | unused, tiny_lavis / "blip_model" / "clip_vit_L.pth")
-    assert same(load_model(tiny_lavis).subject_encoder, tiny.subject_encoder)
+    assert same(load_model(tiny_lavis, dtype="stored").subject_encoder, tiny.subject_encoder)
 
 
 @pytest.mark.parametrize("name", ["blip_model/blip_weight.pt", "proj_layer/proj_weight.pt", "unet", "tokenizer"])
 def test_a_missing_part_is_named(name: str, tiny_lavis: Path) -> None:
     (tiny_lavis / name).rename(tiny_lavis / "gone")
     with pytest.raises(CheckpointError):
-        load_model(tiny_lavis)
+        load_model(tiny_lavis, dtype="stored")
 
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz"])
@@ -113,7 +113,7 @@ def test_an_archive_is_read_and_leaves_nothing_behind(
         tar.add(tiny_lavis, "blip-diffusion")
     (tmp_path / "unpacked").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "unpacked"))
-    again = load_model(tmp_path / f"model.{ending}")
+    again = load_model(tmp_path / f"model.{ending}", dtype="stored")
     assert same(again.unet, tiny.unet)
     assert list((tmp_path / "unpacked").iterdir()) == []
 
@@ -123,26 +123,26 @@ def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "model.tar", "w") as tar:
         tar.add(tmp_path / "evil.txt", "../../evil.txt")
     with pytest.raises(CheckpointError, match="not safe"):
-        load_model(tmp_path / "model.tar")
+        load_model(tmp_path / "model.tar", dtype="stored")
     (tmp_path / "noise.tar.gz").write_bytes(b"not an archive")
     with pytest.raises(CheckpointError, match="damaged"):
-        load_model(tmp_path / "noise.tar.gz")
+        load_model(tmp_path / "noise.tar.gz", dtype="stored")
 
 
 def test_a_cached_subject_comes_beside_the_model(tiny: BlipDiffusion, tiny_lavis: Path) -> None:
-    assert load_model_and_subject(tiny_lavis)[1] is None
+    assert load_model_and_subject(tiny_lavis, dtype="stored")[1] is None
     cache = tiny_lavis / "ctx_embeddings_cache" / "ctx_embeddings_cache.pt"
     cache.parent.mkdir()
     tokens = torch.randn(1, 4, 16)
     torch.save(tokens, cache)
-    model, subject = load_model_and_subject(tiny_lavis, category="dog")
+    model, subject = load_model_and_subject(tiny_lavis, category="dog", dtype="stored")
     assert subject is not None
     assert torch.equal(subject.tokens, tokens[0])
     assert subject.category == "dog"
     model.encode_prompts(["a dog"], [subject])
     torch.save(torch.randn(1, 4, 9), cache)
     with pytest.raises(CheckpointError, match="expected"):
-        load_model_and_subject(tiny_lavis)
+        load_model_and_subject(tiny_lavis, dtype="stored")
 
 
 def test_a_finetuned_file_is_laid_over_its_base(tiny: BlipDiffusion, tiny_folder: Path, tmp_path: Path) -> None:
@@ -150,8 +150,10 @@ def test_a_finetuned_file_is_laid_over_its_base(tiny: BlipDiffusion, tiny_folder
     trained["ctx_embeddings_cache"] = torch.full((1, 4, 16), 0.5)
     torch.save({"model": trained, "epoch": 3, "config": {"run": "x"}}, tmp_path / "checkpoint_3.pth")
     with pytest.raises(CheckpointError, match="its base"):
-        load_model(tmp_path / "checkpoint_3.pth")
-    model, subject = load_model_and_subject(tmp_path / "checkpoint_3.pth", base=tiny_folder, category="dog")
+        load_model(tmp_path / "checkpoint_3.pth", dtype="stored")
+    model, subject = load_model_and_subject(
+        tmp_path / "checkpoint_3.pth", base=tiny_folder, category="dog", dtype="stored"
+    )
     assert torch.equal(model.unet.conv_in.weight, tiny.unet.conv_in.weight + 1)
     assert same(model.vae, tiny.vae)
     assert subject is not None
@@ -165,7 +167,7 @@ def test_a_finetuned_subject_encoder_has_a_fingerprint_of_its_own(
     own = {to_lavis(name) or name: value for name, value in tiny.subject_encoder.state_dict().items()}
     named = {name if name.startswith("proj_layer.") else f"blip.{name}": value + 1 for name, value in own.items()}
     torch.save({"model": named | {"blip.temp": torch.ones(())}}, tmp_path / "checkpoint_1.pth")
-    model = load_model(tmp_path / "checkpoint_1.pth", base=tiny_folder)
+    model = load_model(tmp_path / "checkpoint_1.pth", base=tiny_folder, dtype="stored")
     assert torch.equal(model.subject_encoder.query_tokens, tiny.subject_encoder.query_tokens + 1)
     assert model.fingerprint != tiny.fingerprint
 
@@ -179,7 +181,7 @@ def test_a_finetuned_file_of_another_model_is_refused(tiny_folder: Path, tmp_pat
     ]:
         torch.save({"model": tensors}, tmp_path / "checkpoint_1.pth")
         with pytest.raises(CheckpointError, match=words):
-            load_model(tmp_path / "checkpoint_1.pth", base=tiny_folder)
+            load_model(tmp_path / "checkpoint_1.pth", base=tiny_folder, dtype="stored")
 
 
 def test_a_controlnet_has_no_place_in_the_layout(

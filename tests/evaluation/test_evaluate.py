@@ -44,7 +44,7 @@ REQUEST = EvaluateRequest(
 
 @pytest.fixture(scope="module")
 def model(tiny: Path) -> BlipDiffusion:
-    return load_model(tiny)
+    return load_model(tiny, dtype="stored")
 
 
 @pytest.fixture(scope="module")

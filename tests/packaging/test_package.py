@@ -1,6 +1,7 @@
 """The wheel holds everything that the project needs, and importing it takes no more than what is used."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_the_wheel_holds_every_module_and_asset_and_nothing_else(wheel: Path) ->
     wanted = {path.as_posix() for path in sources()}
     assert {name for name in wanted - packed if not name.endswith(".toml")} == set()
     assert packed - wanted == set()
-    for name in ("blipdiff/py.typed", "app/assets/page.css"):
+    for name in ("blipdiff/py.typed", "pipelines/py.typed", "app/py.typed", "app/assets/page.css"):
         assert name in packed
     assert any(name.startswith("blipdiff/assets/subjects/") for name in packed)
 
@@ -75,6 +76,46 @@ def test_the_wheel_is_pure_licensed_and_of_the_version_that_the_package_tells(
 def test_the_installed_command_is_there(project: dict[str, Any]) -> None:
     module, _, function = project["project"]["scripts"]["blipdiff"].partition(":")
     assert callable(getattr(import_module(module), function))
+
+
+SCRIPT = """
+import blipdiff
+from blipdiff import SubjectPhoto, load_model
+from PIL import Image
+from pipelines import BlipDiffusionPipeline, GenerateRequest, Picture, Studio
+
+photo = Image.new("RGB", (8, 8))
+pipeline: BlipDiffusionPipeline = BlipDiffusionPipeline.from_pretrained("mini")
+pictures = pipeline(prompt=["on a beach"], reference_image=photo, negative_prompt=["snow"])
+studio = Studio(load_model("mini"))
+subject = studio.subject([SubjectPhoto(photo, "dog")])
+for event in studio.run(GenerateRequest(category="dog", seed=7), subject, preview_every=5):
+    print(event, blipdiff.__version__)
+
+
+def seed_of(picture: Picture) -> int:
+    return picture.seed
+"""
+UNTYPED = "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "huggingface_hub", "PIL"
+
+
+def checked(script: str, wheel: Path, place: Path) -> str:
+    """What mypy says, at its strictest, of a user's script beside the installed wheel; libraries are left out."""
+    installed = place / "site"
+    with ZipFile(wheel) as packed:
+        packed.extractall(installed, [name for name in packed.namelist() if name.endswith((".py", "py.typed"))])
+    skipped = "".join(f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in UNTYPED)
+    (place / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{skipped}")
+    (place / "script.py").write_text(script)
+    asked = [sys.executable, "-m", "mypy", "--cache-dir", place / "cache", "script.py"]
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    return subprocess.run(asked, cwd=place, env=environment, check=False, capture_output=True, text=True).stdout
+
+
+def test_a_users_script_passes_the_strictest_type_check(wheel: Path, tmp_path: Path) -> None:
+    said = checked(SCRIPT + "picture_seed: str = seed_of\n", wheel, tmp_path)
+    assert said.splitlines()[1:] == ["Found 1 error in 1 file (checked 1 source file)"], said
+    assert said.startswith("script.py:18: error: Incompatible types"), said
 
 
 def imported_packages(path: Path) -> set[str]:

@@ -35,7 +35,7 @@ Golden = dict[str, Tensor]
 def model(request: pytest.FixtureRequest, shared: Path) -> BlipDiffusion:
     parity = shared / "parity"
     lender = parity / "blipdiffusion-tiny" if request.param == "lavis-tiny" else None
-    return load_model(parity / request.param, configs_from=lender)
+    return load_model(parity / request.param, configs_from=lender, dtype="stored")
 
 
 @pytest.fixture(scope="module")

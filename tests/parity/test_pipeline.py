@@ -40,7 +40,7 @@ def test_the_call_gives_the_recorded_picture(shared, layout, name):
     cases, tensors = recorded(shared, "base")
     photos = [photo(tensors["input.reference_image_0"]), photo(tensors["input.reference_image_1"])]
     pipeline = BlipDiffusionPipeline.from_pretrained(
-        shared / "parity" / layout, qformer_tokenizer_path=shared / "parity" / "bert-base-uncased"
+        shared / "parity" / layout, qformer_tokenizer_path=shared / "parity" / "bert-base-uncased", torch_dtype="stored"
     )
     pipeline.set_progress_bar_config(disable=True)
     references = photos if name == "batch2" else photos[0]
@@ -64,7 +64,9 @@ def test_the_call_gives_the_recorded_picture(shared, layout, name):
 @pytest.mark.parametrize("name", CONTROLLED)
 def test_the_controlnet_call_gives_the_recorded_picture(shared, name):
     cases, tensors = recorded(shared, "controlnet")
-    pipeline = BlipDiffusionControlNetPipeline.from_pretrained(shared / "parity" / "blipdiffusion-controlnet-tiny")
+    pipeline = BlipDiffusionControlNetPipeline.from_pretrained(
+        shared / "parity" / "blipdiffusion-controlnet-tiny", torch_dtype="stored"
+    )
     pipeline.set_progress_bar_config(disable=True)
     case = arguments(cases[name])
     images = pipeline(

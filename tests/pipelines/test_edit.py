@@ -25,7 +25,7 @@ SIZES = [(64, 64), (64, 128), (128, 64)]  # (width, height)
 
 @pytest.fixture(scope="module")
 def model(shared):
-    return load_model(shared / "parity" / "blipdiffusion-tiny")
+    return load_model(shared / "parity" / "blipdiffusion-tiny", dtype="stored")
 
 
 @pytest.fixture(scope="module")

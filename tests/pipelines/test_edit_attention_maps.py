@@ -12,7 +12,7 @@ from pipelines.requests import GenerateRequest
 
 @pytest.fixture(scope="module")
 def model(shared):
-    return load_model(shared / "parity" / "blipdiffusion-tiny")
+    return load_model(shared / "parity" / "blipdiffusion-tiny", dtype="stored")
 
 
 def test_every_word_and_the_subject_have_a_map_of_the_pictures_size_and_the_picture_stays(model):

@@ -15,7 +15,7 @@ from pipelines.invert import prepare_photo, work_size
 
 @pytest.fixture(scope="module")
 def model(shared):
-    return load_model(shared / "parity" / "blipdiffusion-tiny")
+    return load_model(shared / "parity" / "blipdiffusion-tiny", dtype="stored")
 
 
 @pytest.fixture(scope="module")

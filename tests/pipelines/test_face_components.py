@@ -25,7 +25,7 @@ pytest_plugins = ["tests.pipelines.face_fixtures"]
 
 def test_what_is_saved_is_loaded_and_draws_the_same_picture(controlled: BlipDiffusionPipeline, tmp_path: Path) -> None:
     controlled.save_pretrained(tmp_path / "saved")
-    again = quiet(BlipDiffusionPipeline.from_pretrained(tmp_path / "saved"))
+    again = quiet(BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", torch_dtype="stored"))
     edges = {"conditioning_image": photo(3)}
     assert torch.equal(draw(again, **edges), draw(controlled, **edges))
     assert again.config.subject_fingerprint == controlled.config.subject_fingerprint
@@ -41,7 +41,10 @@ def test_the_way_through_lavis_layout_changes_no_picture(pipe: BlipDiffusionPipe
     pipe.save_pretrained(tmp_path / "hub")
     save_model(pipe.model, tmp_path / "lavis", "lavis")
     model = load_model(
-        tmp_path / "lavis", configs_from=tmp_path / "hub", qformer_tokenizer=tmp_path / "hub" / "qformer_tokenizer"
+        tmp_path / "lavis",
+        configs_from=tmp_path / "hub",
+        qformer_tokenizer=tmp_path / "hub" / "qformer_tokenizer",
+        dtype="stored",
     )
     assert torch.equal(draw(quiet(BlipDiffusionPipeline.from_model(model))), draw(pipe))
 
@@ -49,18 +52,20 @@ def test_the_way_through_lavis_layout_changes_no_picture(pipe: BlipDiffusionPipe
 def test_components_given_by_name_take_the_place_of_the_models(pipe: BlipDiffusionPipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "saved")
     unet, scheduler = tiny_model(1).unet, DDIMScheduler.from_config(pipe.scheduler.config)
-    other = quiet(BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", unet=unet, scheduler=scheduler))
+    other = quiet(
+        BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", unet=unet, scheduler=scheduler, torch_dtype="stored")
+    )
     assert other.unet is unet
     assert other.scheduler is scheduler
     assert differ(draw(other), draw(pipe))
     encoder = tiny_model(1).subject_encoder
-    swapped = BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", qformer=encoder)
+    swapped = BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", qformer=encoder, torch_dtype="stored")
     assert swapped.config.subject_fingerprint == tiny_model(1).fingerprint
     assert swapped.config.subject_fingerprint != pipe.config.subject_fingerprint
     with pytest.raises(ConfigError, match="no components denoiser"):
-        BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", denoiser=unet)
+        BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", denoiser=unet, torch_dtype="stored")
     with pytest.raises(CheckpointError, match="There is no model at"):
-        BlipDiffusionPipeline.from_pretrained(tmp_path / "nothing")
+        BlipDiffusionPipeline.from_pretrained(tmp_path / "nothing", torch_dtype="stored")
 
 
 def test_it_is_a_diffusion_pipeline_like_any_other(pipe: BlipDiffusionPipeline) -> None:

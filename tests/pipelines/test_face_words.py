@@ -77,10 +77,10 @@ def test_the_photo_is_squashed_as_the_peer_does_unless_asked_otherwise(pipe: Bli
 
 
 def test_what_is_no_reference_is_named_by_its_type(pipe: BlipDiffusionPipeline) -> None:
-    for wrong in (np.zeros((32, 32, 3), np.uint8), torch.zeros(3, 32, 32), "dog.png", None, [[None]]):
-        with pytest.raises(ImageError, match="a PIL picture"):
+    for wrong in (np.zeros(32), torch.zeros(3, 32), "dog.png", None, [[None]]):
+        with pytest.raises(ImageError, match="picture"):
             draw(pipe, reference_image=wrong)
-    with pytest.raises(SubjectError, match="at least one photo"):
+    with pytest.raises(ImageError, match="list without pictures"):
         draw(pipe, reference_image=[[]])
     with pytest.raises(ImageError, match="shows nothing"):
         draw(pipe, reference_image=photo(0, (1, 1)))

@@ -68,7 +68,7 @@ def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
     finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
     made = train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
-    loaded = load_model(tmp_path / "model")
+    loaded = load_model(tmp_path / "model", dtype="stored")
     assert loaded.fingerprint == made.fingerprint
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
     assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float16}
@@ -87,7 +87,7 @@ def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
     train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "first")
     assert train_all(again) == [[], [], []]
     train_export.export(again, tmp_path / "second")
-    first, second = load_model(tmp_path / "first"), load_model(tmp_path / "second")
+    first, second = load_model(tmp_path / "first", dtype="stored"), load_model(tmp_path / "second", dtype="stored")
     for part in ("subject_encoder", "text_encoder", "unet", "vae"):
         weights = getattr(second, part).state_dict()
         assert all(torch.equal(value, weights[name]) for name, value in getattr(first, part).state_dict().items())
@@ -216,7 +216,7 @@ def test_the_command_tells_of_each_stage_and_goes_on_with_a_run(
     assert [line.split(" loss ")[0] for line in ended.err.splitlines()] == [
         f"{stage} 4/4" for stage in ("redrawing", "subject", "decoder")
     ]
-    assert load_model("run/model").name == "model"
+    assert load_model("run/model", dtype="stored").name == "model"
     again = blipdiff(*asked, "--export-only", "--output", "elsewhere")
     assert (again.code, again.out, again.err) == (0, "elsewhere\n", "")
     assert same_files(Path("run/model"), Path("elsewhere"))

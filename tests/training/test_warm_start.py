@@ -43,7 +43,7 @@ def networks(model: ModelRecipe, checkpoint: Path) -> SubjectNetworks:
 def test_networks_of_the_same_sizes_take_over_everything(recipe: Recipe, started: Path) -> None:
     new = networks(recipe.model, started)
     assert warm_start(new, started) == ()
-    old = load_model(started)
+    old = load_model(started, dtype="stored")
     for mine, theirs in ((new.unet, old.unet), (new.text_encoder, old.text_encoder)):
         kept = theirs.state_dict()
         assert all(torch.equal(value, kept[name]) for name, value in mine.state_dict().items())
@@ -55,7 +55,7 @@ def test_a_deeper_unet_is_matched_from_its_finest_level(recipe: Recipe, started:
     fresh = warm_start(new, started)
     assert {".".join(name.split(".")[1:3]) for name in fresh} == {"down_blocks.1", "down_blocks.2", "up_blocks.0"}
     assert all("downsamplers" in name for name in fresh if "down_blocks.1" in name)
-    old = load_model(started).unet.state_dict()
+    old = load_model(started, dtype="stored").unet.state_dict()
     mine = new.unet.state_dict()
     assert torch.equal(mine["up_blocks.2.resnets.0.conv1.weight"], old["up_blocks.1.resnets.0.conv1.weight"])
     out = new.unet(torch.zeros(1, 8, 8, 8), 5, torch.zeros(1, 3, 32), return_dict=False)[0]

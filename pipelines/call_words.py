@@ -1,0 +1,169 @@
+"""What the diffusers face is told in words and references: encoded, with the guidance that follows them."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from blipdiff.conditioning.guidance import Conditioning, Guidance
+from blipdiff.conditioning.layout import PAD, TokenLayout
+from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, repeat_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.errors import ConfigError, PromptError, ShapeError
+from blipdiff.given_pictures import PictureLike, as_images, each_of
+from blipdiff.images import PhotoFit
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Window
+
+Reference: TypeAlias = PictureLike | SubjectEmbedding | Sequence[PictureLike]
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much of the prompt: strength times reps copies."""
+
+    strength: float
+    reps: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """The call's prompts, references and categories: one for all prompts, or one for each; or what they encode to."""
+
+    prompts: list[str]
+    references: Any
+    source: str | list[str]
+    target: str | list[str] | None
+    negative: str | list[str] | None
+    embeds: Tensor | None = None  # (prompts, slots, width), in place of prompts and references
+    negative_embeds: Tensor | None = None  # of the same shape, in place of `negative`
+    negative_name: str = "negative_prompt"  # by which it was given
+
+    @classmethod
+    def of(
+        cls,
+        prompt: str | list[str] | None,
+        references: Any,
+        source: str | list[str],
+        target: str | list[str] | None,
+        negative: str | list[str] | None,
+        embeds: Tensor | None = None,
+        negative_embeds: Tensor | None = None,
+        negative_name: str = "negative_prompt",
+    ) -> "Words":
+        """The arguments of a call.
+
+        Raises: PromptError for no prompt, and for words beside what was encoded of them; ShapeError for embeddings
+        of other shapes.
+        """
+        if embeds is not None:
+            check_embeds(embeds, negative_embeds)
+            if prompt is not None or references is not None:
+                raise PromptError("prompt_embeds hold words and subject already; leave out prompt and reference_image.")
+            prompt = [""] * len(embeds)
+        if negative is not None and negative_embeds is not None:
+            raise PromptError("negative_prompt and negative_prompt_embeds were both given; give one of them.")
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
+        if not prompts:
+            raise PromptError("No prompt was given; give at least one, which may be empty, or prompt_embeds.")
+        return cls(prompts, references, source, target, negative, embeds, negative_embeds, negative_name)
+
+    @property
+    def count(self) -> int:
+        """How many prompts there are."""
+        return len(self.prompts)
+
+    def guidance(
+        self,
+        model: BlipDiffusion,
+        amount: Amount,
+        scale: float | Sequence[float],
+        window: Window,
+        copies: int,
+        fit: PhotoFit,
+    ) -> Guidance:
+        """All rows, `copies` for each prompt, with their scales; a scale of 1 or less is unguided, as the peer's."""
+        scales = [float(one) for one in broadcast("guidance_scale", scale, self.count) for _ in range(copies)]
+        scales = [max(one, 1.0) for one in scales]
+        guided = any(one != 1.0 for one in scales)
+        positive = self._positive(model, amount, fit).repeat(copies)
+        negative = self._negative(model).repeat(copies) if guided else None
+        return Guidance(positive, negative, torch.tensor(scales), window)
+
+    def encoded(self, model: BlipDiffusion, amount: Amount, fit: PhotoFit) -> tuple[Conditioning, Conditioning]:
+        """What each prompt says with its subject among the words, and what it keeps away from."""
+        return self._positive(model, amount, fit), self._negative(model)
+
+    def _positive(self, model: BlipDiffusion, amount: Amount, fit: PhotoFit) -> Conditioning:
+        if self.embeds is not None:
+            return _conditioning(self.embeds)
+        subjects = self._subjects(model, fit)
+        texts = self._texts(subjects)
+        _warn_of_long(model, texts, model.positions - model.subject_slots)
+        return model.encode_prompts([repeat_prompt(text, amount.strength, amount.reps) for text in texts], subjects)
+
+    def _negative(self, model: BlipDiffusion) -> Conditioning:
+        if self.negative_embeds is not None:
+            return _conditioning(self.negative_embeds)
+        texts = list(broadcast(self.negative_name, "" if self.negative is None else self.negative, self.count))
+        _warn_of_long(model, texts, model.positions)
+        return model.encode_prompts(texts)
+
+    def _subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
+        """The subject of each prompt; each reference is encoded once."""
+        references = broadcast("reference_image", each_of(self.references), self.count)
+        sources = broadcast("source_subject_category", self.source, self.count)
+        known: dict[tuple[int, str], SubjectEmbedding] = {}
+        for reference, category in zip(references, sources, strict=True):
+            if (id(reference), category) not in known:
+                known[id(reference), category] = _encoded(model, reference, category, fit)
+        return [known[id(reference), category] for reference, category in zip(references, sources, strict=True)]
+
+    def _texts(self, subjects: Sequence[SubjectEmbedding]) -> list[str]:
+        """Each prompt as a sentence about its target, which is the subject's own category unless another is given."""
+        target = [subject.category for subject in subjects] if self.target is None else self.target
+        targets = broadcast("target_subject_category", target, self.count)
+        return [build_prompt(word, text) for word, text in zip(targets, self.prompts, strict=True)]
+
+
+def either(name: str, value: Any, other_name: str, other: Any) -> Any:
+    """Whichever of two names of one argument was given.
+
+    Raises: ConfigError when both were, with different values.
+    """
+    if value is not None and other is not None and value != other:
+        raise ConfigError(f"{name} and {other_name} are one and were given different values; give one of them.")
+    return other if value is None else value
+
+
+def check_embeds(embeds: Any, negative: Any) -> None:
+    """Raises: ShapeError for embeddings that are no (prompts, slots, width), or not of one shape."""
+    shapes = [tuple(getattr(one, "shape", ())) for one in (embeds, negative) if one is not None]
+    if any(len(shape) != 3 for shape in shapes) or len(set(shapes)) > 1:
+        raise ShapeError(
+            f"prompt_embeds and negative_prompt_embeds of shapes {', '.join(map(str, shapes))} were given; both are "
+            "(prompts, slots, width), as encode_prompt gives them."
+        )
+
+
+def _conditioning(embeds: Tensor) -> Conditioning:
+    """Embeddings of which nobody says what their slots hold."""
+    layout = TokenLayout((PAD,) * embeds.shape[1])
+    return Conditioning(embeds, (layout,) * len(embeds))
+
+
+def _warn_of_long(model: BlipDiffusion, texts: Sequence[str], budget: int) -> None:
+    """Says what a prompt loses that does not fit even once; that its repetitions are cut is their purpose."""
+    for text in dict.fromkeys(texts):
+        warning = amplify(text, model.prompt_tokenizer, budget, 1).warning if text.strip() else None
+        if warning is not None:
+            warnings.warn(warning, stacklevel=6)
+
+
+def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
+    if isinstance(reference, SubjectEmbedding):
+        return reference
+    return model.encode_subject([SubjectPhoto(photo, category) for photo in as_images(reference)], fit=fit)
