@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from blipdiff.errors import ConfigError
+from blipdiff.given_pictures import PictureLike
 from pipelines.stylize import Branch, Stylist, maps_from, told_maps
 from pipelines.stylize_request import ControlSettings, plain_settings, settings_from
 
@@ -20,7 +21,7 @@ class Followed:
 
 
 def followed_structures(
-    stylist: Stylist, controls: Sequence[ControlSettings], structures: Sequence[Image.Image], size: tuple[int, int]
+    stylist: Stylist, controls: Sequence[ControlSettings], structures: Sequence[PictureLike], size: tuple[int, int]
 ) -> Followed:
     """A branch of each control, its structure fitted to pictures of `size` = (W, H); nothing without controls.
 

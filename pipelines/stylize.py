@@ -20,8 +20,9 @@ from blipdiff.control.adapter import AdapterBranch
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.diffusers_types import Adapter, ControlNet
-from blipdiff.errors import ConfigError
-from blipdiff.images import as_rgb, fitted, picture_tensor
+from blipdiff.errors import ConfigError, ImageError
+from blipdiff.given_pictures import PictureLike
+from blipdiff.images import as_rgb, fitted, picture_from, picture_tensor
 from blipdiff.latents import latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
@@ -47,11 +48,12 @@ class EncodedStyle:
     maps: tuple[Image.Image, ...]
 
 
-def structure_size(model: BlipDiffusion, drawing: GenerateRequest, structure: Image.Image) -> tuple[int, int]:
+def structure_size(model: BlipDiffusion, drawing: GenerateRequest, structure: PictureLike) -> tuple[int, int]:
     """(width, height): as asked for; else in the structure's aspect, about as large as the model was trained at."""
     factor = size_factor(model.vae)
     own = int(model.unet.config.sample_size) * factor
-    aspect = min(max(structure.width / structure.height, 1 / _WIDEST), _WIDEST)
+    upright = as_rgb(structure)
+    aspect = min(max(upright.width / upright.height, 1 / _WIDEST), _WIDEST)
     width, height = drawing.width, drawing.height
     if width is None and height is None:
         width, height = _rounded(own * math.sqrt(aspect), factor), _rounded(own / math.sqrt(aspect), factor)
@@ -64,7 +66,7 @@ def structure_size(model: BlipDiffusion, drawing: GenerateRequest, structure: Im
 
 
 def map_of(
-    preprocessors: Preprocessors, settings: ControlSettings, structure: Image.Image, size: tuple[int, int]
+    preprocessors: Preprocessors, settings: ControlSettings, structure: PictureLike, size: tuple[int, int]
 ) -> Image.Image:
     """The map of a structure picture at `size` = (W, H): cut, laid on black, or stretched, then preprocessed.
 
@@ -97,7 +99,7 @@ def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]
     return replace(plan, controls=style.branches, conditioning=injection)
 
 
-def check_structures(controls: Sequence[ControlSettings], structures: Sequence[Image.Image]) -> None:
+def check_structures(controls: Sequence[ControlSettings], structures: Sequence[PictureLike]) -> None:
     """Passes for one structure, or as many as controls. Raises: ConfigError for another number."""
     if len(structures) not in (1, len(controls)):
         raise ConfigError(
@@ -131,7 +133,7 @@ class Stylist:
             self._nets[name] = loaded.eval().requires_grad_(False)
         return self._nets[name]
 
-    def maps(self, request: StylizeRequest, structures: Sequence[Image.Image]) -> tuple[Image.Image, ...]:
+    def maps(self, request: StylizeRequest, structures: Sequence[PictureLike]) -> tuple[Image.Image, ...]:
         """The map of each control at the size of the pictures to make; `structures` is one for all, or one each.
 
         Raises: ConfigError for another number of structures or a size that the model cannot make, and what
@@ -143,7 +145,7 @@ class Stylist:
         return self.maps_at(request.controls, structures, size)
 
     def maps_at(
-        self, controls: Sequence[ControlSettings], structures: Sequence[Image.Image], size: tuple[int, int]
+        self, controls: Sequence[ControlSettings], structures: Sequence[PictureLike], size: tuple[int, int]
     ) -> tuple[Image.Image, ...]:
         """The map of each control at `size` = (W, H); `structures` is one for all, or one each.
 
@@ -260,9 +262,6 @@ def told_maps(maps: Sequence[Image.Image]) -> dict[str, Any]:
 def maps_from(texts: Any) -> tuple[Image.Image, ...]:
     """What `told_maps` wrote. Raises: ConfigError for text that is damaged."""
     try:
-        return tuple(
-            as_rgb(Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]))
-            for text in texts or ()
-        )
-    except Exception as error:  # whatever the damage: text, base64, or picture
+        return tuple(picture_from(base64.b64decode(text, validate=True), "a map") for text in texts or ())
+    except (ValueError, TypeError, ImageError) as error:
         raise ConfigError("The maps in the metadata are damaged; the picture cannot be repeated.") from error

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import MapChoice, Preprocessors
 from blipdiff.errors import ImageError
 from blipdiff.given_pictures import as_images
@@ -38,6 +39,7 @@ def test_every_door_takes_them() -> None:
     assert torch.equal(picture_tensor(tensor, (8, 8)), picture_tensor(picture, (8, 8)))
     assert torch.equal(subject_pixels(PIXELS, settings, fit="pad"), subject_pixels(picture, settings, fit="pad"))
     assert thumbnail(tensor, 4).tobytes() == thumbnail(picture, 4).tobytes()
+    assert SubjectPhoto(tensor, "dog").image.tobytes() == picture.tobytes()  # type: ignore[arg-type]
     maps = Preprocessors()
     assert maps.map_of(tensor, choice).tobytes() == maps.map_of(picture, choice).tobytes()
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from blipdiff.conditioning.prompt import checked_category
 from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
 from blipdiff.foreign import foreign
+from blipdiff.given_pictures import as_image
 from blipdiff.images import picture_from
 from blipdiff.outputs import written_file
 from blipdiff.picture_chunks import PNG_START
@@ -31,9 +32,9 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubjectPhoto:
-    """A photo of the subject, and what it is in a word or two.
+    """A photo of the subject, which may be given as an array or a tensor, and what it is in a word or two.
 
-    Raises: PromptError for an empty category.
+    Raises: PromptError for an empty category, ImageError for what is no picture.
     """
 
     image: Image.Image
@@ -41,6 +42,7 @@ class SubjectPhoto:
 
     def __post_init__(self) -> None:
         checked_category(self.category)
+        object.__setattr__(self, "image", as_image(self.image))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

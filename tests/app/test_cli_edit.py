@@ -126,6 +126,7 @@ def test_attend_draws_the_picture_of_generate_and_its_maps(blipdiff: Command, mo
         ((*SWAP, "--from-prompt", "--mask", "SCENE"), "The mask is 53 x 37 pixels, the picture 16 x 16"),
         ((*SWAP, "--from-prompt", "--mask", "BLACK", "--size", "53x37"), "makes multiples of 2"),
         ((*SWAP, "--source", "SCENE", "--mask", "BLACK"), "mask is empty"),
+        ((*SWAP, "--source", "SCENE", "--mask", "SCENE"), "mask is a coloured picture"),
         ((*SWAP, "--source", "SCENE", "--scheduler", "dpm++2m"), "cannot invert"),
         ((*SWAP, "--source", "SCENE", "--source", "STRIP"), "strip: The photo is 90 x 10 pixels"),
         ((*SWAP, "--source", "SCENE", "--count", 2), "a photo has no seeds"),

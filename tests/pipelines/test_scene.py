@@ -9,7 +9,7 @@ from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.control.controlnet import ControlBranch
-from blipdiff.errors import BlipdiffError, ConfigError, PromptError
+from blipdiff.errors import BlipdiffError, ConfigError, ImageError, PromptError
 from pipelines.generate import encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
 from pipelines.requests import GenerateRequest
@@ -119,6 +119,12 @@ def test_painted_masks_are_boxes_drawn_by_hand(studio: Studio, cards: list[Subje
     asked = request()
     one = region_masks(asked, [Placed("dog", cards[0], painted[0]), Placed("tiger", cards[1], painted[1])], (8, 8))
     assert torch.equal(one, region_masks_of(asked, cards))
+
+
+def test_a_photo_is_no_painted_mask(cards: list[SubjectEmbedding]) -> None:
+    placed = [Placed("dog", cards[0], photo(1)), Placed("tiger", cards[1], photo(2))]
+    with pytest.raises(ImageError, match="coloured picture"):
+        region_masks(request(), placed, (8, 8))
 
 
 def region_masks_of(asked: SceneRequest, cards: list[SubjectEmbedding]) -> torch.Tensor:
