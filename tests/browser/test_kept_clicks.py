@@ -3,6 +3,7 @@
 `pytest tests/browser/test_kept_clicks.py --slow-networks 50` tries fifty of them; one is tried without the option.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from blipdiff.checkpoints.controls import save_control
+from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.results import read_metadata
 from tests.pipelines.tiny_models import photo, tiny_controlnet
 
@@ -66,21 +68,34 @@ def test_an_edit_is_asked_for_as_soon_as_its_parts_are_given(
     page.get_by_role("tab", name="Edit").click()
     page.locator("#edit-photo input[type=file]").set_input_files(tmp_path / f"{name}.png")
     field(page, "edit-sentence").fill("a dog on a")
-    page.locator("#edit-words label").filter(has_text="dog").wait_for()
-    field(page, "edit-sentence").fill("a dog on a beach")
+    word = page.locator("#edit-words label").filter(has_text="dog").locator("input")
+    word.wait_for()
     page.locator("#edit-draw").click()
     page.get_by_text("Click on the words that").wait_for()
-    page.locator("#edit-words label").filter(has_text="dog").locator("input").check()
+    field(page, "edit-sentence").fill("a dog on a beach")
+    word.check()  # the words of the longer sentence may still be on their way
     field(page, "edit-instead").fill("tiger")
     page.locator("#edit-subject input[type=file]").set_input_files(dog)
     page.locator("#edit-draw").click()
-    page.get_by_text("Saved as").wait_for()
+    page.get_by_text(f"dog-to-tiger-{name}.png.").wait_for()
+    page.locator("#edit-draw").click()  # while the last run's end may still be on its way
+    page.get_by_text(f"dog-to-tiger-{name}-2.png.").wait_for()
+    assert word.is_checked()
     asked = read_metadata(served.output / f"dog-to-tiger-{name}.png")["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
     assert asked["subject"] is not None
-    assert page.locator("#edit-words input:checked").count() == 1
-    page.locator("#edit-draw").click()  # while the last run's end may still be on its way
-    page.get_by_text(f"dog-to-tiger-{name}-2.png.").wait_for()
+
+
+def test_what_is_typed_while_a_card_is_looked_at_stays(slow_page: Any, served: Any, tmp_path: Path) -> None:
+    card = served.studio.subject([SubjectPhoto(photo(3), "dog")]).save(tmp_path / "dog.safetensors")
+    page = slow_page
+    asked = re.compile("/queue/join")
+    with page.expect_request(asked):
+        page.locator("#subject input[type=file]").set_input_files(card)
+    field(page, "field-category").press_sequentially("wolf")
+    page.locator("#subjects").get_by_text("card: dog").wait_for()
+    page.wait_for_timeout(200)
+    assert field(page, "field-category").input_value() == "wolf"
 
 
 def test_pictures_are_asked_for_while_the_photo_is_on_its_way(slow_page: Any, served: Any, dog: Path) -> None:

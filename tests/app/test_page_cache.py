@@ -1,0 +1,64 @@
+"""What the browser sends and fetches lies in a folder of this process; no page takes from another's."""
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio.utils import get_upload_folder
+
+from app.settings import Settings
+from app.ui.files import forget_old, own_cache
+from app.ui.orders import Orders
+from app.ui.page import build_page
+from app.ui.server import RunningPage, serve
+from pipelines.studio import Studio
+from tests.pipelines.tiny_models import tiny_model
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    return Studio(tiny_model())
+
+
+def started(studio: Studio, folder: Path) -> RunningPage:
+    orders = Orders()
+    return serve(build_page(studio, Settings(output=folder, library=folder), orders), orders)
+
+
+def sent(page: RunningPage) -> str:
+    """A file is uploaded; its place on the server."""
+    answer = httpx.post(f"{page.url}gradio_api/upload", files={"files": ("dog.txt", b"the same dog")})
+    return str(answer.json()[0])
+
+
+def test_a_page_that_ends_takes_nothing_from_another(studio: Studio, tmp_path: Path) -> None:
+    with started(studio, tmp_path) as page:
+        with started(studio, tmp_path) as other:
+            path = sent(page)
+            assert path == sent(other)
+        assert httpx.get(f"{page.url}gradio_api/file={path}").content == b"the same dog"
+
+
+def test_the_folder_is_this_processs_own(studio: Studio, tmp_path: Path) -> None:
+    build_page(studio, Settings(output=tmp_path, library=tmp_path), Orders())
+    assert get_upload_folder() == own_cache().name
+    assert Path(own_cache().name).name.startswith("blipdiff-page-")
+
+
+def test_what_nobody_needed_for_a_day_is_cleared(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = build_page(studio, Settings(output=tmp_path, library=tmp_path), Orders())
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    (tmp_path / "hash").mkdir()
+    old, shown = tmp_path / "hash" / "old.png", tmp_path / "hash" / "shown.png"
+    for path in (old, shown):
+        path.write_bytes(b"x")
+    page.blocks[min(page.blocks)].keep_in_cache.add(str(shown))
+    forget_old(page)
+    assert old.exists()
+    later = time.time() + 2 * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    forget_old(page)
+    assert (old.exists(), shown.exists()) == (False, True)
