@@ -7,7 +7,6 @@ size. A choice may be one that was offered a moment ago: the server's list can b
 import base64
 import binascii
 from abc import ABCMeta
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
+from app.ui.notices import refusal
 from blipdiff.errors import ImageError
 from blipdiff.picture_files import picture_of
 
@@ -57,7 +57,7 @@ def _layer(_self: Any, file: Any, flatten_on_white: bool = False) -> Image.Image
         data = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else Path(file.path).read_bytes()
         return picture_of(data, "What was painted").convert("RGBA")
     except (OSError, ImageError) as reason:
-        raise gr.Error(f"{escape(str(reason))} Paint it again.") from reason
+        raise refusal(f"{reason} Paint it again.") from reason
 
 
 def _as_sent(_self: Any, payload: Any) -> Any:

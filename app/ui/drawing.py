@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from html import escape
 from typing import Any, TypeAlias
 
-import gradio as gr
-
 from app.ui import markup
+from app.ui.notices import notice
 from app.ui.orders import Order
 from blipdiff.errors import BlipdiffError
 from pipelines.studio import Notice, Progress
@@ -39,7 +37,7 @@ def followed(
                     text = f"Step {event.step} of {event.steps}"
                     yield {status: markup.progress(text, event.step, event.steps)}
                 elif isinstance(event, Notice):
-                    gr.Warning(escape(event.text))
+                    notice(event.text)
                 else:
                     yield shown(event)
         yield ended()

@@ -19,6 +19,7 @@ from app.ui.drawing import Changes, followed
 from app.ui.edit_words import swapped_words
 from app.ui.events import SILENT, on_cancel, on_change, on_click, on_draw
 from app.ui.files import served
+from app.ui.notices import notice
 from app.ui.orders import Order, Orders
 from app.ui.photos import FILE_TYPES, photo_field, to_paint_on
 from app.ui.request_form import RequestForm
@@ -161,7 +162,7 @@ class EditEvents:
         """Shows what was dropped; what cannot be used is said and left out."""
         found = looked_through(paths or [])
         for complaint in found.complaints:
-            gr.Warning(complaint)
+            notice(complaint)
         changes: Changes = {self._on.strip: markup.subjects(found.tiles)}
         return changes | ({self._on.subject: list(found.paths) or None} if found.complaints else {})
 

@@ -6,13 +6,13 @@ the last one; a click reads its fields when what is on its way to them has arriv
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from app.ui import markup
 from app.ui.drawing import Changes
+from app.ui.notices import guarded, notice
 from app.ui.orders import Order, Orders
 
 SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -25,14 +25,14 @@ BUSY = "Your last request is still being drawn; cancel it first, or wait."
 
 def on_click(button: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE) -> Any:
     """Every click is answered, once what is on its way to `inputs` has arrived; gives the event for `success`."""
-    return _ready(button, inputs).success(handler, inputs, outputs, trigger_mode="multiple", **how)
+    return _ready(button, inputs).success(guarded(handler), inputs, outputs, trigger_mode="multiple", **how)
 
 
 def on_change(
     triggers: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE
 ) -> Any:
     """The last of several changes is always answered; `triggers` are methods such as `slider.release`."""
-    return gr.on(_listed(triggers), handler, inputs, outputs, trigger_mode="always_last", **how)
+    return gr.on(_listed(triggers), guarded(handler), inputs, outputs, trigger_mode="always_last", **how)
 
 
 def on_draw(
@@ -48,7 +48,7 @@ def on_draw(
     def ask(visit: gr.Request, *values: Any) -> Changes:
         name = str(visit.session_hash)
         if not orders.place(name, Order(values, ())):
-            gr.Warning(escape(BUSY))
+            notice(BUSY)
             return gr.skip()  # type: ignore[no-any-return]
         orders.call_off(preview_of(name))
         return {status: markup.progress("Waiting for the model", None, 1)}
@@ -63,7 +63,7 @@ def on_draw(
         finally:
             orders.end(str(visit.session_hash))
 
-    on_click(button, ask, inputs, [status]).success(drawn, None, outputs, trigger_mode="multiple", **ON_MODEL)
+    on_click(button, ask, inputs, [status]).success(guarded(drawn), None, outputs, trigger_mode="multiple", **ON_MODEL)
 
 
 def on_cancel(button: Any, orders: Orders, status: Any) -> None:

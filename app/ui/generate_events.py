@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,6 +11,7 @@ import gradio as gr
 from app.ui import form, markup
 from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
+from app.ui.notices import bug, notice
 from app.ui.orders import Order, Orders
 from app.ui.run import View, views
 from app.ui.subjects import by_name, category_of, looked_through, references
@@ -44,7 +44,7 @@ class GenerateEvents:
         found = looked_through(paths or [])
         changes: Changes = {self._on.subject.strip: markup.subjects(found.tiles)}
         if found.complaints:
-            _notice(" ".join(found.complaints))
+            notice(" ".join(found.complaints))
             changes[self._on.subject.files] = list(found.paths) or None
         told = next((tile.category for tile in found.tiles if tile.category), None)
         if told and not category.strip():
@@ -74,10 +74,10 @@ class GenerateEvents:
             request = form.request_of(dict(zip(form.NAMES, values[:-1], strict=True)), random_seed=values[-1])
             order = Order(request, references(paths, request.category))
         except BlipdiffError as error:
-            _notice(by_name(error, paths))
+            notice(by_name(error, paths))
             return self._at_rest(by_name(error, paths), "bad", pictures)
         if not self._orders.place(_name(visit), order):
-            _notice("Your last request is still being drawn; cancel it first, or wait.")
+            notice("Your last request is still being drawn; cancel it first, or wait.")
             return _UNCHANGED
         return {
             self._on.action.status: markup.progress("Waiting for the model", None, 1),
@@ -94,12 +94,11 @@ class GenerateEvents:
         try:
             yield from self._drawn(order, older)
         except BlipdiffError as error:
-            _notice(str(error))
+            notice(str(error))
             yield self._at_rest(str(error), "bad", older)
-        except Exception as bug:
-            text = f"This is a bug in blipdiff: {type(bug).__name__}: {bug}. The terminal shows where."
-            yield self._at_rest(text, "bad", older)
-            raise gr.Error(escape(text), title="A bug", duration=None) from bug
+        except Exception as error:
+            yield self._at_rest(bug(error), "bad", older)
+            raise
         finally:
             self._orders.end(_name(visit))
 
@@ -134,7 +133,7 @@ class GenerateEvents:
             metadata = read_metadata(path)
             values = form.values_from_picture(metadata)
         except BlipdiffError as error:
-            _notice(by_name(error, [path]))
+            notice(by_name(error, [path]))
             return {on.keeping.made_here: None}
         changes: Changes = {on.fields[name]: value for name, value in values.items()}
         changes |= {on.random_seed: False, on.keeping.made_here: None}
@@ -143,7 +142,7 @@ class GenerateEvents:
             text = f"The form is as it was for seed {values['seed']}; Generate draws it again."
             return changes | {on.action.status: markup.message(text, "good")}
         except BlipdiffError as error:
-            _notice(f"The settings are filled in, without the subject. {error}")
+            notice(f"The settings are filled in, without the subject. {error}")
             return changes
 
     def save_card(self, paths: list[str] | None, category: str, fit: str) -> Changes:
@@ -153,7 +152,7 @@ class GenerateEvents:
             subject = self._studio.subject(references(paths, category), fit=fit)
             path = kept_card(subject, self._output)
         except BlipdiffError as error:
-            _notice(by_name(error, paths))
+            notice(by_name(error, paths))
             return _UNCHANGED
         link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
         return {self._on.keeping.card: link, self._on.action.status: markup.message(f"Saved as {path}.", "good")}
@@ -167,7 +166,7 @@ class GenerateEvents:
             for view in seen:
                 notices += view.notices
                 for text in view.notices:
-                    _notice(text)
+                    notice(text)
                 if view.was_stopped:
                     text = f"Cancelled after step {view.step} of {view.steps}."
                     yield self._at_rest(text, "plain", [*view.finished, *older])
@@ -213,7 +212,7 @@ class GenerateEvents:
         try:
             metadata = readable_settings(read_metadata(path))
         except BlipdiffError as error:
-            _notice(str(error))
+            notice(str(error))
             return _UNCHANGED
         return {
             on.details: gr.Accordion(f"The selected picture, seed {seed}"),
@@ -241,8 +240,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _notice(text: str) -> None:
-    """A sentence that comes up on the page; escaped, since notices are shown as HTML."""
-    gr.Warning(escape(text))

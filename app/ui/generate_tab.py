@@ -13,6 +13,7 @@ from app.ui import form
 from app.ui.events import AT_ONCE, ON_MODEL, SILENT, STOPPING, on_change, on_click
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
+from app.ui.notices import guarded
 from app.ui.orders import Orders
 from blipdiff.latents import size_factor
 from pipelines.studio import Studio
@@ -40,7 +41,7 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
     asked = on_click(
         action.generate, events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]]
     )
-    asked.success(events.generate, memory.pictures, [*shown, *pictures], trigger_mode="multiple", **ON_MODEL)
+    asked.success(guarded(events.generate), memory.pictures, [*shown, *pictures], trigger_mode="multiple", **ON_MODEL)
     action.cancel.click(None, None, action.status, js=STOPPING, **SILENT)
     action.cancel.click(events.cancel, memory.pictures, shown, trigger_mode="multiple", **AT_ONCE)
     page.unload(events.leave)
@@ -60,7 +61,7 @@ def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path
 
 def _connect_results(on: Layout, events: GenerateEvents) -> None:
     on.result.gallery.select(
-        events.choose, on.memory.pictures, _details(on), trigger_mode="multiple", **AT_ONCE
+        guarded(events.choose), on.memory.pictures, _details(on), trigger_mode="multiple", **AT_ONCE
     )  # not the last alone: Gradio would answer it with the first one's place
     on_click(on.result.reuse_seed, events.reuse_seed, on.memory.chosen, [on.fields["seed"], on.random_seed])
     filled = [*on.form, on.keeping.made_here, on.subject.files, on.action.status]

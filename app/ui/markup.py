@@ -12,15 +12,16 @@ from app.ui.subjects import MOST_SUBJECTS, Tile
 _PREVIEW_SIDE = 320  # pixels at most, as sent to the browser
 
 
-def heading(model: str, device: str, dtype: str) -> str:
+def heading(model: str, device: str, dtype: str, purpose: str | None = None) -> str:
     """The page's title, what it is for, and which model runs where."""
     facts = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in (("Model", model), ("Device", device), ("Precision", dtype))
     )
+    note = f'<p class="purpose">{escape(purpose)}</p>' if purpose else ""
     return (
         '<header class="masthead"><div><h1>blipdiff</h1>'
-        "<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p></div>"
+        f"<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p>{note}</div>"
         f"<dl>{facts}</dl></header>"
     )
 

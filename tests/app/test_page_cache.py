@@ -15,6 +15,8 @@ from app.ui.server import RunningPage, serve
 from pipelines.studio import Studio
 from tests.pipelines.tiny_models import tiny_model
 
+PATIENCE = 60  # seconds: these tests also run on busy machines
+
 
 @pytest.fixture(scope="module")
 def studio() -> Studio:
@@ -28,7 +30,7 @@ def started(studio: Studio, folder: Path) -> RunningPage:
 
 def sent(page: RunningPage) -> str:
     """A file is uploaded; its place on the server."""
-    answer = httpx.post(f"{page.url}gradio_api/upload", files={"files": ("dog.txt", b"the same dog")})
+    answer = httpx.post(f"{page.url}gradio_api/upload", timeout=PATIENCE, files={"files": ("dog.txt", b"the same dog")})
     return str(answer.json()[0])
 
 
@@ -37,7 +39,7 @@ def test_a_page_that_ends_takes_nothing_from_another(studio: Studio, tmp_path: P
         with started(studio, tmp_path) as other:
             path = sent(page)
             assert path == sent(other)
-        assert httpx.get(f"{page.url}gradio_api/file={path}").content == b"the same dog"
+        assert httpx.get(f"{page.url}gradio_api/file={path}", timeout=PATIENCE).content == b"the same dog"
 
 
 def test_the_folder_is_this_processs_own(studio: Studio, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from app.ui import form, markup
 from app.ui.files import readable_settings
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
+from app.ui.notices import guarded
 from app.ui.orders import Orders
 from app.ui.subjects import Tile, category_of, looked_through
 from app.ui.suggestions import Suggestions
@@ -151,7 +152,7 @@ def test_a_bug_is_shown_as_one_and_the_page_is_free_again(
     events.ask(VISIT, [dog], [], *values())
     with monkeypatch.context() as broke:
         broke.setattr(studio, "subject", broken)
-        answers = events.generate(VISIT, [])
+        answers = guarded(events.generate)(VISIT, [])
         with pytest.raises(gr.Error, match="&lt;b&gt;never"):
             for answer in answers:
                 last = answer

@@ -44,7 +44,7 @@ def dropped(running: RunningPage, path: Path) -> dict[str, Any]:
     """The server's answer to a browser that says it has uploaded `path` as a subject."""
     change = next(
         one
-        for one in httpx.get(running.url + "config").json()["dependencies"]
+        for one in httpx.get(running.url + "config", timeout=60).json()["dependencies"]
         if one["inputs"] and any(event == "change" for _, event in one["targets"])
     )
     session = uuid.uuid4().hex
@@ -57,8 +57,8 @@ def dropped(running: RunningPage, path: Path) -> dict[str, Any]:
 
 
 def test_the_page_is_served_with_one_heading_and_the_models_name(running: RunningPage) -> None:
-    assert httpx.get(running.url).status_code == 200
-    shown = json.dumps(httpx.get(running.url + "config").json())
+    assert httpx.get(running.url, timeout=60).status_code == 200
+    shown = json.dumps(httpx.get(running.url + "config", timeout=60).json())
     assert shown.count("<h1>") == 1
     assert "<dd>tiny</dd>" in shown
     assert "<dd>cpu</dd>" in shown

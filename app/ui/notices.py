@@ -1,0 +1,55 @@
+"""What comes up over the page: a sentence, or that something is a bug. Gradio shows it as HTML; here it is escaped."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from html import escape
+from inspect import isgeneratorfunction, unwrap
+from typing import Any
+
+import gradio as gr
+
+
+def notice(text: str) -> None:
+    """A sentence that a person should see and that goes away by itself."""
+    gr.Warning(escape(text))
+
+
+def refusal(text: str) -> gr.Error:
+    """What to raise where the browser sent what cannot be used."""
+    return gr.Error(escape(text))
+
+
+def bug(error: Exception) -> str:
+    """One sentence on a fault of ours."""
+    return f"This is a bug in blipdiff: {type(error).__name__}: {error}. The terminal shows where."
+
+
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, whose bugs come up in one sentence: what they tell may hold foreign text, such as a file's name."""
+    if isgeneratorfunction(unwrap(getattr(handler, "func", handler))):
+
+        @wraps(handler)
+        def going(*values: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*values)
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise _shown(error) from error
+
+        return going
+
+    @wraps(handler)
+    def answering(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise _shown(error) from error
+
+    return answering
+
+
+def _shown(error: Exception) -> gr.Error:
+    return gr.Error(escape(bug(error)), title="A bug", duration=None)
