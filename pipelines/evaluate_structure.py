@@ -75,7 +75,7 @@ def evaluate_structure(
     for way in ways:
         pictures: list[Image.Image] = []
         for first in range(0, len(trials), request.batch):
-            pictures += _drawn(stylist, trials[first : first + request.batch], request, way, first)
+            pictures += drawn_trials(stylist, trials[first : first + request.batch], request, way, first)
         found = [np.asarray(picture) for picture in pictures]
         edges = [edge_agreement(trial.structure.target, made) for trial, made in zip(trials, found, strict=True)]
         hits = [_is_right(library, trial, made) for trial, made in zip(trials, found, strict=True)]
@@ -94,7 +94,7 @@ def _is_right(library: PairLibrary, trial: StructureTrial, made: Pixels) -> bool
     return chosen_by_colour(made, trial.structure.mask, candidates) == trial.right
 
 
-def _drawn(
+def drawn_trials(
     stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way, first: int
 ) -> list[Image.Image]:
     """The pictures of these trials, drawn together; each row has its own words, map and noise."""

@@ -21,7 +21,7 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
 from blipdiff.outputs import written_folder
 from blipdiff.training.autoencoder import DecoderObjective, linear_autoencoder, patch_encoder
-from blipdiff.training.batches import DescribedBatches, PhotoBatches, SubjectBatches, TargetBatches, stream
+from blipdiff.training.batches import DescribedBatches, PhotoBatches, SubjectBatches, TargetBatches, Wording, stream
 from blipdiff.training.config import Recipe, RepresentationRecipe
 from blipdiff.training.initial import initial_redrawing, initial_representation
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
@@ -114,8 +114,9 @@ def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[
     if recipe is None:
         return
     mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
+    network = _representation(parts, recipe)
     objective = RepresentationObjective(
-        _representation(parts, recipe),
+        network,
         mean,
         std,
         train_trunk=recipe.train_trunk,
@@ -124,7 +125,14 @@ def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[
     )
     folder = parts.stage("representation")
     first = resume_step(folder)
-    batches = DescribedBatches(parts.library, parts.categories, recipe.batch, seed=parts.recipe.seed + 4)
+    batches = DescribedBatches(
+        parts.library,
+        parts.categories,
+        recipe.batch,
+        seed=parts.recipe.seed + 4,
+        named=recipe.named,
+        tokens=min(recipe.text_tokens, network.sizes.qformer.positions),
+    )
     yield from train(
         objective,
         stream(batches, first, recipe.steps, accumulate=recipe.accumulate),
@@ -190,6 +198,7 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
         positions=recipe.model.positions,
         subject_slots=networks.subject_encoder.sizes.qformer.queries,
         seed=recipe.seed,
+        wording=Wording.of(recipe.subject, networks.subject_encoder.sizes.qformer.positions),
     )
     steps = train(
         objective,

@@ -8,14 +8,14 @@ import torch
 from diffusers import AutoencoderTiny
 
 from blipdiff.checkpoints import load_model
-from blipdiff.checkpoints.controls import save_control
+from blipdiff.checkpoints.controls import load_control, save_control
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.diffusers_types import ControlNet
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.latents import size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.training.autoencoder import patch_encoder
-from blipdiff.training.batches import stream
+from blipdiff.training.batches import Wording, stream
 from blipdiff.training.config import ControlNetRecipe
 from blipdiff.training.controlnet import ControlBatches, ControlObjective, initial_controlnet
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
@@ -32,11 +32,13 @@ class ControlRun:
     net: ControlNet
 
 
-def prepare_control(recipe: ControlNetRecipe, folder: Path, *, source: str | Path = "mini") -> ControlRun:
-    """The model that the net shall steer, and the net with fresh weights.
+def prepare_control(
+    recipe: ControlNetRecipe, folder: Path, *, source: str | Path = "mini", start: str | Path | None = None
+) -> ControlRun:
+    """The model that the net shall steer, and the net: with fresh weights, or with those of the net `start`.
 
-    Raises: CheckpointError for a model that cannot be read, ConfigError for one whose latents are no linear map, or
-    whose pictures the net's embedding does not bring to the latents' size.
+    Raises: CheckpointError for a model or net that cannot be read, ConfigError for a model whose latents are no linear
+    map, for a net of other sizes, or one whose embedding does not bring pictures to the latents' size.
     """
     model = load_model(source, dtype=torch.float32)
     if not isinstance(model.vae, AutoencoderTiny):
@@ -48,7 +50,17 @@ def prepare_control(recipe: ControlNetRecipe, folder: Path, *, source: str | Pat
             f"this model's latents are {factor} times smaller than its pictures."
         )
     net = initial_controlnet(model.unet, recipe.control.embedding_channels, seed=recipe.seed)
+    if start is not None:
+        _take_weights(net, start)
     return ControlRun(recipe, RunFolder(folder), model, net)
+
+
+def _take_weights(net: ControlNet, start: str | Path) -> None:
+    other = load_control(start, dtype=torch.float32)
+    shapes = [{name: tuple(weight.shape) for name, weight in one.state_dict().items()} for one in (net, other)]
+    if shapes[0] != shapes[1]:
+        raise ConfigError(f"{start} is no ControlNet of this model's and recipe's sizes; begin with fresh weights.")
+    net.load_state_dict(other.state_dict())
 
 
 def train_control(run: ControlRun, data: Path, *, compiled: bool = True) -> Iterator[TrainingStep]:
@@ -70,6 +82,9 @@ def train_control(run: ControlRun, data: Path, *, compiled: bool = True) -> Iter
         positions=model.positions,
         subject_slots=model.subject_slots,
         seed=run.recipe.seed,
+        wording=Wording.of(recipe, model.subject_encoder.sizes.qformer.positions),
+        reshaped=recipe.reshaped,
+        rough=recipe.rough,
     )
     objective = ControlObjective(model, run.net, patch_encoder(model.vae), recipe, compiled=compiled)
     first = resume_step(run.folder)

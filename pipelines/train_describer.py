@@ -96,7 +96,14 @@ def train_describer(parts: DescriberParts, *, compiled: bool = True) -> Iterator
         compiled=compiled,
     )
     first = resume_step(parts.stage)
-    batches = DescribedBatches(parts.library, parts.words, recipe.batch, seed=parts.recipe.seed)
+    batches = DescribedBatches(
+        parts.library,
+        parts.words,
+        recipe.batch,
+        seed=parts.recipe.seed,
+        named=recipe.named,
+        tokens=min(recipe.text_tokens, parts.network.sizes.qformer.positions),
+    )
     yield from train(
         objective,
         stream(batches, first, recipe.steps, accumulate=recipe.accumulate),

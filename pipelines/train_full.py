@@ -13,7 +13,7 @@ from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.shards import ShardLibrary
 from blipdiff.images import PhotoSettings
 from blipdiff.models.describer import Describer, category_features
-from blipdiff.training.batches import DescribedBatches, SubjectBatches, stream
+from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
 from blipdiff.training.config import RepresentationRecipe, SubjectRecipe
 from blipdiff.training.full import FullRecipe, begin_representation, begin_subject, encoder_of
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
@@ -58,7 +58,14 @@ def _representation(
     folder = RunFolder(run / "representation", tensorboard=tensorboard)
     first = resume_step(folder)
     batches = stream(
-        DescribedBatches(library, words, stage.batch, seed=recipe.seed),
+        DescribedBatches(
+            library,
+            words,
+            stage.batch,
+            seed=recipe.seed,
+            named=stage.named,
+            tokens=min(stage.text_tokens, network.sizes.qformer.positions),
+        ),
         first,
         stage.steps,
         accumulate=stage.accumulate,
@@ -103,6 +110,7 @@ def _subject(
         positions=model.positions,
         subject_slots=model.subject_slots,
         seed=recipe.seed,
+        wording=Wording.of(stage, model.subject_encoder.sizes.qformer.positions),
     )
     batches = stream(
         pairs,

@@ -22,6 +22,9 @@ def train_control(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="The net's folder; RUN/net if absent.")] = None,
     model: Model = "mini",
+    start: Annotated[
+        str | None, typer.Option("--from", help="A net of the same sizes to go on from, not from nothing.")
+    ] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Write the net of the last state.")] = False,
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the networks first.")] = True,
 ) -> None:
@@ -34,7 +37,7 @@ def train_control(
     settings = load_control_recipe(recipe)
     place = Path("runs") / settings.name if run is None else run
     check_writable(place)
-    parts = prepare_control(settings, place, source=model)
+    parts = prepare_control(settings, place, source=model, start=start)
     if not export_only:
         for step in training(parts, data, compiled=compiled):
             print(

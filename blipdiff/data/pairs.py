@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from blipdiff.data.subjects import HELD_OUT_SOURCE, is_held_out
 from blipdiff.errors import ConfigError
 
 Split = Literal["train", "held_out", "source"]
+Reshape = Callable[[Pixels, Generator], tuple[Pixels, str | None]]  # a cut-out -> another, and the word for it
 
 ON_WHITE_SHARE = 0.08
 STYLED_SHARE = 0.2
@@ -91,33 +93,34 @@ class PairLibrary:
         Raises: ConfigError where the library holds no subject of `split`.
         """
         rng = np.random.default_rng((seed, index))
-        return self.draw_subject(self._chosen(split, rng), rng)
+        return self.draw_subject(self.chosen(split, rng), rng)
 
     def draw_photo(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str]:
         """A photo alone and its category, where no target is needed."""
         rng = np.random.default_rng((seed, index))
-        subject = self._chosen(split, rng)
-        return self._photo(self._cut_out(subject, rng), rng), self.records[subject].category
+        subject = self.chosen(split, rng)
+        return self._photo(self.cut_out(subject, rng), rng), self.records[subject].category
 
     def draw_described(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str, str]:
         """A picture, the category of its subject, and a caption that is true: a photo, or one time in six a scene."""
         rng = np.random.default_rng((seed, index))
-        subject = self._chosen(split, rng)
+        subject = self.chosen(split, rng)
         category = self.records[subject].category
         if rng.random() < SCENE_SHARE:
             pair = self.draw_subject(subject, rng)
             return pair.target, category, f"{caption(category, None, rng)} {pair.prompt}"
-        cut_out = self._cut_out(subject, rng)
+        cut_out = self.cut_out(subject, rng)
         return self._snapshot(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
 
-    def _chosen(self, split: Split, rng: Generator) -> int:
+    def chosen(self, split: Split, rng: Generator) -> int:
+        """A subject of `split`, by its chance. Raises: ConfigError where the library holds none."""
         members = self.members[split]
         if len(members) == 0:
             raise ConfigError(f"The library holds no subject of the split '{split}'.")
         place = np.searchsorted(self._chances[split], rng.random(), side="right")
         return int(members[min(int(place), len(members) - 1)])
 
-    def _cut_out(self, subject: int, rng: Generator) -> Pixels:
+    def cut_out(self, subject: int, rng: Generator) -> Pixels:
         """The subject, premultiplied; in training sometimes in other colours, and mirrored."""
         cut_out = premultiplied(self.subjects[subject])
         if rng.random() < RECOLOURED_SHARE and split_of(self.records[subject]) == "train":
@@ -128,10 +131,22 @@ class PairLibrary:
 
     def draw_subject(self, subject: int, rng: Generator) -> Pair:
         """A pair of the subject number `subject`, its photo, scene and place drawn from `rng`."""
-        cut_out = self._cut_out(subject, rng)
+        cut_out = self.cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
+        return self._pair(subject, photo, cut_out, rng)
+
+    def draw_reshaped(self, rng: Generator, reshape: Reshape) -> Pair:
+        """A pair of a training subject whose target shows what `reshape` makes of it."""
+        subject = self.chosen("train", rng)
+        cut_out = self.cut_out(subject, rng)
+        photo = self._photo(cut_out, rng)
+        body, word = reshape(cut_out, rng)
+        return replace(self._pair(subject, photo, body, rng), word=word)
+
+    def _pair(self, subject: int, photo: Pixels, body: Pixels, rng: Generator) -> Pair:
+        """The pair of a photo and of `body`, a premultiplied cut-out, in a scene."""
         context = self._context(rng)
-        placed = _placed(cut_out, context, rng, self.spread)
+        placed = _placed(body, context, rng, self.spread)
         ground = _with_shadow(context.picture, placed, rng) if context.casts_shadow else context.picture
         target = composite(placed, ground)
         if context.style is not None:

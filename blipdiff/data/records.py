@@ -36,3 +36,4 @@ class Pair:
     style: str | None
     subject: int
     floor: float | None = None
+    word: str | None = None  # for what the target shows, where it is not the category

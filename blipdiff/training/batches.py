@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
@@ -15,17 +16,14 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.models.tokenizers import category_ids, prompt_ids
+from blipdiff.training.config import WordsRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.workers import ALONE, Workers
 
-REPEATED_SHARE = 0.15  # prompts that are repeated until the words are full, as callers may do
-CATEGORY_TOKENS = 10
-MADE_UP_SHARE = 0.25  # categories that are told by a word which nobody knows
+_REDRAWN_TOKENS = 10  # of a category where the photo is drawn again, which only the small model does
 _ONSETS = ("b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo", "ou")
 _ENDS = ("", "", "n", "r", "s", "t", "l", "ck", "sh")
-TEXT_TOKENS = 16  # of texts and captions in stage 1
-NAMED_SHARE = 0.7  # of stage 1's texts that are the bare category
 
 
 class Pairs(Protocol):
@@ -38,6 +36,20 @@ class Described(Protocol):
     """What stage 1 learns from: pictures with a category and a true caption."""
 
     def draw_described(self, index: int, seed: int) -> tuple[Pixels, str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How the prompts of a batch are told, as `WordsRecipe` has it."""
+
+    made_up: float = 0.0
+    repeated: float = 0.0
+    category_tokens: int = 32
+
+    @classmethod
+    def of(cls, recipe: WordsRecipe, positions: int) -> "Wording":
+        """The recipe's, for a Q-Former of so many positions."""
+        return cls(recipe.made_up, recipe.repeated, min(recipe.category_tokens, positions))
 
 
 class SubjectBatches(Dataset[dict[str, Tensor]]):
@@ -53,7 +65,9 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
         positions: int,
         subject_slots: int,
         seed: int,
+        wording: Wording | None = None,
     ) -> None:
+        self.wording = wording or Wording()
         self.library = library
         self.prompts = prompts
         self.categories = categories
@@ -89,17 +103,17 @@ class SubjectBatches(Dataset[dict[str, Tensor]]):
                 + [prompt_ids(self.prompts, "", long)] * shares.nothing,
                 long,
             ),
-            "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
-            "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
+            "category_ids": _fixed(ids, self.wording.category_tokens, self.categories.pad_token_id),
+            "category_mask": _fixed(mask, self.wording.category_tokens, 0),
         }
 
     def _shares(self, step: int) -> RowShares:
         return self.shares if isinstance(self.shares, RowShares) else self.shares(step)
 
     def _ids(self, pair: Pair, length: int, rng: np.random.Generator) -> list[int]:
-        made_up = rng.random() < MADE_UP_SHARE
-        text = build_prompt(made_up_word(rng) if made_up else pair.category, pair.prompt)
-        if rng.random() < REPEATED_SHARE:
+        made_up = rng.random() < self.wording.made_up
+        text = build_prompt(made_up_word(rng) if made_up else pair.word or pair.category, pair.prompt)
+        if rng.random() < self.wording.repeated:
             text = amplify(text, self.prompts, length).text
         return prompt_ids(self.prompts, text, length)
 
@@ -134,15 +148,18 @@ class PhotoBatches(Dataset[dict[str, Tensor]]):
         ids, mask = category_ids(self.categories, [category for _, category in drawn], 512)
         return {
             "photo": _pictures([photo for photo, _ in drawn]),
-            "category_ids": _fixed(ids, CATEGORY_TOKENS, self.categories.pad_token_id),
-            "category_mask": _fixed(mask, CATEGORY_TOKENS, 0),
+            "category_ids": _fixed(ids, _REDRAWN_TOKENS, self.categories.pad_token_id),
+            "category_mask": _fixed(mask, _REDRAWN_TOKENS, 0),
         }
 
 
 class DescribedBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` of pictures with a text to compare and a caption to speak, for stage 1."""
 
-    def __init__(self, library: Described, words: BertTokenizer, size: int, *, seed: int) -> None:
+    def __init__(
+        self, library: Described, words: BertTokenizer, size: int, *, seed: int, named: float = 0.0, tokens: int = 32
+    ) -> None:
+        self.named, self.tokens = named, tokens
         self.library = library
         self.words = words
         self.size = size
@@ -151,25 +168,25 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         drawn = [self.library.draw_described(step * self.size + row, self.seed) for row in range(self.size)]
         rng = np.random.default_rng((self.seed, 1, step))
-        # often the bare category: so it can be ranked by name
-        texts = [category if rng.random() < NAMED_SHARE else said for _, category, said in drawn]
+        # the bare category, where it shall be ranked by name
+        texts = [category if rng.random() < self.named else said for _, category, said in drawn]
         return {
             "photo": _pictures([picture for picture, _, _ in drawn]),
-            **described(self.words, texts, [said for _, _, said in drawn]),
+            **described(self.words, texts, [said for _, _, said in drawn], self.tokens),
             "category_key": _keys([category for _, category, _ in drawn]),
         }
 
 
-def described(words: BertTokenizer, texts: list[str], captions: list[str]) -> dict[str, Tensor]:
-    """Texts to compare with their photos, from [CLS], and captions to speak, from [DEC]."""
+def described(words: BertTokenizer, texts: list[str], captions: list[str], tokens: int) -> dict[str, Tensor]:
+    """Texts to compare with their photos, from [CLS], and captions to speak, from [DEC]; both cut at `tokens`."""
     ids, mask = category_ids(words, texts, 512)
     said, said_mask = category_ids(words, captions, 512)
     said[:, 0] = words.bos_token_id
     return {
-        "text_ids": _fixed(ids, TEXT_TOKENS, words.pad_token_id),
-        "text_mask": _fixed(mask, TEXT_TOKENS, 0),
-        "caption_ids": _fixed(said, TEXT_TOKENS, words.pad_token_id),
-        "caption_mask": _fixed(said_mask, TEXT_TOKENS, 0),
+        "text_ids": _fixed(ids, tokens, words.pad_token_id),
+        "text_mask": _fixed(mask, tokens, 0),
+        "caption_ids": _fixed(said, tokens, words.pad_token_id),
+        "caption_mask": _fixed(said_mask, tokens, 0),
         "text_key": _keys(texts),
     }
 

@@ -64,7 +64,16 @@ class OptimizerRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectRecipe(OptimizerRecipe):
+class WordsRecipe(OptimizerRecipe):
+    """How prompts are told where subjects are drawn. What the small model needs beside the paper is off by default."""
+
+    made_up: float = 0.0  # share of prompts whose category is a word that nobody knows
+    repeated: float = 0.0  # share of prompts that are repeated until the words are full, as callers may do
+    category_tokens: int = 32  # of a category at most, as the authors' Q-Former reads; more are cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRecipe(WordsRecipe):
     """Stage 2: the shares of rows that are dropped and the weights of the loss."""
 
     drop_subject: float
@@ -91,11 +100,13 @@ class RepresentationRecipe(OptimizerRecipe):
     shared_width: int
     vocabulary: int
     train_trunk: bool
+    text_tokens: int = 32  # of a text or caption at most, as BLIP-2 reads; more are cut
+    named: float = 0.0  # share of the texts that are the bare category instead of the caption
     matching_share: float = 1.0  # of a batch that is matched, which takes three passes of the Q-Former for each row
 
 
-@dataclass(frozen=True, slots=True)
-class ControlRecipe(OptimizerRecipe):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRecipe(WordsRecipe):
     """A ControlNet over a trained model: what its rows are told, and when (`early_power` as for the subject)."""
 
     drop_subject: float
@@ -104,6 +115,8 @@ class ControlRecipe(OptimizerRecipe):
     early_power: float
     spread: float
     embedding_channels: tuple[int, ...]  # of the map on its way to the latents' size: a halving from each to the next
+    reshaped: float = 0.0  # share of pairs whose target has the subject's look in a shape that its photo lacks
+    rough: float = 0.0  # share of maps with gaps, thick lines, flat or squeezed reliefs
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,7 @@ class ControlNetRecipe:
     """One training file of a ControlNet."""
 
     name: str
-    map: str  # which of `training.controlnet.MAPS` is drawn from a pair
+    map: str  # which of `training.maps.MAPS` is drawn from a pair
     seed: int
     control: ControlRecipe
 

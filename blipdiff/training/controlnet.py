@@ -8,43 +8,27 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from diffusers import ControlNetModel
-from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import BertTokenizer, CLIPTokenizer
 
-from blipdiff.control.drawn import canny, relief
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
+from blipdiff.data.reshaped import ReshapedPairs
 from blipdiff.diffusers_types import ControlNet, UNet
 from blipdiff.errors import ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.training.batches import SubjectBatches
+from blipdiff.training.batches import SubjectBatches, Wording
 from blipdiff.training.config import ControlRecipe
+from blipdiff.training.maps import MAPS, ROUGH
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.stage2 import RowShares
 
 _GAIN = 1.6  # of the map embedding's convolutions: between a ReLU's and that of SiLU near zero, which halves
-
-
-def _canny_map(pair: Pair, rng: Generator) -> Pixels:
-    """Edges of the target, at thresholds as people set them: few lines or many."""
-    low = float(rng.uniform(30, 120))
-    return canny(pair.target, low, low * float(rng.uniform(1.6, 2.6)))
-
-
-def _relief_map(pair: Pair, rng: Generator) -> Pixels:
-    """The subject's relief, sometimes as soft as an estimator's, and sometimes without the floor."""
-    drawn = relief(pair.mask, pair.floor if rng.random() < 0.7 else None)
-    return drawn if rng.random() < 0.5 else cv2.GaussianBlur(drawn, (0, 0), float(rng.uniform(0.6, 1.6)))
-
-
-MAPS: dict[str, Callable[[Pair, Generator], Pixels]] = {"canny": _canny_map, "relief": _relief_map}
 
 
 class ControlBatches(Dataset[dict[str, Tensor]]):
@@ -64,26 +48,34 @@ class ControlBatches(Dataset[dict[str, Tensor]]):
         positions: int,
         subject_slots: int,
         seed: int,
+        wording: Wording | None = None,
+        reshaped: float = 0.0,
+        rough: float = 0.0,
     ) -> None:
         if map_name not in MAPS:
             raise ConfigError(f"There is no map '{map_name}' to train on; choose one of: {', '.join(MAPS)}.")
-        self._drawn = MAPS[map_name]
+        self._map_name, self._rough = map_name, rough
         self._seed = seed
         self._batches = SubjectBatches(
-            library,
+            ReshapedPairs(library, reshaped) if reshaped else library,
             prompts,
             categories,
             shares,
             positions=positions,
             subject_slots=subject_slots,
             seed=seed,
+            wording=wording,
         )
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         pairs = self._batches.pairs(step)
         rng = np.random.default_rng((self._seed, 2, step))
-        maps = torch.from_numpy(np.stack([self._drawn(pair, rng) for pair in pairs]))
+        maps = torch.from_numpy(np.stack([self._map(pair, rng) for pair in pairs]))
         return {**self._batches.of_pairs(step, pairs), "map": maps[:, None].expand(-1, 3, -1, -1).contiguous()}
+
+    def _map(self, pair: Pair, rng: np.random.Generator) -> Pixels:
+        drawn = MAPS[self._map_name](pair, rng)
+        return ROUGH[self._map_name](drawn, rng) if self._rough and rng.random() < self._rough else drawn
 
 
 def initial_controlnet(unet: UNet, embedding_channels: tuple[int, ...], *, seed: int) -> ControlNet:

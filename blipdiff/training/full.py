@@ -201,7 +201,7 @@ def _dry_representation(recipe: RepresentationRecipe) -> MemoryPlan:
     sizes, n = network.sizes, recipe.batch
     half = Representation(sizes, recipe.shared_width).to(torch.bfloat16)
     half.visual_encoder.requires_grad_(recipe.train_trunk)
-    ids = torch.zeros(n, 16, dtype=torch.long)
+    ids = torch.zeros(n, recipe.text_tokens, dtype=torch.long)
     places = torch.empty(3 * n, sizes.vision.places, sizes.vision.width, dtype=torch.bfloat16)
 
     def forward() -> tuple[Tensor, ...]:
@@ -221,8 +221,8 @@ def _dry_subject(recipe: SubjectRecipe, picture: int, shards: int) -> MemoryPlan
     n, side = recipe.batch, picture // 8
     words = TextSizes().positions - QFormerSizes().queries
     batch = {
-        "category_ids": torch.zeros(n, 10, dtype=torch.long),
-        "category_mask": torch.ones(n, 10, dtype=torch.long),
+        "category_ids": torch.zeros(n, recipe.category_tokens, dtype=torch.long),
+        "category_mask": torch.ones(n, recipe.category_tokens, dtype=torch.long),
         "short_ids": torch.zeros(n, words, dtype=torch.long),
         "long_ids": torch.zeros(0, TextSizes().positions, dtype=torch.long),
     }

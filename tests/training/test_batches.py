@@ -10,10 +10,10 @@ from torch import Tensor
 from blipdiff.data import PairLibrary
 from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.training.batches import (
-    CATEGORY_TOKENS,
     PhotoBatches,
     SubjectBatches,
     TargetBatches,
+    Wording,
     made_up_word,
     stream,
 )
@@ -32,8 +32,10 @@ def tokenizers(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory):
     return train_prompt_tokenizer(texts, folder / "p", 700), train_category_tokenizer(texts, folder / "c", 200)
 
 
-def batches(library: PairLibrary, tokenizers, seed: int = 3) -> SubjectBatches:
-    return SubjectBatches(library, *tokenizers, SHARES, positions=POSITIONS, subject_slots=SLOTS, seed=seed)
+def batches(library: PairLibrary, tokenizers, seed: int = 3, wording: Wording | None = None) -> SubjectBatches:
+    return SubjectBatches(
+        library, *tokenizers, SHARES, positions=POSITIONS, subject_slots=SLOTS, seed=seed, wording=wording
+    )
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -49,8 +51,8 @@ def test_a_batch_has_rows_with_subject_then_words_then_nothing(library: PairLibr
         "photo": ((5, 3, SIDE, SIDE), torch.uint8),
         "short_ids": ((5, POSITIONS - SLOTS), torch.int64),
         "long_ids": ((3, POSITIONS), torch.int64),
-        "category_ids": ((5, CATEGORY_TOKENS), torch.int64),
-        "category_mask": ((5, CATEGORY_TOKENS), torch.int64),
+        "category_ids": ((5, 32), torch.int64),
+        "category_mask": ((5, 32), torch.int64),
     }
     assert batch["long_ids"][-1].tolist() == prompt_ids(tokenizers[0], "", POSITIONS)
     assert batch["long_ids"][0].tolist() != prompt_ids(tokenizers[0], "", POSITIONS)
@@ -83,11 +85,24 @@ def test_made_up_words_are_many_and_depend_on_the_seed_alone() -> None:
     assert all(word.replace(" ", "").isalpha() and len(word) < 60 for word in words)
 
 
-def test_some_subjects_are_told_by_words_that_nobody_knows(library: PairLibrary, tokenizers) -> None:
-    told = [row for step in range(6) for row in batches(library, tokenizers)[step]["short_ids"].tolist()]
+def test_unknown_words_repetitions_and_cuts_are_what_the_recipe_asks_for(library: PairLibrary, tokenizers) -> None:
     names = {tuple(prompt_ids(tokenizers[0], f"a {record.category}", 6)[1:3]) for record in library.records}
-    share = sum(tuple(row[1:3]) not in names for row in told) / len(told)
-    assert 0.05 < share < 0.5
+    comma = prompt_ids(tokenizers[0], "cat, cat", 8)[2]
+
+    def told(wording: Wording | None) -> list[list[int]]:
+        drawn = [batches(library, tokenizers, wording=wording)[step] for step in range(6)]
+        return [row for batch in drawn for row in batch["short_ids"].tolist()]
+
+    def unknown(rows: list[list[int]]) -> float:
+        return sum(tuple(row[1:3]) not in names for row in rows) / len(rows)
+
+    def commas(rows: list[list[int]]) -> int:
+        return sum(row.count(comma) for row in rows)
+
+    assert unknown(told(None)) == 0
+    assert 0.05 < unknown(told(Wording(made_up=0.25))) < 0.5
+    assert commas(told(Wording(repeated=1.0))) > commas(told(None))
+    assert batches(library, tokenizers, wording=Wording(category_tokens=3))[0]["category_ids"].shape == (5, 3)
 
 
 def test_a_stream_goes_on_where_it_is_told_to(library: PairLibrary, tokenizers) -> None:

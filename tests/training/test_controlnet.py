@@ -162,3 +162,37 @@ def _toml(table: dict) -> str:
     lines = [f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
              for name, value in table.items() if name != "control"]  # fmt: skip
     return "\n".join([*lines, "[control]", *(f"{name} = {value}" for name, value in table["control"].items())])
+
+
+def test_reshaped_pairs_and_rough_maps_reach_the_batches(library, frozen, control_recipe):
+    def drawn(**changes):
+        plain = batches(library, frozen, control_recipe)
+        return ControlBatches(
+            library,
+            frozen.prompt_tokenizer,
+            frozen.category_tokenizer,
+            RowShares.of(control_recipe.control),
+            map_name=control_recipe.map,
+            positions=frozen.positions,
+            subject_slots=frozen.subject_slots,
+            seed=control_recipe.seed,
+            **changes,
+        )[2] | {"plain": plain[2]}
+
+    for changes in ({"reshaped": 1.0}, {"rough": 1.0}):
+        batch = drawn(**changes)
+        assert not torch.equal(batch["map"], batch["plain"]["map"])
+        assert torch.equal(batch["target"], batch["plain"]["target"]) == ("rough" in changes)
+
+
+def test_training_goes_on_from_a_net_of_its_sizes_and_from_no_other(
+    control_recipe, frozen_folder, library_folder, tmp_path
+):
+    first = prepare_control(control_recipe, tmp_path / "one", source=frozen_folder)
+    list(train_control(first, library_folder, compiled=False))
+    export_control(first, tmp_path / "net")
+    again = prepare_control(control_recipe, tmp_path / "two", source=frozen_folder, start=tmp_path / "net")
+    trained = load_control(tmp_path / "net", dtype=torch.float32).state_dict()
+    assert all(torch.equal(weight, trained[name]) for name, weight in again.net.state_dict().items())
+    with pytest.raises(ConfigError, match="no ControlNet of this model's"):
+        prepare_control(control_recipe, tmp_path / "three", source=frozen_folder, start="mini-canny")

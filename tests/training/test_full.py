@@ -1,6 +1,7 @@
 """Full-size recipes: read and counted as they are, and run from BERT, CLIP and shards to a checkpoint at tiny sizes."""
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.data.shards import Sample, ShardLibrary, prompt_of, read_shard, write_shard
 from blipdiff.errors import CheckpointError, ConfigError
-from blipdiff.training.config import SubjectRecipe, section_of
+from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, section_of
 from blipdiff.training.full import begin_representation, dry_run, full_recipe
 from blipdiff.training.pretrained import begin_with_bert
 from blipdiff.training.stage2 import RowShares
@@ -194,3 +195,15 @@ def test_min_snr_and_the_other_keys_have_defaults() -> None:
     assert section_of(SubjectRecipe, table, "x").min_snr == 0
     with pytest.raises(ConfigError, match="accumulate"):
         section_of(SubjectRecipe, table | {"accumulate": 0}, "x")
+
+
+TRICKS = {"made_up": 0.0, "repeated": 0.0, "category_tokens": 32, "early_power": 1.0, "min_snr": 0.0}
+TRICKS |= {"text_tokens": 32, "named": 0.0, "matching_share": 1.0}
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("representation", RepresentationRecipe), ("subject", SubjectRecipe)])
+def test_what_only_the_small_model_needs_is_off_by_default_and_told_in_the_full_recipes(stage, kind) -> None:
+    own = {item.name: item.default for item in fields(kind) if item.name in TRICKS}
+    assert len(own) >= 3 and own == {name: TRICKS[name] for name in own}
+    told = recipe_table("stage1" if stage == "representation" else "stage2")[stage]
+    assert {name: told.get(name) for name in own} == own

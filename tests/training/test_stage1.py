@@ -45,7 +45,7 @@ def network(vocabulary: int = 50) -> Representation:
 def batch(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory):
     captions = [library.draw_described(index, 0)[2] for index in range(64)]
     words = train_category_tokenizer(captions, tmp_path_factory.mktemp("words"), 300)
-    return DescribedBatches(library, words, 12, seed=3)[0], len(words)
+    return DescribedBatches(library, words, 12, seed=3, named=0.7, tokens=16)[0], len(words)
 
 
 def test_one_causal_pass_serves_comparing_and_captioning() -> None:
