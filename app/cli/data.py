@@ -53,9 +53,11 @@ def prepare(
     from blipdiff.checkpoints.describer import load_describer
     from blipdiff.checkpoints.detect import folder_of
     from blipdiff.data.captioner import DescriberCaptions, load_captioner, load_matcher
+    from blipdiff.data.folders import photo_folder
     from blipdiff.data.matting import closed_form_matte, load_segmenter
     from blipdiff.devices import placement
-    from pipelines.prepare_data import PrepareRequest, Tools, photos_in, prepare_photos
+    from blipdiff.errors import listed
+    from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 
     request = PrepareRequest(
         category=category,
@@ -66,7 +68,7 @@ def prepare(
         per_shard=per_shard,
         seed=seed,
     )
-    total = len(photos_in(photos))
+    total = len(photo_folder(photos).photos)
     check_writable(output)
     place = placement(device).device
     if captions and captioner == "mini-describe":
@@ -83,6 +85,8 @@ def prepare(
             bar.update(state.done - bar.n)
     for one in state.skipped:
         print(f"left out {one.photo}: {one.reason}")
+    if state.others:
+        print(f"left out {len(state.others)} files that are no photos: {listed([one.photo for one in state.others])}")
     print(
         f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
         f"{output / 'report.html'}"

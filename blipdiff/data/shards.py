@@ -18,6 +18,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from blipdiff.data.folders import visible_files
 from blipdiff.data.pairs import composite, premultiplied, warped
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.errors import ConfigError
@@ -81,13 +82,14 @@ class ShardLibrary:
 
     backgrounds: a folder of pictures to put subjects on; plain colours where it is None
 
-    Raises: ConfigError where the folder holds no shard.
+    Raises: ConfigError where the folder holds no shard, or lacks one that was made.
     """
 
     def __init__(self, folder: Path, *, photo_side: int, picture_side: int, backgrounds: Path | None = None) -> None:
         self.photo_side = photo_side
         self.picture_side = picture_side
-        self._paths = sorted(folder.glob("*.tar"))
+        self._paths = sorted(path for path in folder.glob("*.tar") if not path.name.startswith("."))
+        _check_complete(folder)
         self._samples = [(shard, places) for shard, path in enumerate(self._paths) for places in _samples_of(path)]
         if not self._samples:
             raise ConfigError(f"{folder} holds no shard; make some with 'blipdiff data prepare'.")
@@ -150,6 +152,17 @@ class ShardLibrary:
         ground = np.empty((side, side, 3), np.uint8)
         ground[:] = rng.integers(0, 256, 3)
         return ground
+
+
+def _check_complete(folder: Path) -> None:
+    """Passes when each shard that has a record beside it is there."""
+    for record in sorted(folder.glob("subjects-*.json")):
+        try:
+            samples = json.loads(record.read_text("utf-8")).get("samples")
+        except (OSError, ValueError, AttributeError):
+            samples = None
+        if samples != 0 and not record.with_suffix(".tar").is_file():
+            raise ConfigError(f"{folder} lacks {record.stem}.tar; run 'blipdiff data prepare' again.")
 
 
 def prompt_of(caption: str, category: str) -> str:
@@ -220,7 +233,7 @@ def _square(picture: Pixels) -> Pixels:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PICTURE_SUFFIXES)
+    found = [path for path in visible_files(folder) if path.suffix.lower() in _PICTURE_SUFFIXES]
     if not found:
         raise ConfigError(f"{folder} holds no picture to put subjects on.")
     return found

@@ -20,6 +20,7 @@ from PIL import Image
 from blipdiff.data.names import CLIPART_NOUNS, clipart_category, emoji_category
 from blipdiff.data.records import Pixels
 from blipdiff.errors import BlipdiffError, MissingDependencyError
+from blipdiff.outputs import written_folder
 
 RENDER_PIXELS = 256
 MOST_PIXELS = 16_000_000
@@ -84,11 +85,8 @@ def fetch_sources(cache: Path) -> None:
         folder = cache / source.name
         if folder.is_dir():
             continue
-        fresh = cache / f"{source.name}.partial"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        (_fetch_npm if source.client == "npm" else _fetch_apt)(source, fresh)
-        fresh.rename(folder)
+        with written_folder(folder) as fresh:
+            (_fetch_npm if source.client == "npm" else _fetch_apt)(source, fresh)
 
 
 def _fetch_npm(source: Source, folder: Path) -> None:

@@ -13,6 +13,7 @@ from blipdiff.data.colours import Floats
 from blipdiff.data.records import Pixels, SubjectRecord
 from blipdiff.data.sources import Drawing, read_drawings
 from blipdiff.errors import BlipdiffError
+from blipdiff.outputs import written_file
 
 HELD_OUT_SOURCE = "noto"
 HELD_OUT_PERCENT = 5
@@ -132,15 +133,12 @@ def _fingerprint(picture: Pixels) -> Floats:
 
 
 def write_array(path: Path, array: Pixels) -> None:
-    """Saves `array` under a temporary name first, so that `path` is whole or absent."""
-    fresh = path.with_name(f"{path.name}.partial")
-    with fresh.open("wb") as file:
+    """Saves `array`, whole or not at all."""
+    with written_file(path) as part, part.open("wb") as file:
         np.save(file, array)
-    fresh.replace(path)
 
 
 def write_json(path: Path, value: object) -> None:
     """Saves `value` as JSON, whole or not at all."""
-    fresh = path.with_name(f"{path.name}.partial")
-    fresh.write_text(json.dumps(value, ensure_ascii=False, indent=0), "utf-8")
-    fresh.replace(path)
+    with written_file(path) as part:
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=0), "utf-8")

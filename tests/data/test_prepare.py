@@ -198,6 +198,95 @@ def test_closed_form_matting_finds_a_soft_edge() -> None:
 _real_matte = matting.closed_form_matte
 
 
+class Half:
+    """Finds the left half of every photo."""
+
+    def chances(self, photo, category):
+        found = np.zeros(photo.size[::-1], np.float32)
+        found[:, : photo.width // 2] = 1
+        return found
+
+
+def test_a_missing_package_ends_the_work_and_is_not_recorded(photos: Path, tmp_path: Path) -> None:
+    def lacking(picture, trimap):
+        raise MissingDependencyError("Matting needs pymatting.")
+
+    request = PrepareRequest(side=48, subject_side=32)
+    with pytest.raises(MissingDependencyError):
+        list(prepare_photos(photos, tmp_path / "out", Tools(Half(), lacking), request))
+    *_, state = prepare_photos(photos, tmp_path / "out", Tools(Half(), plain_matte), request)
+    assert (state.samples, len(state.skipped)) == (PHOTOS - 2, 2)
+
+
+def test_a_folder_as_people_have_them_loses_nothing_silently(tmp_path: Path) -> None:
+    folder = tmp_path / "photos" / "dog"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    picture = Image.new("RGB", (80, 64), "red")
+    for name in ("IMG_1.JPG", "IMG_2.png", "IMG_3.png", "IMG_4.gif", ".ipynb_checkpoints/IMG_1-checkpoint.jpg"):
+        picture.save(folder / name)
+    texts = {
+        "IMG_1.txt": b"\xef\xbb\xbfa coloured dog\r\nanother line\r\n",
+        "IMG_2.TXT": "a dog on gras\u015b".encode("utf-16"),
+        "IMG_3.txt": b"a dog\x92s toy",
+        "IMG_4.txt": "a dog on a mat".encode("utf-16-le"),
+        "alone.txt": b"a cat",
+        "Thumbs.db": b"\xd0\xcf",
+        "._IMG_1.jpg": b"Mac OS X",
+        ".DS_Store": b"Bud1",
+    }
+    for name, content in texts.items():
+        (folder / name).write_bytes(content)
+    request = PrepareRequest(side=48, subject_side=32)
+    *_, state = prepare_photos(tmp_path / "photos", tmp_path / "out", Tools(Half(), plain_matte), request)
+    samples = list(read_shard(tmp_path / "out" / "subjects-000000.tar"))
+    assert [(sample.source, sample.captions) for sample in samples] == [
+        ("dog/IMG_1.JPG", ("a coloured dog", "another line")),
+        ("dog/IMG_2.png", ("a dog on gras\u015b",)),
+        ("dog/IMG_3.png", ("a dog\u2019s toy",)),
+        ("dog/IMG_4.gif", ("a dog on a mat",)),
+    ]
+    assert (state.photos, state.skipped) == (4, [])
+    assert [one.photo for one in state.others] == ["dog/Thumbs.db", "dog/alone.txt"]
+    assert "Thumbs.db" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed", "record"])
+def test_a_shard_that_does_not_agree_with_its_record_is_made_again(damage: str, photos: Path, tmp_path: Path) -> None:
+    tools, request, out = Tools(Half(), plain_matte), PrepareRequest(side=48, subject_side=32), tmp_path / "out"
+    list(prepare_photos(photos, out, tools, request))
+    shard, record = out / "subjects-000000.tar", out / "subjects-000000.json"
+    whole, told = shard.read_bytes(), record.read_bytes()
+    if damage == "lost":
+        shard.unlink()
+        with pytest.raises(ConfigError, match=r"lacks subjects-000000\.tar"):
+            ShardLibrary(out, photo_side=32, picture_side=48)
+    elif damage == "record":
+        record.write_bytes(told[: len(told) // 2])
+    else:
+        shard.write_bytes(whole[: len(whole) // 2] if damage == "cut" else whole[:5000] + b"x" + whole[5001:])
+    list(prepare_photos(photos, out, tools, request))
+    assert (shard.read_bytes(), record.read_bytes()) == (whole, told)
+    kept = shard.stat().st_mtime_ns
+    list(prepare_photos(photos, out, tools, request))
+    assert shard.stat().st_mtime_ns == kept, "what agrees is not made again"
+
+
+def test_photos_that_were_exchanged_are_prepared_again(tmp_path: Path) -> None:
+    folder = tmp_path / "dog"
+    folder.mkdir()
+    tools, request = Tools(Half(), plain_matte), PrepareRequest(side=48, subject_side=32, per_shard=1)
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (80, 64), "red").save(folder / name)
+    list(prepare_photos(folder, tmp_path / "out", tools, request))
+    Image.new("RGB", (90, 64), "blue").save(folder / "b.png")
+    list(prepare_photos(folder, tmp_path / "out", tools, request))
+    (sample,) = read_shard(tmp_path / "out" / "subjects-000001.tar")
+    assert sample.picture[0, 0, 2] > 200
+    (folder / "b.png").unlink()
+    with pytest.raises(ConfigError, match="other photos"):
+        list(prepare_photos(folder, tmp_path / "out", tools, request))
+
+
 def test_what_is_not_there_is_said(tools: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no BLIP captioner"):
         load_captioner(tmp_path)
