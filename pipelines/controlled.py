@@ -8,6 +8,7 @@ from PIL import Image
 
 from blipdiff.errors import ConfigError
 from blipdiff.given_pictures import PictureLike
+from pipelines.nets import told_control
 from pipelines.stylize import Branch, Stylist, maps_from, told_maps
 from pipelines.stylize_request import ControlSettings, plain_settings, settings_from
 
@@ -50,4 +51,4 @@ def _of_maps(stylist: Stylist, controls: Sequence[ControlSettings], maps: Sequen
     branches = stylist.branches(controls, maps)
     for branch in branches:
         branch.check_unet(stylist.studio.model.unet)
-    return Followed(branches, {"controls": [plain_settings(one) for one in controls], **told_maps(maps)})
+    return Followed(branches, {"controls": [plain_settings(told_control(one)) for one in controls], **told_maps(maps)})

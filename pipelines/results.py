@@ -16,6 +16,7 @@ from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import write_new, written_file
 from blipdiff.picture_chunks import png_text
 from blipdiff.picture_files import file_stream, picture_file
+from pipelines.places import without_places
 
 METADATA_VERSION = 1
 _KEY = "blipdiff"
@@ -70,7 +71,7 @@ class Picture:
         """Everything but the pixels, as the PNG's own key holds it."""
         return {
             "version": METADATA_VERSION,
-            "request": dict(self.request),
+            "request": without_places(self.request),
             "seed": self.seed,
             "index": self.index,
             "size": list(self.image.size),

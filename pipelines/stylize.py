@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from diffusers import T2IAdapter
@@ -26,6 +27,7 @@ from blipdiff.images import as_rgb, fitted, picture_from, picture_tensor
 from blipdiff.latents import latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
+from pipelines.nets import found_control, told_control
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
@@ -114,10 +116,14 @@ def branch_of(net: ControlNet | Adapter, picture: Tensor, settings: ControlSetti
 
 
 class Stylist:
-    """A studio with the ControlNets and detectors that it has used; each is loaded once."""
+    """A studio with the ControlNets and detectors that it has used; each is loaded once.
 
-    def __init__(self, studio: Studio, *, download: bool = False) -> None:
+    folders: where nets are looked for that metadata name
+    """
+
+    def __init__(self, studio: Studio, *, download: bool = False, folders: Sequence[Path] = ()) -> None:
         self.studio = studio
+        self._folders = tuple(folders)
         self.preprocessors = Preprocessors(download=download, device=str(studio.model.device))
         self._download = download
         self._nets: dict[str, ControlNet | Adapter] = {}
@@ -159,10 +165,10 @@ class Stylist:
         )
 
     def branches(self, controls: Sequence[ControlSettings], maps: Sequence[Image.Image]) -> tuple[Branch, ...]:
-        """A branch of each control on its map. Raises: CheckpointError when a net is missing."""
+        """A branch of each control on its map. Raises: CheckpointError when a net is missing, or is nowhere found."""
         device = self.studio.model.device
         return tuple(
-            branch_of(self.net(one.control), picture_tensor(drawn)[None].to(device), one)
+            branch_of(self.net(found_control(one, self._folders)), picture_tensor(drawn)[None].to(device), one)
             for one, drawn in zip(controls, maps, strict=True)
         )
 
@@ -213,7 +219,7 @@ class Stylist:
         """What a picture's metadata say of what it was asked for."""
         width, height = maps[0].size
         drawing = at_own_guidance(self.studio.model, replace(request.drawing, width=width, height=height))
-        sized = replace(request, drawing=drawing)
+        sized = replace(request, drawing=drawing, controls=tuple(told_control(one) for one in request.controls))
         return {**sized.told(), "subject": subject_text(subject), **told_maps(maps)}
 
     def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:

@@ -40,6 +40,8 @@ class ControlSettings:
         choices=("crop", "pad", "squash"),
     )
 
+    fingerprint: str | None = None  # of the net, in metadata, which tell its folder by its name alone
+
     def __post_init__(self) -> None:
         check(self)
         if not self.control.strip():
@@ -144,4 +146,5 @@ def settings_from(told: Any) -> tuple[ControlSettings, ...]:
 
 def plain_settings(settings: ControlSettings) -> dict[str, Any]:
     """One control as JSON can hold it."""
-    return {**asdict(settings), "map_settings": dict(settings.map_settings)}
+    plain = {**asdict(settings), "map_settings": dict(settings.map_settings)}
+    return plain if settings.fingerprint is not None else {key: plain[key] for key in plain if key != "fingerprint"}

@@ -57,6 +57,12 @@ CONTROL_OPTIONS = {
     ],
     "structure_fit": Fits,
 }
+TOLD_OPTIONS = tuple(name for name in CONTROL_OPTIONS if name != "control")  # that a picture's metadata tell
+
+
+def folders_for(picture: Path, control: Sequence[str] | None) -> list[Path]:
+    """Where the nets are looked for that a picture's metadata name: those that were given, then beside the picture."""
+    return [*(Path(one) for one in control or ()), picture.absolute().parent]
 
 
 def takes_controls(command: Callable[..., None]) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.controls import CONTROL_OPTIONS, asked_controls, takes_controls
+from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.options import (
     AsJson,
     Device,
@@ -94,12 +94,13 @@ def edit(
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
     painted = None if mask is None else read_picture(mask)
     if like is not None:
-        told = ("from_prompt", "subject", "weight", "size", *CONTROL_OPTIONS, *parameters(EditRequest))
+        told = ("from_prompt", "subject", "weight", "size", *TOLD_OPTIONS, *parameters(EditRequest))
         check_alone(context, told, _FLAGS)
         found = read_metadata(like)
         check_writable(output)
         studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
-        followed = restored_structures(Stylist(studio, download=download), found["request"])
+        stylist = Stylist(studio, download=download, folders=folders_for(like, asked["control"]))
+        followed = restored_structures(stylist, found["request"])
         events = repeat_edit(studio, found, photos, mask=painted, followed=followed)
         save(events, output, metadata=not no_metadata, as_json=as_json)
         return

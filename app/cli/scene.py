@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.controls import CONTROL_OPTIONS, asked_controls, takes_controls
+from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.generate import parse_size
 from app.cli.options import (
     AsJson,
@@ -78,12 +78,13 @@ def scene(
     from pipelines.stylize import Stylist
 
     if like is not None:
-        check_alone(context, ("subject", "box", "mask", "size", *CONTROL_OPTIONS, *parameters(SceneRequest)))
+        check_alone(context, ("subject", "box", "mask", "size", *TOLD_OPTIONS, *parameters(SceneRequest)))
         found = read_metadata(like)
         check_writable(output)
         device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
         studio = Studio.open(model, device=device, dtype=dtype, download=download)
-        ready = restored_structures(Stylist(studio, download=download), found["request"])
+        stylist = Stylist(studio, download=download, folders=folders_for(like, asked["control"]))
+        ready = restored_structures(stylist, found["request"])
         _save(repeat_scene(studio, found, controls=ready.branches), output, as_json=as_json)
         return
     if not was_given(context, "seed"):

@@ -18,6 +18,7 @@ from app.cli.controls import (
     Strengths,
     Structures,
     control_settings,
+    folders_for,
     parse_map,
 )
 from app.cli.options import (
@@ -90,7 +91,8 @@ def stylize(
         found = read_metadata(like)
         check_writable(output)
         device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
-        stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        stylist = Stylist(studio, download=download, folders=folders_for(like, control))
         save(stylist.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
     references = references_of(subject, asked["category"])

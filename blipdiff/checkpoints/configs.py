@@ -4,7 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 import diffusers
@@ -74,9 +74,27 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """The object as indented JSON, its folder made where it is missing."""
+    """The object as indented JSON, without places of this machine; its folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(value), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_without_places(dict(value)), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def forget_places(folder: Path) -> None:
+    """Takes the places of this machine, and of those before it, out of configurations that libraries wrote."""
+    for path in sorted(folder.rglob("*config.json")):
+        found = read_json(path)
+        if _without_places(found) != found:
+            write_json(path, found)
+
+
+def _without_places(value: Any) -> Any:
+    """JSON in which each absolute path is its last part alone: a path may hold a person's name, or a client's."""
+    if isinstance(value, Mapping):
+        return {key: _without_places(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(one) for one in value]
+    is_place = isinstance(value, str) and (value.startswith(("/", "~", "\\\\")) or PureWindowsPath(value).drive)
+    return (PureWindowsPath(value).name or value) if is_place else value
 
 
 def subject_encoder_sizes(config: Mapping[str, Any]) -> SubjectEncoderSizes:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
-from blipdiff.checkpoints.configs import read_json
+from blipdiff.checkpoints.configs import forget_places, read_json
 from blipdiff.checkpoints.detect import is_hub_id
-from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
+from blipdiff.checkpoints.diffusers_layout import DIFFUSERS_STEMS, load_adapter, load_controlnet
+from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import control_files
+from blipdiff.checkpoints.weights import open_tensors, weight_paths
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.outputs import written_folder
@@ -58,6 +60,18 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
     raise CheckpointError(f"{source} holds no ControlNet: there is no config.json in {place}, nor in its controlnet/.")
 
 
+def control_fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that tell one net's weights from another's, as they are stored.
+
+    Raises: CheckpointError when the folder holds none, or they are damaged.
+    """
+    seen = Fingerprint()
+    for path in weight_paths(folder, DIFFUSERS_STEMS):
+        for name, tensor in open_tensors(path).items():
+            seen.add(name, tensor)
+    return seen.digest()
+
+
 def save_control(net: ControlNet | Adapter, folder: Path) -> None:
     """The net as a folder that `load_control` and diffusers read: whole, or not at all.
 
@@ -65,3 +79,4 @@ def save_control(net: ControlNet | Adapter, folder: Path) -> None:
     """
     with written_folder(folder) as place:
         net.save_pretrained(place)
+        forget_places(place)

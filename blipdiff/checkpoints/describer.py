@@ -37,6 +37,7 @@ def save_describer(describer: Describer, folder: Path) -> None:
             place / "model.safetensors",
             metadata={"format": "pt"},
         )
+        configs.forget_places(place)
 
 
 def load_describer(

@@ -110,6 +110,7 @@ def save(model: BlipDiffusion, folder: Path) -> None:
                     path = place / name / "config.json"
                     write_json(path, configs.without_derived(read_json(path)))
                 _save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
+        configs.forget_places(place)
 
 
 def load_subject_encoder(

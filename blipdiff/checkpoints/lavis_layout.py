@@ -27,7 +27,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_prompt_tokenizer,
 )
 from blipdiff.checkpoints.weights import Rename, stored_shapes
-from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
@@ -116,6 +116,7 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         model.vae.save_config(place / "vae")
         save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
         save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
+        configs.forget_places(place)
 
 
 def _own_settings(model: BlipDiffusion) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         torch.save({name: _alone(value) for name, value in tensors.items()}, path)
     except RuntimeError as reason:  # what torch raises on a full disk
-        raise OutputError(f"{path} cannot be written: {str(reason).splitlines()[0]}.") from reason
+        raise OSError(str(reason).splitlines()[0]) from reason
 
 
 def _alone(value: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from blipdiff.checkpoints import load_model
+from blipdiff.checkpoints.configs import forget_places
 from blipdiff.errors import CheckpointError
 from blipdiff.outputs import written_folder
 from blipdiff.training.stage2 import SubjectNetworks
@@ -52,6 +53,7 @@ def take_over_vocabulary(checkpoint: Path, folder: Path) -> None:
             raise CheckpointError(f"There is no {name} in {checkpoint} to go on from.")
         with written_folder(folder / name) as place:
             shutil.copytree(checkpoint / name, place, dirs_exist_ok=True)
+            forget_places(place)
 
 
 @torch.no_grad()

@@ -94,8 +94,7 @@ def plain_matte(picture, trimap):
 
 @pytest.fixture(autouse=True)
 def matte(monkeypatch: pytest.MonkeyPatch) -> None:
-    if find_spec("pymatting") is None:
-        monkeypatch.setattr(matting, "closed_form_matte", plain_matte)
+    monkeypatch.setattr(matting, "closed_form_matte", plain_matte)  # minutes for photos of noise; it has its own test
 
 
 def test_a_folder_of_photos_becomes_shards_and_a_report(

@@ -1,0 +1,64 @@
+"""Control nets in metadata: a net's folder is told by its name and fingerprint, never by its place, and found by them.
+
+A place is a person's: it may hold their name, or a client's.
+"""
+
+import glob
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from blipdiff.checkpoints.controls import control_fingerprint, control_folder
+from blipdiff.errors import CheckpointError
+from pipelines.places import without_place
+from pipelines.stylize_request import ControlSettings
+
+
+def told_control(settings: ControlSettings) -> ControlSettings:
+    """The settings as metadata tell them."""
+    told = replace(settings, map_weights=settings.map_weights and without_place(settings.map_weights))
+    if settings.fingerprint is not None or not Path(settings.control).is_dir():
+        return replace(told, control=without_place(settings.control))
+    seen = control_fingerprint(control_folder(settings.control))
+    return replace(told, control=Path(settings.control).absolute().name, fingerprint=seen)
+
+
+def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:
+    """The net that settings name, as `load_control` takes it: one told by a fingerprint is looked for.
+
+    given: folders of nets, or that hold them, in which it is looked for first
+
+    Raises: CheckpointError that says what to give, when it is nowhere.
+    """
+    name = without_place(settings.control)
+    if settings.fingerprint is None:  # a name, a hub id, or a folder as pictures of earlier versions tell it
+        is_lost = Path(settings.control).is_absolute() and not Path(settings.control).is_dir()
+        if not is_lost:
+            return settings.control
+        for folder in given:
+            with suppress(CheckpointError):
+                return str(control_folder(folder))
+        raise CheckpointError(f"The picture followed the control net {name!r}; give its folder with --control.")
+    others = []
+    for folder in _candidates(name, given):
+        try:
+            seen = control_fingerprint(control_folder(folder))
+        except CheckpointError:
+            continue
+        if seen == settings.fingerprint:
+            return str(folder)
+        others.append(f"{folder} is another one, {seen}")
+    told = f" {'; '.join(others)}." if others else ""
+    raise CheckpointError(
+        f"The picture followed the control net {name!r} of the fingerprint {settings.fingerprint}, which was not "
+        f"found; give its folder with --control.{told}"
+    )
+
+
+def _candidates(name: str, given: Sequence[Path]) -> Iterator[Path]:
+    """Folders that may be the net, here and one level below."""
+    for folder in given:
+        yield from (folder, folder / name)
+    yield Path(name)
+    yield from sorted(Path().glob(f"*/{glob.escape(name)}"))
