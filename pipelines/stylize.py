@@ -167,8 +167,9 @@ class Stylist:
     def branches(self, controls: Sequence[ControlSettings], maps: Sequence[Image.Image]) -> tuple[Branch, ...]:
         """A branch of each control on its map. Raises: CheckpointError when a net is missing, or is nowhere found."""
         device = self.studio.model.device
+        known = (*self._folders, *(Path(name) for name in self._nets))
         return tuple(
-            branch_of(self.net(found_control(one, self._folders)), picture_tensor(drawn)[None].to(device), one)
+            branch_of(self.net(found_control(one, known)), picture_tensor(drawn)[None].to(device), one)
             for one, drawn in zip(controls, maps, strict=True)
         )
 

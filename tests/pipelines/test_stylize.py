@@ -190,7 +190,7 @@ def test_the_command_draws_and_repeats(blipdiff, model, dog, net, tmp_path):
         "--target", "cat", "--steps", 2, "--count", 1, "--seed", 3, "--size", "16", "--control", net,
     )  # fmt: skip
     assert drawn.code == 0, drawn.err
-    again = blipdiff("stylize", "--model", model, "--like", drawn.pictures[0], "--output", "again")
+    again = blipdiff("stylize", "--model", model, "--like", drawn.pictures[0], "--output", "again", "--control", net)
     assert again.code == 0, again.err
     first, second = (np.asarray(Image.open(one.pictures[0])) for one in (drawn, again))
     assert np.array_equal(first, second)
