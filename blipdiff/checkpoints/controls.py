@@ -7,10 +7,10 @@ import torch
 
 from blipdiff.checkpoints.configs import forget_places, read_json
 from blipdiff.checkpoints.detect import is_hub_id
-from blipdiff.checkpoints.diffusers_layout import DIFFUSERS_STEMS, load_adapter, load_controlnet
+from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
 from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.hub import snapshot
-from blipdiff.checkpoints.needed import control_files
+from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, control_files
 from blipdiff.checkpoints.weights import open_tensors, weight_paths
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import CheckpointError
