@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 import diffusers
 from diffusers import AutoencoderKL, AutoencoderTiny
 
+from blipdiff.checkpoints.fields import Fields, check, shown
+from blipdiff.checkpoints.part_fields import INDEX, PHOTO, QFORMER_SHAPE, QUERIES, VISION, WORDS
 from blipdiff.diffusers_types import VAE
 from blipdiff.errors import CheckpointError
+from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 
@@ -54,6 +57,8 @@ PNDM = {
     "steps_offset": 0,
 }
 
+_LARGEST_JSON = 16 * 2**20
+
 Sizes = TypeVar("Sizes", VisionSizes, QFormerSizes, TextSizes)
 
 
@@ -64,12 +69,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path.name} is missing in {path.parent}; the checkpoint is incomplete.")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise CheckpointError(f"{path} is damaged: it is not readable JSON.") from reason
+    with foreign(path, "readable JSON"):
+        size = path.stat().st_size
+        found = json.loads(path.read_text(encoding="utf-8-sig")) if size <= _LARGEST_JSON else None
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} should hold a JSON object.")
+        raise CheckpointError(f"{path} should hold a JSON object, of at most {_LARGEST_JSON >> 20} MB.")
     return found
 
 
@@ -102,17 +106,25 @@ def subject_encoder_sizes(config: Mapping[str, Any]) -> SubjectEncoderSizes:
 
     The vision trunk's LayerNorm had eps 1e-5 in the original; recent libraries read a sparse file as 1e-6.
     """
-    vision = _part(config, "vision_config")
+    vision, words = _part(config, "vision_config"), _part(config, "qformer_config")
+    check(config, QUERIES, "the Q-Former's config.json")
+    check(words, QFORMER_SHAPE, "the Q-Former's config.json")
     if vision.get("layer_norm_eps") is None:
         warnings.warn(
             "The checkpoint does not say the eps of the vision trunk's LayerNorm; 1e-5 is used, as in the original.",
             stacklevel=2,
         )
+    trunk = _sizes(_SPARSE_VISION, vision, _VISION_KEYS, VISION, "the vision trunk")
+    qformer = _sizes(_SPARSE_QFORMER, words, _WORD_KEYS, WORDS, "the Q-Former")
+    seen = words.get("encoder_hidden_size", trunk.width)
+    if seen != trunk.width:
+        raise CheckpointError(
+            f"The Q-Former looks at rows of width {shown(seen)}, the vision trunk's are {trunk.width}."
+        )
+    if trunk.patch > trunk.picture:
+        raise CheckpointError(f"The vision trunk's patches of {trunk.patch} pixels are larger than its picture.")
     queries = config.get("num_query_tokens", _SPARSE_QFORMER.queries)
-    qformer = _sizes(_SPARSE_QFORMER, _part(config, "qformer_config"), _WORD_KEYS)
-    return SubjectEncoderSizes(
-        vision=_sizes(_SPARSE_VISION, vision, _VISION_KEYS), qformer=replace(qformer, queries=int(queries))
-    )
+    return SubjectEncoderSizes(vision=trunk, qformer=replace(qformer, queries=int(queries)))
 
 
 def subject_encoder_config(sizes: SubjectEncoderSizes) -> dict[str, Any]:
@@ -134,7 +146,7 @@ def subject_encoder_config(sizes: SubjectEncoderSizes) -> dict[str, Any]:
 
 def text_encoder_sizes(config: Mapping[str, Any]) -> TextSizes:
     """Sizes from `text_encoder/config.json`."""
-    return _sizes(_SPARSE_TEXT, config, _WORD_KEYS)
+    return _sizes(_SPARSE_TEXT, config, _WORD_KEYS, WORDS, "the text encoder")
 
 
 def text_encoder_config(sizes: TextSizes) -> dict[str, Any]:
@@ -148,19 +160,18 @@ def text_encoder_config(sizes: TextSizes) -> dict[str, Any]:
 
 def photo_settings(config: Mapping[str, Any], index: Mapping[str, Any]) -> PhotoSettings:
     """Side and normalisation from `preprocessor_config.json`; `mean` and `std` of `model_index.json` win."""
-    size = config.get("size", PhotoSettings().side)
-    if isinstance(size, Mapping):
-        size = size.get("height", size.get("shortest_edge"))
-    try:
-        return PhotoSettings(
-            side=int(size),
-            mean=_channels(index.get("mean") or config.get("image_mean") or PhotoSettings().mean),
-            std=_channels(index.get("std") or config.get("image_std") or PhotoSettings().std),
-        )
-    except (TypeError, ValueError) as reason:
-        raise CheckpointError(
-            "The picture settings of the checkpoint are damaged: a side or a colour is wrong."
-        ) from reason
+    where = "preprocessor_config.json"
+    size = config.get("size")
+    sides = size if isinstance(size, Mapping) else {"size": size}
+    check(config if sides is not size else {**config, "size": None}, PHOTO, where)
+    check(sides, PHOTO, where)
+    check(index, INDEX, "model_index.json")
+    side = sides.get("height", sides.get("shortest_edge")) if sides is size else size
+    return PhotoSettings(
+        side=int(PhotoSettings().side if side is None else side),
+        mean=_channels(index.get("mean") or config.get("image_mean") or PhotoSettings().mean),
+        std=_channels(index.get("std") or config.get("image_std") or PhotoSettings().std),
+    )
 
 
 def photo_config(photo: PhotoSettings) -> dict[str, Any]:
@@ -212,8 +223,8 @@ def vae_class(config: Mapping[str, Any]) -> type[VAE]:
     """
     known: dict[str, type[VAE]] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
     name = config.get("_class_name", "AutoencoderKL")
-    if name not in known:
-        raise CheckpointError(f"The VAE is a '{name}'; expected one of: {', '.join(known)}.")
+    if not isinstance(name, str) or name not in known:
+        raise CheckpointError(f"The VAE is a {shown(name)}; expected one of: {', '.join(known)}.")
     return known[name]
 
 
@@ -224,19 +235,25 @@ def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part
 
 
-def _sizes(defaults: Sizes, config: Mapping[str, Any], keys: Mapping[str, str]) -> Sizes:
+def _sizes(defaults: Sizes, config: Mapping[str, Any], keys: Mapping[str, str], fields: Fields, what: str) -> Sizes:
+    where = f"{what}'s config.json"
+    told = {key: config[key] for key in keys.values() if config.get(key) is not None}
+    check(told, fields, where)
     given = {}
     for field, key in keys.items():
-        value = config.get(key)
-        if value is None:
-            continue
-        if isinstance(value, list | tuple) and value:
-            value = value[0]  # a picture's height and width; the trunk takes squares
-        kind = type(getattr(defaults, field))
-        if not isinstance(value, int | float | str) or (kind is not str and isinstance(value, str)):
-            raise CheckpointError(f"'{key}' in a config.json is {value!r}; a number was expected.")
-        given[field] = kind(value)
-    return replace(defaults, **given)
+        value = told.get(key)
+        if isinstance(value, list | tuple):  # a picture's height and width; the trunk takes squares
+            if len(set(value)) != 1:
+                raise CheckpointError(f"'{key}' in {where} is {shown(value)}; the sides must be equal.")
+            value = value[0]
+        if value is not None:
+            given[field] = type(getattr(defaults, field))(value)
+    sizes = replace(defaults, **given)
+    if sizes.width % sizes.heads:
+        raise CheckpointError(
+            f"{where} gives {sizes.heads} attention heads for a width of {sizes.width}; they must divide it."
+        )
+    return sizes
 
 
 def _keys(sizes: VisionSizes | QFormerSizes | TextSizes, keys: Mapping[str, str]) -> dict[str, Any]:

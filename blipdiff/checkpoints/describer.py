@@ -8,10 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from blipdiff.checkpoints import configs
+from blipdiff.checkpoints.agreements import check_words
 from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.fields import check, shown
+from blipdiff.checkpoints.part_fields import DESCRIBER
 from blipdiff.checkpoints.vocabularies import save_category_tokenizer
 from blipdiff.checkpoints.weights import filled, weight_paths
 from blipdiff.errors import CheckpointError
+from blipdiff.foreign import foreign
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.representation import Representation
 from blipdiff.models.tokenizers import load_category_tokenizer
@@ -58,8 +62,9 @@ def load_describer(
             "'blipdiff train describe' wrote."
         )
     config = read_json(folder / "config.json")
-    if config.get("model_type") != "blipdiff-describer" or not isinstance(config.get("shared"), int):
-        raise CheckpointError(f"{folder} holds no describer but {config.get('model_type', 'something else')}.")
+    if config.get("model_type") != "blipdiff-describer" or "shared" not in config:
+        raise CheckpointError(f"{folder} holds no describer but {shown(config.get('model_type', 'something else'))}.")
+    check(config, DESCRIBER, "the describer's config.json")
     sizes = configs.subject_encoder_sizes(config)
     network = filled(
         lambda: Representation(sizes, config["shared"]),
@@ -67,8 +72,10 @@ def load_describer(
         "describer",
         dtype=dtype,
         device=device,
+        least=sizes.vision.depth + sizes.qformer.depth,
     )
     tokenizer = load_category_tokenizer(folder / "tokenizer")
+    check_words(tokenizer, sizes.qformer.vocabulary, "categories")
     categories = _categories(folder / "categories.json")
     return Describer(
         network,
@@ -81,12 +88,8 @@ def load_describer(
 
 
 def _categories(path: Path) -> tuple[str, ...]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise CheckpointError(
-            f"{path} is missing or damaged; it should list the categories that are known."
-        ) from reason
+    with foreign(path, "a list of the categories that are known"):
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(found, list) or not found or not all(isinstance(name, str) and name.strip() for name in found):
         raise CheckpointError(f"{path} should list the names of categories.")
     return tuple(found)

@@ -1,5 +1,6 @@
 """The hub's folder layout ("Salesforce/blipdiffusion"): one folder for each part, model_index.json beside them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from blipdiff.checkpoints import configs
+from blipdiff.checkpoints.agreements import agreed, check_words
 from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.fields import check as check_fields
+from blipdiff.checkpoints.fields import shown
 from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS
+from blipdiff.checkpoints.part_fields import INDEX, least_tensors, network_config
+from blipdiff.checkpoints.scheduler_fields import scheduler_config
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,
     prompt_tokenizer,
@@ -46,23 +52,28 @@ def load(
 
     Raises: CheckpointError for anything missing, damaged, of another shape or not finite.
     """
+    check_configs(folder)
     index = read_json(folder / "model_index.json")
     encoder, seen = load_subject_encoder(folder / "qformer", dtype, device)
     photo = _photo(folder, index, encoder.sizes)
-    return BlipDiffusion(
-        subject_encoder=encoder,
-        text_encoder=load_text_encoder(folder / "text_encoder", dtype, device),
-        prompt_tokenizer=prompt_tokenizer(folder),
-        category_tokenizer=category_tokenizer(folder, encoder.sizes.qformer.vocabulary, qformer_tokenizer),
-        unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device),
-        vae=load_vae(folder / "vae", dtype, device),
-        scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
-        photo=photo,
-        fingerprint=seen,
-        insert_at=insert_at_of(index),
-        guidance=guidance_of(index),
-        name=name or folder.absolute().name,
-        controlnet=load_controlnet(folder / "controlnet", dtype, device) if (folder / "controlnet").is_dir() else None,
+    return agreed(
+        BlipDiffusion(
+            subject_encoder=encoder,
+            text_encoder=load_text_encoder(folder / "text_encoder", dtype, device),
+            prompt_tokenizer=prompt_tokenizer(folder),
+            category_tokenizer=category_tokenizer(folder, encoder.sizes.qformer.vocabulary, qformer_tokenizer),
+            unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device),
+            vae=load_vae(folder / "vae", dtype, device),
+            scheduler_config=scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json")),
+            photo=photo,
+            fingerprint=seen,
+            insert_at=insert_at_of(index),
+            guidance=guidance_of(index),
+            name=name or folder.absolute().name,
+            controlnet=load_controlnet(folder / "controlnet", dtype, device)
+            if (folder / "controlnet").is_dir()
+            else None,
+        )
     )
 
 
@@ -71,15 +82,31 @@ def check(folder: Path, qformer_tokenizer: Path | None = None) -> None:
 
     Raises: CheckpointError, as `load`.
     """
+    words, categories = check_configs(folder)
+    check_words(prompt_tokenizer(folder), words, "prompts")
+    check_words(category_tokenizer(folder, categories, qformer_tokenizer), categories, "categories")
+
+
+def check_configs(folder: Path) -> tuple[int, int]:
+    """How many words the text encoder and the Q-Former know, when every configuration in the folder is right.
+
+    Raises: CheckpointError naming the first field that is not.
+    """
     index = read_json(folder / "model_index.json")
-    encoder = configs.subject_encoder_sizes(read_json(folder / "qformer" / "config.json"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is left out is told when the part is loaded
+        encoder = configs.subject_encoder_sizes(read_json(folder / "qformer" / "config.json"))
     _photo(folder, index, encoder)
     insert_at_of(index)
     guidance_of(index)
-    configs.text_encoder_sizes(read_json(folder / "text_encoder" / "config.json"))
-    prompt_tokenizer(folder)
-    category_tokenizer(folder, encoder.qformer.vocabulary, qformer_tokenizer)
-    configs.vae_class(read_json(folder / "vae" / "config.json"))
+    text = configs.text_encoder_sizes(read_json(folder / "text_encoder" / "config.json"))
+    vae = read_json(folder / "vae" / "config.json")
+    _known(configs.without_derived(vae), configs.vae_class(vae), folder / "vae", "VAE")
+    _known(read_json(folder / "unet" / "config.json"), UNet2DConditionModel, folder / "unet", "U-Net")
+    if (folder / "controlnet").is_dir():
+        _known(read_json(folder / "controlnet" / "config.json"), ControlNetModel, folder / "controlnet", "ControlNet")
+    scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json"))
+    return text.vocabulary, encoder.qformer.vocabulary
 
 
 def save(model: BlipDiffusion, folder: Path) -> None:
@@ -132,7 +159,14 @@ def fingerprinted(
     """A subject encoder from any files, and the fingerprint of its weights as they are stored."""
     seen = Fingerprint()
     encoder = filled(
-        lambda: SubjectEncoder(sizes), paths, "Q-Former", rename=rename, dtype=dtype, device=device, watch=seen.add
+        lambda: SubjectEncoder(sizes),
+        paths,
+        "Q-Former",
+        rename=rename,
+        dtype=dtype,
+        device=device,
+        watch=seen.add,
+        least=sizes.vision.depth + sizes.qformer.depth,
     )
     return encoder, seen.digest()
 
@@ -148,7 +182,13 @@ def load_text_encoder(
     known = configs.text_encoder_sizes(read_json(folder / "config.json")) if sizes is None else sizes
     paths = weight_paths(folder, TRANSFORMERS_STEMS)
     return filled(
-        lambda: ContextTextEncoder(known), paths, "text encoder", rename=text_encoder_name, dtype=dtype, device=device
+        lambda: ContextTextEncoder(known),
+        paths,
+        "text encoder",
+        rename=text_encoder_name,
+        dtype=dtype,
+        device=device,
+        least=known.depth,
     )
 
 
@@ -164,12 +204,23 @@ def load_part(
 ) -> Part:
     """A network of diffusers, from its folder; `config` stands in for a config.json that old layouts lack."""
     config = read_json(folder / "config.json") if config is None else config
-    if config.get("_class_name", kind.__name__) != kind.__name__:
-        raise CheckpointError(f"{folder} holds a '{config['_class_name']}'; expected a {kind.__name__}.")
-    paths = weight_paths(folder, DIFFUSERS_STEMS)
+    known = _known(config, kind, folder, what)
     return filled(  # type: ignore[no-any-return]
-        lambda: kind.from_config(dict(config)), paths, what, rename=rename, dtype=dtype, device=device
+        lambda: kind.from_config(dict(known)),
+        weight_paths(folder, DIFFUSERS_STEMS),
+        what,
+        rename=rename,
+        dtype=dtype,
+        device=device,
+        least=least_tensors(known),
     )
+
+
+def _known(config: Mapping[str, Any], kind: type, folder: Path, what: str) -> dict[str, Any]:
+    name = config.get("_class_name", kind.__name__)
+    if name != kind.__name__:
+        raise CheckpointError(f"{folder} holds a {shown(name)}; expected a {kind.__name__}.")
+    return network_config(config, kind, what)
 
 
 def load_vae(
@@ -208,10 +259,8 @@ def _photo(folder: Path, index: Mapping[str, Any], sizes: SubjectEncoderSizes) -
 
 def insert_at_of(index: Mapping[str, Any]) -> int:
     """The slot of the subject's first row. Raises: CheckpointError for what is no place."""
-    place = index.get("ctx_begin_pos", 2)
-    if not isinstance(place, int) or place < 1:
-        raise CheckpointError(f"'ctx_begin_pos' of the checkpoint is {place!r}; a place among the words was expected.")
-    return place
+    check_fields(index, INDEX, "model_index.json")
+    return int(index.get("ctx_begin_pos", 2))
 
 
 def guidance_of(index: Mapping[str, Any]) -> float:

@@ -10,6 +10,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from blipdiff.checkpoints import configs
+from blipdiff.checkpoints.agreements import agreed
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.diffusers_layout import (
     fingerprinted,
@@ -20,6 +21,7 @@ from blipdiff.checkpoints.diffusers_layout import (
     load_vae,
 )
 from blipdiff.checkpoints.key_rules import old_vae_name, to_hub, to_lavis
+from blipdiff.checkpoints.scheduler_fields import scheduler_config
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,
     prompt_tokenizer,
@@ -63,24 +65,26 @@ def load(
     vae = _config(folder, configs_from, "vae") or configs.SD15_VAE
     scheduler = _config(folder, configs_from, "scheduler", "scheduler_config.json") or configs.PNDM
     own = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
-    return BlipDiffusion(
-        subject_encoder=encoder,
-        text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, sizes=text_sizes),
-        prompt_tokenizer=prompt_tokenizer(folder, lent),
-        category_tokenizer=category_tokenizer(
-            folder,
-            sizes.qformer.vocabulary,
-            qformer_tokenizer,
-            besides=[place / "qformer_tokenizer" for place in lent],
-        ),
-        unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, config=unet),
-        vae=load_vae(folder / "vae", dtype, device, config=vae),
-        scheduler_config=scheduler,
-        photo=configs.photo_settings({"size": sizes.vision.picture}, own),
-        fingerprint=seen,
-        insert_at=insert_at_of(own),
-        guidance=guidance_of(own),
-        name=name or folder.absolute().name,
+    return agreed(
+        BlipDiffusion(
+            subject_encoder=encoder,
+            text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, sizes=text_sizes),
+            prompt_tokenizer=prompt_tokenizer(folder, lent),
+            category_tokenizer=category_tokenizer(
+                folder,
+                sizes.qformer.vocabulary,
+                qformer_tokenizer,
+                besides=[place / "qformer_tokenizer" for place in lent],
+            ),
+            unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, config=unet),
+            vae=load_vae(folder / "vae", dtype, device, config=vae),
+            scheduler_config=scheduler_config(scheduler),
+            photo=configs.photo_settings({"size": sizes.vision.picture}, own),
+            fingerprint=seen,
+            insert_at=insert_at_of(own),
+            guidance=guidance_of(own),
+            name=name or folder.absolute().name,
+        )
     )
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from blipdiff.checkpoints.needed import WEIGHT_SUFFIXES
-from blipdiff.errors import BlipdiffError, CheckpointError, listed
+from blipdiff.errors import CheckpointError, listed
+from blipdiff.foreign import foreign
 
 Rename = Callable[[str], str | None]  # the network's name of a stored tensor; None: not wanted
 Watcher = Callable[[str, Tensor], None]  # sees each tensor as it is stored, under the network's name
@@ -20,6 +21,7 @@ Watcher = Callable[[str, Tensor], None]  # sees each tensor as it is stored, und
 Net = TypeVar("Net", bound=nn.Module)
 
 _RELEASE_BYTES = 16 * 2**20
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _SIGNS = (  # in this order: the first that a file's names show
     ("controlnet_cond_embedding.", "a ControlNet"),
     ("query_tokens", "a Q-Former"),
@@ -63,17 +65,16 @@ def stored_object(path: Path) -> object:
     with path.open("rb") as stream:
         if stream.read(20).startswith(b"version https://git-"):
             raise CheckpointError(f"{path} is only a Git LFS pointer; fetch the file itself with 'git lfs pull'.")
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as reason:
-        raise CheckpointError(
-            f"{path} is damaged, or holds Python objects beside weights and is not opened."
-        ) from reason
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as reason:
-        raise CheckpointError(f"{path} is damaged or is not a weights file: {_first_line(reason)}.") from reason
+    with foreign(path, "a weights file"):
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="pt") as file:
+                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        except pickle.UnpicklingError as reason:
+            raise CheckpointError(
+                f"{path} is damaged, or holds Python objects beside weights and is not opened."
+            ) from reason
 
 
 def tensors_in(stored: object, path: Path) -> dict[str, Tensor]:
@@ -86,9 +87,12 @@ def tensors_in(stored: object, path: Path) -> dict[str, Tensor]:
             stored = stored[key]
     if not isinstance(stored, dict) or not stored:
         raise CheckpointError(f"{path} holds no weights.")
-    others = [str(name) for name, value in stored.items() if not isinstance(value, Tensor)]
+    others = [str(name) for name, value in stored.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(f"{path} holds things that are not tensors: {listed(others)}.")
+    odd = [str(name) for name, value in stored.items() if not _plain(str(name), value)]
+    if odd:
+        raise CheckpointError(f"{path} holds tensors of a kind that is not read here: {listed(odd)}.")
     return stored
 
 
@@ -101,15 +105,23 @@ def filled(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     watch: Watcher | None = None,
+    least: int = 0,
 ) -> Net:
     """The network that `build` makes, on the weights in `paths`; memory-mapped where dtype and device stay.
 
-    Strict: every tensor present, of its shape, finite, and none besides. `what` names the component in errors.
+    Strict: every tensor present, of its shape, finite, and none besides. `what` names the component in errors;
+    `least` is how many tensors it has at least, so that a configuration of countless layers is never built.
     Raises: CheckpointError naming the first ten of each fault.
     """
+    shapes = stored_shapes(paths, rename)
+    if least > len(shapes):
+        raise CheckpointError(
+            f"The configuration of the {what} asks for {least} layers or more, its weights hold {len(shapes)} tensors; "
+            "the files belong to different models."
+        )
     net = shell(build, what)
     expected = net.state_dict()
-    check_names(expected, stored_shapes(paths, rename), what)
+    check_names(expected, shapes, what)
     ready: dict[str, Tensor] = {}
     for path in paths:
         tensors, copied = open_tensors(path), 0
@@ -135,13 +147,8 @@ def shell(build: Callable[[], Net], what: str) -> Net:
 
     Raises: CheckpointError when its configuration cannot be built.
     """
-    try:
-        with torch.device("meta"):
-            return build()
-    except BlipdiffError:
-        raise
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError, IndexError) as reason:
-        raise CheckpointError(f"The configuration of the {what} cannot be built: {_first_line(reason)}.") from reason
+    with foreign(f"The configuration of the {what}", "one that can be built"), torch.device("meta"):
+        return build()
 
 
 def stored_shapes(paths: Sequence[Path], rename: Rename) -> dict[str, tuple[int, ...]]:
@@ -182,6 +189,14 @@ def check_finite(value: Tensor, stored: Tensor, name: str) -> None:
     raise CheckpointError(f"{name} holds not-a-number or infinite values; the checkpoint is damaged.")
 
 
+def _plain(name: str, value: Tensor) -> bool:
+    """Whether a tensor is numbers in memory, all of them in the file, of a kind that a network computes with."""
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
+        return False
+    whole = value.untyped_storage().nbytes() >= value.numel() * value.element_size()
+    return whole and (value.dtype in _DTYPES or name.endswith("position_ids"))
+
+
 def _placed(stored: Tensor, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
     target = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
     return stored.to(device=device, dtype=target)
@@ -193,12 +208,10 @@ def _finite(value: Tensor) -> bool:
 
 
 def _indexed(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as reason:
-        raise CheckpointError(f"{index} is damaged: it should say in which file each tensor is.") from reason
-    if any(Path(name).name != name for name in names):
-        raise CheckpointError(f"{index} names files outside its folder.")
+    with foreign(index, "an index that says in which file each tensor is"):
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].values()))
+    if not names or any(not isinstance(name, str) or Path(name).name != name or len(name) > 200 for name in names):
+        raise CheckpointError(f"{index} names no files, or files outside its folder.")
     return [index.parent / name for name in names]
 
 
@@ -213,8 +226,3 @@ def _swapped(expected: dict[str, Tensor], stored: dict[str, tuple[int, ...]]) ->
 
     found = kind(stored)
     return f": the file holds those of {found}; were files swapped?" if found and found != kind(expected) else ""
-
-
-def _first_line(reason: Exception) -> str:
-    lines = str(reason).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(reason).__name__

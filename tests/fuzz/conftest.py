@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
+from blipdiff.checkpoints import save_model
 from tests.fuzz.watch import Finding, watched
+from tests.pipelines.tiny_models import tiny_controlnet, tiny_model
 
-FEW = 60
+FEW = 40
 
 Input = TypeVar("Input")
 
@@ -77,3 +80,11 @@ def fuzz(request: pytest.FixtureRequest, tmp_path: Path) -> Fuzz:
     kept = tmp_path / "failed"
     kept.mkdir()
     return Fuzz(request.config.getoption("--fuzz", FEW), kept)
+
+
+@pytest.fixture(scope="session")
+def whole_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with its ControlNet; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    save_model(replace(tiny_model(), controlnet=tiny_controlnet()), folder)
+    return folder
