@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blipdiff.errors import ConfigError
 
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
 LIBRARY = "BLIPDIFF_LIBRARY"
+AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 
 _SWITCH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
@@ -21,11 +22,13 @@ class Settings:
     model: str = "mini"
     download: bool = False
     library: Path = Path("subjects")
+    auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
+    token: str | None = field(default=None, repr=False)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings that environment variables ask for: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL, BLIPDIFF_DOWNLOAD,
-    BLIPDIFF_LIBRARY.
+    BLIPDIFF_LIBRARY, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off.
     """
@@ -38,6 +41,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         model=given.get(MODEL) or Settings().model,
         download=_SWITCH[switch],
         library=Path(given.get(LIBRARY) or Settings().library).expanduser(),
+        auth=given.get(AUTH) or None,
+        token=given.get(TOKEN) or None,
     )
 
 
@@ -51,3 +56,10 @@ def silence_libraries(settings: Settings, environment: MutableMapping[str, str] 
     given["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if not settings.download:
         given["HF_HUB_OFFLINE"] = "1"
+
+
+def keep_uploads_in(folder: str, environment: MutableMapping[str, str] | None = None) -> None:
+    """Has Gradio keep what browsers send and fetch in this folder; call it before a page is built."""
+    given = os.environ if environment is None else environment
+    given["GRADIO_TEMP_DIR"] = folder
+    given["GRADIO_EXAMPLES_CACHE"] = str(Path(folder) / "examples")

@@ -1,6 +1,5 @@
 """`blipdiff attend`: where in a picture the model looks at each word, and at the subject."""
 
-import json
 import random
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from app.cli.options import (
     takes_parameters,
     was_given,
 )
+from app.cli.terminal import say, say_json
 from pipelines.requests import GenerateRequest
 
 
@@ -50,7 +50,6 @@ def attend(
 
     blipdiff attend --subject my_dog.png --category dog --prompt "on a beach"
     """
-    from tqdm import tqdm
 
     from app.cli.drawing import followed
     from app.cli.files import check_writable
@@ -74,9 +73,10 @@ def attend(
         paths = saved(event, output, metadata=not no_metadata, each=each)
         written.append({"paths": [str(path) for path in paths], "seed": event.picture.seed})
         if not as_json:
-            tqdm.write("\n".join(map(str, paths)))
+            for path in paths:
+                say(path)
     if as_json:
-        print(json.dumps({"pictures": written, "notices": notices}))
+        say_json({"pictures": written, "notices": notices})
 
 
 def saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Path]:

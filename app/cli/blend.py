@@ -1,8 +1,6 @@
 """`blipdiff blend`: pictures between subjects, as PNGs, a labelled grid, and a film."""
 
-import json
 import random
-import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from app.cli.options import (
     takes_parameters,
     was_given,
 )
+from app.cli.terminal import say, say_json, warn
 from blipdiff.errors import ConfigError, MissingDependencyError
 from pipelines.blend_request import BlendRequest
 from pipelines.requests import parameters
@@ -112,10 +111,10 @@ def blend(
     if as_json:
         told = [_told(path, frame) for path, frame in zip(paths["pictures"], result.frames, strict=True)]
         others = {name: [str(path) for path in found] for name, found in paths.items() if name != "pictures"}
-        print(json.dumps({"pictures": told, **others, "distances": result.distances, "notices": notices}))
+        say_json({"pictures": told, **others, "distances": result.distances, "notices": notices})
         return
     for path in (path for found in paths.values() for path in found):
-        print(path)
+        say(path)
 
 
 def _repeated(events: "Iterable[BlendEvent]", output: Path, *, as_json: bool) -> None:
@@ -129,9 +128,9 @@ def _repeated(events: "Iterable[BlendEvent]", output: Path, *, as_json: bool) ->
             continue
         path = _saved_frame(frame, output, f"{_stem(frame.picture)}-{frame.picture.index + 1}")
         if as_json:
-            print(json.dumps({"pictures": [_told(path, frame)], "notices": notices}))
+            say_json({"pictures": [_told(path, frame)], "notices": notices})
         else:
-            print(path)
+            say(path)
 
 
 def _told(path: Path, frame: "Frame") -> dict[str, Any]:
@@ -169,7 +168,7 @@ def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[
             suffixes.append(f".{kind}")
         except MissingDependencyError as missing:
             notices.append(f"{missing} The film is written as {_FALLBACK} instead.")
-            print(notices[-1], file=sys.stderr)
+            warn(notices[-1])
             suffixes.append(_FALLBACK)
     return list(dict.fromkeys(suffixes))
 

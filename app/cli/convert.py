@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import Download
+from app.cli.terminal import say
 from blipdiff.errors import ConfigError
 
 
@@ -52,4 +53,4 @@ def convert_checkpoint(
         base=base,
         download=download,
     )
-    print(folder)
+    say(folder)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import Device, Download
+from app.cli.terminal import say
 
 _DEFAULT_TOOLS = {
     "segmenter": "CIDAS/clipseg-rd64-refined",
@@ -84,10 +85,10 @@ def prepare(
         for state in prepare_photos(photos, output, tools, request):
             bar.update(state.done - bar.n)
     for one in state.skipped:
-        print(f"left out {one.photo}: {one.reason}")
+        say(f"left out {one.photo}: {one.reason}")
     if state.others:
-        print(f"left out {len(state.others)} files that are no photos: {listed([one.photo for one in state.others])}")
-    print(
+        say(f"left out {len(state.others)} files that are no photos: {listed([one.photo for one in state.others])}")
+    say(
         f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
         f"{output / 'report.html'}"
     )

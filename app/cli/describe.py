@@ -1,6 +1,5 @@
 """`blipdiff describe`: a photo -> a caption, its likeliest categories, and how well a text fits."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import AsJson, Device
+from app.cli.terminal import say, say_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,9 +39,9 @@ def describe_photo(
     picture = open_picture(photo)
     found = describe(load_describer(describer, device=placement(device).device), picture, request)
     if as_json:
-        print(json.dumps(asdict(found) | {"categories": [list(one) for one in found.categories]}, ensure_ascii=False))
+        say_json(asdict(found) | {"categories": [list(one) for one in found.categories]})
         return
-    print(found.caption)
+    say(found.caption)
     for name, chance in found.categories:
-        print(f"{100 * chance:5.1f} %  {name}")
-    print(f"match of '{found.text}': {found.match:.2f}")
+        say(f"{100 * chance:5.1f} %  {name}")
+    say(f"match of '{found.text}': {found.match:.2f}")

@@ -1,6 +1,5 @@
 """`blipdiff doctor`: what is installed, where it runs, and what is accelerated."""
 
-import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -9,6 +8,7 @@ from typing import Any
 import typer
 
 from app.cli.options import AsJson
+from app.cli.terminal import say, say_json
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "gradio",
@@ -25,12 +25,12 @@ def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, where it comes from, and what makes it fast here; for you and for bug reports."""
     report = diagnosis()
     if as_json:
-        print(json.dumps(report, indent=1))
+        say_json(report, indent=1)
         return
     for title, rows in report.items():
-        print(title)
+        say(title)
         for name, value in rows.items():
-            print(f"  {name:28} {value}")
+            say(f"  {name:28} {value}")
 
 
 def diagnosis() -> dict[str, dict[str, Any]]:

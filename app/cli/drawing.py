@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from app.cli.terminal import warn
 from pipelines.studio import Notice, Progress
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *,
             elif isinstance(event, Notice):
                 notices.append(event.text)
                 if not quiet:
-                    bar.write(event.text, file=sys.stderr)
+                    warn(event.text)
             else:
                 yield event
 

@@ -1,6 +1,5 @@
 """`blipdiff edit`: another subject in a picture or a photo, the rest kept."""
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from app.cli.options import (
     takes_parameters,
     was_given,
 )
+from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError
 from pipelines.edit_request import EditRequest
 from pipelines.requests import parameters
@@ -143,7 +143,6 @@ def _led(
 
 def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json: bool) -> None:
     """Shows the progress, saves each edit as it is done, and tells where."""
-    from tqdm import tqdm
 
     from app.cli.drawing import followed
 
@@ -155,9 +154,10 @@ def save(events: "Iterator[EditEvent]", output: Path, *, metadata: bool, as_json
             {name: str(path) for name, path in paths.items()} | {"seed": event.after.seed, "source": event.name}
         )
         if not as_json:
-            tqdm.write("\n".join(str(path) for path in paths.values()))
+            for path in paths.values():
+                say(path)
     if as_json:
-        print(json.dumps({"edits": written, "notices": notices}))
+        say_json({"edits": written, "notices": notices})
 
 
 def saved(edited: "Edited", folder: Path, *, metadata: bool = True) -> dict[str, Path]:

@@ -1,12 +1,12 @@
 """`blipdiff encode`: photos of a subject -> its subject card."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.options import AsJson, Device, Download, Dtype, Model, Weights, default, option
+from app.cli.terminal import say, say_json
 from blipdiff.errors import OutputError
 
 
@@ -45,6 +45,6 @@ def encode(
     name = short_name(category or references[0].category)
     card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)
     if as_json:
-        print(json.dumps({"card": str(card), "category": subject.category, "model": subject.fingerprint}))
+        say_json({"card": str(card), "category": subject.category, "model": subject.fingerprint})
     else:
-        print(card)
+        say(card)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import Device, Dtype, Model
+from app.cli.terminal import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def evaluate_model(
     studio = Studio.open(model, device=device, dtype=dtype)
     for _report in staged(evaluate(studio, library, output, request)):
         pass  # it is written
-    print(output / "report.html")
+    say(output / "report.html")
 
 
 def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device: str) -> None:
@@ -68,7 +69,7 @@ def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device:
     library = PairLibrary(data)
     for split, which in (("source", "an unseen artist"), ("held_out", "unseen concepts, whose words it never read")):
         found = measure_categories(describer, library, split, subjects=subjects, seed=seed)  # type: ignore[arg-type]
-        print(f"Subjects of {which}, among {len(describer.categories)} categories:")
-        print(f"  category first             {found.first.as_percent()}")
-        print(f"  category among five        {found.among_five.as_percent()}")
-        print(f"  fits better than another's {found.matched.as_percent()}")
+        say(f"Subjects of {which}, among {len(describer.categories)} categories:")
+        say(f"  category first             {found.first.as_percent()}")
+        say(f"  category among five        {found.among_five.as_percent()}")
+        say(f"  fits better than another's {found.matched.as_percent()}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Device, Dtype, Model, takes_parameters
+from app.cli.terminal import say
 from pipelines.blending_request import BlendingRequest
 
 
@@ -39,4 +40,5 @@ def evaluate_blends(
     studio = Studio.open(model, device=device, dtype=dtype)
     for report in staged(evaluate_blending(studio, library, output, request)):
         width = max(len(name) for name, _ in report.lines)
-        print("\n".join(f"{name:{width}}  {text}" for name, text in report.lines))
+        for name, text in report.lines:
+            say(f"{name:{width}}  {text}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Device, Dtype, Model, takes_parameters
+from app.cli.terminal import say
 from pipelines.evaluation_requests import EditEvaluationRequest, InversionEvaluationRequest
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes, with held-out ones.")]
@@ -40,7 +41,7 @@ def evaluate_edits(
     request = EditEvaluationRequest(**asked)
     library, loaded = _opened(data, output, spread, model, device, dtype)
     _run(evaluated(loaded, library, output, request))
-    print(output / SHEET)
+    say(output / SHEET)
 
 
 @takes_parameters(InversionEvaluationRequest)
@@ -77,4 +78,4 @@ def _run(events: Iterator[Any]) -> None:
     from app.cli.drawing import staged
 
     for report in staged(events):
-        print(report.as_table())
+        say(report.as_table(), lines=True)

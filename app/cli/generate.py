@@ -1,6 +1,5 @@
 """`blipdiff generate`: pictures of a subject in a new scene, or a picture drawn again from its own metadata."""
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from app.cli.options import (
     default,
     option,
 )
+from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError, PromptError
 from pipelines.requests import GenerateRequest, parameters
 
@@ -161,7 +161,6 @@ def made_at(found: dict[str, Any], name: str, asked: str) -> str:
 
 def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
     """Shows the progress, saves each picture as it is done, and tells where."""
-    from tqdm import tqdm
 
     from app.cli.drawing import followed
     from blipdiff.filenames import short_name
@@ -174,6 +173,6 @@ def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bo
         path = save_new_picture(event, output, f"{subject}-{event.seed}", metadata=metadata)
         written.append({"path": str(path), "seed": event.seed})
         if not as_json:
-            tqdm.write(str(path))
+            say(path)
     if as_json:
-        print(json.dumps({"pictures": written, "notices": notices}))
+        say_json({"pictures": written, "notices": notices})

@@ -28,6 +28,7 @@ from app.cli import (
     train_control,
     ui,
 )
+from app.cli.terminal import tell_of_bug, warn
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff.errors import BlipdiffError
 
@@ -76,6 +77,7 @@ for module in (
 
 def run_blipdiff() -> int:
     """Runs the command line and gives its exit code: 0, 2 for what the caller can mend, 130 when stopped."""
+    sys.excepthook = tell_of_bug
     try:
         settings = read_settings()
         silence_libraries(replace(settings, download=settings.download or "--download" in sys.argv))
@@ -125,10 +127,10 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "evaluate-edits": {"model": settings.model},
         "evaluate-inversion": {"model": settings.model},
         "evaluate-blending": {"model": settings.model},
-        "ui": drawing,
+        "ui": {**drawing, "auth": settings.auth, "token": settings.token},
     }
 
 
 def _said(sentence: str, code: int) -> int:
-    print(f"blipdiff: {sentence}", file=sys.stderr)
+    warn(f"blipdiff: {sentence}")
     return code

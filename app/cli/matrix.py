@@ -7,6 +7,7 @@ import typer
 
 from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
 from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters
+from app.cli.terminal import say
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.structure_request import StructureRequest
 from pipelines.stylize_request import StylizeRequest
@@ -96,8 +97,8 @@ def matrix(
     stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
     for cell in followed(drawn(stylist, request, looks, places, output), [], quiet=False):
         if isinstance(cell, Cell):
-            print(f"{cell.path}{' (was there)' if cell.was_there else ''}")
-    print(output / SHEET)
+            say(f"{cell.path}{' (was there)' if cell.was_there else ''}")
+    say(output / SHEET)
 
 
 @takes_parameters(StructureRequest)
@@ -136,8 +137,8 @@ def evaluate_structure(
     results = []
     for result in measured(stylist, library, request, [known[name] for name in way] if way else WAYS):
         results.append(result)
-        print(report([result]).splitlines()[-1], flush=True)
-    print(report(results))
+        say(report([result]).splitlines()[-1])
+    say(report(results), lines=True)
     if sheet is not None:
         trials = draw_structure_trials(library, request.split, count=request.pairs, seed=request.seed)  # type: ignore[arg-type]
         rows = [

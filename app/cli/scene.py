@@ -1,6 +1,5 @@
 """`blipdiff scene`: several subjects in one picture, each bound to a word of the prompt and to its region."""
 
-import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +20,7 @@ from app.cli.options import (
     takes_parameters,
     was_given,
 )
+from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError
 from pipelines.requests import parameters
 from pipelines.scene_request import SceneRequest
@@ -118,9 +118,9 @@ def _save(events: "Iterable[SceneEvent]", output: Path, *, as_json: bool) -> Non
             path = save_new_picture(event, output, f"{short_name(words)}-{event.seed}")
             written.append({"path": str(path), "seed": event.seed})
             if not as_json:
-                print(path)
+                say(path)
     if as_json:
-        print(json.dumps({"pictures": written, "notices": notices}))
+        say_json({"pictures": written, "notices": notices})
 
 
 def _placed(subjects: list[str], boxes: list[str], masks: list[str]) -> "list[Placed]":

@@ -33,6 +33,7 @@ from app.cli.options import (
     takes_parameters,
     was_given,
 )
+from app.cli.terminal import say
 from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.stylize_request import ControlSettings, StylizeRequest
@@ -151,7 +152,8 @@ def preprocess(
     from pipelines.stylize import map_of
 
     if listed:
-        print("\n".join(described()))
+        for line in described():
+            say(line)
         return
     if structure is None:
         raise ConfigError("Give the picture whose map shall be made, or --list.")
@@ -169,7 +171,7 @@ def preprocess(
     drawn = map_of(Preprocessors(download=download, device=device), settings, picture, frame)
     with written_file(output) as part:
         drawn.save(part, format="PNG")
-    print(output)
+    say(output)
 
 
 def described() -> list[str]:

@@ -1,6 +1,5 @@
 """`blipdiff subjects`: the library of subject cards."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option
+from app.cli.terminal import say, say_json
+from app.plain import plain
 from blipdiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def empty_bin(yes: Yes = False, folder: Folder = None) -> None:
     library = _library(folder)
     count = len(library.deleted())
     _ask(f"Remove {count} deleted {'subject' if count == 1 else 'subjects'} for good?", yes)
-    print(f"{library.empty_bin()} removed.")
+    say(f"{library.empty_bin()} removed.")
 
 
 @subjects.command("import")
@@ -134,7 +135,7 @@ def export_subject(
     folder: Folder = None,
 ) -> None:
     """Copy a subject's card out of the library."""
-    print(_library(folder).send_out(name, to))
+    say(_library(folder).send_out(name, to))
 
 
 def _library(folder: Path | None) -> "SubjectLibrary":
@@ -146,10 +147,10 @@ def _library(folder: Path | None) -> "SubjectLibrary":
 
 def _list(entries: "list[Entry]", as_json: bool) -> None:
     if as_json:
-        print(json.dumps([_told(entry) for entry in entries]))
+        say_json([_told(entry) for entry in entries])
         return
     for entry in entries:
-        print(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
+        say(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
 
 
 def _ask(question: str, yes: bool) -> None:
@@ -158,12 +159,15 @@ def _ask(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError(f"{question} Nobody is here to answer; add --yes.")
-    if not typer.confirm(question):
+    if not typer.confirm(plain(question)):
         raise typer.Exit(1)
 
 
 def _say(entry: "Entry", as_json: bool) -> None:
-    print(json.dumps(_told(entry)) if as_json else entry.path)
+    if as_json:
+        say_json(_told(entry))
+    else:
+        say(entry.path)
 
 
 def _told(entry: "Entry") -> dict[str, str | None]:

@@ -1,11 +1,12 @@
 """`blipdiff train`: the bundled model, or one of your own recipe, from nothing to a checkpoint."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app.cli.terminal import say, warn
 
 if TYPE_CHECKING:  # torch is imported when a command needs it
     from blipdiff.training.config import DescriberRecipe, Recipe
@@ -69,12 +70,11 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
     recipe = full_recipe(table, source)
     if dry_run:
         plan = planned(recipe)
-        print("\n".join(plan.lines()))
+        for line in plan.lines():
+            say(line)
         room = recipe.hardware.memory_gigabytes
         fits = "fits into" if plan.total < 0.9 * room * 2**30 else "does not fit into"
-        print(
-            f"This {fits} {room:g} GB, a tenth of it left free; {recipe.hardware.processes} processes train together."
-        )
+        say(f"This {fits} {room:g} GB, a tenth of it left free; {recipe.hardware.processes} processes train together.")
         return
     check_writable(run)
     workers = workers_of_this_run(sharded=recipe.hardware.shard)
@@ -83,7 +83,7 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
         if workers.is_first:
             _show("representation" if recipe.subject is None else "subject", [step])
     if workers.is_first:
-        print(folder)
+        say(folder)
 
 
 def _train_describer(
@@ -101,7 +101,7 @@ def _train_describer(
     if not export_only:
         _show("representation", train_describer(parts, compiled=compiled))
     export_describer(parts, folder)
-    print(folder)
+    say(folder)
 
 
 def _train_model(
@@ -135,16 +135,15 @@ def _train_model(
         _show("subject", train_subjects(parts, start=start, compiled=compiled))
         _show("decoder", train_decoder(parts))
     export(parts, folder, name=settings.name)
-    print(folder)
+    say(folder)
     if not export_only:
-        print(sample_sheet(parts, run / "sheets" / "final.png"))
+        say(sample_sheet(parts, run / "sheets" / "final.png"))
 
 
 def _show(stage: str, steps: "Iterable[TrainingStep]") -> None:
     for step in steps:
         values = " ".join(f"{name} {value:.4f}" for name, value in step.parts.items())
-        print(
+        warn(
             f"{stage} {step.index + 1}/{step.count} loss {step.loss:.4f} {values} "
-            f"{step.samples_per_second:.1f} samples/s",
-            file=sys.stderr,
+            f"{step.samples_per_second:.1f} samples/s"
         )

@@ -1,12 +1,12 @@
 """`blipdiff train-control`: a ControlNet for the bundled model, or for one of your own training."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.options import Model
+from app.cli.terminal import say, warn
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,11 +40,10 @@ def train_control(
     parts = prepare_control(settings, place, source=model, start=start)
     if not export_only:
         for step in training(parts, data, compiled=compiled):
-            print(
+            warn(
                 f"{settings.name} {step.index + 1}/{step.count} loss {step.loss:.4f} "
-                f"noise {step.parts['noise']:.4f} {step.samples_per_second:.1f} samples/s",
-                file=sys.stderr,
+                f"noise {step.parts['noise']:.4f} {step.samples_per_second:.1f} samples/s"
             )
     folder = output or place / "net"
     export_control(parts, folder)
-    print(folder)
+    say(folder)

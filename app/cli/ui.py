@@ -5,6 +5,23 @@ from typing import Annotated
 import typer
 
 from app.cli.options import Device, Download, Dtype, Model
+from app.cli.terminal import say, warn
+
+Auth = Annotated[
+    str | None,
+    typer.Option("--auth", help="USER:PASSWORD to ask everybody for, or @FILE that holds it; BLIPDIFF_AUTH if absent."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", help="A token to ask everybody for, or @FILE that holds it; BLIPDIFF_TOKEN if absent."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let everybody in who can reach --host, without password or token.")
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", help="One more name that the page answers to, like https://pictures.example.org."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,10 +38,24 @@ def ui(
         str, typer.Option("--host", help="The address to listen on; this machine only by default.")
     ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option("--port", help="The port; a free one from 7860 on if absent.")] = None,
+    auth: Auth = None,
+    token: Token = None,
+    insecure: Insecure = False,
+    allow_host: AllowHost = None,
 ) -> None:
     """Open the page in a browser: upload a photo, describe a scene, watch it being drawn."""
+    from app.ui.doors.access import access_of
+    from app.ui.doors.listening import listen
+
+    access = access_of(host, auth=auth, token=token, is_insecure=insecure, names=allow_host or ())
+    listening = listen(host, port)  # before the model, which takes a while
+    if insecure and not access.credentials.are_asked_for:
+        warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
+
     from app.ui.page import launch
     from pipelines.studio import Studio
 
     studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    launch(studio, host=host, port=port)
+    if access.credentials.token is not None:
+        say("Open the page with ?token= and the token behind its address.")
+    launch(studio, access=access, listening=listening, tell=say)

@@ -4,7 +4,6 @@ import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -238,5 +237,5 @@ def _film(webp: bytes) -> str:
 
 
 def _figure(source: str, caption: str) -> str:
-    words = escape(caption)
+    words = markup.escaped(caption)
     return f'<figure class="blended"><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'

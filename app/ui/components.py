@@ -6,6 +6,7 @@ size. A choice may be one that was offered a moment ago: the server's list can b
 
 import base64
 import binascii
+import io
 from abc import ABCMeta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from PIL import Image
 
 from app.ui.notices import refusal
 from blipdiff.errors import ImageError
-from blipdiff.picture_files import picture_of
+from blipdiff.picture_files import decoding, picture_of
+
+_MOST_PAINTED = 4_000_000  # pixels; the page's canvas has one at most
 
 PREVIEW = ".preview.png"  # behind the name of the file that it shows
 
@@ -49,12 +52,23 @@ def _from_data(url: str, folder: str) -> str:
     return str(save_bytes_to_cache(content, f"picture.{kind if kind.isalnum() else 'png'}", folder))
 
 
+def _check_painted(data: bytes) -> None:
+    """Passes for what a canvas of this page can be; a larger one would be held in memory while its order waits."""
+    with decoding("what was painted"), Image.open(io.BytesIO(data)) as seen:
+        size = seen.size
+    if size[0] * size[1] > _MOST_PAINTED:
+        raise ImageError(
+            f"What was painted is {size[0]} x {size[1]} pixels, above {_MOST_PAINTED // 10**6} megapixels."
+        )
+
+
 def _layer(_self: Any, file: Any, flatten_on_white: bool = False) -> Image.Image | None:
     """A painted layer as RGBA; None for the background and the picture with its strokes, which nobody asks for."""
     if file is None or flatten_on_white:
         return None
     try:
         data = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else Path(file.path).read_bytes()
+        _check_painted(data)
         return picture_of(data, "What was painted").convert("RGBA")
     except (OSError, ImageError) as reason:
         raise refusal(f"{reason} Paint it again.") from reason

@@ -17,7 +17,7 @@ from app.ui import markup
 from app.ui.components import Canvas, Marks
 from app.ui.drawing import Changes, followed
 from app.ui.edit_words import swapped_words
-from app.ui.events import SILENT, on_cancel, on_change, on_click, on_draw
+from app.ui.events import ON_PHOTOS, SILENT, on_cancel, on_change, on_click, on_draw
 from app.ui.files import served
 from app.ui.notices import notice
 from app.ui.orders import Order, Orders
@@ -71,14 +71,14 @@ def edit_tab(studio: Studio, settings: Settings, orders: Orders) -> EditLayout:
     )
     events = EditEvents(studio, settings.output, on)
     on.sentence.change(None, [on.sentence, on.words], on.words, js="blipdiff.words", **SILENT)
-    on_change(on.subject.change, events.look_at_subject, on.subject, [on.strip, on.subject])
+    on_change(on.subject.change, events.look_at_subject, on.subject, [on.strip, on.subject], ON_PHOTOS)
     on_change(on.kind.change, lambda kind: kind == PHOTO, on.kind, on.form.controls["keep_background"])
-    on_change(on.photo.change, to_paint_on, on.photo, on.canvas)
+    on_change(on.photo.change, to_paint_on, on.photo, on.canvas, ON_PHOTOS)
     asked = [on.kind, on.photo, on.canvas, on.sentence, on.words, on.instead, on.subject, *on.form.controls.values()]
     shown = [on.status, on.slider, on.mask, on.maps, on.files, on.source]
     on_draw(on.edit, orders, on.status, events.edit, asked, shown)
     on_cancel(on.cancel, orders, on.status)
-    on_click(on.take_over, to_paint_on, on.source, on.canvas)
+    on_click(on.take_over, to_paint_on, on.source, on.canvas, ON_PHOTOS)
     return on
 
 

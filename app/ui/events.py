@@ -18,9 +18,10 @@ from app.ui.orders import Order, Orders
 SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE: dict[str, Any] = {**SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
 ON_MODEL: dict[str, Any] = {**SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, others wait
+ON_PHOTOS: dict[str, Any] = {**SILENT, "concurrency_id": "photos", "concurrency_limit": 2}  # so many are in memory
 
 STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
-BUSY = "Your last request is still being drawn; cancel it first, or wait."
+BUSY = "Your last request is still being drawn, or the line is full; cancel it first, or wait."
 
 
 def on_click(button: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE) -> Any:

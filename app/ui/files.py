@@ -1,6 +1,5 @@
 """Files between the page and the disk: what the browser may fetch, and what a picture's settings bring back."""
 
-import os
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +11,8 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
+from app.settings import keep_uploads_in
+from app.ui.doors.space import own_prefix, remove_left
 from app.ui.subjects import CARD_SUFFIX
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.filenames import short_name
@@ -29,8 +30,9 @@ def own_cache() -> TemporaryDirectory[str]:
 
     Gradio's is shared by all programs of a machine, and the first of them that ends takes files from the others.
     """
-    folder = TemporaryDirectory(prefix="blipdiff-page-", ignore_cleanup_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    remove_left()
+    folder = TemporaryDirectory(prefix=own_prefix(), ignore_cleanup_errors=True)
+    keep_uploads_in(folder.name)
     return folder
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from app.ui import form, markup
+from app.ui.events import BUSY
 from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
 from app.ui.notices import bug, notice
 from app.ui.orders import Order, Orders
 from app.ui.run import View, views
-from app.ui.subjects import by_name, category_of, looked_through, references
+from app.ui.subjects import by_name, category_of, check_references, looked_through, references
 from app.ui.suggestions import Suggestions
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.results import read_metadata
@@ -72,12 +73,13 @@ class GenerateEvents:
             if not paths:
                 raise SubjectError("There is no subject yet; add a photo or a subject card.")
             request = form.request_of(dict(zip(form.NAMES, values[:-1], strict=True)), random_seed=values[-1])
-            order = Order(request, references(paths, request.category))
+            check_references(paths, request.category)
+            order = Order(request, tuple(paths))
         except BlipdiffError as error:
             notice(by_name(error, paths))
             return self._at_rest(by_name(error, paths), "bad", pictures)
         if not self._orders.place(_name(visit), order):
-            notice("Your last request is still being drawn; cancel it first, or wait.")
+            notice(BUSY)
             return _UNCHANGED
         return {
             self._on.action.status: markup.progress("Waiting for the model", None, 1),
@@ -94,8 +96,8 @@ class GenerateEvents:
         try:
             yield from self._drawn(order, older)
         except BlipdiffError as error:
-            notice(str(error))
-            yield self._at_rest(str(error), "bad", older)
+            notice(by_name(error, order.paths))
+            yield self._at_rest(by_name(error, order.paths), "bad", older)
         except Exception as error:
             yield self._at_rest(bug(error), "bad", older)
             raise
@@ -161,7 +163,8 @@ class GenerateEvents:
         began = time.monotonic()
         finished = 0
         notices: list[str] = []
-        seen = views(self._studio, order.request, order.references, self._output, is_stopped=order.called_off.is_set)
+        subject = references(order.paths, order.request.category)
+        seen = views(self._studio, order.request, subject, self._output, is_stopped=order.called_off.is_set)
         with closing(seen):
             for view in seen:
                 notices += view.notices

@@ -10,7 +10,7 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import form
-from app.ui.events import AT_ONCE, ON_MODEL, SILENT, STOPPING, on_change, on_click
+from app.ui.events import AT_ONCE, ON_MODEL, ON_PHOTOS, SILENT, STOPPING, on_change, on_click
 from app.ui.generate_events import GenerateEvents
 from app.ui.generate_layout import Layout, lay_out
 from app.ui.notices import guarded
@@ -39,7 +39,11 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
     shown = [action.status, action.cancel, result.stage]
     pictures = [result.gallery, memory.pictures, *_details(on)]
     asked = on_click(
-        action.generate, events.ask, [on.subject.files, memory.pictures, *on.form], [*shown, on.fields["seed"]]
+        action.generate,
+        events.ask,
+        [on.subject.files, memory.pictures, *on.form],
+        [*shown, on.fields["seed"]],
+        ON_PHOTOS,
     )
     asked.success(guarded(events.generate), memory.pictures, [*shown, *pictures], trigger_mode="multiple", **ON_MODEL)
     action.cancel.click(None, None, action.status, js=STOPPING, **SILENT)
@@ -51,7 +55,7 @@ def _connect_subject(on: Layout, events: GenerateEvents, examples: Sequence[Path
     category, given = on.fields["category"], on.subject.files
     suggestions = on.subject.suggestions
     looked = [on.subject.strip, given, category, suggestions]
-    on_change(given.change, events.look_at_subject, [given, category], looked)
+    on_change(given.change, events.look_at_subject, [given, category], looked, ON_PHOTOS)
     on_change(suggestions.input, events.use_suggestion, suggestions, [category, suggestions])
     for button, path in zip(on.subject.examples, examples, strict=True):
         on_click(button, partial(events.use_example, path), None, [given, category])

@@ -1,7 +1,6 @@
 """The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -146,7 +145,7 @@ def _card(entry: Entry) -> str:
     told = f"{entry.name}: {entry.trouble or entry.category}"
     seen = '<span class="blank" aria-hidden="true">card</span>'
     if entry.thumbnail is not None:
-        seen = f'<img src="{markup.data(entry.thumbnail)}" alt="{escape(told)}">'
+        seen = f'<img src="{markup.data(entry.thumbnail)}" alt="{markup.escaped(told)}">'
     words = entry.category if entry.trouble is None else "damaged"
-    caption = f"<figcaption>{escape(entry.name)}<br>{escape(words)}</figcaption>"
-    return f'<li><figure title="{escape(told)}">{seen}{caption}</figure></li>'
+    caption = f"<figcaption>{markup.escaped(entry.name)}<br>{markup.escaped(words)}</figcaption>"
+    return f'<li><figure title="{markup.escaped(told)}">{seen}{caption}</figure></li>'

@@ -1,24 +1,30 @@
 """The pieces of HTML that the page is made of where no control fits; every text in them is escaped here."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
-from html import escape
 
 from PIL import Image
 
+from app.plain import plain
 from app.ui.subjects import MOST_SUBJECTS, Tile
 
 _PREVIEW_SIDE = 320  # pixels at most, as sent to the browser
 
 
+def escaped(text: object) -> str:
+    """Any text as HTML that shows it and does nothing else; letters that are not seen as themselves are written out."""
+    return html.escape(plain(text))
+
+
 def heading(model: str, device: str, dtype: str, purpose: str | None = None) -> str:
     """The page's title, what it is for, and which model runs where."""
     facts = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>"
         for name, value in (("Model", model), ("Device", device), ("Precision", dtype))
     )
-    note = f'<p class="purpose">{escape(purpose)}</p>' if purpose else ""
+    note = f'<p class="purpose">{escaped(purpose)}</p>' if purpose else ""
     return (
         '<header class="masthead"><div><h1>blipdiff</h1>'
         f"<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p>{note}</div>"
@@ -59,12 +65,12 @@ def progress(text: str, done: int | None, whole: int) -> str:
     """A bar and its words; `done` None for work of unknown length. It changes often, so it is not read aloud."""
     value = "" if done is None else f' value="{done}"'
     bar = f'<progress max="{whole}"{value} aria-label="Progress"></progress>'
-    return f'<div class="progress"><span aria-live="off">{escape(text)}</span>{bar}</div>'
+    return f'<div class="progress"><span aria-live="off">{escaped(text)}</span>{bar}</div>'
 
 
 def message(text: str, kind: str = "plain") -> str:
     """A sentence that stays: "plain", "good" or "bad"."""
-    return f'<p class="message {escape(kind)}">{escape(text)}</p>'
+    return f'<p class="message {escaped(kind)}">{escaped(text)}</p>'
 
 
 def _subject(tile: Tile) -> str:
@@ -72,9 +78,9 @@ def _subject(tile: Tile) -> str:
     alt = f"{tile.name}, {about}"
     seen = '<span class="blank" aria-hidden="true">card</span>'
     if tile.picture is not None:
-        seen = f'<img src="{data(tile.picture)}" alt="{escape(alt)}">'
-    caption = f"<figcaption>card: {escape(tile.category)}</figcaption>" if tile.category else ""
-    return f'<li><figure title="{escape(alt)}">{seen}{caption}</figure></li>'
+        seen = f'<img src="{data(tile.picture)}" alt="{escaped(alt)}">'
+    caption = f"<figcaption>card: {escaped(tile.category)}</figcaption>" if tile.category else ""
+    return f'<li><figure title="{escaped(alt)}">{seen}{caption}</figure></li>'
 
 
 def _frame(seed: int, picture: Image.Image | None) -> str:

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from html import escape
 from inspect import isgeneratorfunction, unwrap
 from typing import Any
 
 import gradio as gr
 
+from app.ui import markup
+
 
 def notice(text: str) -> None:
     """A sentence that a person should see and that goes away by itself."""
-    gr.Warning(escape(text))
+    gr.Warning(markup.escaped(text))
 
 
 def refusal(text: str) -> gr.Error:
     """What to raise where the browser sent what cannot be used."""
-    return gr.Error(escape(text))
+    return gr.Error(markup.escaped(text))
 
 
 def bug(error: Exception) -> str:
@@ -52,4 +53,4 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _shown(error: Exception) -> gr.Error:
-    return gr.Error(escape(bug(error)), title="A bug", duration=None)
+    return gr.Error(markup.escaped(bug(error)), title="A bug", duration=None)

@@ -1,45 +1,60 @@
 """Runs that were asked for and are not over: a visit has one at a time, which waits, is drawn, or is called off."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Condition, Event
 from typing import Any, Literal, TypeAlias
 
-from pipelines.studio import Reference
-
 Place: TypeAlias = Literal["none", "waiting", "drawing"]
+
+_MOST_WAITING = 64
+_SECONDS_TO_WAIT = 600.0  # after that a waiting order makes room for others, when the line is full
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
-    """What one press of Generate asked for."""
+    """What one press of Generate asked for; its photos stay files until they are drawn."""
 
     request: Any
-    references: Sequence[Reference]
+    paths: tuple[str, ...]
     called_off: Event = field(default_factory=Event)
 
 
 class Orders:
     """The orders of all visits, by the visit's name; shared by the threads that serve them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._waiting: dict[str, Order] = {}
+        self._since: dict[str, float] = {}  # when each of those was placed
         self._drawing: dict[str, Order] = {}
         self._access = Condition()
         self._is_closed = False
 
     def place(self, visit: str, order: Order) -> bool:
-        """Puts the order in the line; False when the visit has one already, or nothing is drawn any more."""
+        """Puts the order in the line; False when the visit has one already, the line is full, or all is over."""
         with self._access:
-            if self._is_closed or visit in self._waiting or visit in self._drawing:
+            if self._is_closed or visit in self._waiting or visit in self._drawing or not self._has_room():
                 return False
-            self._waiting[visit] = order
+            self._waiting[visit], self._since[visit] = order, self._clock()
             return True
+
+    def _has_room(self) -> bool:
+        """Whether one more can wait, where need be instead of those that nobody came back for."""
+        if len(self._waiting) >= _MOST_WAITING:
+            for visit in [one for one in self._waiting if self._clock() - self._since[one] > _SECONDS_TO_WAIT]:
+                self._taken(visit)
+        return len(self._waiting) < _MOST_WAITING
+
+    def _taken(self, visit: str) -> Order | None:
+        self._since.pop(visit, None)
+        return self._waiting.pop(visit, None)
 
     def begin(self, visit: str) -> Order | None:
         """The visit's waiting order, now to be drawn; None when it was called off in the meantime."""
         with self._access:
-            order = self._waiting.pop(visit, None)
+            order = self._taken(visit)
             if order is not None:
                 self._drawing[visit] = order
             return order
@@ -53,7 +68,7 @@ class Orders:
     def call_off(self, visit: str) -> Place:
         """Takes the visit's order back; tells where it was. One that is being drawn stops at its current step."""
         with self._access:
-            if self._waiting.pop(visit, None) is not None:
+            if self._taken(visit) is not None:
                 return "waiting"
             order = self._drawing.get(visit)
             if order is None:

@@ -1,5 +1,6 @@
 """The page: its title and its tabs, on one model."""
 
+import socket
 import webbrowser
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from app.settings import Settings, read_settings
 from app.ui import markup
 from app.ui.attend_tab import attend_tab
 from app.ui.blend_tab import blend_tab, refreshed
+from app.ui.doors.access import Access
 from app.ui.edit_tab import edit_tab
 from app.ui.events import AT_ONCE, on_change
 from app.ui.files import forget_old, own_cache
@@ -58,18 +60,21 @@ def launch(
     *,
     host: str = "127.0.0.1",
     port: int | None = None,
+    access: Access | None = None,
+    listening: socket.socket | None = None,
     open_browser: bool = False,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serves the page until Ctrl-C, and tells its address: what the command line calls.
 
-    port: None takes the first free one from 7860
+    port: None takes the first free one from 7860; access: who may come in besides this machine; listening: a socket
+    that listens already, instead of `host` and `port`
 
-    Raises: ConfigError for a port or an address that cannot be had.
+    Raises: ConfigError for a port or an address that cannot be had, and for one that everybody could reach.
     """
     orders = Orders()
     page = build_page(studio, read_settings() if settings is None else settings, orders)
-    with serve(page, orders, host=host, port=port) as running:
+    with serve(page, orders, host=host, port=port, access=access, listening=listening) as running:
         tell(f"The page is at {running.url} - press Ctrl-C to end it.")
         if open_browser:
             webbrowser.open(running.url)

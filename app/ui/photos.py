@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.ui import markup
 from app.ui.components import PREVIEW, Photo
-from app.ui.events import SILENT, on_change
+from app.ui.events import ON_PHOTOS, on_change
 from app.ui.files import served
 from app.ui.subjects import by_name
 from blipdiff.errors import BlipdiffError
@@ -21,7 +21,6 @@ FILE_TYPES = [
 
 _PREVIEW_SIDE = 1024
 _SHOWN = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "AVIF", "ICO")  # what browsers show
-_READING = {**SILENT, "concurrency_id": "photos", "concurrency_limit": 2}  # a photo of 100 megapixels takes 300 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def photo_field(label: str, name: str, height: int, example: Path | None = None,
         **looks,
     )
     note = gr.HTML("", elem_id=f"{name}-note", elem_classes="note")
-    on_change([photo.input, photo.upload, photo.clear], looked_at, photo, [photo, note], _READING)
+    on_change([photo.input, photo.upload, photo.clear], looked_at, photo, [photo, note], ON_PHOTOS)
     return PhotoField(photo, note)
 
 

@@ -1,30 +1,30 @@
-"""Serving a page from this machine: an own listening socket, so that a port in use is known before anything starts."""
+"""Serving a page: Gradio's application behind the page's own door, on an own listening socket."""
 
-import errno
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.utils import get_upload_folder
 
+from app.ui.doors.access import Access, Limits
+from app.ui.doors.connections import patient
+from app.ui.doors.door import Door
+from app.ui.doors.listening import listen
+from app.ui.doors.space import Space
 from app.ui.look import looks
 from app.ui.orders import Orders
-from blipdiff.errors import ConfigError
 
-FIRST_PORT, PORTS_TRIED = 7860, 100
-
-_LARGEST_UPLOAD = "100mb"
 _SECONDS_TO_END = 2  # for connections that the browser keeps open
 _SECONDS_FOR_A_STEP = 120
-_REASONS = {
-    errno.EADDRINUSE: "is in use by another program",
-    errno.EACCES: "needs administrator's rights",
-    errno.EADDRNOTAVAIL: "is not to be had: this machine has no such address",
-}
+_SECONDS_KEPT_OPEN = 5  # a connection, for the next request
+_LONGEST_HEAD = 32_768  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,58 @@ class RunningPage:
         self.close()
 
 
-def serve(page: gr.Blocks, orders: Orders, *, host: str = "127.0.0.1", port: int | None = None) -> RunningPage:
+def serve(
+    page: gr.Blocks,
+    orders: Orders,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    access: Access | None = None,
+    listening: socket.socket | None = None,
+) -> RunningPage:
     """Serves a page whose runs are in `orders`: from this machine only unless another `host` is given.
 
     Never through anybody else's server, and not with Gradio's own `launch`: that asks itself for the page through
     whatever proxy is set, gives up where the machine is busy, and then says that a public link is needed.
 
-    port: None takes the first free one from 7860
+    port: None takes the first free one from 7860; access: who may come in, and how much they may ask for;
+    listening: a socket that listens already, instead of `host` and `port`
 
-    Raises: ConfigError for a port or an address that cannot be had.
+    Raises: ConfigError for a port or an address that cannot be had, and for one that everybody could reach.
     """
-    listening = _listening(host, port)
+    access = access or Access()
+    access.check(host if listening is None else str(listening.getsockname()[0]))
+    listening = listening or listen(host, port)
+    address, number = listening.getsockname()[:2]
+    server = uvicorn.Server(_configured(_application(page, access), access.limits))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    shown = f"[{address}]" if ":" in address else address
+    return RunningPage(f"http://{shown}:{number}/", orders, server, thread)
+
+
+def _configured(app: Any, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=patient(limits.seconds, limits.connections),
+        ws="none",
+        log_level="warning",
+        proxy_headers=False,  # whoever asks could claim to be anybody
+        server_header=False,
+        backlog=limits.connections,
+        timeout_keep_alive=_SECONDS_KEPT_OPEN,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+        h11_max_incomplete_event_size=_LONGEST_HEAD,
+    )
+
+
+def _application(page: gr.Blocks, access: Access) -> Door:
+    """Gradio's application behind the door."""
+    limits = access.limits
+    page.state_session_capacity = limits.sessions
+    space = Space(Path(get_upload_folder()), limits.space, limits.free)
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
@@ -82,41 +123,9 @@ def serve(page: gr.Blocks, orders: Orders, *, host: str = "127.0.0.1", port: int
         mcp_server=False,
         pwa=False,
         allowed_paths=[],
-        max_file_size=_LARGEST_UPLOAD,
+        max_file_size=limits.file,
         **looks(),
     )
     page.has_launched = True  # else Gradio lets the browser name any file on this machine as an upload
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SECONDS_TO_END))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="page", daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    shown = f"[{host}]" if ":" in host else host
-    return RunningPage(f"http://{shown}:{listening.getsockname()[1]}/", orders, server, thread)
-
-
-def _listening(host: str, port: int | None) -> socket.socket:
-    """A socket that listens at the port, or at the next free one."""
-    if port is not None and not 1 <= port <= 65535:
-        raise ConfigError(f"The port is {port}; it goes from 1 to 65535.")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
-    except (socket.gaierror, UnicodeError) as error:
-        raise ConfigError(
-            f"There is no machine by the name '{host}'; the page needs an address of this one."
-        ) from error
-    wanted = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if port is None else [port]
-    trouble = ""
-    for number in wanted:
-        made = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind((address[0], number, *address[2:]))
-            made.listen()
-            return made
-        except OSError as error:
-            made.close()
-            trouble = _REASONS.get(error.errno or 0, f"is not to be had: {error.strerror or error}")
-    if port is None:
-        raise ConfigError(f"No port from {wanted[0]} to {wanted[-1]} can be had at {host}: the last {trouble}.")
-    raise ConfigError(f"The port {port} at {host} {trouble}; choose another one, or none to take the next free one.")
+    page._queue.pending_messages_per_session.max_size = limits.sessions
+    return Door(app, page, space, access)

@@ -12,7 +12,7 @@ from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup, parts
 from app.ui.drawing import Changes, followed
-from app.ui.events import on_cancel, on_change, on_draw
+from app.ui.events import ON_PHOTOS, on_cancel, on_change, on_draw
 from app.ui.files import served
 from app.ui.orders import Order, Orders
 from app.ui.photos import photo_field
@@ -97,7 +97,7 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
     on_change(control.change, lambda name: _MAP_OF.get(name, gr.skip()), control, placed["preprocessor"])
     changed = [one.change for one in (structure, placed["preprocessor"], placed["structure_fit"])]
     released = [placed[_field(*key)].release for key in _SLIDERS]
-    on_change([*changed, *released], events.preview, map_fields, [map_shown, status])
+    on_change([*changed, *released], events.preview, map_fields, [map_shown, status], ON_PHOTOS)
     on_change(
         placed["preprocessor"].change,
         lambda chosen: [gr.Group(visible=name == chosen) for name in groups],

@@ -63,6 +63,15 @@ def references(paths: Sequence[str], category: str) -> list[Reference]:
     ]
 
 
+def check_references(paths: Sequence[str], category: str) -> None:
+    """Passes when all of them can be read, one after the other; nothing of them is kept.
+
+    Raises: ImageError, SubjectError, PromptError.
+    """
+    for path in paths:
+        references([path], category)
+
+
 def category_of(path: Path) -> str:
     """What a bundled photo shows: its file's name without numbers."""
     return path.stem.rstrip("0123456789-_").replace("-", " ").replace("_", " ")

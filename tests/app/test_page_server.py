@@ -5,12 +5,13 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from app.settings import Settings
+from app.cli.main import run_blipdiff
+from app.settings import AUTH, Settings
+from app.ui.doors.access import Access
 from app.ui.orders import Orders
 from app.ui.page import build_page, launch
 from app.ui.server import RunningPage, serve
@@ -40,20 +41,16 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def dropped(running: RunningPage, path: Path) -> dict[str, Any]:
+def dropped(running: RunningPage, path: Path) -> httpx.Response:
     """The server's answer to a browser that says it has uploaded `path` as a subject."""
     change = next(
         one
         for one in httpx.get(running.url + "config", timeout=60).json()["dependencies"]
         if one["inputs"] and any(event == "change" for _, event in one["targets"])
     )
-    session = uuid.uuid4().hex
     files = [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]
-    body = {"data": [files, ""], "fn_index": change["id"], "session_hash": session}
-    httpx.post(running.url + "gradio_api/queue/join", json=body).raise_for_status()
-    with httpx.stream("GET", f"{running.url}gradio_api/queue/data?session_hash={session}", timeout=60) as stream:
-        answers = (json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data:"))
-        return dict(next(answer for answer in answers if answer["msg"] == "process_completed"))
+    body = {"data": [files, ""], "fn_index": change["id"], "session_hash": uuid.uuid4().hex}
+    return httpx.post(running.url + "gradio_api/queue/join", json=body)
 
 
 def test_the_page_is_served_with_one_heading_and_the_models_name(running: RunningPage) -> None:
@@ -68,6 +65,44 @@ def test_the_page_is_served_with_one_heading_and_the_models_name(running: Runnin
 def test_a_named_port_in_use_is_told_in_a_sentence(studio: Studio, taken: int, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"The port {taken} at 127.0.0.1 is in use by another program"):
         launch(studio, Settings(output=tmp_path), port=taken, tell=lambda _: pytest.fail("it was served"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--port", "{taken}"], "is in use by another program"),
+        (["--host", "0.0.0.0"], "other machines reach the page"),
+        (["--host", "0.0.0.0", "--token", "short"], "--token wants 16 letters"),
+        (["--auth", "@no-file"], "no-file of --auth cannot be read"),
+        (["--allow-host", "a b"], "--allow-host is 'a b'"),
+    ],
+)
+def test_what_cannot_be_served_is_told_before_the_model_is_loaded(
+    asked: list[str], words: str, taken: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Studio, "open", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("sys.argv", ["blipdiff", "ui", *(part.format(taken=taken) for part in asked)])
+    assert run_blipdiff() == 2
+    assert words in capfd.readouterr().err
+
+
+def test_the_environment_gives_a_password_and_the_console_warns_where_nobody_is_asked(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def served(*_: object, access: Access, **__: object) -> None:
+        given.append(access)
+
+    given: list[Access] = []
+    monkeypatch.setattr(Studio, "open", lambda *_, **__: None)
+    monkeypatch.setattr("app.ui.page.launch", served)
+    monkeypatch.setattr("sys.argv", ["blipdiff", "ui", "--host", "0.0.0.0", "--insecure"])
+    assert run_blipdiff() == 0
+    assert "Everybody who reaches 0.0.0.0" in capfd.readouterr().err
+    monkeypatch.setenv(AUTH, "anna:a good password")
+    assert run_blipdiff() == 0
+    assert "Everybody" not in capfd.readouterr().err
+    assert [access.credentials.account for access in given] == [None, "anna:a good password"]
+    assert "good password" not in repr(given)
 
 
 def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running: RunningPage, tmp_path: Path) -> None:
@@ -90,17 +125,10 @@ def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running
 )
 def test_an_address_that_cannot_be_had_is_told(studio: Studio, host: str, port: int | None, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        launch(studio, Settings(), host=host, port=port)
+        launch(studio, Settings(), host=host, port=port, access=Access(is_insecure=True))
 
 
 def test_a_browser_cannot_name_a_file_that_it_did_not_upload(running: RunningPage, tmp_path: Path) -> None:
     photo().save(tmp_path / "private.png")
-    answer = dropped(running, tmp_path / "private.png")
-    assert not answer["success"]
-    assert "data:image" not in json.dumps(answer)
+    assert dropped(running, tmp_path / "private.png").status_code == 403
     assert httpx.get(f"{running.url}gradio_api/file={tmp_path / 'private.png'}").status_code == 403
-
-
-def test_no_route_shows_a_document_from_elsewhere(running: RunningPage) -> None:
-    for path in ("docs", "redoc", "monitoring"):
-        assert httpx.get(running.url + path).status_code in (403, 404)

@@ -1,0 +1,203 @@
+"""What of Gradio is open behind the page's door, and what an open route makes of hostile requests."""
+
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from starlette.routing import Mount
+
+from app.ui.doors.routes import route_of
+from app.ui.server import RunningPage
+from tests.app.small_page import answer, join, opened, upload
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where these pages keep uploads."""
+    place = tmp_path_factory.mktemp("uploads").resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(place))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[RunningPage]:
+    with opened() as page:
+        yield page
+
+
+def paths_of(router: Any) -> Iterator[str]:
+    """Every route of an application, and of the routers that it includes."""
+    for route in router.routes:
+        if hasattr(route, "path"):
+            yield route.path
+        else:
+            yield from (route.include_context.prefix + path for path in paths_of(route.original_router))
+
+
+def test_everything_that_gradio_offers_and_the_page_does_not_use_is_closed(running: RunningPage) -> None:
+    application = next(one.app for one in running.server.config.app._inside.routes if isinstance(one, Mount))
+    paths = set(paths_of(application))
+    assert len(paths) > 40
+    closed = sorted(path for path in paths if route_of(path.replace("{path:path}", "x")) is None)
+    for part in (
+        "/run/",
+        "/api/",
+        "/call/",
+        "/info",
+        "openapi",
+        "proxy=",
+        "/stream/",
+        "login",
+        "monitoring",
+        "vibe",
+        "deep_link",
+        "custom_component",
+        "process_recording",
+        "startup-events",
+        "/file/",
+        "token",
+    ):
+        assert any(part in path for path in closed), part
+    for path in closed:
+        made = path.replace("{path:path}", "x").replace("{", "").replace("}", "").replace(":path", "").lstrip("/")
+        assert httpx.get(running.url + made).status_code == 404, path
+        assert httpx.post(running.url + made, json={}).status_code == 404, path
+
+
+@pytest.mark.parametrize(
+    "path", ["docs", "redoc", "openapi.json", "gradio_api//info", "gradio_api/../config", "GRADIO_API/info"]
+)
+def test_no_other_spelling_opens_a_route(running: RunningPage, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(running.url).port)) as raw:
+        raw.sendall(
+            f"GET /{path} HTTP/1.1\r\nHost: {urlsplit(running.url).netloc}\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert raw.recv(100).split()[1] == b"404"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../../../etc/passwd",
+        "{folder}/../../etc/passwd",
+        "http://127.0.0.1:1/x",
+        "{folder}",
+        "{folder}/nothing",
+        "%2e%2e/x",
+        "file:///etc/passwd",
+        "{folder}/link",
+        "\\\\host\\share",
+    ],
+)
+def test_only_files_of_the_pages_own_folder_are_served(running: RunningPage, folder: Path, path: str) -> None:
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("/etc/passwd")
+    asked = path.format(folder=folder)
+    assert httpx.get(f"{running.url}gradio_api/file={asked}").status_code in (403, 404)
+    file = {"path": asked, "meta": {"_type": "gradio.FileData"}}
+    assert join(running.url, 0, file).status_code == 403
+
+
+def test_what_people_upload_never_runs_in_a_browser(running: RunningPage) -> None:
+    files = [("a.svg", SVG), ("a.html", b"<script>alert(1)</script>"), ("../../a.xml", SVG), ("a.png", b"\x89PNG")]
+    paths = upload(running.url, *files).json()
+    assert [Path(path).name for path in paths] == ["a.svg", "a.html", "a.xml", "a.png"]
+    for path in paths:
+        headers = httpx.get(
+            f"{running.url}gradio_api/file={path}", headers={"Range": "bytes=0-3", "X-Echo": "1"}
+        ).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in headers["content-security-policy"]
+        assert "x-echo" not in headers
+        if not path.endswith(".png"):
+            assert headers["content-disposition"].startswith("attachment")
+            assert headers["content-type"] == "application/octet-stream"
+
+
+def test_the_page_cannot_be_framed_nor_load_from_elsewhere(running: RunningPage) -> None:
+    for path in ("", "config", "nothing", "theme.css"):
+        headers = httpx.get(running.url + path).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "script-src-attr 'none'" in headers["content-security-policy"]
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"
+        assert "server" not in headers
+
+
+def test_nothing_that_a_request_names_is_fetched(running: RunningPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+
+    async def fetch(url: str, *_: Any, **__: Any) -> Any:
+        fetched.append(url)
+        raise OSError("fetched")
+
+    for name in (
+        "gradio.processing_utils.async_ssrf_protected_get",
+        "gradio.routes.secure_url_stream_response",
+        "safehttpx.get",
+        "safehttpx.async_validate_url",
+    ):
+        monkeypatch.setattr(name, fetch)
+    url, meta = "https://example.com/a.png", {"_type": "gradio.FileData"}
+    for file in (
+        {"path": url, "meta": meta},
+        {"path": url},
+        {"url": url},
+        {"path": None, "url": url, "meta": meta},
+        {"path": None, "url": "data:image/png;base64,AAAA", "is_stream": True},
+        url,
+    ):
+        session = uuid.uuid4().hex
+        if join(running.url, 0, file, session=session).status_code == 200:
+            told = answer(running.url, session)
+            assert not told["success"] or told["output"]["data"] == ["None"]
+    for path in (f"gradio_api/file={url}", f"gradio_api/proxy={url}", f"gradio_api/file/{url}"):
+        assert httpx.get(running.url + path).status_code in (403, 404)
+    assert fetched == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"data": {}}',
+        b"1" * 6000,
+        b'{"data": [null], "fn_index": 99, "session_hash": "a"}',
+        b'{"data": [null], "fn_index": true, "session_hash": "a"}',
+        b'{"data": [null, 1], "fn_index": 0, "session_hash": "a"}',
+        b'{"data": [null], "fn_index": 0}',
+        b'{"data": [null], "fn_index": 0, "session_hash": "../a"}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_malformed_request_is_refused_without_a_bug(
+    running: RunningPage, body: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("queue/join", "cancel"):
+        refused = httpx.post(
+            f"{running.url}gradio_api/{path}", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert 400 <= refused.status_code < 500
+        assert "Traceback" not in refused.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_session_that_is_not_known_is_told_as_the_pages_script_wants_it(
+    running: RunningPage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(running.url, "never-asked")["session_not_found"] is True
+    assert httpx.get(f"{running.url}gradio_api/heartbeat/a..b").status_code == 400
+    assert "Traceback" not in capfd.readouterr().err
