@@ -32,7 +32,8 @@ def tasks(model: str, photos: list[Path]) -> dict[str, list[str]]:
     word, other, source = (photo.stem for photo in photos)
     subject = ["--subject", first, "--category", word]
     pair = ["--subject", f"{word}={first}", "--subject", f"{other}={second}"]
-    edges = [*subject, "--structure", second, "--preprocessor", "canny"]
+    follows = ["--preprocessor", "canny", *([] if model == "mini" else ["--control", str(TINY / "controlnet")])]
+    edges = [*subject, "--structure", second, *follows]
     edit = ["--subject", first, "--from", source, "--to", word, "--prompt", "on a grass field"]
     found = {
         "generate": [*subject, "--prompt", "on a beach", "--count", "3", "--batch", "2", "--seed", "5"],
@@ -45,14 +46,16 @@ def tasks(model: str, photos: list[Path]) -> dict[str, list[str]]:
             *edges, "--strength", "0.7", "--stop", "0.5", "--subject-strength", "0.6", "--seed", "8", "--count", "2",
         ],
         "edit": [*edit, "--source", third, "--seed", "9"],
-        "edit-drawn": [*edit, "--seed", "10", "--strength", "0.6"],
+        "edit-drawn": [*edit, "--from-prompt", "--seed", "10", "--strength", "0.6"],
         "blend-one": [*pair, "--shape", "one", "--prompt", "on a beach", "--seed", "11"],
         "blend-path": [*pair, "--shape", "path", "--frames", "3", "--prompt", "in the snow", "--seed", "12"],
         "blend-map": [*pair, "--subject", f"{source}={third}", "--shape", "map", "--side", "3", "--seed", "13"],
         "scene": ["--prompt", f"a {{{word}}} and a {{{other}}} on a beach", *pair, "--count", "2", "--seed", "14"],
         "attend": [*subject, "--prompt", "on a beach", "--seed", "15"],
-        "matrix": ["--subjects", f"{word}={first}", "--subjects", f"{other}={second}", "--structures", third,
-                   "--seed", "16"],
+        "matrix": [
+            "--subjects", f"{word}={first}", "--subjects", f"{other}={second}", "--structures", f"{source}={third}",
+            *follows, "--seed", "16",
+        ],
     }  # fmt: skip
     return {name: [name.split("-")[0], "--model", model, *_PLACE, *_QUICK, *asked] for name, asked in found.items()}
 
