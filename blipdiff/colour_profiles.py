@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _UNSEEN = 2  # levels of 255 by which a profile may differ from sRGB and leave the pixels alone
+_UNUSABLE = (ImageCms.PyCMSError, OSError, ImportError)  # a broken profile, or Pillow without the library for them
 _MODES = {"RGB": ("RGB", "RGB"), "CMYK": ("CMYK", "RGB"), "GRAY": ("L", "RGB")}  # of the profile -> before, after
 
 
@@ -16,7 +17,7 @@ def in_srgb(image: Image.Image) -> Image.Image:
         return image
     try:
         return _applied(image, ImageCms.ImageCmsProfile(io.BytesIO(data)))
-    except Exception:  # a profile that the library cannot use changes nothing
+    except _UNUSABLE:
         return image
 
 

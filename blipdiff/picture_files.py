@@ -1,6 +1,7 @@
 """Files that hold pictures -> Pillow's pictures. Whatever a library raises about a file ends here, as one sentence."""
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _STARTS = {
 }
 _AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _EITHER = (b"mif1", b"msf1")  # what a file of either kind may call itself first
+_QUIET = threading.Lock()
 _ORIENTATION = ExifTags.Base.Orientation
 
 
@@ -87,9 +89,7 @@ def check_pixels(size: tuple[int, int], name: str) -> None:
 def decoding(name: str) -> Iterator[None]:
     """Whatever a library raises on pixels of `name`, as an ImageError. Only calls of libraries belong in the block."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except Exception as reason:
         raise ImageError(f"The pixels of {name} are damaged or cut off: {first_line(reason)}.") from reason
 
@@ -97,13 +97,20 @@ def decoding(name: str) -> Iterator[None]:
 def orientation(image: Image.Image) -> int:
     """How the camera was turned, by EXIF's numbers; 1, which is upright, where that cannot be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             told: Any = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # whatever is wrong with what is told about the pixels, they are there
         return 1
     first = told[0] if isinstance(told, tuple | list) and told else told
     return first if isinstance(first, int) else 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of Pillow's; in one thread at a time, for the filters of warnings belong to all."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _read(stream: BinaryIO, name: str) -> Image.Image:
@@ -118,9 +125,12 @@ def _read(stream: BinaryIO, name: str) -> Image.Image:
 
 
 def _loaded(picture: Image.Image, name: str) -> Image.Image:
-    if picture.format == "TIFF":
-        _keep_orientation_alone(picture)
-    with decoding(name):
+    if picture.format != "TIFF":
+        with decoding(name):
+            picture.load()
+        return picture
+    _keep_orientation_alone(picture)
+    with decoding(name), _quiet():  # it is asked again whether the picture is large
         picture.load()
     return picture
 
@@ -154,8 +164,7 @@ def _identified(stream: BinaryIO, kind: str | None, name: str) -> Image.Image:
     formats = _FORMATS + (("AVIF",) if features.check("avif") else ())
     read: Any = Image.open if kind != "HEIC" else _heif_reader(name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             picture: Image.Image = read(stream) if kind == "HEIC" else read(stream, formats=formats)
             return picture
     except Image.DecompressionBombError as reason:

@@ -265,4 +265,7 @@ def _check_photo(made_of: Any, photos: Sequence[SourcePhoto]) -> None:
     if len(photos) != 1:
         raise ConfigError(f"The picture was made of the photo {name}, which is not in its metadata; give that one too.")
     if pixels_hash(photos[0].image) != pixels:
-        raise ConfigError(f"{photos[0].name} is not the photo {name} that the picture was made of: its pixels differ.")
+        raise ConfigError(
+            f"{photos[0].name} is not the photo {name} that the picture was made of: its pixels differ. Or that was "
+            "edited by an earlier version, which left out a photo's colour profile."
+        )
