@@ -5,7 +5,8 @@ Command-line options, controls of the page and fields of the metadata are made f
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
@@ -125,12 +126,14 @@ def as_generating(name: str, **changes: Any) -> Any:
 def check(request: Any) -> None:
     """Every declared parameter within its range and choices, of its kind and finite.
 
-    Raises: ConfigError naming the parameter, its value and what is allowed.
+    Raises: ConfigError naming the parameter, its value and what is allowed; PromptError for what should be text.
     """
+    hints = get_type_hints(type(request))
     for item in fields(type(request)):
         declared, value = item.metadata.get("parameter"), getattr(request, item.name)
         if declared is None or (value is None and item.default is None):
             continue
+        _check_kind(declared, value, hints[item.name])
         if declared.choices and value not in declared.choices:
             raise ConfigError(f"{declared.label} is '{value}'; choose one of: {', '.join(declared.choices)}.")
         if declared.low is None or declared.high is None:
@@ -140,6 +143,15 @@ def check(request: Any) -> None:
             raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
         if not declared.low <= value <= declared.high:  # not-a-number lies in no range
             raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
+
+
+def _check_kind(declared: Parameter, value: Any, hint: Any) -> None:
+    """Numbers are checked with their range; here what else a JSON value can be taken for."""
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if str in allowed and not declared.choices and not isinstance(value, str):
+        raise PromptError(f"{declared.label} must be text, not {value!r:.60}.")
+    if bool in allowed and not isinstance(value, bool):
+        raise ConfigError(f"{declared.label} must be true or false, not {value!r:.60}.")
 
 
 def from_mapping(values: Mapping[str, Any]) -> GenerateRequest:

@@ -57,7 +57,7 @@ def damaged_json(draw: st.DrawFn, whole: Any, *, most: int = 3) -> Any:
         kind = draw(st.sampled_from(("odd", "odd", "odd", "near", "leave out", "rename", "wrap", "other")))
         holder, key = _holder(value, place)
         if holder is None:
-            value = draw(st.sampled_from(_ODD)) if draw(st.integers(0, 9)) == 0 else value
+            value = copy.deepcopy(draw(st.sampled_from(_ODD))) if draw(st.integers(0, 9)) == 0 else value
         elif kind == "odd":
             holder[key] = copy.deepcopy(draw(st.sampled_from(_ODD)))
         elif kind == "near":

@@ -8,7 +8,8 @@ import pytest
 
 from blipdiff.errors import BlipdiffError, ConfigError, PromptError
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
-from pipelines.requests import LONGEST_CATEGORY, GenerateRequest, from_mapping, parameters
+from pipelines.edit_request import EditRequest
+from pipelines.requests import LONGEST_CATEGORY, GenerateRequest, from_mapping, parameters, request_from
 
 DECLARED = parameters(GenerateRequest)
 NUMBERS = [name for name, declared in DECLARED.items() if declared.low is not None]
@@ -124,3 +125,19 @@ def test_a_request_is_a_value() -> None:
     assert hash(request()) == hash(request())
     with pytest.raises(AttributeError):
         request().count = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        (GenerateRequest, {"category": "dog", "prompt": None}, "Prompt must be text, not None"),
+        (GenerateRequest, {"category": ["dog"]}, r"Category must be text, not \['dog'\]"),
+        (EditRequest, {"source": None}, "From must be text"),
+        (EditRequest, {"source": "dog", "target": 3}, "To must be text, not 3"),
+        (EditRequest, {"source": "dog", "local_blend": "no"}, "Mask must be true or false, not 'no'"),
+        (EditRequest, {"source": "dog", "keep_background": 1}, "Keep the background must be true or false"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_name(kind: type, values: dict[str, Any], words: str) -> None:
+    with pytest.raises((ConfigError, PromptError), match=words):
+        request_from(kind, values)
