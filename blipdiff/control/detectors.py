@@ -71,7 +71,7 @@ def _aux(name: str, weights: str, download: bool, device: str) -> Detector:
                 detector = kind.from_pretrained(weights, **options)
         except ImportError as error:
             raise MissingDependencyError(f"The preprocessor '{name}' needs another package: {error}.") from error
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except Exception as error:  # a foreign file, and nothing but the call that reads it
             raise _unusable(name, weights, download, error) from error
         detector = detector.to(device) if hasattr(detector, "to") else detector
 
@@ -127,7 +127,7 @@ def _transformers(name: str, weights: str, download: bool, device: str, kind: An
         net = kind.from_pretrained(weights, local_files_only=not download)
     except ImportError as error:
         raise MissingDependencyError(f"The preprocessor '{name}' needs another package: {error}") from error
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except Exception as error:  # a foreign file, and nothing but the call that reads it
         raise _unusable(name, weights, download, error) from error
     return processor, net.to(device).eval()
 

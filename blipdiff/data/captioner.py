@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import BertTokenizer, BlipForConditionalGeneration, BlipForImageTextRetrieval
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
-from blipdiff.errors import CheckpointError
+from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 from blipdiff.models.describer import Describer
 
@@ -131,10 +131,8 @@ def load_matcher(folder: Path, device: torch.device | str = "cpu") -> BlipMatche
 
 
 def _loaded(kind: Any, folder: Path, what: str, device: torch.device | str) -> tuple[Any, BertTokenizer, PhotoSettings]:
-    try:
+    with foreign(folder, f"a folder with a {what}"):
         network = kind.from_pretrained(folder, local_files_only=True)
         tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"There is no {what} in {folder}: {str(error).splitlines()[0]}") from error
     settings = photo_settings(read_json(folder / "preprocessor_config.json"), {})
     return network.to(device).eval(), tokenizer, settings

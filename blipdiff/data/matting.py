@@ -18,7 +18,8 @@ from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
 from blipdiff.data.records import Pixels
-from blipdiff.errors import CheckpointError, MissingDependencyError, SubjectError
+from blipdiff.errors import MissingDependencyError, SubjectError
+from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 
 Floats = NDArray[np.float64]
@@ -51,11 +52,9 @@ class Segmenter:
 
 def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmenter:
     """CLIPSeg from its folder. Raises: CheckpointError when the folder holds none."""
-    try:
+    with foreign(folder, "a folder with CLIPSeg"):
         network = CLIPSegForImageSegmentation.from_pretrained(folder, local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"There is no CLIPSeg in {folder}: {str(error).splitlines()[0]}") from error
     return Segmenter(
         network.to(device).eval(), tokenizer, photo_settings(read_json(folder / "preprocessor_config.json"), {})
     )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from blipdiff.data.records import Pixels
 from blipdiff.data.styles import STYLES
 from blipdiff.errors import CheckpointError
 from blipdiff.evaluation.imagenet import ImageNetTrunk
+from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
 
 NO_STYLE = "none"
@@ -91,7 +92,7 @@ class ContextJudge:
 
         Raises: CheckpointError for a file that is missing, damaged or of another version.
         """
-        try:
+        with foreign(path, "a judge of contexts"):
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -100,8 +101,6 @@ class ContextJudge:
             scenes, styles = json.loads(about["scenes"]), json.loads(about["styles"])
             head = ContextHead(len(weights["mean"]), len(scenes), len(styles))
             head.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path} is no judge of contexts, or it is damaged: {error}") from error
         return cls(head, scenes, styles, about.get("library", ""))
 
 

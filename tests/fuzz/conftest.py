@@ -16,7 +16,7 @@ from blipdiff.checkpoints import save_model
 from tests.fuzz.watch import Finding, watched
 from tests.pipelines.tiny_models import tiny_controlnet, tiny_model
 
-FEW = 40
+FEW = 60
 
 Input = TypeVar("Input")
 

@@ -83,7 +83,7 @@ def told(given: tuple[str, bytes]) -> bytes:
 def test_configurations_of_a_model(fuzz: Fuzz, whole_model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(whole_model, tmp_path / "model"))
     draw(folder)
-    fuzz(damaged(folder, CONFIGS), reader(folder, draw), content=told)
+    fuzz(damaged(folder, CONFIGS), reader(folder, draw), content=told, share=0.6)
 
 
 def test_configurations_of_a_tiny_autoencoder(fuzz: Fuzz, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_configurations_of_an_adapter(fuzz: Fuzz, tmp_path: Path) -> None:
         net(torch.zeros(1, int(net.config.in_channels), 16, 16))
 
     read(tmp_path / "net")
-    fuzz(damaged(tmp_path / "net", ("config.json",)), reader(tmp_path / "net", read), content=told, share=0.3)
+    fuzz(damaged(tmp_path / "net", ("config.json",)), reader(tmp_path / "net", read), content=told, share=0.2)
 
 
 def test_configurations_of_a_describer(fuzz: Fuzz, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_configurations_of_a_describer(fuzz: Fuzz, tmp_path: Path) -> None:
 
     read(tmp_path / "one")
     files = ("config.json", "preprocessor_config.json", "categories.json")
-    fuzz(damaged(tmp_path / "one", files), reader(tmp_path / "one", read), content=told, share=0.3)
+    fuzz(damaged(tmp_path / "one", files), reader(tmp_path / "one", read), content=told, share=0.2)
 
 
 @pytest.mark.parametrize("whole", SCHEDULERS, ids=lambda one: one["_class_name"])
@@ -137,4 +137,4 @@ def test_configurations_of_a_scheduler(whole: dict[str, object], fuzz: Fuzz, who
             set_timesteps(build_scheduler(name, known), 5)
 
     read(json.dumps(whole).encode())
-    fuzz(damaged_text(whole), read, content=bytes, share=0.3)
+    fuzz(damaged_text(whole), read, content=bytes, share=0.2)
