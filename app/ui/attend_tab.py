@@ -33,7 +33,7 @@ def attend_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
                 label="Subject",
                 file_count="multiple",
                 file_types=[*FILE_TYPES, CARD_SUFFIX],
-                height=120,
+                height=150,
                 elem_id="attend-subject",
             )
             form.place("category", "prompt", "seed")

@@ -108,7 +108,7 @@ def _lay_out(form: RequestForm) -> EditLayout:
                 label="In the look of this subject",
                 file_count="multiple",
                 file_types=[*FILE_TYPES, CARD_SUFFIX],
-                height=120,
+                height=150,
                 elem_id="edit-subject",
             )
             strip = gr.HTML(markup.subjects(()))

@@ -28,14 +28,16 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
             category = gr.Textbox(
                 label="Category", info="What it is, in a word or two.", max_lines=1, elem_id="library-category"
             )
-            name = gr.Textbox(label="Name", info="What it is called here.", max_lines=1, elem_id="library-name")
+            name = gr.Textbox(
+                label="Name", info="What it is called here, after Save or Rename.", max_lines=1, elem_id="library-name"
+            )
             save = gr.Button("Save to the library", variant="primary", elem_id="library-save")
         with gr.Column(scale=8, min_width=300):
             search = gr.Textbox(label="Search", max_lines=1, elem_id="library-search")
             cards = gr.HTML(elem_id="library-cards")
             chosen = Listed([], label="Subject", elem_id="library-chosen")
             with gr.Row():
-                rename = gr.Button("Rename to the name on the left", elem_id="library-rename")
+                rename = gr.Button("Rename", elem_id="library-rename")
                 delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
                 restore = gr.Button("Undo the last delete", elem_id="library-restore")
                 export = gr.Button("Export", elem_id="library-export")

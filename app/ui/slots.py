@@ -96,7 +96,9 @@ def filled(values: Sequence[Any], library: SubjectLibrary) -> list[Filled]:
 def _slot(tab: str, place: int, example: Path | None) -> Slot:
     letter = LETTERS[place]
     with gr.Column(min_width=130, elem_classes="slot"):
-        photo = photo_field(f"Subject {letter}", f"{tab}-photo-{letter}", 130, example, buttons=[]).photo
+        photo = photo_field(
+            f"Subject {letter}", f"{tab}-photo-{letter}", 130, example, buttons=[], placeholder="Drop a photo"
+        ).photo
         word = gr.Textbox(
             label=f"What {letter} is",
             max_lines=1,

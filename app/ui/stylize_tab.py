@@ -75,10 +75,16 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
                     format="png",
                     buttons=["download"],
                     height=380,
+                    min_width=260,
                     elem_id="stylize-map",
                 )
                 slider = gr.ImageSlider(
-                    label="Structure and result", interactive=False, format="png", height=380, elem_id="stylize-slider"
+                    label="Structure and result",
+                    interactive=False,
+                    format="png",
+                    height=380,
+                    min_width=260,
+                    elem_id="stylize-slider",
                 )
             with gr.Row():
                 draw = gr.Button("Stylize", variant="primary", elem_id="stylize-draw", min_width=120)
