@@ -109,9 +109,11 @@ def _name(row: int, column: int, request: StylizeRequest) -> str:
 
 
 def _is_there(path: Path, told: object, fingerprint: str) -> bool:
-    """Whether a picture that these settings and this model made lies there already; anything else is drawn anew."""
+    """Whether a picture that these settings and this model made lies there already, whole; else it is drawn anew."""
     try:
-        found = read_metadata(path)
+        found, size = read_metadata(path), open_picture(path).size
     except (ImageError, ConfigError):
         return False
-    return bool(found["request"] == told and found["model"].get("fingerprint") == fingerprint)
+    return found["size"] == list(size) and bool(
+        found["request"] == told and found["model"].get("fingerprint") == fingerprint
+    )

@@ -63,6 +63,13 @@ def test_other_settings_and_foreign_files_are_drawn_anew(request_, tmp_path):
     first[0].path.write_bytes(b"no picture")
     third = [one for one in matrix(stylist, weaker, LOOKS[:1], PLACES[:1], tmp_path) if isinstance(one, Cell)]
     assert not third[0].was_there
+    whole = first[0].path.read_bytes()
+    assert len(whole) == len(third[0].path.read_bytes())
+    for part in (0.5, 0.97):  # behind its metadata, within its pixels
+        first[0].path.write_bytes(whole[: int(len(whole) * part)])
+        again = [one for one in matrix(stylist, weaker, LOOKS[:1], PLACES[:1], tmp_path) if isinstance(one, Cell)]
+        assert not again[0].was_there
+        assert first[0].path.read_bytes() == whole
 
 
 def test_an_empty_matrix_is_refused(request_, tmp_path):
