@@ -114,6 +114,5 @@ def _is_there(path: Path, told: object, fingerprint: str) -> bool:
         found, size = read_metadata(path), open_picture(path).size
     except (ImageError, ConfigError):
         return False
-    return found["size"] == list(size) and bool(
-        found["request"] == told and found["model"].get("fingerprint") == fingerprint
-    )
+    made_by = found["model"].get("fingerprint")
+    return (found["request"], found["size"], made_by) == (told, list(size), fingerprint)

@@ -14,7 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow-networks", type=int, default=1, help="How many slow networks the page is tried over.")
-    parser.addoption("--kills", type=int, default=4, help="At how many moments each writer of files is killed.")
+    parser.addoption("--kills", type=int, default=3, help="At how many moments each writer of files is killed.")
     parser.addoption("--writers", type=int, default=6, help="How many processes write pictures into one folder.")
     parser.addoption("--pictures", type=int, default=10, help="How many pictures each of them writes.")
 

@@ -82,7 +82,7 @@ def _emptied(folder: Path) -> None:
 
 
 def _hidden(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".blipdiff-*")]
+    return list(folder.rglob(".blipdiff-*"))
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ class Model:
         self.known = {self._mark(model) for model in self.models}
 
     def _mark(self, model: Any) -> float:
-        return float(model.unet.conv_in.weight.flatten()[0].half())
+        return float(model.unet.conv_in.weight.detach().flatten()[0].half())
 
     def write(self, folder: Path, number: int) -> Iterator[str]:
         save_model(self.models[number % 2], folder / "model")
