@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ PhotoFit = Literal["squash", "crop", "pad"]
 SMALLEST_SIDE = 8
 _EXTREME_ASPECT = 16
 _BAND = 2**20  # pixels of a wide picture that are scaled at once
+_ONE_AT_A_TIME = tuple(Lock() for _ in range(16))  # by a picture's identity: Pillow cannot decode it in two threads
 _TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,7 +69,7 @@ def as_rgb(image: PictureLike, ground: str = "white") -> Image.Image:
     given = as_image(image)
     check_pixels(given.size, "The picture")
     name = getattr(given, "filename", "") or "the picture"
-    with decoding(name):
+    with _ONE_AT_A_TIME[id(given) % len(_ONE_AT_A_TIME)], decoding(name):
         if given.tell() != 0 and given.format != "HEIF":  # a HEIC file names its first picture itself
             given.seek(0)
         given.load()

@@ -4,7 +4,9 @@ Called with the arguments of diffusers' last working BlipDiffusionPipeline it gi
 photo squashed to a square, the prompt repeated and cut, the scheduler as the checkpoint configures it.
 """
 
+import copy
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -30,31 +32,42 @@ from pipelines.call_controls import ControlPictures, ControlsAsked
 from pipelines.call_words import Amount, Reference, Words, either
 from pipelines.pipeline_parts import PipelineParts
 from pipelines.plan import SamplingPlan, execute
+from pipelines.running import Call
+
+_READYING = Lock()  # held only while a scheduler is readied and copied
 
 
 class BlipDiffusionPipeline(PipelineParts):
     """Subject-driven generation (Li et al. 2023, arXiv:2305.14720) with diffusers' conventions."""
 
     _callback_tensor_inputs = ["latents"]  # noqa: RUF012 - diffusers reads a list
-    _interrupt = False
-    _num_timesteps = 0
-    _guidance_scale: float | Sequence[float] | None = None
 
     @property
     def interrupt(self) -> bool:
-        """Whether the run shall stop after this step; a callback sets `_interrupt`."""
-        return bool(self._interrupt)
+        """Whether the run shall stop after this step; a callback sets `_interrupt`, and stops its own run alone."""
+        return self._interrupt
+
+    @property
+    def _interrupt(self) -> bool:
+        seen = self._calls.seen
+        return seen is not None and seen.stops
+
+    @_interrupt.setter
+    def _interrupt(self, stops: bool) -> None:
+        self._calls.stop(bool(stops))
 
     @property
     def guidance_scale(self) -> float | Sequence[float]:
-        """The scale of the call that runs or ran last; before the first, the model's own."""
+        """The scale of this thread's call, or of the one that began last; before the first, the model's own."""
+        seen = self._calls.seen
         own: float = self.config.guidance_scale
-        return own if self._guidance_scale is None else self._guidance_scale
+        return own if seen is None else seen.guidance_scale
 
     @property
     def num_timesteps(self) -> int:
-        """U-Net calls of the call that runs or ran last."""
-        return self._num_timesteps
+        """U-Net calls of this thread's call, or of the one that began last."""
+        seen = self._calls.seen
+        return 0 if seen is None else seen.num_timesteps
 
     @torch.no_grad()
     def encode_prompt(
@@ -151,11 +164,9 @@ class BlipDiffusionPipeline(PipelineParts):
             negative_prompt_embeds,
             "negative_prompt" if neg_prompt is None else "neg_prompt",
         )
-        self._guidance_scale = guidance_scale
+        scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
         amount = Amount(prompt_strength, prompt_reps)
-        guidance = words.guidance(
-            model, amount, self.guidance_scale, Window(*guidance_window), num_images_per_prompt, photo_fit
-        )
+        guidance = words.guidance(model, amount, scale, Window(*guidance_window), num_images_per_prompt, photo_fit)
         given = [one for one in (control_image, conditioning_image, condtioning_image) if one is not None]
         if given:
             asked = ControlsAsked(
@@ -163,19 +174,19 @@ class BlipDiffusionPipeline(PipelineParts):
             )
             branches = asked.branches(self.controlnet, (width, height), guidance.rows, words.count, device)
             controls = (*controls, *branches)
-        scheduler = self.scheduler
-        set_timesteps(scheduler, num_inference_steps, device)
+        with _READYING:  # another thread may ready the pipeline's own for another run
+            set_timesteps(self.scheduler, num_inference_steps, device)
+            scheduler = copy.deepcopy(self.scheduler)
         generators = row_generators(generator, guidance.rows)
         noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
-        self._interrupt, self._num_timesteps = False, len(scheduler.timesteps)
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
-        result = noise
-        with self.progress_bar(total=len(scheduler.timesteps)) as bar:
+        result, count = noise, len(scheduler.timesteps)
+        with self._calls.begun(Call(scale, count)) as call, self.progress_bar(total=count) as bar:
             for step in execute(self.unet, plan):
                 result = step.latents
                 bar.update()
-                if self._interrupt:
+                if call.stops:
                     break
         images = result if output_type == "latent" else as_output(decode_latents(self.vae, result), output_type)
         self.maybe_free_model_hooks()

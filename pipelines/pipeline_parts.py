@@ -22,6 +22,7 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler
+from pipelines.running import Calls
 
 
 class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
@@ -67,6 +68,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             guidance_scale=guidance_scale,
         )
         self._identified = (qformer, _changes(qformer))
+        self._calls = Calls()
 
     @classmethod
     def from_model(cls, model: BlipDiffusion, **components: Any) -> Self:

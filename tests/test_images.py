@@ -1,7 +1,9 @@
 """Pictures as people have them, and the broken ones."""
 
+import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +252,15 @@ def test_a_thumbnail_is_small_and_leaves_the_photo_alone() -> None:
     photo = gradient(200, 100)
     assert thumbnail(photo).size == (96, 48)
     assert photo.size == (200, 100)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_one_picture_that_is_not_decoded_yet_may_be_read_by_many_threads(kind: str) -> None:
+    file = io.BytesIO()
+    gradient(400, 300).save(file, kind)
+    right = np.asarray(as_rgb(Image.open(io.BytesIO(file.getvalue()))))
+    for _ in range(6):
+        shared = Image.open(io.BytesIO(file.getvalue()))
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda _, one=shared: np.asarray(as_rgb(one)), range(8)))
+        assert all(np.array_equal(one, right) for one in found)
