@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from blipdiff.checkpoints.configs import forget_places, read_json
-from blipdiff.checkpoints.detect import is_hub_id
+from blipdiff.checkpoints.detect import is_folder, is_hub_id
 from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
 from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.hub import snapshot
@@ -43,7 +43,7 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
 
     Raises: CheckpointError when there is none.
     """
-    if Path(source).is_dir():
+    if is_folder(source):
         place = Path(source)
     elif str(source) in BUNDLED_CONTROLS:
         place = Path(str(files("blipdiff"))) / "assets" / str(source)
@@ -51,8 +51,8 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
         place = snapshot(str(source), download=download, choose=control_files)
     else:
         raise CheckpointError(
-            f"There is no ControlNet at {source}; give a folder, a hub id such as lllyasviel/sd-controlnet-canny, "
-            f"or one of: {', '.join(BUNDLED_CONTROLS)}."
+            f"There is no ControlNet at {str(source)[:200]}; give a folder, a hub id such as "
+            f"lllyasviel/sd-controlnet-canny, or one of: {', '.join(BUNDLED_CONTROLS)}."
         )
     for folder in (place, place / "controlnet"):
         if (folder / "config.json").is_file():

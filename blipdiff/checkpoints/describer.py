@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import check_words
 from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.detect import is_file
 from blipdiff.checkpoints.fields import check, shown
 from blipdiff.checkpoints.part_fields import DESCRIBER
 from blipdiff.checkpoints.vocabularies import save_category_tokenizer
@@ -56,9 +57,9 @@ def load_describer(
     """
     bundled = Path(str(files("blipdiff"))) / "assets" / BUNDLED_DESCRIBER
     folder = bundled if str(source) == BUNDLED_DESCRIBER else Path(source)
-    if not (folder / "config.json").is_file():
+    if not is_file(folder / "config.json"):
         raise CheckpointError(
-            f"There is no describer at {source}; give '{BUNDLED_DESCRIBER}' or a folder that "
+            f"There is no describer at {str(source)[:200]}; give '{BUNDLED_DESCRIBER}' or a folder that "
             "'blipdiff train describe' wrote."
         )
     config = read_json(folder / "config.json")

@@ -13,10 +13,12 @@ from blipdiff.checkpoints.archives import ARCHIVES, unpack
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import network_files
 from blipdiff.errors import CheckpointError
+from blipdiff.foreign import foreign
 
 Layout = Literal["diffusers", "lavis", "finetuned"]
 
 BUNDLED = "mini"
+_LONGEST_ID = 200
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -40,13 +42,13 @@ def found(
     Raises: CheckpointError when there is nothing of that name, or it is no model.
     """
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         yield _in_folder(path)
-    elif path.is_file() and str(path).lower().endswith(ARCHIVES):
+    elif is_file(path) and str(path).lower().endswith(ARCHIVES):
         with tempfile.TemporaryDirectory(prefix="blipdiff-") as place:
             unpack(path, Path(place))
             yield _in_folder(Path(place), path.name)
-    elif path.is_file():
+    elif is_file(path):
         if path.suffix not in (".pth", ".pt"):
             raise CheckpointError(f"{path} is no model; give a folder, a .tar archive or a fine-tuned .pth file.")
         yield Found("finetuned", path, path.stem)
@@ -56,19 +58,36 @@ def found(
         yield _in_folder(snapshot(str(source), download=download, check=check), str(source))
     else:
         raise CheckpointError(
-            f"There is no model at {source}; give a folder, a LAVIS archive, a hub id such as "
+            f"There is no model at {str(source)[:200]}; give a folder, a LAVIS archive, a hub id such as "
             f"Salesforce/blipdiffusion, or '{BUNDLED}'."
         )
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; a name that no file system takes is none."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; a name that no file system takes is none."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def is_hub_id(source: str | Path) -> bool:
     """Whether this is written as a hub id is: owner/name."""
-    return _HUB_ID.fullmatch(str(source)) is not None
+    return len(str(source)) <= _LONGEST_ID and _HUB_ID.fullmatch(str(source)) is not None
 
 
 def _in_folder(folder: Path, name: str | None = None) -> Found:
     """The layout of a folder, or of the only folder inside it, as archives have it."""
-    inner = [entry for entry in folder.iterdir() if entry.is_dir()]
+    with foreign(folder, "a folder that can be read"):
+        inner = [entry for entry in folder.iterdir() if entry.is_dir()]
     for place in (folder, *(inner if len(inner) == 1 else ())):
         if (place / "model_index.json").is_file():
             return Found("diffusers", place, name or place.absolute().name)
@@ -92,8 +111,8 @@ def folder_of(source: str | Path, *, download: bool = False) -> Path:
 
     Raises: CheckpointError when there is neither.
     """
-    if Path(source).is_dir():
+    if is_folder(source):
         return Path(source)
     if not is_hub_id(str(source)):
-        raise CheckpointError(f"There is no folder {source}, and it is no hub id.")
+        raise CheckpointError(f"There is no folder {str(source)[:200]}, and it is no hub id.")
     return snapshot(str(source), download=download, choose=network_files)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.checkpoints.key_rules import text_encoder_name, to_hub, vae_name
-from blipdiff.checkpoints.weights import check_finite, check_names, open_tensors, stored_object
+from blipdiff.checkpoints.weights import check_finite, check_names, is_plain, open_tensors, stored_object
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import CheckpointError, listed
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -60,7 +60,7 @@ def cached_subject(path: Path, model: BlipDiffusion, category: str = "subject") 
     stored = stored_object(path)
     if isinstance(stored, Mapping):
         stored = next(iter(stored.values()), None)
-    if not isinstance(stored, Tensor):
+    if not isinstance(stored, Tensor) or not is_plain(_CACHE, stored):
         raise CheckpointError(f"{path} holds no subject embedding.")
     return _subject(stored, model, path, category)
 
@@ -88,12 +88,12 @@ def _replace(net: nn.Module, tensors: dict[str, Tensor], what: str) -> None:
 
 
 def _subject(cache: Tensor, model: BlipDiffusion, path: Path, category: str) -> SubjectEmbedding:
-    tokens = cache.float().reshape(-1, cache.shape[-1])
-    if tokens.shape != (model.subject_slots, model.text_encoder.sizes.width):
+    width = model.text_encoder.sizes.width
+    if cache.shape[-1:] != (width,) or cache.numel() != model.subject_slots * width:
         raise CheckpointError(
-            f"The subject in {path} is {list(cache.shape)}; expected "
-            f"[1, {model.subject_slots}, {model.text_encoder.sizes.width}]."
+            f"The subject in {path} is {list(cache.shape)}; expected [1, {model.subject_slots}, {width}]."
         )
+    tokens = cache.float().reshape(-1, width)
     check_finite(tokens, cache, f"{path}: {_CACHE}")
     return SubjectEmbedding(
         tokens=tokens.clone(),

@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from blipdiff.checkpoints.needed import Choice, model_files
 from blipdiff.errors import BlipdiffError, CheckpointError
+from blipdiff.foreign import first_line
 
 _HTTP_ERROR = hub_errors.HfHubHTTPError.__mro__[1]  # what the library's client raises when a connection fails
+_TIMEOUT_SECONDS = 30.0
 _UNREACHED: tuple[type[BaseException], ...] = (_HTTP_ERROR, OSError, hub_errors.CachedRepoTreeNotFoundError)
 
 
@@ -46,10 +48,10 @@ def snapshot(
     if not download:
         return _cached(name, choose)
     try:
-        info = HfApi().model_info(name, files_metadata=True)
+        info = HfApi().model_info(name, files_metadata=True, timeout=_TIMEOUT_SECONDS)
     except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as reason:
         raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
-    except _UNREACHED as reason:
+    except Exception as reason:  # no connection, or an answer that is none of the hub's
         return _cached(name, choose, reason)
     files = {
         one.rfilename: HubFile(one.rfilename, one.size or 0, None if one.lfs is None else one.lfs.sha256)
@@ -75,11 +77,13 @@ def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
     except (hub_errors.LocalEntryNotFoundError, hub_errors.HFValidationError) as reason:
         if out_of_reach is not None:
-            raise CheckpointError(f"'{name}' cannot be fetched: the hub is out of reach.") from out_of_reach
+            raise CheckpointError(
+                f"'{name}' cannot be fetched: the hub is out of reach ({first_line(out_of_reach)})."
+            ) from out_of_reach
         there = "only in part on this machine" if _begun(reason) else "not on this machine"
         raise CheckpointError(
             f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
-            "(download=True in Python), or give the folder of a copy."
+            "(in Python download=True, or local_files_only=False for the pipeline), or give the folder of a copy."
         ) from reason
 
 
@@ -113,9 +117,8 @@ def _fetched(name: str, chosen: Sequence[HubFile], home: Path, check: Callable[[
     except BlipdiffError:
         raise
     except _UNREACHED as reason:
-        line = (str(reason).strip() or type(reason).__name__).splitlines()[0]
         raise CheckpointError(
-            f"'{name}' was fetched only in part: {line}. Run it again: it goes on where it ended."
+            f"'{name}' was fetched only in part: {first_line(reason)}. Run it again: it goes on where it ended."
         ) from reason
 
 

@@ -90,7 +90,7 @@ def tensors_in(stored: object, path: Path) -> dict[str, Tensor]:
     others = [str(name) for name, value in stored.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(f"{path} holds things that are not tensors: {listed(others)}.")
-    odd = [str(name) for name, value in stored.items() if not _plain(str(name), value)]
+    odd = [str(name) for name, value in stored.items() if not is_plain(str(name), value)]
     if odd:
         raise CheckpointError(f"{path} holds tensors of a kind that is not read here: {listed(odd)}.")
     return stored
@@ -189,7 +189,7 @@ def check_finite(value: Tensor, stored: Tensor, name: str) -> None:
     raise CheckpointError(f"{name} holds not-a-number or infinite values; the checkpoint is damaged.")
 
 
-def _plain(name: str, value: Tensor) -> bool:
+def is_plain(name: str, value: Tensor) -> bool:
     """Whether a tensor is numbers in memory, all of them in the file, of a kind that a network computes with."""
     if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
         return False

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from blipdiff.checkpoints import load_model
-from blipdiff.checkpoints.detect import found
+from blipdiff.checkpoints.controls import load_control
+from blipdiff.checkpoints.describer import load_describer
+from blipdiff.checkpoints.detect import folder_of, found
 from blipdiff.errors import CheckpointError
 
 
@@ -45,3 +47,11 @@ def test_a_hub_name_that_was_fetched_before_is_used(
     (cached / "refs" / "main").write_text("0" * 40)
     shutil.copytree(tiny_folder, cached / "snapshots" / ("0" * 40))
     assert load_model("someone/tiny", dtype="stored").name == "someone/tiny"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" + "x" * 5000, "\0", "a/\0", "a/..", "\ud800", "a/b\n"])
+def test_a_name_that_no_file_system_takes_is_told_in_a_short_sentence(name: str) -> None:
+    for read in (load_model, load_control, load_describer, folder_of):
+        with pytest.raises(CheckpointError) as caught:
+            read(name)
+        assert len(str(caught.value)) < 500

@@ -216,6 +216,13 @@ def test_a_hub_out_of_reach_is_told_and_a_whole_copy_is_used(hub: StandInHub) ->
     assert load_model(NAME, download=True).name == NAME
 
 
+def test_an_answer_that_is_none_of_the_hubs_is_told(hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer in ({"detail": "Sign in to this network"}, [], "hello", {"id": NAME, "siblings": 3}):
+        monkeypatch.setattr(StandInHub, "info", lambda _, answer=answer: answer)
+        with pytest.raises(CheckpointError, match="out of reach"):
+            load_model(NAME, download=True)
+
+
 def test_a_name_that_the_hub_does_not_know_is_told(hub: StandInHub) -> None:
     with pytest.raises(CheckpointError, match="The hub has no model 'nobody/nothing'"):
         load_model("nobody/nothing", download=True)
