@@ -49,8 +49,10 @@ def _spot_from(told: Any, subjects: int) -> Spot:
     """What a frame's metadata tell of a spot: shares and position."""
     try:
         shares, position = told
+        if position is not None and subjects < 2:
+            raise ConfigError(f"The metadata is damaged: the frame lies on a path, which has {subjects} subjects.")
         spot = Spot(tuple(map(float, shares))) if position is None else on_path(float(position), subjects)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:  # numbers may be beyond any
         raise ConfigError("The metadata is damaged: the frame's shares cannot be read.") from error
     if len(spot.shares) != subjects:
         raise ConfigError(f"The metadata is damaged: {subjects} subjects have {len(spot.shares)} shares.")

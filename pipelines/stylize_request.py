@@ -46,6 +46,8 @@ class ControlSettings:
         check(self)
         if not self.control.strip():
             raise ConfigError("The control's name is empty; give mini-canny, a folder, or a hub id.")
+        if not isinstance(self.map_settings, Mapping):
+            raise ConfigError(f"The preprocessor's settings are {self.map_settings!r:.60}; give each by its name.")
         self.map_choice()
         self.window()
 

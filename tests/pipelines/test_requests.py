@@ -10,6 +10,7 @@ from blipdiff.errors import BlipdiffError, ConfigError, PromptError
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
 from pipelines.edit_request import EditRequest
 from pipelines.requests import LONGEST_CATEGORY, GenerateRequest, from_mapping, parameters, request_from
+from pipelines.stylize_request import ControlSettings
 
 DECLARED = parameters(GenerateRequest)
 NUMBERS = [name for name, declared in DECLARED.items() if declared.low is not None]
@@ -136,6 +137,8 @@ def test_a_request_is_a_value() -> None:
         (EditRequest, {"source": "dog", "target": 3}, "To must be text, not 3"),
         (EditRequest, {"source": "dog", "local_blend": "no"}, "Mask must be true or false, not 'no'"),
         (EditRequest, {"source": "dog", "keep_background": 1}, "Keep the background must be true or false"),
+        (ControlSettings, {"control": ["mini-canny"]}, "Control must be text"),
+        (ControlSettings, {"map_settings": ["low"]}, r"settings are \['low'\]; give each by its name"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_its_name(kind: type, values: dict[str, Any], words: str) -> None:
