@@ -17,8 +17,10 @@ from blipdiff.colour_profiles import in_srgb
 from blipdiff.errors import ImageError, NumericsError, ShapeError
 from blipdiff.given_pictures import PictureLike, as_image
 from blipdiff.picture_files import check_pixels, decoding, orientation, picture_of, read_picture
+from blipdiff.ranges import RESAMPLING_NAMES
 
 PhotoFit = Literal["squash", "crop", "pad"]
+RESAMPLING = dict(zip(RESAMPLING_NAMES, (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS), strict=True))
 
 SMALLEST_SIDE = 8
 _EXTREME_ASPECT = 16
@@ -94,10 +96,12 @@ def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit
     return (pixels - mean) / std
 
 
-def picture_tensor(image: PictureLike, size: tuple[int, int] | None = None, *, fit: PhotoFit = "squash") -> Tensor:
+def picture_tensor(
+    image: PictureLike, size: tuple[int, int] | None = None, *, fit: PhotoFit = "squash", resample: str = "bicubic"
+) -> Tensor:
     """A control map or a source picture as (3, H, W) in [0, 1], resized to `size` = (W, H) where it is given."""
     rgb = as_rgb(image)
-    return _to_tensor(rgb if size is None else fitted(rgb, size, fit))
+    return _to_tensor(rgb if size is None else fitted(rgb, size, fit, resample))
 
 
 def to_pictures(pixels: Tensor) -> list[Image.Image]:
@@ -121,23 +125,28 @@ def thumbnail(image: PictureLike, side: int = 96) -> Image.Image:
     return small
 
 
-def fitted(rgb: Image.Image, size: tuple[int, int], fit: PhotoFit) -> Image.Image:
-    """An RGB picture at exactly `size` = (W, H), bicubic: stretched, cut at the centre, or padded with white.
+def fitted(rgb: Image.Image, size: tuple[int, int], fit: PhotoFit, resample: str = "bicubic") -> Image.Image:
+    """An RGB picture at exactly `size` = (W, H): stretched, cut at the centre, or padded with white.
 
-    Raises: ImageError for a size below one pixel or an unknown `fit`.
+    resample: "bicubic" or "lanczos"
+
+    Raises: ImageError for a size below one pixel, an unknown `fit` or `resample`.
     """
+    if resample not in RESAMPLING:
+        raise ImageError(f"A picture is resized by {' or '.join(RESAMPLING)}, not by '{resample}'.")
+    method = RESAMPLING[resample]
     if min(size) < 1:
         raise ImageError(f"A picture cannot be made {size[0]} x {size[1]} pixels.")
     if fit == "squash" or rgb.size == size:
-        return rgb.resize(size, Image.Resampling.BICUBIC)
+        return rgb.resize(size, method)
     if fit == "crop":
-        return _cropped(rgb, size)
+        return _cropped(rgb, size, method)
     if fit == "pad":
-        return _padded(rgb, size)
+        return _padded(rgb, size, method)
     raise ImageError(f"A photo is fitted by squash, crop or pad, not by '{fit}'.")
 
 
-def _cropped(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _cropped(rgb: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
     """Resize until the frame is covered, then cut the centre, with torchvision's rounding as the original has it."""
     width, height = size
     most = math.ceil(_EXTREME_ASPECT * max(width / height, height / width) * min(rgb.size))
@@ -147,7 +156,7 @@ def _cropped(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
         covering = (width, width * rgb.height // rgb.width)
     else:
         covering = (height * rgb.width // rgb.height, height)
-    return _centre(rgb.resize(covering, Image.Resampling.BICUBIC), size)
+    return _centre(rgb.resize(covering, method), size)
 
 
 def _centre(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -155,14 +164,14 @@ def _centre(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
     return rgb.crop((left, top, left + size[0], top + size[1]))
 
 
-def _padded(rgb: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _padded(rgb: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
     scale = min(size[0] / rgb.width, size[1] / rgb.height)
     inner = (
         max(1, min(size[0], round(rgb.width * scale))),
         max(1, min(size[1], round(rgb.height * scale))),
     )
     frame = Image.new("RGB", size, "white")
-    frame.paste(rgb.resize(inner, Image.Resampling.BICUBIC), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    frame.paste(rgb.resize(inner, method), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return frame
 
 

@@ -11,3 +11,5 @@ USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 s
 
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
 INJECTION_PLACES = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
+
+RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized

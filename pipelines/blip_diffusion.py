@@ -117,6 +117,7 @@ class BlipDiffusionPipeline(PipelineParts):
         control_guidance_start: float | Sequence[float] = 0.0,
         control_guidance_end: float | Sequence[float] = 1.0,
         guess_mode: bool = False,
+        control_resample: str = "bicubic",
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
         photo_fit: PhotoFit = "squash",
@@ -134,7 +135,8 @@ class BlipDiffusionPipeline(PipelineParts):
         what fits.
         control_image: the map for the pipeline's ControlNet, one for all pictures or one each; a list of such for
         several nets, with scale, start and end for all or one each. `conditioning_image` and the peer's spelling,
-        `condtioning_image`, are other names of it.
+        `condtioning_image`, are other names of it. control_resample: how a map of another size is resized, "bicubic" as
+        the peer, "lanczos" as the authors' code and diffusers' other ControlNet pipelines.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on, and it may read the pipeline's num_timesteps and guidance_scale.
         Returns pictures as `output_type` says: pil, np, pt or latent.
@@ -170,7 +172,12 @@ class BlipDiffusionPipeline(PipelineParts):
         given = [one for one in (control_image, conditioning_image, condtioning_image) if one is not None]
         if given:
             asked = ControlsAsked(
-                given[0], controlnet_conditioning_scale, control_guidance_start, control_guidance_end, guess_mode
+                given[0],
+                controlnet_conditioning_scale,
+                control_guidance_start,
+                control_guidance_end,
+                guess_mode,
+                control_resample,
             )
             branches = asked.branches(self.controlnet, (width, height), guidance.rows, words.count, device)
             controls = (*controls, *branches)

@@ -26,6 +26,7 @@ class ControlsAsked:
     start: float | Sequence[float]
     end: float | Sequence[float]
     guess_mode: bool
+    resample: str = "bicubic"  # or lanczos
 
     def branches(
         self,
@@ -53,7 +54,11 @@ class ControlsAsked:
         scales, starts, ends = (self._one_each(name, len(each)) for name in ("scale", "start", "end"))
         return tuple(
             ControlBranch(
-                net, _tensor(picture, size, rows, prompts).to(device), scale, Window(start, end), self.guess_mode
+                net,
+                _tensor(picture, size, rows, prompts, self.resample).to(device),
+                scale,
+                Window(start, end),
+                self.guess_mode,
             )
             for net, picture, scale, start, end in zip(each, maps, scales, starts, ends, strict=True)
         )
@@ -66,7 +71,7 @@ class ControlsAsked:
         return values
 
 
-def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int) -> torch.Tensor:
+def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int, resample: str) -> torch.Tensor:
     """(rows, 3, H, W) in [0, 1]; pictures for the prompts are repeated for the rows of each."""
     pictures = as_images(picture)
     if len(pictures) not in (1, prompts, rows):
@@ -75,4 +80,4 @@ def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int) -> tor
             "give 1, or one each."
         )
     repeated = [one for one in pictures for _ in range(rows // len(pictures))]
-    return torch.stack([picture_tensor(one, size) for one in repeated])
+    return torch.stack([picture_tensor(one, size, resample=resample) for one in repeated])

@@ -76,13 +76,17 @@ def map_of(
     """
     rgb = as_rgb(structure)
     if settings.structure_fit != "pad":
-        return preprocessors.map_of(fitted(rgb, size, settings.structure_fit), settings.map_choice())  # type: ignore[arg-type]
+        return preprocessors.map_of(_resized(rgb, size, settings.structure_fit, settings), settings.map_choice())
     scale = min(size[0] / rgb.width, size[1] / rgb.height)
     inner = (max(1, min(size[0], round(rgb.width * scale))), max(1, min(size[1], round(rgb.height * scale))))
-    drawn = preprocessors.map_of(fitted(rgb, inner, "squash"), settings.map_choice())
+    drawn = preprocessors.map_of(_resized(rgb, inner, "squash", settings), settings.map_choice())
     frame = Image.new("RGB", size)
     frame.paste(drawn, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return frame
+
+
+def _resized(rgb: Image.Image, size: tuple[int, int], fit: str, settings: ControlSettings) -> Image.Image:
+    return fitted(rgb, size, fit, settings.structure_resample)  # type: ignore[arg-type]
 
 
 def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]) -> SamplingPlan:

@@ -7,7 +7,7 @@ from typing import Any
 from blipdiff.control.preprocessors import PREPROCESSORS, MapChoice
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
-from blipdiff.ranges import INJECTION_PLACES
+from blipdiff.ranges import INJECTION_PLACES, RESAMPLING_NAMES
 from pipelines.requests import GenerateRequest, check, from_mapping, parameter
 
 TASK = "stylize"  # as metadata name it
@@ -38,6 +38,13 @@ class ControlSettings:
         "Structure fit",
         "How a structure of another shape fills the frame: its middle, all of it on black, or stretched.",
         choices=("crop", "pad", "squash"),
+    )
+    structure_resample: str = parameter(
+        "bicubic",
+        "Structure resampling",
+        "How a structure of another size is resized: bicubic as diffusers' BLIP-Diffusion does it, lanczos as the "
+        "authors' code and diffusers' ControlNet pipelines do.",
+        choices=RESAMPLING_NAMES,
     )
 
     fingerprint: str | None = None  # of the net, in metadata, which tell its folder by its name alone

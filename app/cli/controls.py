@@ -37,6 +37,10 @@ Fits = Annotated[
     list[str] | None,
     typer.Option("--structure-fit", help="crop, pad or squash each structure of another shape than the picture."),
 ]
+Resamples = Annotated[
+    list[str] | None,
+    typer.Option("--structure-resample", help="bicubic or lanczos, for each structure of another size."),
+]
 
 _PREFIXED = ("strength", "start", "stop")
 _NET_OF = {"canny": "mini-canny", "relief": "mini-depth"}  # which bundled net reads which map
@@ -56,6 +60,7 @@ CONTROL_OPTIONS = {
         list[float] | None, typer.Option("--control-stop", help="The fraction of the run at which each ends.")
     ],
     "structure_fit": Fits,
+    "structure_resample": Resamples,
 }
 TOLD_OPTIONS = tuple(name for name in CONTROL_OPTIONS if name != "control")  # that a picture's metadata tell
 

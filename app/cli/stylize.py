@@ -13,6 +13,7 @@ from app.cli.controls import (
     Guess,
     MapSettings,
     MapWeights,
+    Resamples,
     Starts,
     Stops,
     Strengths,
@@ -64,6 +65,7 @@ def stylize(
     stop: Stops = None,
     guess: Guess = False,
     structure_fit: Fits = None,
+    structure_resample: Resamples = None,
     size: Size = None,
     like: Annotated[Path | None, typer.Option("--like", help="Draw this picture again from its own metadata.")] = None,
     model: Model = "mini",
@@ -116,6 +118,7 @@ def stylize(
             stop=stop,
             guess=[guess],
             structure_fit=structure_fit,
+            structure_resample=structure_resample,
         ),
         **{name: value for name, value in asked.items() if name not in _DRAWING},
     )
