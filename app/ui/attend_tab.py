@@ -1,6 +1,6 @@
 """The tab that shows attention: a picture, and where each word and the subject were seen in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from app.cli.attend import saved
 from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup
-from app.ui.drawing import Changes, followed
+from app.ui.drawing import Changes, Run, followed
 from app.ui.events import on_cancel, on_draw
 from app.ui.files import served
 from app.ui.orders import Order, Orders
@@ -63,7 +63,7 @@ class _Events:
         self._studio, self._output, self._form = studio, output, form
         self._status, self._gallery = status, gallery
 
-    def attend(self, order: Order, paths: list[str] | None, *typed: Any) -> Iterator[Changes]:
+    def attend(self, order: Order, paths: list[str] | None, *typed: Any) -> Run:
         """Draws the picture and shows its maps, saved in the output folder."""
         paths = paths or []
 
@@ -84,7 +84,7 @@ class _Events:
         def end() -> Changes:
             return {self._status: markup.message(f"Saved in {self._output}.", "good")}
 
-        yield from followed(order, self._status, begin, shown, end)
+        return (yield from followed(order, self._status, begin, shown, end))
 
     def _events(self, request: GenerateRequest, given: list[Any]) -> Any:
         return run_attend(self._studio, request, self._studio.subject(given, fit=request.fit))

@@ -13,7 +13,7 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, followed
+from app.ui.drawing import Changes, Run, followed
 from app.ui.events import ON_MODEL, on_cancel, on_change, on_draw, preview_of
 from app.ui.files import served
 from app.ui.orders import Order, Orders
@@ -103,7 +103,7 @@ class _Events:
         self._library = SubjectLibrary(settings.library)
         self._status, self._stage, self._gallery, self._downloads = shown
 
-    def draw(self, shape: str, order: Order, *values: Any) -> Iterator[Changes]:
+    def draw(self, shape: str, order: Order, *values: Any) -> Run:
         """Draws one picture, a path or a map, and saves it in the output folder."""
         frames: list[Frame] = []
         done: list[Blended] = []
@@ -121,7 +121,7 @@ class _Events:
             frames.append(event)
             return {self._stage: _picture(event, f"{len(frames)} drawn: {event.label}")}
 
-        yield from followed(order, self._status, begin, shown, lambda: self._finished(done[-1]))
+        return (yield from followed(order, self._status, begin, shown, lambda: self._finished(done[-1])))
 
     def preview(self, is_live: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
         """The blend as it stands, in few steps; nothing where live previews are off or subjects are missing."""
@@ -140,13 +140,14 @@ class _Events:
             return
         self._orders.begin(name)
         try:
-            yield from followed(
+            last = yield from followed(
                 order, self._status, lambda: start,
                 lambda event: gr.skip() if isinstance(event, Blended) else {self._stage: _picture(event, event.label)},
                 lambda: {self._status: markup.message(f"A preview in {request.steps} steps.")},
             )  # fmt: skip
         finally:
             self._orders.end(name)
+        yield last
 
     def weights_at(self, place: str, *slots: Any) -> list[float]:
         """The weights at a place of the pad, among the subjects that are there."""

@@ -1,6 +1,6 @@
 """A run on a tab, told step by step, stopped when it is called off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ from blipdiff.errors import BlipdiffError
 from pipelines.studio import Notice, Progress
 
 Changes: TypeAlias = dict[Any, Any]
+Run: TypeAlias = Generator[Changes, None, Changes]  # its last change is told when another run may be asked for
 
 
 def followed(
@@ -19,8 +20,8 @@ def followed(
     begin: Callable[[], Callable[[], Any]],
     shown: Callable[[Any], Changes],
     ended: Callable[[], Changes],
-) -> Iterator[Changes]:
-    """Changes of the page while an order is drawn; errors a person can mend become the status.
+) -> Run:
+    """Changes of the page while an order is drawn, and the last of them; errors a person can mend become the status.
 
     begin: checks what was asked for, and gives what starts its events; shown: what a result changes; ended: what its
     end does
@@ -31,8 +32,7 @@ def followed(
             yield {status: markup.progress("Reading the subjects and the words", None, 1)}
             for event in events:
                 if order.called_off.is_set():
-                    yield {status: markup.message("Cancelled.")}
-                    return
+                    return {status: markup.message("Cancelled.")}
                 if isinstance(event, Progress):
                     text = f"Step {event.step} of {event.steps}"
                     yield {status: markup.progress(text, event.step, event.steps)}
@@ -40,6 +40,6 @@ def followed(
                     notice(event.text)
                 else:
                     yield shown(event)
-        yield ended()
+        return ended()
     except BlipdiffError as error:
-        yield {status: markup.message(str(error), "bad")}
+        return {status: markup.message(str(error), "bad")}

@@ -1,6 +1,6 @@
 """The tab that edits: a source, the words to swap, the subject; before and after, and the mask."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup
 from app.ui.components import Canvas, Marks
-from app.ui.drawing import Changes, followed
+from app.ui.drawing import Changes, Run, followed
 from app.ui.edit_words import swapped_words
 from app.ui.events import ON_PHOTOS, SILENT, on_cancel, on_change, on_click, on_draw
 from app.ui.files import served
@@ -177,7 +177,7 @@ class EditEvents:
         instead: str,
         paths: list[str] | None,
         *typed: Any,
-    ) -> Iterator[Changes]:
+    ) -> Run:
         """The edit, saved in the output folder and shown beside its source."""
         paths, ended = paths or [], []
 
@@ -215,7 +215,7 @@ class EditEvents:
         def end() -> Changes:
             return {self._on.status: markup.message(f"Saved as {ended[-1]}.", "good")}
 
-        yield from followed(order, self._on.status, begin, shown, end)
+        return (yield from followed(order, self._on.status, begin, shown, end))
 
     def _events(
         self, request: EditRequest, given: list[Any], photos: list[SourcePhoto], mask: Image.Image | None

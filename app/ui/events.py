@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from app.ui import markup
-from app.ui.drawing import Changes
+from app.ui.drawing import Changes, Run
 from app.ui.notices import guarded, notice
 from app.ui.orders import Order, Orders
 
@@ -40,7 +40,7 @@ def on_draw(
     button: Any,
     orders: Orders,
     status: Any,
-    draw: Callable[..., Iterator[Changes]],
+    draw: Callable[..., Run],
     inputs: Any,
     outputs: Any,
 ) -> None:
@@ -60,9 +60,10 @@ def on_draw(
             yield gr.skip()
             return
         try:
-            yield from draw(order, *order.request)
+            last = yield from draw(order, *order.request)
         finally:
             orders.end(str(visit.session_hash))
+        yield last
 
     on_click(button, ask, inputs, [status]).success(guarded(drawn), None, outputs, trigger_mode="multiple", **ON_MODEL)
 

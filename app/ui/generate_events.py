@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from app.ui import form, markup
+from app.ui.drawing import Changes, Run
 from app.ui.events import BUSY
 from app.ui.files import kept_card, readable_settings, served, served_card, subject_of
 from app.ui.generate_layout import Layout
@@ -21,7 +22,6 @@ from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.results import read_metadata
 from pipelines.studio import Studio
 
-Changes: TypeAlias = dict[Any, Any]  # a component -> its new value or look
 Saved: TypeAlias = tuple[str, int]  # a picture's copy for the browser, which nobody moves, and its seed
 
 _UNCHANGED: Changes = gr.skip()
@@ -94,15 +94,17 @@ class GenerateEvents:
             yield _UNCHANGED
             return
         try:
-            yield from self._drawn(order, older)
+            last = yield from self._drawn(order, older)
         except BlipdiffError as error:
             notice(by_name(error, order.paths))
-            yield self._at_rest(by_name(error, order.paths), "bad", older)
+            last = self._at_rest(by_name(error, order.paths), "bad", older)
         except Exception as error:
+            self._orders.end(_name(visit))
             yield self._at_rest(bug(error), "bad", older)
             raise
         finally:
             self._orders.end(_name(visit))
+        yield last
 
     def cancel(self, visit: gr.Request, pictures: list[Saved]) -> Changes:
         """Calls the visit's order off; a run that is going on tells its end itself."""
@@ -159,7 +161,7 @@ class GenerateEvents:
         link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
         return {self._on.keeping.card: link, self._on.action.status: markup.message(f"Saved as {path}.", "good")}
 
-    def _drawn(self, order: Order, older: list[Saved]) -> Iterator[Changes]:
+    def _drawn(self, order: Order, older: list[Saved]) -> Run:
         began = time.monotonic()
         finished = 0
         notices: list[str] = []
@@ -172,14 +174,13 @@ class GenerateEvents:
                     notice(text)
                 if view.was_stopped:
                     text = f"Cancelled after step {view.step} of {view.steps}."
-                    yield self._at_rest(text, "plain", [*view.finished, *older])
-                    return
+                    return self._at_rest(text, "plain", [*view.finished, *older])
                 changes = self._shown(view)
                 if len(view.finished) > finished:
                     finished = len(view.finished)
                     changes |= self._pictures([*((served(path), seed) for path, seed in view.finished), *older])
                 yield changes
-        yield self._finished(view, time.monotonic() - began, notices)
+        return self._finished(view, time.monotonic() - began, notices)
 
     def _shown(self, view: View) -> Changes:
         changes: Changes = {self._on.action.status: _how_far(view)}

@@ -1,7 +1,7 @@
 """The tab that draws scenes: boxes on a canvas, a subject in each."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, followed
+from app.ui.drawing import Changes, Run, followed
 from app.ui.events import on_cancel, on_draw
 from app.ui.files import served
 from app.ui.orders import Order, Orders
@@ -88,7 +88,7 @@ class _Events:
         self._library = SubjectLibrary(settings.library)
         self._status, self._gallery = status, gallery
 
-    def draw(self, order: Order, boxes: str, is_free: bool, *values: Any) -> Iterator[Changes]:
+    def draw(self, order: Order, boxes: str, is_free: bool, *values: Any) -> Run:
         """The scene's pictures, saved in the output folder."""
         shown: list[tuple[str, str]] = []
 
@@ -106,7 +106,7 @@ class _Events:
             text = f"{len(shown)} {'picture' if len(shown) == 1 else 'pictures'}, saved in {self._settings.output}."
             return {self._status: markup.message(text, "good")}
 
-        yield from followed(order, self._status, begin, finished, ended)
+        return (yield from followed(order, self._status, begin, finished, ended))
 
     def _asked(self, boxes: str, is_free: bool, values: Sequence[Any]) -> tuple[SceneRequest, list[Placed]]:
         subjects, typed = filled(values[:12], self._library), dict(zip(self._names, values[12:], strict=True))

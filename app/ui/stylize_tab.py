@@ -1,6 +1,6 @@
 """The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from PIL import Image
 from app.cli.files import check_writable
 from app.settings import Settings
 from app.ui import markup, parts
-from app.ui.drawing import Changes, followed
+from app.ui.drawing import Changes, Run, followed
 from app.ui.events import ON_PHOTOS, on_cancel, on_change, on_draw
 from app.ui.files import served
 from app.ui.orders import Order, Orders
@@ -141,9 +141,7 @@ class _Events:
             return {self._on.map: None, self._on.status: markup.message(_without_path(error, structure), "bad")}
         return {self._on.map: drawn, self._on.status: markup.message("The map is ready.")}
 
-    def draw(
-        self, order: Order, look: str | None, structure: str | None, control: str, *values: Any
-    ) -> Iterator[Changes]:
+    def draw(self, order: Order, look: str | None, structure: str | None, control: str, *values: Any) -> Run:
         """The pictures, saved in the output folder; the newest beside the structure."""
         found: list[tuple[str, str]] = []
         beside: list[Image.Image] = []
@@ -174,7 +172,7 @@ class _Events:
             count = f"{len(found)} {'picture' if len(found) == 1 else 'pictures'}"
             return {self._on.status: markup.message(f"{count}, saved in {self._settings.output}.", "good")}
 
-        yield from followed(order, self._on.status, begin, shown, ended)
+        return (yield from followed(order, self._on.status, begin, shown, ended))
 
 
 def _place(placed: dict[str, Any], name: str, declared: Parameter, default: Any, **looks: Any) -> None:

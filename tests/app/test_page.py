@@ -17,7 +17,10 @@ def typed(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_form_as_it_starts_asks_for_the_defaults() -> None:
-    assert form.request_of(typed(), random_seed=False) == GenerateRequest(category="dog")
+    assert form.request_of(typed(), random_seed=False) == GenerateRequest(
+        category="dog",
+        guidance=form.starting_value("guidance"),  # a number where a request leaves it to the model
+    )
 
 
 def test_a_request_fills_the_form_and_is_read_back() -> None:

@@ -143,6 +143,23 @@ def test_cancelling_in_the_middle_ends_with_a_word_about_how_far_it_came(
     assert "of 50" in last[layout.action.status]
 
 
+def test_whoever_sees_the_end_of_a_run_may_ask_for_the_next(
+    events: GenerateEvents, layout: Layout, dog: str, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_again() -> bool:
+        return layout.fields["seed"] in events.ask(VISIT, [dog], [], *values())
+
+    assert asked_again()
+    for answer in events.generate(VISIT, []):
+        if "2 pictures in" in answer.get(layout.action.status, ""):
+            assert asked_again()
+    (events._output / "file").write_text("in the way")
+    monkeypatch.setattr(events, "_output", events._output / "file")
+    for answer in events.generate(VISIT, []):
+        assert "file" in answer[layout.action.status]
+        assert asked_again()
+
+
 def test_a_bug_is_shown_as_one_and_the_page_is_free_again(
     events: GenerateEvents, studio: Studio, layout: Layout, dog: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

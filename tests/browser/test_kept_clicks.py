@@ -50,9 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def slow_page(open_page: Callable[..., Any], network: int) -> Any:
     """A visit over a slow network."""
-    page = open_page(before=SLOW_NETWORK.replace("SEED", str(network)))
-    page.set_default_timeout(30_000)
-    return page
+    return open_page(before=SLOW_NETWORK.replace("SEED", str(network)))
 
 
 def field(page: Any, name: str) -> Any:
