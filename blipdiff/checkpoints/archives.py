@@ -44,6 +44,8 @@ def unpack(archive: Path, place: Path) -> None:
                 _check_room(archive, needed, count, free)
                 _write(archive, tar, member, place)
             _check_end(archive, stream, tar.offset)
+    if not count:
+        raise CheckpointError(f"{archive} is empty or damaged: there is no file in it.")
     if not _compressed(archive):
         _check_weights(archive, place)
 

@@ -1,6 +1,7 @@
 """Models from the hub: what is needed is chosen from the listing, told, fetched where it was left, and verified."""
 
 import hashlib
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -53,10 +54,7 @@ def snapshot(
         raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
     except Exception as reason:  # no connection, or an answer that is none of the hub's
         return _cached(name, choose, reason)
-    files = {
-        one.rfilename: HubFile(one.rfilename, one.size or 0, None if one.lfs is None else one.lfs.sha256)
-        for one in info.siblings or []
-    }
+    files = {one.rfilename: HubFile(one.rfilename, one.size or 0, _checksum(one.lfs)) for one in info.siblings or []}
     chosen = [files[one] for one in _chosen(name, choose, list(files))]
     home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     folder = home / "snapshots" / str(info.sha)
@@ -85,6 +83,12 @@ def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None
             f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
             "(in Python download=True, or local_files_only=False for the pipeline), or give the folder of a copy."
         ) from reason
+
+
+def _checksum(stored: Any) -> str | None:
+    """The checksum under which a large file is kept; it becomes a file's name, so it must be one."""
+    found = None if stored is None else str(stored.sha256)
+    return found if found is not None and re.fullmatch("[0-9a-f]{64}", found) else None
 
 
 def _begun(reason: BaseException) -> bool:
@@ -167,6 +171,9 @@ def _fetch(name: str, file: HubFile, home: Path, bar: "tqdm[Any]") -> None:
     (home / "blobs").mkdir(parents=True, exist_ok=True)
     whole = home / "blobs" / str(file.sha256)
     with WeakFileLock(locks / f"{file.sha256}.lock"):
+        if whole.is_file():  # another process has fetched it in the meantime
+            bar.update(file.size)
+            return
         path, there = _partial(home, file)
         if there > file.size:
             path.unlink()

@@ -96,7 +96,7 @@ def test_a_damaged_card_is_named(generate: Command, card: Path) -> None:
     whole = card.read_bytes()
     for content in (b"", b"hello", whole[:40], whole[: len(whole) // 2], b"\xff" * 100, os.urandom(2_000)):
         card.write_bytes(content)
-        assert_refused(generate("--subject", card), "dog.safetensors is no subject card, or a damaged one")
+        assert_refused(generate("--subject", card), "dog.safetensors is damaged, or it is not a subject card")
     card.unlink()
     assert_refused(generate("--subject", card), "cannot be read")
 

@@ -63,6 +63,12 @@ def test_an_archive_that_was_cut_off_anywhere_is_refused(compressed: bool, tmp_p
             unpacked(whole[:kept], tmp_path)
 
 
+def test_an_archive_without_files_is_refused(tmp_path: Path) -> None:
+    for empty in (packed({}, compressed=False), packed({}, compressed=True), bytes(10_240), b""):
+        with pytest.raises(CheckpointError, match=r"empty|damaged"):
+            unpacked(empty, tmp_path)
+
+
 def test_a_header_that_cannot_be_read_does_not_end_an_archive(tmp_path: Path) -> None:
     damaged = bytearray(packed(FILES, compressed=False))
     damaged[damaged.index(b"model/c.txt") + 150] ^= 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.controls import load_control
+from blipdiff.checkpoints.hub import HubFile, _fetch
 from blipdiff.checkpoints.vocabularies import BERT_WORDS
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError
@@ -276,3 +279,12 @@ def test_the_command_line_fetches_and_draws_when_it_is_asked_to(
     ended = generate("--model", NAME, "--download")
     assert (ended.code, len(ended.pictures)) == (0, 1), ended.err
     assert f"Fetching {NAME}" in ended.err
+
+
+def test_two_processes_fetch_a_file_once(hub: StandInHub, tmp_path: Path) -> None:
+    file = HubFile(UNET, hub.size(UNET), hub.tag(UNET))
+    home = tmp_path / "cache" / "models--Salesforce--blipdiffusion"
+    with ThreadPoolExecutor(2) as pool, tqdm(total=2 * file.size, disable=True) as bar:
+        list(pool.map(lambda _: _fetch(NAME, file, home, bar), range(2)))
+    assert large_fetched(hub) == [(UNET, 0)]
+    assert (home / "blobs" / hub.tag(UNET)).read_bytes() == (hub.folder / UNET).read_bytes()
