@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 from diffusers import T2IAdapter
@@ -131,17 +132,19 @@ class Stylist:
         self.preprocessors = Preprocessors(download=download, device=str(studio.model.device))
         self._download = download
         self._nets: dict[str, ControlNet | Adapter] = {}
+        self._loading = Lock()
 
     def net(self, name: str) -> ControlNet | Adapter:
         """The ControlNet or T2I-Adapter of this name, folder or hub id, on the model's device and in its dtype.
 
         Raises: CheckpointError when there is none.
         """
-        if name not in self._nets:
-            unet = self.studio.model.unet
-            loaded = load_control(name, dtype=unet.dtype, device=unet.device, download=self._download)
-            self._nets[name] = loaded.eval().requires_grad_(False)
-        return self._nets[name]
+        with self._loading:
+            if name not in self._nets:
+                unet = self.studio.model.unet
+                loaded = load_control(name, dtype=unet.dtype, device=unet.device, download=self._download)
+                self._nets[name] = loaded.eval().requires_grad_(False)
+            return self._nets[name]
 
     def maps(self, request: StylizeRequest, structures: Sequence[PictureLike]) -> tuple[Image.Image, ...]:
         """The map of each control at the size of the pictures to make; `structures` is one for all, or one each.

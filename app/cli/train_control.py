@@ -16,7 +16,9 @@ def add_to(app: typer.Typer) -> None:
 
 def train_control(
     data: Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes.")],
-    recipe: Annotated[str, typer.Argument(help="mini-canny, mini-depth, or a TOML file like them.")] = "mini-canny",
+    recipe: Annotated[
+        str, typer.Argument(help="mini-canny, mini-depth, either with -shapes, or a TOML file like them.")
+    ] = "mini-canny",
     run: Annotated[
         Path | None, typer.Option("--run", help="The run's folder: states, logs; runs/RECIPE if absent.")
     ] = None,

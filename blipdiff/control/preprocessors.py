@@ -7,6 +7,7 @@ Those that are drawn need no weights and work offline; the others load a detecto
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,7 @@ class Preprocessors:
     def __init__(self, *, download: bool = False, device: str = "cpu") -> None:
         self._download, self._device = download, device
         self._loaded: dict[tuple[str, str], Callable[[Image.Image], Image.Image]] = {}
+        self._loading = Lock()
 
     def map_of(self, picture: PictureLike, choice: MapChoice) -> Image.Image:
         """The map of a picture: RGB, of the picture's size.
@@ -150,9 +152,10 @@ class Preprocessors:
 
         weights = choice.weights or PREPROCESSORS[choice.name].weights or ""
         key = (choice.name, str(Path(weights)))
-        if key not in self._loaded:
-            self._loaded[key] = load_detector(choice.name, weights, download=self._download, device=self._device)
-        return self._loaded[key]
+        with self._loading:
+            if key not in self._loaded:
+                self._loaded[key] = load_detector(choice.name, weights, download=self._download, device=self._device)
+            return self._loaded[key]
 
 
 def _drawn(rgb: Image.Image, choice: MapChoice) -> Image.Image:

@@ -18,6 +18,7 @@ from pipelines.edit_run import Edited, run_edit
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
+from pipelines.stylize import Stylist
 from tests.pipelines.face import draw, seeded
 from tests.pipelines.tiny_models import photo, tiny_model
 
@@ -142,3 +143,9 @@ def test_eight_threads_on_one_studio_make_what_each_makes_alone() -> None:
     works = [lambda n=n: (edited if n % 2 else generated)(n) for n in range(8)]
     alone = [work() for work in works]
     assert all(np.array_equal(one, other) for one, other in zip(together(works), alone, strict=True))
+
+
+def test_a_net_that_eight_threads_ask_for_is_loaded_once() -> None:
+    stylist = Stylist(Studio(tiny_model()))
+    nets = together([lambda: stylist.net("mini-canny")] * 8)
+    assert all(net is nets[0] for net in nets)

@@ -77,7 +77,7 @@ def batches(library: PairLibrary, model: BlipDiffusion, recipe: ControlNetRecipe
     )
 
 
-@pytest.mark.parametrize("name", ["mini-canny", "mini-depth"])
+@pytest.mark.parametrize("name", ["mini-canny", "mini-depth", "mini-canny-shapes", "mini-depth-shapes"])
 def test_the_bundled_recipes_are_whole(name):
     recipe = load_control_recipe(name)
     assert (recipe.name, recipe.map in MAPS) == (name, True)
