@@ -1,11 +1,12 @@
 """Where a run is: the moment of one U-Net call, and windows of a run."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from blipdiff.errors import ConfigError
+
+if TYPE_CHECKING:  # requests have windows, and are read without torch
+    from torch import Tensor
 
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996: a boundary that a person wrote exactly stays exact
 
@@ -16,7 +17,7 @@ class Moment:
 
     index: int  # 0 at the first U-Net call
     count: int  # U-Net calls of the whole run: steps, and one more for PNDM
-    timestep: Tensor  # ()
+    timestep: "Tensor"  # ()
 
     @property
     def progress(self) -> float:

@@ -1,5 +1,6 @@
 """Say what a photo shows: request -> a caption, ranked categories and a match; and how often that is right."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +47,16 @@ def describe(describer: Describer, photo: Image.Image, request: DescribeRequest)
 
 
 def measure_categories(
-    describer: Describer, library: PairLibrary, split: Split, *, subjects: int = 200, seed: int = 0, batch: int = 25
+    describer: Describer,
+    library: PairLibrary,
+    split: Split,
+    *,
+    subjects: int = 200,
+    seed: int = 0,
+    batch: int = 25,
+    progress: Callable[[int, int], object] | None = None,
 ) -> CategoryFigures:
-    """The describer on photos of subjects that it has never seen.
+    """The describer on photos of subjects that it has never seen; `progress` is told how many of them are done.
 
     A category that is not in its list counts as missed; the words of held-out concepts it has never read.
     """
@@ -71,6 +79,8 @@ def measure_categories(
             places_of.append(ranked.index(category) if category in ranked else len(ranked))
         right = describer.matches(places, categories[begin:stop])
         better += (right > describer.matches(places, others[begin:stop])).tolist()
+        if progress is not None:
+            progress(len(better), len(photos))
     return CategoryFigures(
         share([place == 0 for place in places_of]), share([place < 5 for place in places_of]), share(better)
     )

@@ -51,11 +51,10 @@ def attend(
     blipdiff attend --subject my_dog.png --category dog --prompt "on a beach"
     """
 
-    from app.cli.drawing import followed
+    from app.cli.drawing import followed, opened
     from app.cli.files import check_writable
     from app.cli.generate import category_of, parse_size, references_of
     from pipelines.attend import run_attend
-    from pipelines.studio import Studio
 
     references = references_of(subject, asked["category"])
     asked["category"] = asked["category"] or category_of(references)
@@ -65,7 +64,7 @@ def attend(
     width, height = parse_size(size)
     request = GenerateRequest(**asked, width=width, height=height, batch=1)
     check_writable(output)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     embedding = studio.subject(references, weights=weight, fit=request.fit)
     written: list[dict[str, Any]] = []
     notices: list[str] = []

@@ -72,7 +72,7 @@ def blend(
 
     blipdiff blend --subject dog=my_dog.png --subject cat=my_cat.png --prompt "on a beach" --frames 25
     """
-    from app.cli.drawing import followed
+    from app.cli.drawing import followed, opened
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import made_at
     from pipelines.animation import check_film
@@ -80,14 +80,13 @@ def blend(
     from pipelines.blend import blend as blended
     from pipelines.blend_repeat import repeat_blend
     from pipelines.results import read_metadata
-    from pipelines.studio import Studio
 
     if like is not None:
         check_alone(context, ("subject", "weight", "size", "film", *parameters(BlendRequest)))
         found = read_metadata(like)
         check_writable(output)
         device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
-        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
         _repeated(repeat_blend(studio, found), output, as_json=as_json)
         return
     if not was_given(context, "seed"):
@@ -100,7 +99,7 @@ def blend(
     check_film(per_second, loop)
     references = [read_bound(text)[1] for text in subject or []]
     check_writable(output)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     result: Blended | None = None
     for event in followed(blended(studio, request, references, weights=weight), notices, quiet=as_json):
         if isinstance(event, Blended):

@@ -36,6 +36,7 @@ def convert_checkpoint(
 
     blipdiff convert blip-diffusion.tar.gz my_model
     """
+    from app.cli.progress import waiting
     from blipdiff.checkpoints import convert
     from blipdiff.devices import DTYPES
 
@@ -43,14 +44,15 @@ def convert_checkpoint(
         raise ConfigError(f"The layout '{to}' is not known; choose diffusers or lavis.")
     if dtype != "stored" and dtype not in DTYPES:
         raise ConfigError(f"The dtype '{dtype}' is not known; choose {', '.join(DTYPES)}.")
-    folder = convert(
-        source,
-        target,
-        layout="lavis" if to == "lavis" else "diffusers",
-        dtype=DTYPES.get(dtype),
-        qformer_tokenizer=vocabulary,
-        configs_from=configs_from,
-        base=base,
-        download=download,
-    )
+    with waiting(f"Converting {source}", quiet=download):
+        folder = convert(
+            source,
+            target,
+            layout="lavis" if to == "lavis" else "diffusers",
+            dtype=DTYPES.get(dtype),
+            qformer_tokenizer=vocabulary,
+            configs_from=configs_from,
+            base=base,
+            download=download,
+        )
     say(folder)

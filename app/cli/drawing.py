@@ -1,11 +1,10 @@
-"""A run's events on the terminal: a bar while it draws, notices as they come."""
+"""A run's events on the terminal: how far it is while it draws, notices as they come."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from app.cli.terminal import warn
-from pipelines.studio import Notice, Progress
+from app.cli.progress import told, waiting
+from pipelines.studio import Notice, Progress, Studio
 
 if TYPE_CHECKING:
     from pipelines.evaluate import EvaluationProgress
@@ -13,34 +12,33 @@ if TYPE_CHECKING:
 Event = TypeVar("Event")
 
 
-def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:
-    """The events that are results; progress moves a bar, and notices go to `notices` and to the standard error."""
-    from tqdm import tqdm
+def opened(model: str, *, device: str, dtype: str, download: bool = False, quiet: bool = False) -> Studio:
+    """A studio with the model that a command was given; says so where loading takes a while."""
+    with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
+        return Studio.open(model, device=device, dtype=dtype, download=download)
 
-    with tqdm(total=None, unit="step", disable=quiet or not sys.stderr.isatty(), leave=False) as bar:
+
+def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:
+    """The events that are results; progress is shown, and notices go to `notices` and to the standard error."""
+    with told("steps", quiet=quiet) as shown:
         for event in events:
             if isinstance(event, Progress):
-                bar.total = event.steps
-                bar.update(event.step - bar.n)
+                shown.show(event.step, event.steps)
             elif isinstance(event, Notice):
                 notices.append(event.text)
-                if not quiet:
-                    warn(event.text)
+                shown.say(event.text)
             else:
                 yield event
 
 
 def staged(events: "Iterable[Event | EvaluationProgress]") -> Iterator[Event]:
-    """The events of an evaluation that are results; progress moves a bar that names the stage."""
-    from tqdm import tqdm
-
+    """The events of an evaluation that are results; progress is shown with the name of its stage."""
     from pipelines.evaluate import EvaluationProgress
 
-    with tqdm(total=None, unit="", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with told() as shown:
         for event in events:
             if isinstance(event, EvaluationProgress):
-                bar.total, bar.n = event.total, event.done
-                bar.set_description(event.stage)
+                shown.show(event.done, event.total, event.stage)
             else:
-                bar.clear()
+                shown.clear()
                 yield event

@@ -80,6 +80,7 @@ def edit(
     Beside each edited picture stand what was before, the mask, and where each word was seen. With --control a photo's
     own structure is followed, unless --structure names others.
     """
+    from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import made_at, parse_size
     from blipdiff.images import open_picture
@@ -88,7 +89,6 @@ def edit(
     from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
     from pipelines.generate import picture_size
     from pipelines.results import read_metadata
-    from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
@@ -98,7 +98,8 @@ def edit(
         check_alone(context, told, _FLAGS)
         found = read_metadata(like)
         check_writable(output)
-        studio = Studio.open(model, device=made_at(found, "device", device), dtype=made_at(found, "dtype", dtype))
+        device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
+        studio = opened(model, device=device, dtype=dtype, quiet=as_json)
         stylist = Stylist(studio, download=download, folders=folders_for(like, asked["control"]))
         followed = restored_structures(stylist, found["request"])
         events = repeat_edit(studio, found, photos, mask=painted, followed=followed)
@@ -113,7 +114,7 @@ def edit(
     width, height = parse_size(size)
     request = EditRequest(**asked, category=category, width=width, height=height)
     check_writable(output)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     embedding = studio.subject(references, weights=weight, fit=request.fit) if references else None
     stylist = Stylist(studio, download=download)
     photos = [_led(stylist, request, photo, controls, structures) for photo in photos]

@@ -31,16 +31,16 @@ def encode(
 
     blipdiff encode my_dog.png --category dog --output dog.safetensors
     """
+    from app.cli.drawing import opened
     from app.cli.files import CARD_SUFFIX, check_writable, read_reference
     from blipdiff.filenames import short_name
     from blipdiff.outputs import write_new
-    from pipelines.studio import Studio
 
     references = [read_reference(path, category) for path in photos]
     if output is not None and output.suffix.lower() != CARD_SUFFIX:
         raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
     check_writable(Path() if output is None else output.absolute().parent)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     subject = studio.subject(references, weights=weight, fit=fit)
     name = short_name(category or references[0].category)
     card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)

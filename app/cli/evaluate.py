@@ -36,11 +36,10 @@ def evaluate_model(
     if describer is not None:
         _evaluate_describer(describer, data, subjects or 200, seed or 0, device)
         return
-    from app.cli.drawing import staged
+    from app.cli.drawing import opened, staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
     from pipelines.evaluate import EvaluateRequest, evaluate
-    from pipelines.studio import Studio
 
     given = {
         "subjects": subjects,
@@ -53,13 +52,14 @@ def evaluate_model(
     request = EvaluateRequest(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     check_writable(output)
     library = PairLibrary(data)
-    studio = Studio.open(model, device=device, dtype=dtype)
+    studio = opened(model, device=device, dtype=dtype)
     for _report in staged(evaluate(studio, library, output, request)):
         pass  # it is written
     say(output / "report.html")
 
 
 def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device: str) -> None:
+    from app.cli.progress import told
     from blipdiff.checkpoints.describer import load_describer
     from blipdiff.data.pairs import PairLibrary
     from blipdiff.devices import placement
@@ -68,7 +68,15 @@ def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device:
     describer = load_describer(name, device=placement(device).device)
     library = PairLibrary(data)
     for split, which in (("source", "an unseen artist"), ("held_out", "unseen concepts, whose words it never read")):
-        found = measure_categories(describer, library, split, subjects=subjects, seed=seed)  # type: ignore[arg-type]
+        with told("photos") as shown:
+            found = measure_categories(
+                describer,
+                library,
+                split,  # type: ignore[arg-type]
+                subjects=subjects,
+                seed=seed,
+                progress=shown.show,
+            )
         say(f"Subjects of {which}, among {len(describer.categories)} categories:")
         say(f"  category first             {found.first.as_percent()}")
         say(f"  category among five        {found.among_five.as_percent()}")

@@ -28,16 +28,15 @@ def evaluate_blends(
     **asked: Any,
 ) -> None:
     """Measure blends and scenes of subjects that the model has never seen, and print a table."""
-    from app.cli.drawing import staged
+    from app.cli.drawing import opened, staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
     from pipelines.evaluate_blending import evaluate_blending
-    from pipelines.studio import Studio
 
     request = BlendingRequest(**asked)
     check_writable(output)
     library = PairLibrary(data, spread=0.1)
-    studio = Studio.open(model, device=device, dtype=dtype)
+    studio = opened(model, device=device, dtype=dtype)
     for report in staged(evaluate_blending(studio, library, output, request)):
         width = max(len(name) for name, _ in report.lines)
         for name, text in report.lines:

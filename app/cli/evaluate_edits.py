@@ -64,13 +64,13 @@ def evaluate_inversion(
 
 
 def _opened(data: Path, output: Path, spread: float, model: str, device: str, dtype: str) -> tuple[Any, Any]:
+    from app.cli.drawing import opened
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
-    from pipelines.studio import Studio
 
     check_writable(output)
     library = PairLibrary(data, spread)
-    return library, Studio.open(model, device=device, dtype=dtype).model
+    return library, opened(model, device=device, dtype=dtype).model
 
 
 def _run(events: Iterator[Any]) -> None:

@@ -25,7 +25,7 @@ from blipdiff.errors import ConfigError, PromptError
 from pipelines.requests import GenerateRequest, parameters
 
 if TYPE_CHECKING:
-    from pipelines.studio import Event, Studio
+    from pipelines.studio import Event
 
 Text, Whole, Number = Annotated[str, "text"], Annotated[int, "whole"], Annotated[float, "number"]
 
@@ -73,6 +73,7 @@ def generate(
 
     blipdiff generate --subject my_dog.png --category dog --prompt "on a beach"
     """
+    from app.cli.drawing import opened
     from app.cli.files import check_writable
 
     if like is not None:
@@ -81,7 +82,8 @@ def generate(
         check_alone(context, ("subject", "weight", "size", *parameters(GenerateRequest)))
         found = read_metadata(like)
         check_writable(output)
-        studio = _studio(model, made_at(found, "device", device), made_at(found, "dtype", dtype), download)
+        place = {"device": made_at(found, "device", device), "dtype": made_at(found, "dtype", dtype)}
+        studio = opened(model, **place, download=download, quiet=as_json)
         save(studio.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
     references = references_of(subject, category)
@@ -105,7 +107,7 @@ def generate(
         batch=batch,
     )
     check_writable(output)
-    studio = _studio(model, device, dtype, download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     embedding = studio.subject(references, weights=weight, fit=fit)
     save(studio.run(request, embedding), output, metadata=not no_metadata, as_json=as_json)
 
@@ -121,12 +123,6 @@ def parse_size(size: str | None) -> tuple[int | None, int | None]:
     if len(sides) not in (1, 2) or not all(side.isdecimal() and len(side) < 10 for side in sides):
         raise ConfigError(f"The size is '{size}'; write it as WIDTHxHEIGHT, for example 512x768.")
     return int(sides[0]), int(sides[-1])
-
-
-def _studio(model: str, device: str, dtype: str, download: bool) -> "Studio":
-    from pipelines.studio import Studio
-
-    return Studio.open(model, device=device, dtype=dtype, download=download)
 
 
 def references_of(paths: list[Path] | None, category: str) -> list[Any]:

@@ -3,33 +3,14 @@
 import errno
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from app.cli import (
-    attend,
-    blend,
-    convert,
-    data,
-    describe,
-    doctor,
-    edit,
-    encode,
-    evaluate,
-    evaluate_blending,
-    evaluate_edits,
-    generate,
-    matrix,
-    scene,
-    stylize,
-    subjects,
-    train,
-    train_control,
-    ui,
-)
-from app.cli.terminal import tell_of_bug, warn
+from app.cli.commands import LazyCommands
+from app.cli.terminal import say, tell_of_bug, warn
 from app.settings import Settings, read_settings, silence_libraries
+from blipdiff import __version__
 from blipdiff.errors import BlipdiffError
 
 CALLER_ERROR = 2  # what was asked for cannot be done
@@ -46,33 +27,22 @@ _DISK = {
 
 app = typer.Typer(
     name="blipdiff",
-    help="Pictures of your subject: in new scenes, from one photo, without training.",
+    cls=LazyCommands,
     no_args_is_help=True,
+    invoke_without_command=True,  # for --version
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (
-    generate,
-    edit,
-    attend,
-    blend,
-    scene,
-    stylize,
-    matrix,
-    encode,
-    subjects,
-    describe,
-    convert,
-    data,
-    train,
-    train_control,
-    evaluate,
-    evaluate_blending,
-    evaluate_edits,
-    doctor,
-    ui,
-):
-    module.add_to(app)
+
+
+@app.callback()
+def blipdiff(
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is.", is_eager=True)] = False,
+) -> None:
+    """Pictures of your subject: in new scenes, from one photo, without training."""
+    if version:
+        say(f"blipdiff {__version__}")
+        raise typer.Exit
 
 
 def run_blipdiff() -> int:

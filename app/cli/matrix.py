@@ -56,14 +56,13 @@ def matrix(
     blipdiff matrix --subjects teapot=teapot.png --subjects flower=flower.png --structures sofa=sofa.png
     """
     from app.cli.controls import control_settings, parse_map
-    from app.cli.drawing import followed
+    from app.cli.drawing import followed, opened
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import parse_size
     from blipdiff.conditioning.subject import SubjectPhoto
     from blipdiff.errors import ConfigError, ImageError
     from pipelines.matrix import SHEET, Cell, Structure
     from pipelines.matrix import matrix as drawn
-    from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
     looks = [read_bound(text)[1] for text in subjects or ()]
@@ -94,7 +93,7 @@ def matrix(
         **{name: value for name, value in asked.items() if name not in _DRAWING},
     )
     check_writable(output)
-    stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+    stylist = Stylist(opened(model, device=device, dtype=dtype, download=download), download=download)
     for cell in followed(drawn(stylist, request, looks, places, output), [], quiet=False):
         if isinstance(cell, Cell):
             say(f"{cell.path}{' (was there)' if cell.was_there else ''}")
@@ -117,6 +116,7 @@ def evaluate_structure(
     """Measure how far pictures follow edges, and whose colours they have, on pairs of unseen subjects."""
     from PIL import Image
 
+    from app.cli.drawing import opened
     from blipdiff.data.pairs import PairLibrary
     from blipdiff.errors import ConfigError
     from blipdiff.evaluation.structure import draw_structure_trials
@@ -124,7 +124,6 @@ def evaluate_structure(
     from pipelines.evaluate_structure import WAYS, report
     from pipelines.evaluate_structure import evaluate_structure as measured
     from pipelines.grids import labelled_grid
-    from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
     request = StructureRequest(**asked)
@@ -133,7 +132,7 @@ def evaluate_structure(
     if unknown:
         raise ConfigError(f"There is no way '{unknown[0]}'; choose from: {'; '.join(known)}.")
     library = PairLibrary(data, spread=0.1)
-    stylist = Stylist(Studio.open(model, device=device, dtype=dtype))
+    stylist = Stylist(opened(model, device=device, dtype=dtype))
     results = []
     for result in measured(stylist, library, request, [known[name] for name in way] if way else WAYS):
         results.append(result)

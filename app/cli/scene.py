@@ -66,6 +66,7 @@ def scene(
 
     With --structure the whole scene follows a picture's edges, depth or other map.
     """
+    from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import made_at
     from blipdiff.images import open_picture
@@ -74,7 +75,6 @@ def scene(
     from pipelines.results import read_metadata
     from pipelines.scene import arranged, bound_in_order, draw_scene
     from pipelines.scene_repeat import repeat_scene
-    from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
     if like is not None:
@@ -82,7 +82,7 @@ def scene(
         found = read_metadata(like)
         check_writable(output)
         device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
-        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
         stylist = Stylist(studio, download=download, folders=folders_for(like, asked["control"]))
         ready = restored_structures(stylist, found["request"])
         _save(repeat_scene(studio, found, controls=ready.branches), output, as_json=as_json)
@@ -96,7 +96,7 @@ def scene(
     placed = _placed(subject or [], box or [], mask or [])
     bound_in_order(request, placed)
     check_writable(output)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     request, placed = arranged(studio.model, request, placed)
     ready = followed_structures(
         Stylist(studio, download=download), controls, structures, picture_size(studio.model, request)

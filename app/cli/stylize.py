@@ -83,18 +83,18 @@ def stylize(
 
     blipdiff stylize --subject teapot.png --category teapot --structure sofa.png --target sofa
     """
+    from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import category_of, made_at, parse_size, references_of, save
     from blipdiff.images import open_picture
     from pipelines.results import read_metadata
-    from pipelines.studio import Studio
     from pipelines.stylize import Stylist
 
     if like is not None:
         found = read_metadata(like)
         check_writable(output)
         device, dtype = made_at(found, "device", device), made_at(found, "dtype", dtype)
-        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+        studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
         stylist = Stylist(studio, download=download, folders=folders_for(like, control))
         save(stylist.repeat(found), output, metadata=not no_metadata, as_json=as_json)
         return
@@ -123,7 +123,7 @@ def stylize(
         **{name: value for name, value in asked.items() if name not in _DRAWING},
     )
     check_writable(output)
-    stylist = Stylist(Studio.open(model, device=device, dtype=dtype, download=download), download=download)
+    stylist = Stylist(opened(model, device=device, dtype=dtype, download=download, quiet=as_json), download=download)
     maps = stylist.maps(request, pictures)
     embedding = stylist.studio.subject(references, weights=weight, fit=request.drawing.fit)
     save(stylist.run(request, embedding, maps), output, metadata=not no_metadata, as_json=as_json)

@@ -56,16 +56,16 @@ def add_subject(
 
     blipdiff subjects add my_dog.png --category dog --name Rex
     """
+    from app.cli.drawing import opened
     from app.cli.files import check_writable, read_reference
     from pipelines.library import checked_name
-    from pipelines.studio import Studio
 
     library = _library(folder)
     if name is not None:
         checked_name(name)
     references = [read_reference(path, category) for path in photos]
     check_writable(library.folder)
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     _say(library.save(studio.subject(references, fit=fit), name), as_json)
 
 

@@ -1,0 +1,126 @@
+"""How a long run is told of: a bar on a terminal, plain lines now and then anywhere else."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from app.plain import plain
+
+_EVERY = 10.0  # seconds between plain lines
+_PATIENCE = 2.0  # seconds before something that tells no steps is told of at all
+_USUAL_COLUMNS = 80  # of a terminal that tells no size
+
+
+class Progress:
+    """Tells how far a run is, on the standard error; `show` may be called as often as one likes."""
+
+    def __init__(self, unit: str = "", *, quiet: bool = False, every: float = _EVERY, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._unit, self._every = unit, every
+        self._begun = self._told = time.monotonic()
+        self._first = 0  # where this run began
+        self._bar = None
+        self._quiet = quiet
+        if not quiet and self._stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=None, unit=unit, leave=False, file=self._stream, ncols=_columns(self._stream))
+
+    def show(self, done: int, total: int, stage: str = "") -> None:
+        """`done` of `total` are done, of this stage where there are several."""
+        if self._bar is not None:
+            self._bar.total, self._bar.n = total, done
+            self._bar.set_description(stage)  # which draws it as well
+            return
+        now = time.monotonic()
+        if self._quiet or now - self._told < self._every:
+            return
+        self._told = now
+        print(self._line(done, total, stage, now - self._begun), file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        if self._quiet:
+            return
+        if self._bar is None:
+            print(plain(text), file=self._stream, flush=True)
+        else:
+            self._bar.write(plain(text), file=self._stream)
+
+    def clear(self) -> None:
+        """Takes the bar away until it is drawn again, for output that is printed between."""
+        if self._bar is not None:
+            self._bar.clear()
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, done: int, total: int, stage: str, seconds: float) -> str:
+        before = f"{stage}: " if stage else ""
+        left = f", about {spoken(seconds * (total - done) / done)} left" if 0 < done < total else ""
+        return f"{before}{done} of {total}{' ' + self._unit if self._unit else ''}{left}"
+
+
+@contextmanager
+def told(unit: str = "", *, quiet: bool = False) -> Iterator[Progress]:
+    """A `Progress` for the length of the block."""
+    progress = Progress(unit, quiet=quiet)
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+@contextmanager
+def waiting(
+    what: str, *, quiet: bool = False, patience: float = _PATIENCE, stream: TextIO | None = None
+) -> Iterator[None]:
+    """Says `what` is going on once it takes a while, and that it still is: for work that tells no steps."""
+    target, ended, begun = stream or sys.stderr, threading.Event(), time.monotonic()
+    shown = threading.Event()
+
+    def tell() -> None:
+        if ended.wait(patience):
+            return
+        terminal = target.isatty()
+        while True:
+            shown.set()
+            seconds = time.monotonic() - begun
+            text = f"{plain(what)} ..." if seconds < _EVERY else f"{plain(what)} ... {spoken(seconds)} so far"
+            print(f"\r{text}" if terminal else text, end="" if terminal else "\n", file=target, flush=True)
+            if ended.wait(1.0 if terminal else _EVERY):
+                if terminal:
+                    print("\r" + " " * (len(text) + 2) + "\r", end="", file=target, flush=True)
+                return
+
+    teller = None if quiet else threading.Thread(target=tell, daemon=True)
+    if teller is not None:
+        teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if teller is not None:
+            teller.join()
+
+
+def spoken(seconds: float) -> str:
+    """A length of time in the two figures that a person wants of it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _columns(stream: TextIO) -> int:
+    """The width of a terminal; some tell none, where a bar of no width would be drawn."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
