@@ -13,3 +13,15 @@ USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 s
 INJECTION_PLACES = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
 
 RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
+
+# Sizes: above FAR_TIMES a model's own pixels its user is warned, above OWN_TIMES nothing is drawn.
+FAR_TIMES = 2.25
+OWN_TIMES = 16
+
+
+def spoken(seconds: float) -> str:
+    """A length of time in the two figures that a person wants of it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

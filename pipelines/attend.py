@@ -8,7 +8,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from pipelines.attention_maps import WordMap, plan_attention_maps, word_maps
-from pipelines.generate import encode
+from pipelines.generate import encode, picture_size
 from pipelines.plan import execute
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
@@ -35,6 +35,8 @@ def run_attend(studio: Studio, request: GenerateRequest, subject: SubjectEmbeddi
     encoded = encode(model, request, subject)
     request = encoded.request
     yield from (Notice(text) for text in encoded.warnings)
+    plans = ((plan_attention_maps(model, encoded, [seed])[0], 1) for seed in request.seeds())
+    yield from studio.size_notices(picture_size(model, request), plans)
     values = {**asdict(request), "subject": subject_text(subject)}
     for index, seed in enumerate(request.seeds()):
         plan, store = plan_attention_maps(model, encoded, [seed])

@@ -15,7 +15,8 @@ from blipdiff.distances import neighbour_distances
 from blipdiff.errors import ConfigError
 from pipelines.blend_request import BlendRequest
 from pipelines.blend_words import encode_spot
-from pipelines.generate import at_own_guidance, check_slots, plan_rows
+from pipelines.generate import at_own_guidance, check_slots, picture_size, plan_rows
+from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
 from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
 
@@ -85,6 +86,8 @@ def blend(
     run = BlendRun(studio, request, studio.subjects(references, fit=request.fit), preview_every=preview_every)
     run.check()
     yield from (Notice(text) for text in run.warnings())
+    count = request.frames if request.shape == "path" else sum(map(len, spots))
+    yield from studio.size_notices(picture_size(studio.model, request), [(run.one, count)])
     if request.shape == "path":
         yield from _path(run)
         return
@@ -122,6 +125,7 @@ class BlendRun:
     steps_done: int = 0
     count: int = 0  # frames drawn
     negative: Conditioning | None = field(default=None)
+    one: SamplingPlan = field(init=False)  # of a picture, for what it costs
     texts: list[str] = field(init=False)  # the subjects, as metadata keep them
 
     def __post_init__(self) -> None:
@@ -138,7 +142,7 @@ class BlendRun:
             text = amplify(request.negative, model.prompt_tokenizer, model.positions, 1).text
             self.negative = model.encode_prompts([text])
         row = model.encode_prompts([""])
-        plan_rows(model, request, row, None if request.guidance == 1 else row, [request.seed])
+        self.one = plan_rows(model, request, row, None if request.guidance == 1 else row, [request.seed])
 
     def warnings(self) -> list[str]:
         """What had to be left out of the words."""

@@ -9,7 +9,7 @@ from PIL import Image
 from blipdiff.conditioning.prompt import checked_text
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.evaluation.statistics import Figure, share
-from blipdiff.models.describer import Describer, Description
+from blipdiff.models.describer import SURE, Describer, Description
 from pipelines.requests import check, parameter
 
 
@@ -29,6 +29,9 @@ class DescribeRequest:
             checked_text(self.text, "text")
 
 
+KNOWS = "the bundled describer knows drawn things on plain ground, and no photographs."
+
+
 @dataclass(frozen=True, slots=True)
 class CategoryFigures:
     """How often a subject's own category is among the first, and the likeliest are told from others."""
@@ -36,6 +39,8 @@ class CategoryFigures:
     first: Figure
     among_five: Figure
     matched: Figure  # photos whose category fits better than that of another one
+    sure: Figure  # photos of whose categories it is sure
+    sure_among_five: Figure | None  # of these, how often the own one is among the first; None where there are none
 
 
 def describe(describer: Describer, photo: Image.Image, request: DescribeRequest) -> Description:
@@ -70,17 +75,25 @@ def measure_categories(
         for place in range(len(categories))
     ]
     places_of: list[int] = []
+    sure: list[bool] = []
     better: list[bool] = []
     for begin in range(0, len(photos), batch):
         stop = min(begin + batch, len(photos))
         places = describer.places(photos[begin:stop])
         for names, category in zip(describer.ranked(places), categories[begin:stop], strict=True):
             ranked = [name for name, _ in names]
+            sure.append(names[0][1] >= SURE)
             places_of.append(ranked.index(category) if category in ranked else len(ranked))
         right = describer.matches(places, categories[begin:stop])
         better += (right > describer.matches(places, others[begin:stop])).tolist()
         if progress is not None:
             progress(len(better), len(photos))
+    among_five = [place < 5 for place in places_of]
+    kept = [found for found, is_sure in zip(among_five, sure, strict=True) if is_sure]
     return CategoryFigures(
-        share([place == 0 for place in places_of]), share([place < 5 for place in places_of]), share(better)
+        share([place == 0 for place in places_of]),
+        share(among_five),
+        share(better),
+        share(sure),
+        share(kept) if kept else None,
     )

@@ -12,6 +12,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb
+from blipdiff.latents import size_factor
 from blipdiff.sampling.loop import Step
 from pipelines.composite import EditPictures, edit_pictures
 from pipelines.controlled import Followed
@@ -19,7 +20,7 @@ from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit_request import BY_FRACTIONS, EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
 from pipelines.masks import mask_again, told_mask
-from pipelines.plan import execute
+from pipelines.plan import SamplingPlan, execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import request_from
 from pipelines.results import EDITED_PHOTO_TYPE, Picture
@@ -55,6 +56,9 @@ _MISSED = (
 )
 
 EditEvent: TypeAlias = Progress | Notice | Edited
+
+
+_INVERTED = 2  # runs that an edited photo costs: about as much for the inversion as for the edit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,9 +100,12 @@ def run_edit(
         if photos
         else [_Start(seed, place, followed) for place, seed in enumerate(request.seeds())]
     )
-    for start in starts if photos else starts[:1]:
-        _rehearse(studio, encoded, start, mask)
+    rehearsed = [_rehearse(studio, encoded, start, mask) for start in (starts if photos else starts[:1])]
     yield from (Notice(text) for text in encoded.warnings)
+    runs = _INVERTED if photos else len(starts)
+    for plan in rehearsed:
+        height, width = (side * size_factor(studio.model.vae) for side in plan.latents.shape[-2:])
+        yield from studio.size_notices((width, height), [(plan, runs)])
     kept = asdict(encoded.request) | {"task": TASK, "subject": None if subject is None else subject_text(subject)}
     if mask is not None:
         kept["painted"] = told_mask(mask)
@@ -168,13 +175,13 @@ def _photo_start(
     return _Start(request.seed, place, photo.followed or followed, source, photo.name)
 
 
-def _rehearse(studio: Studio, encoded: EncodedEdit, start: _Start, mask: PictureLike | None) -> None:
+def _rehearse(studio: Studio, encoded: EncodedEdit, start: _Start, mask: PictureLike | None) -> SamplingPlan:
     """Makes the plan as if the inversion had run, for what is wrong with it to be told now."""
     controls = start.followed.branches
     if start.photo is None:
-        plan_edit(studio.model, encoded, start.seed, mask=mask, controls=controls)
-    else:
-        plan_edit(studio.model, encoded, Inversion(start.photo, (start.photo.latents,)), controls=controls)
+        return plan_edit(studio.model, encoded, start.seed, mask=mask, controls=controls).sampling
+    inverted = Inversion(start.photo, (start.photo.latents,))
+    return plan_edit(studio.model, encoded, inverted, controls=controls).sampling
 
 
 def _edit(

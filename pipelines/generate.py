@@ -8,12 +8,14 @@ from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
-from blipdiff.latents import latent_size, noise, row_generators, size_factor
+from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
+from blipdiff.sampling.cost import own_size
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
+from pipelines.sizes import check_size
 
 
 class Sized(Protocol):
@@ -127,6 +129,9 @@ def plan_rows(
 
 
 def picture_size(model: BlipDiffusion, settings: Sized) -> tuple[int, int]:
-    """(width, height) in pixels: as asked for, or the size that the model was trained at."""
-    own = int(model.unet.config.sample_size) * size_factor(model.vae)
-    return settings.width or own, settings.height or own
+    """(width, height) in pixels: as asked for, or the size that the model was trained at.
+
+    Raises: ConfigError for one far above that.
+    """
+    width, height = own_size(model)
+    return check_size(model, (settings.width or width, settings.height or height))

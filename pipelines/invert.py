@@ -20,6 +20,7 @@ from blipdiff.sampling.predictor import Control, GuidedPredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
 from pipelines.edit_request import EditRequest
 from pipelines.masks import as_mask
+from pipelines.sizes import check_size
 
 MOST_ASPECT = 4.0  # of a photo's longer side to its shorter one
 
@@ -110,7 +111,7 @@ def work_size(model: BlipDiffusion, request: EditRequest, photo: tuple[int, int]
     if (request.width is None) != (request.height is None):
         raise ConfigError("A photo's working size needs both width and height, or neither.")
     if request.width is not None and request.height is not None:
-        return request.width, request.height
+        return check_size(model, (request.width, request.height))
     factor = size_factor(model.vae)
     unit = factor * 2 ** (len(model.unet.config.block_out_channels) - 1)  # whole places at every level of the U-Net
     scale = int(model.unet.config.sample_size) * factor / math.sqrt(width * height)

@@ -88,6 +88,8 @@ def draw_scene(
     seeds = request.seeds()
     batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
     yield from (Notice(text) for text in rows.warnings)
+    plans = ((plan_scene(model, request, rows, masks, batch, controls=controls), 1) for batch in batches)
+    yield from studio.size_notices(picture_size(model, request), plans, side_by_side=len(bound))
     kept = {**_told(request, bound, subjects), **(told or {})}
     done = 0
     for batch in batches:

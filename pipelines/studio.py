@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,12 +24,15 @@ from blipdiff.images import as_rgb, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
+from blipdiff.sampling.cost import Size
 from blipdiff.sampling.loop import Step
-from pipelines.generate import EncodedRequest, encode, plan_generate
+from blipdiff.sampling.stopping import interruptible
+from pipelines.generate import EncodedRequest, encode, picture_size, plan_generate
 from pipelines.plan import SamplingPlan, execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import GenerateRequest, from_mapping
 from pipelines.results import Picture
+from pipelines.sizes import size_notice
 
 Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
 
@@ -111,6 +114,8 @@ class Studio:
         request = encoded.request
         yield from (Notice(text) for text in encoded.warnings)
         batches = _batches(request)
+        plans = ((plan_generate(self.model, encoded, batch), 1) for batch in batches)
+        yield from self.size_notices(picture_size(self.model, request), plans)
         done = 0
         for batch in batches:
             for event in self._draw(encoded, batch, preview_every):
@@ -160,11 +165,19 @@ class Studio:
     def in_turns(self, steps: Iterator[Step]) -> Iterator[Step]:
         """The steps of a run, each computed while no other run computes."""
         while True:
-            with self._computing:
+            with self._computing, interruptible(self.model.unet):
                 step = next(steps, None)
             if step is None:
                 return
             yield step
+
+    def size_notices(
+        self, size: Size, plans: Iterable[tuple[SamplingPlan, int]], *, side_by_side: int = 1
+    ) -> list[Notice]:
+        """What there is to say of pictures of this size, as `sizes.size_notice`, timed while no other run computes."""
+        with self._computing:
+            text = size_notice(self.model, size, plans, side_by_side=side_by_side)
+        return [] if text is None else [Notice(text)]
 
     def _picture(self, image: Image.Image, seed: int, request: GenerateRequest, subject: SubjectEmbedding) -> Picture:
         told = {**asdict(request), "subject": subject_text(subject)}
@@ -187,7 +200,7 @@ class Studio:
         """Progress of one batch, then each of its pictures with its place in the batch."""
         latents, steps = plan.latents, execute(self.model.unet, plan)
         while True:
-            with self._computing:
+            with self._computing, interruptible(self.model.unet):
                 step = next(steps, None)
                 if step is None:
                     break

@@ -31,6 +31,7 @@ from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_gen
 from pipelines.nets import found_control, told_control
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
+from pipelines.sizes import check_size
 from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
 from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
 
@@ -65,7 +66,7 @@ def structure_size(model: BlipDiffusion, drawing: GenerateRequest, structure: Pi
     elif width is None and height is not None:
         width = _rounded(height * aspect, factor)
     assert width is not None and height is not None
-    return width, height
+    return check_size(model, (width, height))
 
 
 def map_of(
@@ -212,6 +213,8 @@ class Stylist:
         yield from (Notice(text) for text in style.encoded.warnings)
         told = self.told(request, subject, maps)
         batches, done = _batches(style.request.drawing), 0
+        plans = ((plan_stylize(self.studio.model, style, batch), 1) for batch in batches)
+        yield from self.studio.size_notices(maps[0].size, plans)
         for batch in batches:
             for event in self.studio.draw(
                 plan_stylize(self.studio.model, style, batch), batch, preview_every=preview_every

@@ -26,22 +26,26 @@ def describe_photo(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what a photo shows: a caption, ranked categories with their chances, and a match from 0 to 1.
+    """Say what a drawing shows: a caption, ranked categories with their chances, and a match from 0 to 1.
+
+    The bundled describer knows drawn things on plain ground; of photographs it is seldom sure.
 
     blipdiff describe my_dog.png --text "a brown dog"
     """
     from blipdiff.checkpoints.describer import load_describer
     from blipdiff.devices import placement
     from blipdiff.images import open_picture
-    from pipelines.describe import DescribeRequest, describe
+    from pipelines.describe import KNOWS, DescribeRequest, describe
 
     request = DescribeRequest(text=text, count=count, fit=fit)
     picture = open_picture(photo)
     found = describe(load_describer(describer, device=placement(device).device), picture, request)
     if as_json:
-        say_json(asdict(found) | {"categories": [list(one) for one in found.categories]})
+        say_json(asdict(found) | {"categories": [list(one) for one in found.categories], "sure": found.is_sure})
         return
     say(found.caption)
     for name, chance in found.categories:
         say(f"{100 * chance:5.1f} %  {name}")
+    if not found.is_sure:
+        say(f"It is not sure of these: {KNOWS}")
     say(f"match of '{found.text}': {found.match:.2f}")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from app.cli.progress import told, waiting
+from app.cli.terminal import warn
+from pipelines.sizes import purpose
 from pipelines.studio import Notice, Progress, Studio
 
 if TYPE_CHECKING:
@@ -13,9 +15,13 @@ Event = TypeVar("Event")
 
 
 def opened(model: str, *, device: str, dtype: str, download: bool = False, quiet: bool = False) -> Studio:
-    """A studio with the model that a command was given; says so where loading takes a while."""
+    """A studio with the model that a command was given; says what it is for, and where loading takes a while."""
     with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
-        return Studio.open(model, device=device, dtype=dtype, download=download)
+        studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    sentence = purpose(studio.model)
+    if sentence is not None and not quiet:
+        warn(sentence)
+    return studio
 
 
 def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:

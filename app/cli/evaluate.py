@@ -81,3 +81,6 @@ def _evaluate_describer(name: str, data: Path, subjects: int, seed: int, device:
         say(f"  category first             {found.first.as_percent()}")
         say(f"  category among five        {found.among_five.as_percent()}")
         say(f"  fits better than another's {found.matched.as_percent()}")
+        say(f"  sure of                    {found.sure.as_percent()}")
+        if found.sure_among_five is not None:
+            say(f"  among five where sure      {found.sure_among_five.as_percent()}")

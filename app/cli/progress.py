@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from app.plain import plain
+from blipdiff.ranges import spoken
 
 _EVERY = 10.0  # seconds between plain lines
 _PATIENCE = 2.0  # seconds before something that tells no steps is told of at all
@@ -108,14 +109,6 @@ def waiting(
         ended.set()
         if teller is not None:
             teller.join()
-
-
-def spoken(seconds: float) -> str:
-    """A length of time in the two figures that a person wants of it."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def _columns(stream: TextIO) -> int:

@@ -8,6 +8,7 @@ from app.ui import markup
 from app.ui.notices import notice
 from app.ui.orders import Order
 from blipdiff.errors import BlipdiffError
+from blipdiff.sampling.stopping import until_stopped
 from pipelines.studio import Notice, Progress
 
 Changes: TypeAlias = dict[Any, Any]
@@ -30,7 +31,7 @@ def followed(
         start = begin()
         with closing(start()) as events:
             yield {status: markup.progress("Reading the subjects and the words", None, 1)}
-            for event in events:
+            for event in until_stopped(events, order.called_off.is_set):
                 if order.called_off.is_set():
                     return {status: markup.message("Cancelled.")}
                 if isinstance(event, Progress):
@@ -40,6 +41,8 @@ def followed(
                     notice(event.text)
                 else:
                     yield shown(event)
+        if order.called_off.is_set():  # within a step
+            return {status: markup.message("Cancelled.")}
         return ended()
     except BlipdiffError as error:
         return {status: markup.message(str(error), "bad")}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.cli.files import check_writable
 from blipdiff.filenames import short_name
+from blipdiff.sampling.stopping import until_stopped
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_new_picture
 from pipelines.studio import Event, Notice, Progress, Reference, Studio
@@ -53,7 +54,7 @@ def views(
     pace = _Pace(clock)
     events = studio.run(request, subject, preview_every=_preview_every(request.steps))
     with closing(cast("Generator[Event]", events)):
-        for event in events:
+        for event in until_stopped(events, is_stopped):
             if isinstance(event, Notice):
                 yield replace(view, notices=(event.text,))
             elif isinstance(event, Picture):
@@ -67,6 +68,8 @@ def views(
             if is_stopped():
                 yield replace(view, was_stopped=True)
                 return
+    if len(view.finished) < request.count and is_stopped():  # within a step
+        yield replace(view, was_stopped=True)
 
 
 class _Pace:

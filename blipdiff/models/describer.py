@@ -19,6 +19,9 @@ from blipdiff.models.tokenizers import category_ids
 LONGEST_CAPTION = 24  # tokens
 
 
+SURE = 0.65  # chance of the first category from which on names are worth suggesting; measured, see LOG.md
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What was found in one photo."""
@@ -27,6 +30,11 @@ class Description:
     categories: tuple[tuple[str, float], ...]  # the likeliest first, with their chances among all that are known
     text: str  # the text that `match` is of: a given one, or the caption
     match: float  # from 0 to 1
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the first category is likely enough for the others to be of use."""
+        return bool(self.categories) and self.categories[0][1] >= SURE
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
     assert answer[category] == "wolf"
     assert answer[suggestions].choices == []
     assert Suggestions().of(str(tmp_path / "nothing.png")) == []
-    assert len(set(Suggestions().of(dog))) == 4  # the bundled describer's
+    assert Suggestions().of(dog) == []  # noise: the bundled describer is not sure
 
 
 def test_an_order_is_drawn_and_its_first_picture_is_selected(

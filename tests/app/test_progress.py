@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from app.cli.progress import Progress, spoken, waiting
+from app.cli.progress import Progress, waiting
+from blipdiff.ranges import spoken
 
 
 class Terminal(io.StringIO):
