@@ -19,20 +19,20 @@ import pytest
 
 from tests.killed.writers import WRITERS, Writer
 
-AT_ONCE = 2  # writings of one process
+AT_ONCE, ENDLESS = 2, 1000  # writings of one process
 
 
 class Process:
     """A process that writes until it is done or killed; `words` is what it told."""
 
-    def __init__(self, writer: Writer, folder: Path, first: int, *, calls: int | None = None) -> None:
+    def __init__(self, writer: Writer, folder: Path, first: int, count: int, *, calls: int | None = None) -> None:
         reading, telling = os.pipe()
         self._reading = reading
         self.id = os.fork()
         if not self.id:
             try:
                 os.close(reading)
-                _write(writer, folder, first, telling, calls)
+                _write(writer, folder, range(first, first + count), telling, calls)
                 os._exit(0)
             except BaseException as error:
                 os.write(telling, f"failed: {error!r}\n".encode())
@@ -52,7 +52,7 @@ class Process:
         return words, os.WIFSIGNALED(status)
 
 
-def _write(writer: Writer, folder: Path, first: int, telling: int, calls: int | None) -> None:
+def _write(writer: Writer, folder: Path, numbers: range, telling: int, calls: int | None) -> None:
     seen = 0
 
     def count(_frame: FrameType, _event: str, _argument: object) -> None:
@@ -62,7 +62,7 @@ def _write(writer: Writer, folder: Path, first: int, telling: int, calls: int | 
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(count if calls is not None else None)
-    for number in range(first, first + AT_ONCE):
+    for number in numbers:
         for word in writer.write(folder, number):
             os.write(telling, f"{word}\n".encode())
     sys.setprofile(None)
@@ -72,7 +72,7 @@ def _write(writer: Writer, folder: Path, first: int, telling: int, calls: int | 
 def _length(writer: Writer, folder: Path) -> tuple[int, float]:
     """Calls and seconds that the writings of one process take."""
     began = time.monotonic()
-    words, _ = Process(writer, folder, 0, calls=0).ended()
+    words, _ = Process(writer, folder, 0, AT_ONCE, calls=0).ended()
     return int(words[-1].split()[1]), time.monotonic() - began
 
 
@@ -101,9 +101,9 @@ def test_what_was_told_is_there_and_nothing_is_half(name: str, kills: int, tmp_p
     for round_ in range(kills):
         by_time = round_ % 2 == 1 and kills > 10
         moment = None if by_time else rng.randint(1, calls)
-        process = Process(writer, folder, AT_ONCE * round_, calls=moment)
+        process = Process(writer, folder, ENDLESS * round_, ENDLESS if by_time else AT_ONCE, calls=moment)
         if by_time:
-            process.kill_after(rng.uniform(0, seconds / 2))
+            process.kill_after(rng.uniform(0, seconds))
         words, was_killed = process.ended()
         killed += was_killed
         told += [word for word in words if not word.startswith("calls")]
@@ -112,7 +112,7 @@ def test_what_was_told_is_there_and_nothing_is_half(name: str, kills: int, tmp_p
             told.clear()
             _emptied(folder)
     assert killed >= kills * 0.6, "most moments fall into the writing"
-    told += list(writer.write(folder, AT_ONCE * kills))
+    told += list(writer.write(folder, ENDLESS * kills))
     writer.check(folder, told)
     assert _hidden(folder) == [], "what the killed ones left is cleared"
 
