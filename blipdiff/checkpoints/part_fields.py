@@ -23,6 +23,8 @@ from blipdiff.checkpoints.fields import (
 )
 from blipdiff.errors import CheckpointError
 
+SD15_LATENT_SIDE = 64
+
 _WIDTH = Whole(1, 16_384)
 _HEADS = Whole(1, 1_024)
 _LAYERS = Whole(1, 128)
@@ -168,7 +170,17 @@ def network_config(config: Mapping[str, Any], kind: type, what: str) -> dict[str
                 f"'{name}' in {where} is {shown(config[name])}; this project reads only models with "
                 f"{parameter.default!r} there."
             )
-    return {name: value for name, value in config.items() if name in known}
+    taken = {name: value for name, value in config.items() if name in known}
+    return taken | {"sample_size": _latent_side(taken.get("sample_size"))} if kind is UNet2DConditionModel else taken
+
+
+def _latent_side(size: Any) -> int:
+    """The side of the latents that a U-Net was trained on; Stable Diffusion 1.5's where it does not say."""
+    sides = set(size) if isinstance(size, list | tuple) else {size}
+    if len(sides) != 1:
+        raise CheckpointError(f"'sample_size' in the U-Net's config.json is {shown(size)}; the sides must be equal.")
+    side = sides.pop()
+    return SD15_LATENT_SIDE if side is None else int(side)
 
 
 def least_tensors(config: Mapping[str, Any]) -> int:

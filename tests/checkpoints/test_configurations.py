@@ -97,6 +97,15 @@ def test_a_field_outside_its_range_is_named(name: str, field: str, value: Any, t
         load_model(tiny_folder)
 
 
+@pytest.mark.parametrize(("given", "side"), [(None, 64), ([8, 8], 8), (8.0, 8)])
+def test_a_unets_own_size_is_one_number(given: Any, side: int, tiny_folder: Path) -> None:
+    change(tiny_folder, UNET, sample_size=given)
+    assert load_model(tiny_folder).unet.config.sample_size == side
+    change(tiny_folder, UNET, sample_size=[8, 16])
+    with pytest.raises(CheckpointError, match="sides must be equal"):
+        load_model(tiny_folder)
+
+
 def test_a_scheduler_of_another_kind_is_named(tiny_folder: Path) -> None:
     for kind in ("KarrasVeScheduler", "UNet2DConditionModel", "no such", None, 3, ["PNDMScheduler"], "x" * 10_000):
         change(tiny_folder, SCHEDULER, _class_name=kind)
