@@ -185,7 +185,7 @@ def test_an_edit_follows_structures_and_like_repeats_them_bit_for_bit(
     assert ended.code == 0, ended.err
     led = ended.answer["edits"][0]
     assert not np.array_equal(pixels(plain["path"]), pixels(led["path"]))
-    again = edit("--like", led["path"], "--output", "again", "--json").answer["edits"][0]
+    again = edit("--like", led["path"], "--control", controlnet, "--output", "again", "--json").answer["edits"][0]
     assert np.array_equal(pixels(led["path"]), pixels(again["path"]))
     told = read_metadata(again["path"])["request"]["controls"][0]
     assert (told["strength"], told["stop"], told["map_settings"]) == (0.8, 0.9, {"low": 50.0, "high": 120.0})
