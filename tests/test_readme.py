@@ -39,7 +39,7 @@ def test_every_python_example_runs_at_the_models_own_guidance_and_dtype(tmp_path
     quick = [block.replace("seed=7)", "seed=7, steps=2, count=1)") for block in quick]
     assert all(one != other for one, other in zip(quick, blocks, strict=True))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    asked = [sys.executable, "-c", "\n".join([WATCH, *quick, CHECK])]
+    asked = [sys.executable, "-W", "default", "-c", "\n".join([WATCH, *quick, CHECK])]
     done = subprocess.run(asked, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Picture(" in done.stdout

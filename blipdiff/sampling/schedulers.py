@@ -1,6 +1,7 @@
 """Schedulers by name, built from the checkpoint's own noise schedule, and their timesteps."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,6 +23,11 @@ from torch import Tensor
 
 from blipdiff.errors import CheckpointError, ConfigError, listed
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
+
+# What diffusers hands to NumPy, NumPy 2 takes with a warning that nobody here can heed.
+warnings.filterwarnings(
+    "ignore", message="__array__ implementation", category=DeprecationWarning, module=r"diffusers\.schedulers"
+)
 
 Scheduler: TypeAlias = SchedulerMixin
 
