@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any, TypeAlias
 
 from app.ui import markup
+from app.ui.files import without_folder
 from app.ui.notices import notice
 from app.ui.orders import Order
 from blipdiff.errors import BlipdiffError
@@ -45,4 +46,4 @@ def followed(
             return {status: markup.message("Cancelled.")}
         return ended()
     except BlipdiffError as error:
-        return {status: markup.message(str(error), "bad")}
+        return {status: markup.message(without_folder(str(error)), "bad")}

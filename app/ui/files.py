@@ -1,5 +1,6 @@
 """Files between the page and the disk: what the browser may fetch, and what a picture's settings bring back."""
 
+import re
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -45,6 +46,11 @@ def forget_old(page: gr.Blocks) -> None:
                 path.unlink()
         except OSError:  # another visit was faster
             continue
+
+
+def without_folder(text: str) -> str:
+    """The text with uploads' names alone: nobody who brought a file knows where the page keeps it."""
+    return re.sub(rf"{re.escape(get_upload_folder())}[/\\][^/\\\s]+[/\\]", "", text)
 
 
 def served(path: str | Path) -> str:

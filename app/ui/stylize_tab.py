@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,13 +12,13 @@ from app.settings import Settings
 from app.ui import markup, parts
 from app.ui.drawing import Changes, Run, followed
 from app.ui.events import ON_PHOTOS, on_cancel, on_change, on_draw
-from app.ui.files import served
+from app.ui.files import served, without_folder
 from app.ui.orders import Order, Orders
 from app.ui.photos import photo_field
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import PREPROCESSORS
-from blipdiff.errors import BlipdiffError, ConfigError, ImageError, SubjectError
+from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
 from blipdiff.filenames import short_name
 from blipdiff.images import fitted, open_picture
 from pipelines.requests import GenerateRequest, Parameter, parameters
@@ -138,7 +137,7 @@ class _Events:
             size = structure_size(self._stylist.studio.model, drawing, picture)
             drawn = map_of(self._stylist.preprocessors, _control(control, asked), picture, size)
         except BlipdiffError as error:
-            return {self._on.map: None, self._on.status: markup.message(_without_path(error, structure), "bad")}
+            return {self._on.map: None, self._on.status: markup.message(without_folder(str(error)), "bad")}
         return {self._on.map: drawn, self._on.status: markup.message("The map is ready.")}
 
     def draw(self, order: Order, look: str | None, structure: str | None, control: str, *values: Any) -> Run:
@@ -152,13 +151,9 @@ class _Events:
             asked = dict(zip(self._names, values, strict=True))
             request = _request(control, asked)
             check_writable(self._settings.output)
-            try:
-                maps = self._stylist.maps(request, [open_picture(structure)])
-                subject = self._stylist.studio.subject(
-                    [SubjectPhoto(open_picture(look), request.drawing.category)], fit=request.drawing.fit
-                )
-            except ImageError as error:
-                raise ImageError(_without_path(error, look, structure)) from error
+            maps = self._stylist.maps(request, [open_picture(structure)])
+            photo = SubjectPhoto(open_picture(look), request.drawing.category)
+            subject = self._stylist.studio.subject([photo], fit=request.drawing.fit)
             beside.append(fitted(open_picture(structure), maps[0].size, "crop"))
             return partial(self._stylist.run, request, subject, maps)
 
@@ -225,10 +220,3 @@ def _request(control: str, asked: dict[str, Any]) -> StylizeRequest:
         controls=(_control(control, asked),),
         **{name: asked[name] for name in _SUBJECT},
     )
-
-
-def _without_path(error: BlipdiffError, *paths: str) -> str:
-    text = str(error)
-    for path in paths:
-        text = text.replace(path, Path(path).name)
-    return text

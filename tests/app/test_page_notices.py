@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.utils import get_upload_folder
 
 from app.ui import markup
 from app.ui.drawing import followed
@@ -47,12 +48,12 @@ def test_notices_refusals_and_bugs_are_escaped() -> None:
 
 def test_an_error_of_a_run_is_escaped_where_it_is_told() -> None:
     def begin() -> None:
-        raise ImageError(f"{EVIL}.png is not a picture.")
+        raise ImageError(f"{get_upload_folder()}/0a1b/{EVIL}.png is not a picture.")
 
     with pytest.raises(StopIteration) as ended:
         next(followed(Order((), ()), "status", begin, dict, dict))  # type: ignore[arg-type]
     change = ended.value.value
-    assert SAFE in change["status"]
+    assert f">{SAFE}.png is not a picture" in change["status"]
     assert EVIL not in change["status"]
 
 
