@@ -52,7 +52,7 @@ class GenerateEvents:
             changes[self._on.fields["category"]] = told
         unnamed = bool(found.paths) and not told and not category.strip()
         changes[self._on.subject.suggestions] = gr.Radio(
-            choices=self._suggestions.of(found.paths[0]) if unnamed else [], value=None
+            choices=_offered(self._suggestions.of(found.paths[0])) if unnamed else [], value=None
         )
         return changes
 
@@ -224,6 +224,11 @@ class GenerateEvents:
             on.download: gr.DownloadButton(value=path),
             self._on.memory.chosen: picture,
         }
+
+
+def _offered(categories: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
+    """What is to be clicked, with how sure it is, and the category that it stands for."""
+    return [(f"{name}, {100 * chance:.0f} %", name) for name, chance in categories]
 
 
 def _name(visit: gr.Request) -> str:

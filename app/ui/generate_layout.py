@@ -12,6 +12,7 @@ from app.ui.components import OneOf
 from app.ui.files import served
 from app.ui.photos import FILE_TYPES
 from app.ui.subjects import CARD_SUFFIX, category_of
+from pipelines.describe import KNOWS
 from pipelines.requests import GenerateRequest, parameters
 
 _SETTING_ROWS = (
@@ -139,7 +140,8 @@ def _subject_part(examples: Sequence[Path]) -> SubjectPart:
     )
     strip = gr.HTML(markup.subjects(()), elem_id="subjects")
     buttons = _example_buttons(examples)
-    suggestions = OneOf([], label="The photo may show", elem_id="suggestions")  # the style sheet hides it when empty
+    told = KNOWS[:1].upper() + KNOWS[1:]
+    suggestions = OneOf([], label="The photo may show", info=told, elem_id="suggestions")  # hidden when empty: page.css
     return SubjectPart(files, strip, buttons, suggestions)
 
 

@@ -18,10 +18,10 @@ from app.ui.files import forget_old, own_cache
 from app.ui.generate_tab import generate_tab
 from app.ui.library_tab import library_tab
 from app.ui.orders import Orders
-from app.ui.purpose import purpose_of
 from app.ui.scene_tab import scene_tab
 from app.ui.server import serve
 from app.ui.stylize_tab import stylize_tab
+from pipelines.sizes import purpose
 from pipelines.studio import Studio
 
 
@@ -31,7 +31,7 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
     dtype = str(model.unet.dtype).removeprefix("torch.")
     own_cache()
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
-        gr.HTML(markup.heading(model.name, str(model.device), dtype, purpose_of(model.name)))
+        gr.HTML(markup.heading(model.name, str(model.device), dtype, purpose(model)))
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate-tab"):
                 generate_tab(page, studio, settings, orders)

@@ -18,12 +18,12 @@ class Suggestions:
         self._describer: Describer | None = None
         self._loading = Lock()
 
-    def of(self, path: str) -> list[str]:
-        """At most four names, the likeliest first; none where the describer is not sure, or there is none to read."""
+    def of(self, path: str) -> list[tuple[str, float]]:
+        """At most four names and their chances, the likeliest first; none where the describer is unsure or missing."""
         try:
             with self._loading:
                 self._describer = self._describer or load_describer()
             found = describe(self._describer, open_picture(path), DescribeRequest(count=_COUNT))
         except BlipdiffError:  # a suggestion is no duty: what is wrong with the photo is said elsewhere
             return []
-        return [name for name, _ in found.categories] if found.is_sure else []
+        return list(found.categories) if found.is_sure else []

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from app.ui import form, parts
+from app.ui import form, markup, parts
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.requests import GenerateRequest, parameters
@@ -98,3 +98,10 @@ def test_every_parameter_has_a_control_made_from_its_declaration() -> None:
             assert (made.minimum, made.maximum, made.step) == (declared.low, declared.high, declared.step)
         if declared.choices:
             assert [choice for _, choice in made.choices] == list(declared.choices)
+
+
+def test_the_page_says_what_its_model_is_for_in_one_line() -> None:
+    assert 'class="purpose">Only &lt;drawn&gt; things.</p>' in markup.heading(
+        "mini", "cpu", "float32", "Only <drawn> things."
+    )
+    assert "purpose" not in markup.heading("tiny", "cpu", "float32", None)

@@ -66,8 +66,8 @@ def drawn(studio: Studio, path: Path) -> str:
 class Guesses:
     """Stands in for the describer, whose weights a tiny model has not."""
 
-    def of(self, path: str) -> list[str]:
-        return ["dog", "wolf"]
+    def of(self, path: str) -> list[tuple[str, float]]:
+        return [("dog", 0.875), ("wolf", 0.125)]
 
 
 def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
@@ -76,10 +76,10 @@ def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
     events = GenerateEvents(studio, tmp_path, Orders(), layout, Guesses())
     suggestions, category = layout.subject.suggestions, layout.fields["category"]
 
-    def offered(paths: list[str], typed: str) -> list[str]:
-        return [name for name, _ in events.look_at_subject(paths, typed)[suggestions].choices]
+    def offered(paths: list[str], typed: str) -> list[tuple[str, str]]:
+        return list(events.look_at_subject(paths, typed)[suggestions].choices)
 
-    assert offered([dog], "") == ["dog", "wolf"]
+    assert offered([dog], "") == [("dog, 88 %", "dog"), ("wolf, 12 %", "wolf")]
     assert offered([dog], "cat") == offered([], "") == []
     answer = events.use_suggestion("wolf")
     assert answer[category] == "wolf"
