@@ -73,7 +73,7 @@ class ControlsAsked:
 
 def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int, resample: str) -> torch.Tensor:
     """(rows, 3, H, W) in [0, 1]; pictures for the prompts are repeated for the rows of each."""
-    pictures = as_images(picture)
+    pictures = as_images(picture) if each_of(picture) else []
     if len(pictures) not in (1, prompts, rows):
         raise ShapeError(
             f"{len(pictures)} conditioning images were given for {prompts} prompts and {rows} pictures; "

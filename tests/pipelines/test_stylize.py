@@ -1,5 +1,6 @@
 """Stylizing with a tiny model: sizes, maps, the subject's share, repetition, the command line, and bad input."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,8 @@ def _some(**others):
 
 
 def test_a_request_survives_its_metadata(asked):
-    request = asked({"blocks": "look"}, strength=0.3, start=0.1)
+    drawing = replace(DRAWING, guidance=3.0)  # metadata tell the one that a picture was drawn at
+    request = asked({"blocks": "look"}, drawing, strength=0.3, start=0.1)
     assert told_request(request.told()) == request
     with pytest.raises(ConfigError, match="not made by stylizing"):
         told_request({"category": "dog"})
