@@ -52,6 +52,9 @@ def written_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     Without `replace`, a file that is there, or was made meanwhile, is left as it is.
     Raises: OutputError when the place cannot be written, or is taken.
     """
+    if path.parent.name == _NEW and path.parent.parent.name.startswith(_PLACE):
+        yield path  # it is unfinished already: another writer waits for it, and names it in errors
+        return
     with _told(path), _working_place(path.parent) as place:
         part = place / _NEW / path.name
         yield part

@@ -80,6 +80,18 @@ def test_a_file_that_is_there_is_left_where_it_shall_not_be_replaced(tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_writer_within_another_is_told_by_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    def write(part: Path) -> None:
+        with written_file(part) as inner:
+            assert inner == part
+            Path("/dev/full").write_text("x" * 10_000)
+
+    with pytest.raises(OutputError, match=r"test_\S+/a\.txt cannot be written: the disk is full") as caught:
+        write_new(tmp_path, "a", ".txt", write)
+    assert ".blipdiff-" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("lacking", ["nothing", "renaming in one step", "links"])
 def test_many_writers_of_one_name_get_a_name_each(
     lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -287,7 +287,7 @@ def test_photos_that_were_exchanged_are_prepared_again(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(tools: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no BLIP captioner"):
+    with pytest.raises(CheckpointError, match="BLIP captioner"):
         load_captioner(tmp_path)
     nothing = Tools(load_segmenter(tools / "segmenter"), plain_matte)
     (tmp_path / "empty").mkdir()

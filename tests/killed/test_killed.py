@@ -100,7 +100,7 @@ def test_what_was_told_is_there_and_nothing_is_half(name: str, kills: int, tmp_p
     killed = 0
     for round_ in range(kills):
         by_time = round_ % 2 == 1 and kills > 10
-        moment = None if by_time else rng.randint(1, calls)
+        moment = None if by_time else rng.randint(1, calls * 9 // 10)
         process = Process(writer, folder, ENDLESS * round_, ENDLESS if by_time else AT_ONCE, calls=moment)
         if by_time:
             process.kill_after(rng.uniform(0, seconds))
