@@ -12,16 +12,18 @@ from app.plain import plain
 from blipdiff.ranges import spoken
 
 _EVERY = 10.0  # seconds between plain lines
-_PATIENCE = 2.0  # seconds before something that tells no steps is told of at all
+_PATIENCE = 2.0  # seconds before something that tells no steps is told of at all on a terminal; elsewhere _EVERY
 _USUAL_COLUMNS = 80  # of a terminal that tells no size
 
 
 class Progress:
     """Tells how far a run is, on the standard error; `show` may be called as often as one likes."""
 
-    def __init__(self, unit: str = "", *, quiet: bool = False, every: float = _EVERY, stream: TextIO | None = None):
+    def __init__(
+        self, unit: str = "", *, quiet: bool = False, every: float | None = None, stream: TextIO | None = None
+    ):
         self._stream = stream or sys.stderr
-        self._unit, self._every = unit, every
+        self._unit, self._every = unit, _EVERY if every is None else every
         self._begun = self._told = time.monotonic()
         self._first = 0  # where this run began
         self._bar = None
@@ -80,18 +82,16 @@ def told(unit: str = "", *, quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def waiting(
-    what: str, *, quiet: bool = False, patience: float = _PATIENCE, stream: TextIO | None = None
+    what: str, *, quiet: bool = False, patience: float | None = None, stream: TextIO | None = None
 ) -> Iterator[None]:
     """Says `what` is going on once it takes a while, and that it still is: for work that tells no steps."""
     target, ended, begun = stream or sys.stderr, threading.Event(), time.monotonic()
-    shown = threading.Event()
 
     def tell() -> None:
-        if ended.wait(patience):
-            return
         terminal = target.isatty()
+        if ended.wait((_PATIENCE if terminal else _EVERY) if patience is None else patience):
+            return
         while True:
-            shown.set()
             seconds = time.monotonic() - begun
             text = f"{plain(what)} ..." if seconds < _EVERY else f"{plain(what)} ... {spoken(seconds)} so far"
             print(f"\r{text}" if terminal else text, end="" if terminal else "\n", file=target, flush=True)
