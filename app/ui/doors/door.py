@@ -52,6 +52,7 @@ class Door:
         self._uploads = Uploads(space, access.limits)
         self._canvases = Canvases(access.limits)
         self._count = 0  # of requests being answered
+        self._beginning = asyncio.Lock()  # one new session at a time
         self._kinds: Mapping[Kind, Callable[[_Visit], Awaitable[None]]] = {
             "static": self._pass,
             "page": self._page,
@@ -171,8 +172,7 @@ class Door:
             number, session = str(form.get("component_id")), form.get("session_hash")
             if form.get("fn_name") != "accept_blobs" or not number.isdigit() or not is_id(session):
                 raise Refusal(404, "There is nothing here.")
-            state = self._blocks.state_holder[session]
-            editor = state.get(int(number))
+            editor = (await self._begun(str(session))).get(int(number))
             await asyncio.to_thread(self._canvases.take, form, editor)
         finally:
             remove(form)
@@ -182,7 +182,9 @@ class Door:
         """An event of the page, once it is what the page's own script would ask."""
         body = await whole(visit.receive, self._limits.form, self._limits.seconds)
         event = await asyncio.to_thread(asked_of, body, self._blocks, self._space.folder)
-        self._check_session(str(event["session_hash"]))
+        session = str(event["session_hash"])
+        self._check_session(session)
+        await self._begun(session)
         await self._pass_on(visit, event)
 
     async def _form(self, visit: _Visit) -> None:
@@ -227,6 +229,15 @@ class Door:
             raise Refusal(400, "This names no session of the page.")
         visit.scope["query_string"] = f"{parameter}={given[0]}".encode()
         return given[0]
+
+    async def _begun(self, session: str) -> Any:
+        """The session's state; Gradio makes it in a tenth of a second and more, in which it would answer nobody."""
+        holder = self._blocks.state_holder
+        if session not in holder:
+            async with self._beginning:
+                if session not in holder:
+                    await asyncio.to_thread(holder.__getitem__, session)
+        return holder[session]
 
     def _check_session(self, session: str) -> None:
         """Passes while a session reads what it is told, and does not ask for everything at once.
