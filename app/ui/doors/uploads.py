@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -88,6 +89,7 @@ class Canvases:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._clock = limits, clock
         self._waiting: OrderedDict[str, _Canvas] = OrderedDict()
+        self._access = Lock()
 
     def take(self, form: FormData, editor: Any) -> None:
         """One picture of a canvas: its background, a layer or the whole.
@@ -103,11 +105,12 @@ class Canvases:
         file = files[0].file
         file.seek(0)
         content = file.read()
-        editor.accept_blobs(DataWithFiles(data={"type": kind, "index": index, "id": name}, files=[("", content)]))
-        before = self._waiting.pop(name, None)
-        count = len(content) + (0 if before is None else before.count)
-        self._waiting[name] = _Canvas(editor, count, self._clock())
-        self._make_room()
+        with self._access:  # the pictures of one canvas come at the same time, and Gradio puts them together
+            editor.accept_blobs(DataWithFiles(data={"type": kind, "index": index, "id": name}, files=[("", content)]))
+            before = self._waiting.pop(name, None)
+            count = len(content) + (0 if before is None else before.count)
+            self._waiting[name] = _Canvas(editor, count, self._clock())
+            self._make_room()
 
     def _make_room(self) -> None:
         for name, canvas in list(self._waiting.items()):
