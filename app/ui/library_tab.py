@@ -39,7 +39,7 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
             with gr.Row():
                 rename = gr.Button("Rename", elem_id="library-rename")
                 delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
-                restore = gr.Button("Undo the last delete", elem_id="library-restore")
+                restore = gr.Button("Undo delete", elem_id="library-restore")
                 export = gr.Button("Export", elem_id="library-export")
             download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
             status = gr.HTML(markup.message(f"The library is the folder {settings.library}."), elem_id="library-status")
