@@ -169,5 +169,5 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
     if "guidance" in values and values["guidance"] is None:  # a picture tells the one that it was drawn at
-        raise ConfigError("The metadata is damaged: Guidance has no value.")
+        raise ConfigError("Guidance must be a number, not None: the metadata are damaged.")
     return kind(**values)
