@@ -43,7 +43,7 @@ class Progress:
         if self._quiet or now - self._told < self._every:
             return
         self._told = now
-        print(self._line(done, total, stage, now - self._begun), file=self._stream, flush=True)
+        print(plain(self._line(done, total, stage, now - self._begun)), file=self._stream, flush=True)
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
