@@ -203,7 +203,8 @@ def test_a_scene_is_drawn_again_bit_for_bit(
     made = blipdiff("scene", *two, *PROMPT, *regions[kind], "--count", 3, "--batch", 2, "--json").answer["pictures"]
     assert len(made) == 3
     for one in made[1:]:
-        again = blipdiff("scene", "--like", one["path"], "--model", model, "--output", "again", "--json")
+        net = ("--control", controlnet) if kind == "structure" else ()  # pictures name nets, not their folders
+        again = blipdiff("scene", "--like", one["path"], "--model", model, "--output", "again", "--json", *net)
         assert again.code == 0, again.err
         (found,) = again.answer["pictures"]
         assert found["seed"] == one["seed"]
