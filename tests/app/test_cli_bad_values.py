@@ -72,7 +72,7 @@ def test_words_are_no_numbers(option: str, value: str, generate: Command) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Commands"),
+        ((), "Draw pictures"),
         (("draw",), "No such command 'draw'"),
         (("generate", "--colour", "red"), "No such option: --colour"),
         (("generate", "--seed"), "--seed"),

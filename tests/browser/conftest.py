@@ -27,6 +27,12 @@ FLAGS = [
 ]
 PATIENCE = 60_000  # milliseconds: these tests also run on busy machines
 LEFT = "AbortError"  # what Gradio says of its open streams when a page is left
+UNHEARD = """(() => {
+  let isLeft = false; // by a reload: what was on its way ends, and Gradio complains of that
+  addEventListener("beforeunload", () => { isLeft = true; });
+  const plain = console.error;
+  console.error = (...words) => isLeft || plain.apply(console, words);
+})();"""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -87,7 +93,7 @@ def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
 
     def visit(width: int = 1280, height: int = 900, before: str = "") -> Any:
         page = context.new_page()
-        page.add_init_script(before)
+        page.add_init_script(UNHEARD + before)
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
