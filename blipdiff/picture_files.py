@@ -25,6 +25,7 @@ _STARTS = {
     b"MM\0*": "TIFF",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
 }
+_BUILT_IN = {"AVIF": "avif", "WebP": "webp", "JPEG 2000": "jpg_2000"}  # kinds that builds of Pillow may lack
 _AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _EITHER = (b"mif1", b"msf1")  # what a file of either kind may call itself first
 _QUIET = threading.Lock()
@@ -161,6 +162,10 @@ def _opened(stream: BinaryIO, name: str) -> Image.Image:
 
 
 def _identified(stream: BinaryIO, kind: str | None, name: str) -> Image.Image:
+    if kind in _BUILT_IN and not features.check(_BUILT_IN[kind]):
+        raise MissingDependencyError(
+            f"{name} is a {kind} picture, which the installed Pillow cannot read: pip install 'pillow>=12'."
+        )
     formats = _FORMATS + (("AVIF",) if features.check("avif") else ())
     read: Any = Image.open if kind != "HEIC" else _heif_reader(name)
     try:

@@ -29,6 +29,7 @@ from pipelines.prepare_report import MOST_SHOWN, Prepared, Skipped, shown_sample
 from pipelines.requests import check, parameter
 
 _RECORD_VERSION = 2
+_RECORDED = {"samples", "captions", "refused", "skipped", "shown"}
 _UNUSABLE = (ImageError, SubjectError, cv2.error, ValueError)  # what is wrong with one photo alone
 
 
@@ -96,9 +97,9 @@ def _finished(stem: Path, folder: Path, chunk: Sequence[Path]) -> dict[str, Any]
     try:
         record: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text("utf-8"))
         version, photos, shard = record["version"], dict(record["photos"]), record["shard"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if version != _RECORD_VERSION:
+    if version != _RECORD_VERSION or not record.keys() >= _RECORDED:
         return None
     if list(photos) != [_name(path, folder) for path in chunk]:
         raise ConfigError(f"{stem.parent} holds shards of other photos; give another output folder.")
@@ -194,7 +195,7 @@ def _check_shards(output: Path, count: int) -> None:
 def _check_settings(output: Path, request: PrepareRequest) -> None:
     """Shards of other settings are not gone on with."""
     path, text = output / "settings.json", json.dumps(asdict(request), sort_keys=True)
-    if path.is_file() and path.read_text("utf-8") != text:
+    if path.is_file() and path.read_bytes() != text.encode():
         raise ConfigError(f"{output} was prepared with other settings ({path.name}); give another output folder.")
     with written_file(path) as part:
         part.write_text(text, "utf-8")

@@ -1,6 +1,5 @@
 """Pairs: a subject's photo, and the same subject placed in a drawn scene, drawn afresh from (seed, index)."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from blipdiff.data.captions import caption, main_colour
 from blipdiff.data.records import Pair, Pixels, SubjectRecord
-from blipdiff.data.scenes import WHITE_WORDINGS, SceneRecord
+from blipdiff.data.scenes import WHITE_WORDINGS
+from blipdiff.data.stored import check_files, stored_pictures, stored_scenes, stored_subjects
 from blipdiff.data.styles import STYLES, Style
 from blipdiff.data.subjects import HELD_OUT_SOURCE, is_held_out
 from blipdiff.errors import ConfigError
@@ -57,20 +57,15 @@ class PairLibrary:
 
     def __init__(self, folder: Path, spread: float = 1.0) -> None:
         self.spread = spread
-        try:
-            self.subjects: Pixels = np.load(folder / "subjects.npy", mmap_mode="r")
-            self.scenes: Pixels = np.load(folder / "scenes.npy", mmap_mode="r")
-            records = json.loads((folder / "subjects.json").read_text("utf-8"))
-            scene_records = json.loads((folder / "scenes.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder} holds no complete library of subjects and scenes: {error}") from error
-        self.records = tuple(SubjectRecord(**record) for record in records)
-        self.scene_records = tuple(
-            SceneRecord(**(record | {key: tuple(record[key]) for key in ("wordings", "colourless")}))
-            for record in scene_records
-        )
+        check_files(folder)
+        self.subjects: Pixels = stored_pictures(folder / "subjects.npy", 4)
+        self.scenes: Pixels = stored_pictures(folder / "scenes.npy", 3)
+        self.records = stored_subjects(folder / "subjects.json")
+        self.scene_records = stored_scenes(folder / "scenes.json")
         if len(self.records) != len(self.subjects) or len(self.scene_records) != len(self.scenes):
             raise ConfigError(f"{folder}: pictures and records differ in number; build the library again.")
+        if self.subjects.shape[1] != self.scenes.shape[1]:
+            raise ConfigError(f"{folder}: subjects and scenes differ in size; build the library again.")
         self.side: int = self.subjects.shape[1]
         self.members = {split: self._members(split) for split in ("train", "held_out", "source")}
         self._chances = {split: self._subject_chances(members) for split, members in self.members.items()}

@@ -8,7 +8,7 @@ import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from blipdiff.data.folders import visible_files
 from blipdiff.data.pairs import composite, premultiplied, warped
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.errors import ConfigError
+from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
 
 PARTS = ("jpg", "subject.png", "mask.png", "json")
@@ -101,7 +102,7 @@ class ShardLibrary:
 
     def categories(self) -> tuple[str, ...]:
         """Every category, the most frequent first."""
-        counts = Counter(self._about(place)["category"] for place in range(len(self)))
+        counts = Counter(self._category(place) for place in range(len(self)))
         return tuple(name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def draw(self, index: int, seed: int) -> Pair:
@@ -136,17 +137,17 @@ class ShardLibrary:
         shard, places = self._samples[place]
         return place, _read(self._paths[shard], places)
 
-    def _about(self, place: int) -> dict[str, Any]:
+    def _category(self, place: int) -> str:
         shard, places = self._samples[place]
-        first, length = places.parts["json"]
-        with self._paths[shard].open("rb") as file:
-            file.seek(first)
-            return dict(json.loads(file.read(length)))
+        content = _content(self._paths[shard], places, ["json"])["json"]
+        return str(_about(content, _name("json", places, self._paths[shard]))["category"])
 
     def _ground(self, rng: Generator) -> Pixels:
         side = self.photo_side
         if self._backgrounds:
-            picture = cv2.imread(str(self._backgrounds[int(rng.integers(len(self._backgrounds)))]), cv2.IMREAD_COLOR)
+            path = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
+            with foreign(path, "a picture to put subjects on", ConfigError):
+                picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if picture is not None:
                 return _sized(_square(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)), side)
         ground = np.empty((side, side, 3), np.uint8)
@@ -159,7 +160,7 @@ def _check_complete(folder: Path) -> None:
     for record in sorted(folder.glob("subjects-*.json")):
         try:
             samples = json.loads(record.read_text("utf-8")).get("samples")
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             samples = None
         if samples != 0 and not record.with_suffix(".tar").is_file():
             raise ConfigError(f"{folder} lacks {record.stem}.tar; run 'blipdiff data prepare' again.")
@@ -172,14 +173,12 @@ def prompt_of(caption: str, category: str) -> str:
 
 
 def _samples_of(path: Path) -> Iterator[_Places]:
+    with foreign(path, "a shard", ConfigError), tarfile.open(path) as tar:
+        entries = [(entry.name, entry.offset_data, entry.size) for entry in tar]
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    try:
-        with tarfile.open(path) as tar:
-            for entry in tar:
-                key, _, part = entry.name.partition(".")
-                found.setdefault(key, {})[part] = (entry.offset_data, entry.size)
-    except (OSError, tarfile.TarError) as error:
-        raise ConfigError(f"{path} is damaged or no shard: {error}.") from error
+    for name, first, length in entries:
+        key, _, part = name.partition(".")
+        found.setdefault(key, {})[part] = (first, length)
     for key, parts in found.items():
         missing = [part for part in PARTS if part not in parts]
         if missing:
@@ -188,22 +187,43 @@ def _samples_of(path: Path) -> Iterator[_Places]:
 
 
 def _read(path: Path, places: _Places) -> Sample:
-    content: dict[str, bytes] = {}
-    with path.open("rb") as file:
-        for part in PARTS:
-            first, length = places.parts[part]
-            file.seek(first)
-            content[part] = file.read(length)
-    about: dict[str, Any] = json.loads(content["json"])
+    content = _content(path, places, PARTS)
+    names = {part: _name(part, places, path) for part in PARTS}
+    about = _about(content["json"], names["json"])
     return Sample(
         places.key,
-        _decoded(content["jpg"], cv2.IMREAD_COLOR, cv2.COLOR_BGR2RGB),
-        _decoded(content["subject.png"], cv2.IMREAD_UNCHANGED, cv2.COLOR_BGRA2RGBA),
-        _decoded(content["mask.png"], cv2.IMREAD_GRAYSCALE, None),
+        _decoded(content["jpg"], cv2.IMREAD_COLOR, cv2.COLOR_BGR2RGB, names["jpg"]),
+        _decoded(content["subject.png"], cv2.IMREAD_UNCHANGED, cv2.COLOR_BGRA2RGBA, names["subject.png"]),
+        _decoded(content["mask.png"], cv2.IMREAD_GRAYSCALE, None, names["mask.png"]),
         about["category"],
         tuple(about["captions"]),
         about.get("source", ""),
     )
+
+
+def _name(part: str, places: _Places, path: Path) -> str:
+    return f"The {part} of sample {places.key} in {path}"
+
+
+def _content(path: Path, places: _Places, parts: Sequence[str]) -> dict[str, bytes]:
+    content: dict[str, bytes] = {}
+    with foreign(path, "a shard", ConfigError), path.open("rb") as file:
+        for part in parts:
+            first, length = places.parts[part]
+            file.seek(first)
+            content[part] = file.read(length)
+    return content
+
+
+def _about(content: bytes, name: str) -> dict[str, Any]:
+    """What is told of a sample: its category and captions."""
+    with foreign(name, "readable JSON", ConfigError):
+        about = json.loads(content)
+    is_whole = isinstance(about, dict) and isinstance(about.get("category"), str)
+    captions = about.get("captions") if is_whole else None
+    if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
+        raise ConfigError(f"{name} tells no category with captions; run 'blipdiff data prepare' again.")
+    return dict(about)
 
 
 def _encoded(suffix: str, picture: Pixels, order: int | None) -> bytes:
@@ -212,8 +232,12 @@ def _encoded(suffix: str, picture: Pixels, order: int | None) -> bytes:
     return bytes(cv2.imencode(suffix, stored, quality)[1].tobytes())
 
 
-def _decoded(content: bytes, how: int, order: int | None) -> Pixels:
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+def _decoded(content: bytes, how: int, order: int | None, name: str) -> Pixels:
+    with foreign(name, "a picture", ConfigError):
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    channels = () if how == cv2.IMREAD_GRAYSCALE else (3 if how == cv2.IMREAD_COLOR else 4,)
+    if picture is None or picture.shape != (len(picture), len(picture), *channels):
+        raise ConfigError(f"{name} is damaged, or no square picture; run 'blipdiff data prepare' again.")
     return np.asarray(picture if order is None else cv2.cvtColor(picture, order), np.uint8)
 
 

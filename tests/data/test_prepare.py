@@ -1,13 +1,15 @@
 """Photos become shards: with small random networks, broken photos among them, stopped and started again."""
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 from transformers import (
     BlipConfig,
     BlipForConditionalGeneration,
@@ -215,6 +217,27 @@ def test_a_missing_package_ends_the_work_and_is_not_recorded(photos: Path, tmp_p
         list(prepare_photos(photos, tmp_path / "out", Tools(Half(), lacking), request))
     *_, state = prepare_photos(photos, tmp_path / "out", Tools(Half(), plain_matte), request)
     assert (state.samples, len(state.skipped)) == (PHOTOS - 2, 2)
+
+
+@pytest.mark.parametrize(("suffix", "says"), [(".heic", r"blipdiff\[heif\]"), (".avif", "pillow>=")])
+def test_a_picture_without_its_reader_ends_the_work_with_the_command_that_installs_it(
+    suffix: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "photos" / "dog", tmp_path / "out"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (80, 64), "red").save(folder / "a.png")
+    red = Image.new("RGB", (80, 64), "red")
+    held = pillow_heif.from_pillow(red) if suffix == ".heic" else red
+    held.save(folder / f"b{suffix}")
+    tools, request = Tools(Half(), plain_matte), PrepareRequest(side=48, subject_side=32, per_shard=1)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        without.setattr(features, "check", lambda name: False)
+        with pytest.raises(MissingDependencyError, match=says):
+            list(prepare_photos(tmp_path / "photos", out, tools, request))
+    assert sorted(path.name for path in out.glob("subjects-*")) == ["subjects-000000.json", "subjects-000000.tar"]
+    *_, state = prepare_photos(tmp_path / "photos", out, tools, request)
+    assert (state.samples, state.skipped) == (2, [])
 
 
 def test_a_folder_as_people_have_them_loses_nothing_silently(tmp_path: Path) -> None:
