@@ -1,5 +1,7 @@
 """Every error that a person can cause: what was given, what was expected, what to do."""
 
+from collections.abc import Sequence
+
 
 class BlipdiffError(Exception):
     """Base of all errors that the applications show as one sentence, without a traceback."""
@@ -49,3 +51,9 @@ def listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:
     """The first `most` of `names` as one readable phrase, with a count of those left out."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def unfit(missing: Sequence[str], unexpected: Sequence[str], misshaped: Sequence[str]) -> str:
+    """Which tensors of a file do not fit a network, the first ten of each fault; nothing where all of them do."""
+    faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
+    return "; ".join(f"{len(names)} {kind}: {listed(list(names))}" for kind, names in faults if names)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from blipdiff.checkpoints.needed import WEIGHT_SUFFIXES
-from blipdiff.errors import CheckpointError, listed
+from blipdiff.errors import CheckpointError, listed, unfit
 from blipdiff.foreign import foreign
 
 Rename = Callable[[str], str | None]  # the network's name of a stored tensor; None: not wanted
@@ -171,13 +171,9 @@ def check_names(expected: dict[str, Tensor], stored: dict[str, tuple[int, ...]],
         for name, value in expected.items()
         if name in stored and _wide(stored[name]) != _wide(tuple(value.shape))
     ]
-    faults = [
-        f"{len(names)} {kind}: {listed(names)}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
-        if names
-    ]
+    faults = unfit(missing, unexpected, misshaped)
     if faults:
-        raise CheckpointError(f"The weights do not fit the {what}{_swapped(expected, stored)}. {'; '.join(faults)}.")
+        raise CheckpointError(f"The weights do not fit the {what}{_swapped(expected, stored)}. {faults}.")
 
 
 def check_finite(value: Tensor, stored: Tensor, name: str) -> None:

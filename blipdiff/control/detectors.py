@@ -15,7 +15,8 @@ from PIL import Image
 from torch.nn import functional
 
 from blipdiff.control.ade20k import PALETTE
-from blipdiff.errors import CheckpointError, MissingDependencyError
+from blipdiff.errors import BlipdiffError, CheckpointError, MissingDependencyError
+from blipdiff.strict_networks import strict_network
 
 Detector: TypeAlias = Callable[[Image.Image], Image.Image]
 
@@ -31,6 +32,7 @@ _AUX_CLASSES = {
     "pose": "OpenposeDetector",
     "dwpose": "DWposeDetector",
 }
+_UNUSED = r"^neck\.fusion_stage\.layers\.0\.residual_layer1\."  # by DPT's first; files may lack it
 _METRIC = ("zoedepth", "depth_pro")  # models that say metres, so that near is small
 
 
@@ -124,7 +126,10 @@ def _transformers(name: str, weights: str, download: bool, device: str, kind: An
 
     try:
         processor = AutoImageProcessor.from_pretrained(weights, local_files_only=not download)
-        net = kind.from_pretrained(weights, local_files_only=not download)
+        what = f"preprocessor '{name}'"
+        net = strict_network(kind, weights, what, unused=_UNUSED, local_files_only=not download)
+    except BlipdiffError:
+        raise
     except ImportError as error:
         raise MissingDependencyError(f"The preprocessor '{name}' needs another package: {error}") from error
     except Exception as error:  # a foreign file, and nothing but the call that reads it

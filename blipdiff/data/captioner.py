@@ -17,6 +17,7 @@ from blipdiff.checkpoints.configs import photo_settings, read_json
 from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 from blipdiff.models.describer import Describer
+from blipdiff.strict_networks import strict_network
 
 LONGEST, SHARE = 24, 0.9  # tokens of a caption; nucleus sampling's share
 
@@ -132,7 +133,7 @@ def load_matcher(folder: Path, device: torch.device | str = "cpu") -> BlipMatche
 
 def _loaded(kind: Any, folder: Path, what: str, device: torch.device | str) -> tuple[Any, BertTokenizer, PhotoSettings]:
     with foreign(folder, f"a folder with a {what}"):
-        network = kind.from_pretrained(folder, local_files_only=True)
+        network = strict_network(kind, str(folder), what, local_files_only=True)
         tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
     settings = photo_settings(read_json(folder / "preprocessor_config.json"), {})
     return network.to(device).eval(), tokenizer, settings

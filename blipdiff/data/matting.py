@@ -21,6 +21,7 @@ from blipdiff.data.records import Pixels
 from blipdiff.errors import MissingDependencyError, SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
+from blipdiff.strict_networks import strict_network
 
 Floats = NDArray[np.float64]
 Matte = Callable[
@@ -53,7 +54,7 @@ class Segmenter:
 def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmenter:
     """CLIPSeg from its folder. Raises: CheckpointError when the folder holds none."""
     with foreign(folder, "a folder with CLIPSeg"):
-        network = CLIPSegForImageSegmentation.from_pretrained(folder, local_files_only=True)
+        network = strict_network(CLIPSegForImageSegmentation, str(folder), "CLIPSeg", local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     return Segmenter(
         network.to(device).eval(), tokenizer, photo_settings(read_json(folder / "preprocessor_config.json"), {})

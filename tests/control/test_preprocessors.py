@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file, save_file
 
 from blipdiff.control.preprocessors import DRAWN, PREPROCESSORS, MapChoice, Preprocessors
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
@@ -136,6 +137,20 @@ def test_depth_comes_from_a_folder_in_transformers_layout_and_is_loaded_once(hou
     assert depth.shape == (64, 96, 3) and depth.min() == 0 and depth.max() == 255
     (depth_folder / "model.safetensors").unlink()
     assert np.array_equal(np.asarray(made.map_of(house, choice)), depth)
+
+
+def test_a_depth_model_that_lacks_a_tensor_is_refused_by_its_name(house, depth_folder):
+    path = depth_folder / "model.safetensors"
+    stored = load_file(path)
+    unused = [name for name in stored if "fusion_stage.layers.0.residual_layer1" in name]
+    before = Preprocessors().map_of(house, MapChoice("depth", weights=str(depth_folder)))
+    save_file({name: value for name, value in stored.items() if name not in unused}, path, {"format": "pt"})
+    without = Preprocessors().map_of(house, MapChoice("depth", weights=str(depth_folder)))
+    assert unused and np.array_equal(np.asarray(without), np.asarray(before)), "files of DPT lack what is not used"
+    del stored["head.conv3.weight"]
+    save_file(stored, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"preprocessor 'depth'.* 1 missing: head\.conv3\.weight"):
+        Preprocessors().map_of(house, MapChoice("depth", weights=str(depth_folder)))
 
 
 def test_segmentation_speaks_in_the_colours_of_ade20k(house, tmp_path):

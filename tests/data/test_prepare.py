@@ -1,6 +1,7 @@
 """Photos become shards: with small random networks, broken photos among them, stopped and started again."""
 
 import json
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import pillow_heif
 import pytest
 import torch
 from PIL import Image, features
+from safetensors.torch import load_file, save_file
 from transformers import (
     BlipConfig,
     BlipForConditionalGeneration,
@@ -20,7 +22,7 @@ from transformers import (
 
 from blipdiff.checkpoints.configs import photo_config, write_json
 from blipdiff.data import matting
-from blipdiff.data.captioner import captioned_and_filtered, load_captioner
+from blipdiff.data.captioner import captioned_and_filtered, load_captioner, load_matcher
 from blipdiff.data.matting import cut_out, load_segmenter, trimap_of
 from blipdiff.data.shards import ShardLibrary, read_shard
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError, SubjectError
@@ -307,6 +309,40 @@ def test_photos_that_were_exchanged_are_prepared_again(tmp_path: Path) -> None:
     (folder / "b.png").unlink()
     with pytest.raises(ConfigError, match="other photos"):
         list(prepare_photos(folder, tmp_path / "out", tools, request))
+
+
+def without_one(stored):
+    del stored[next(iter(stored))]
+
+
+def with_one_more(stored):
+    stored["one.more"] = torch.zeros(2)
+
+
+def with_one_reshaped(stored):
+    stored[next(iter(stored))] = torch.zeros(3, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(without_one, "1 missing: "), (with_one_more, r"1 unexpected: one\.more"), (with_one_reshaped, r"\[3, 5, 7\]")],
+)
+@pytest.mark.parametrize(
+    ("load", "name"), [(load_segmenter, "segmenter"), (load_captioner, "captioner"), (load_matcher, "matcher")]
+)
+def test_a_network_whose_weights_do_not_fit_is_refused_by_their_names(
+    load, name: str, change, says: str, tools: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tools / name, tmp_path / name)
+    path = tmp_path / name / "model.safetensors"
+    stored = load_file(path)
+    first = next(iter(stored))
+    change(stored)
+    save_file(stored, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=says) as caught:
+        load(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert change is with_one_more or first in str(caught.value)
 
 
 def test_what_is_not_there_is_said(tools: Path, tmp_path: Path) -> None:
