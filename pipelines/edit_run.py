@@ -20,11 +20,13 @@ from pipelines.edit import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit_request import BY_FRACTIONS, EditRequest
 from pipelines.invert import Inversion, PhotoSource, invert_photo, prepare_photo
 from pipelines.masks import mask_again, told_mask
+from pipelines.nets import untold_nets
 from pipelines.plan import SamplingPlan, execute
 from pipelines.previews import preview_pictures
 from pipelines.requests import request_from
 from pipelines.results import EDITED_PHOTO_TYPE, Picture
 from pipelines.studio import Notice, Progress, Studio, subject_from, subject_text
+from pipelines.stylize_request import settings_from
 
 TASK = "edit"  # in the metadata's request; a generated picture's request names no task
 # what requests that do not name these were drawn with
@@ -148,6 +150,7 @@ def repeat_edit(
     else:
         _check_photo(photo, photos)
     mask = mask_again(painted, mask) if masked else mask
+    yield from untold_nets(settings_from(told[0] or ()))
     yield from run_edit(studio, request, subject, photos, mask=mask, followed=followed)
 
 

@@ -9,19 +9,38 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from blipdiff.checkpoints.controls import control_fingerprint, control_folder
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_folder
 from blipdiff.errors import CheckpointError
 from pipelines.places import without_place
+from pipelines.studio import Notice
 from pipelines.stylize_request import ControlSettings
 
 
 def told_control(settings: ControlSettings) -> ControlSettings:
     """The settings as metadata tell them."""
     told = replace(settings, map_weights=settings.map_weights and without_place(settings.map_weights))
-    if settings.fingerprint is not None or not Path(settings.control).is_dir():
+    is_folder = Path(settings.control).is_dir()
+    if settings.fingerprint is not None or not (is_folder or settings.control in BUNDLED_CONTROLS):
         return replace(told, control=without_place(settings.control))
     seen = control_fingerprint(control_folder(settings.control))
-    return replace(told, control=Path(settings.control).absolute().name, fingerprint=seen)
+    name = Path(settings.control).absolute().name if is_folder else settings.control
+    return replace(told, control=name, fingerprint=seen)
+
+
+def untold_nets(controls: Sequence[ControlSettings]) -> Iterator[Notice]:
+    """A notice where metadata, as earlier versions wrote them, do not tell a net's weights: it may have others now.
+
+    What a hub id names is the hub's.
+    """
+    names = dict.fromkeys(without_place(one.control) for one in controls if one.fingerprint is None and _is_here(one))
+    if names:
+        whose = f"the control net {next(iter(names))!r}" if len(names) == 1 else f"the control nets {', '.join(names)}"
+        yield Notice(f"The picture does not say which weights {whose} had; it may differ.")
+
+
+def _is_here(settings: ControlSettings) -> bool:
+    path = Path(settings.control)
+    return settings.control in BUNDLED_CONTROLS or path.is_absolute() or path.is_dir()
 
 
 def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:

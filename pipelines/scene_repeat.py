@@ -7,10 +7,12 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.sampling.predictor import Control
 from pipelines.masks import mask_from
+from pipelines.nets import untold_nets
 from pipelines.requests import request_from
 from pipelines.scene import TASK, Placed, Region, SceneEvent, draw_scene
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Notice, Progress, Studio, subject_from
+from pipelines.stylize_request import settings_from
 
 
 def repeat_scene(
@@ -29,7 +31,8 @@ def repeat_scene(
     if values.get("controls") and not controls:
         raise ConfigError("The scene followed structures; give their control branches to repeat it.")
     regions, subjects, painted = (values.pop(name, None) or {} for name in ("regions", "subjects", "painted"))
-    for name in ("category", "controls", "maps"):
+    followed = settings_from(values.pop("controls", None) or ())
+    for name in ("category", "maps"):
         values.pop(name, None)
     request = request_from(SceneRequest, values)
     placed = [
@@ -41,6 +44,7 @@ def repeat_scene(
         raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
     first = (metadata["seed"] - request.seed) // request.batch * request.batch
     company = replace(request, seed=seeds[first], count=len(seeds[first : first + request.batch]))
+    yield from untold_nets(followed)
     for event in draw_scene(studio, company, placed, controls=controls, preview_every=preview_every):
         if isinstance(event, Progress | Notice):
             yield event

@@ -28,7 +28,7 @@ from blipdiff.images import as_rgb, fitted, picture_from, picture_tensor
 from blipdiff.latents import latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
-from pipelines.nets import found_control, told_control
+from pipelines.nets import found_control, told_control, untold_nets
 from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 from pipelines.sizes import check_size
@@ -250,6 +250,7 @@ class Stylist:
         if batch is None:
             raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
         company = replace(request, drawing=replace(request.drawing, seed=batch[0], count=len(batch)))
+        yield from untold_nets(request.controls)
         for event in self.run(company, subject, maps):
             if isinstance(event, Progress | Notice):
                 yield event

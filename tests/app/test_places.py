@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ from PIL import Image
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.controls import load_control, save_control
+from blipdiff.errors import CheckpointError
+from pipelines.nets import found_control, told_control, untold_nets
 from pipelines.results import read_metadata, save_picture
+from pipelines.stylize_request import ControlSettings
 from tests.pipelines.command_line import Command
 from tests.pipelines.tiny_models import photo, tiny_controlnet
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
 
 SECRET = "client-4711"
+UNTOLD = "does not say which weights"
 
 
 @pytest.fixture
@@ -81,9 +86,26 @@ def test_a_picture_names_its_net_without_its_place_and_repeats(
             (first.parent / "our-net").rename(Path("our-net"))
         ended = blipdiff(*like, *added, "--output", place)
         assert ended.code == 0, ended.err
+        assert UNTOLD not in ended.err
         again = next(Path(place).glob(f"{first.stem}.png"))
         assert np.array_equal(np.asarray(Image.open(again)), wanted)
         assert not tells(again)
+    old = with_place(first, net, tmp_path / "old.png")
+    like = (task, "--model", model, "--like", old, *(("--source", sofa) if task == "edit" else ()))
+    ended = blipdiff(*like, "--output", "untold")
+    assert (ended.code, UNTOLD in ended.err) == (0, True)
+
+
+def test_a_bundled_net_is_told_by_its_fingerprint_and_an_untold_one_is_noticed() -> None:
+    settings = ControlSettings(control="mini-canny")
+    told = told_control(settings)
+    assert (told.control, len(told.fingerprint or "")) == ("mini-canny", 16)
+    assert found_control(told) == "mini-canny"
+    assert list(untold_nets([told, ControlSettings(control="lllyasviel/sd-controlnet-canny")])) == []
+    with pytest.raises(CheckpointError, match="mini-canny is another one"):
+        found_control(replace(told, fingerprint="0" * 16))
+    (notice,) = untold_nets([settings, replace(settings, control="/home/me/our-net"), settings])
+    assert notice.text.startswith("The picture does not say which weights the control nets mini-canny, our-net had;")
 
 
 def test_a_picture_that_still_tells_a_place_repeats_and_forgets_it(
@@ -93,7 +115,8 @@ def test_a_picture_that_still_tells_a_place_repeats_and_forgets_it(
     (first,) = drawn(blipdiff, "stylize", *arguments, "--preprocessor", "tile")
     old = with_place(first, net, tmp_path / "old.png")
     assert tells(old)
-    assert blipdiff("stylize", "--model", model, "--like", old, "--output", "again").code == 0
+    ended = blipdiff("stylize", "--model", model, "--like", old, "--output", "again")
+    assert (ended.code, "does not say which weights the control net 'our-net' had" in ended.err) == (0, True)
     (again,) = Path("again").iterdir()
     assert np.array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
     assert not tells(again)
@@ -108,7 +131,7 @@ def with_place(picture: Path, net: Path, path: Path) -> Path:
     from PIL.PngImagePlugin import PngInfo
 
     found = read_metadata(picture)
-    (control,) = found["request"]["stylize"]["controls"]
+    (control,) = found["request"].get("stylize", found["request"])["controls"]
     del control["fingerprint"]
     control["control"] = str(net)
     info = PngInfo()
