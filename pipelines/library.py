@@ -4,6 +4,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,14 +111,15 @@ class SubjectLibrary:
 
         Raises: SubjectError when the bin has none, or the name is taken meanwhile.
         """
-        checked, found = checked_name(name), self.deleted()
-        card = next((one for one in found if one.name == checked), None)
+        found = self.deleted()
+        card = _named([one.path for one in found], name)
         if card is None:
             known = listed([one.name for one in found]) or "none"
             raise SubjectError(f"The bin has no subject {name!r}. It has: {known}.")
-        path = self._free(new_name or name)
-        self._move(card.path, path, new_name or name)
-        _done(card.path.parent.rmdir, "The bin cannot be cleared")
+        path = self.folder / card.name if new_name is None else self._free(new_name)
+        self._move(card, path, new_name or name)
+        with suppress(OSError):  # what else lies beside it, a system's own file, goes when the bin is emptied
+            card.parent.rmdir()
         return _entry(path)
 
     def empty_bin(self) -> int:
@@ -156,9 +158,10 @@ class SubjectLibrary:
         return sorted(paths, key=lambda path: path.stem.casefold())
 
     def _there(self, name: str) -> Path:
-        path = self.folder / f"{checked_name(name)}{CARD_SUFFIX}"
+        cards = self._cards()
+        path = _named(cards, name) or self.folder / f"{checked_name(name)}{CARD_SUFFIX}"
         if not os.path.isfile(path):  # noqa: PTH113 - whatever keeps it from being one
-            known = listed([card.stem for card in self._cards()]) or "none"
+            known = listed([_told(card) for card in cards]) or "none"
             raise SubjectError(f"The library has no subject {name!r}. It has: {known}.")
         return path
 
@@ -209,8 +212,19 @@ def _listed(folder: Path) -> list[Path]:
         raise SubjectError(f"The library {folder} cannot be read: {error.strerror or error}.") from error
 
 
+def _named(cards: list[Path], name: str) -> Path | None:
+    """The first card that is listed under a name, whoever named its file; else one that differs by space or accents."""
+    alike = unicodedata.normalize("NFC", name).strip()
+    same = [card for card in cards if _told(card) == name]
+    return next(iter([*same, *(card for card in cards if unicodedata.normalize("NFC", _told(card)) == alike)]), None)
+
+
+def _told(card: Path) -> str:
+    return card.stem.encode("utf-8", "replace").decode()  # a name may hold bytes that are no text
+
+
 def _entry(path: Path) -> Entry:
-    name = path.stem.encode("utf-8", "replace").decode()  # a name may hold bytes that are no text
+    name = _told(path)
     try:
         subject = SubjectEmbedding.load(path)
     except (BlipdiffError, OSError) as error:

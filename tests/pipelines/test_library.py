@@ -1,4 +1,6 @@
 import os
+import shutil
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -149,3 +151,27 @@ def test_nothing_is_overwritten_and_what_is_missing_is_said(library: SubjectLibr
         with pytest.raises(OutputError):
             library.send_out("Rex", place)
     assert len(library.entries()) == 2
+
+
+@pytest.mark.parametrize("name", ["dog (1)", "Rex's", " a&b ", unicodedata.normalize("NFD", "Café"), "x" * 100])
+def test_whatever_name_is_listed_leads_to_its_card(library: SubjectLibrary, name: str) -> None:
+    kept = library.save(subject(), "Rex")
+    shutil.copyfile(kept.path, library.folder / f"{name}.safetensors")
+    listed = next(entry.name for entry in library.entries() if entry.name != "Rex")
+    assert listed == name
+    assert library.load(listed).category == "dog"
+    library.delete(listed)
+    assert library.restore(listed).path.name == f"{name}.safetensors"
+    assert library.rename(listed, "Bello").name == "Bello"
+    assert sorted(entry.name for entry in library.entries()) == ["Bello", "Rex"]
+
+
+def test_a_restored_card_is_there_whatever_else_lies_in_the_bin(library: SubjectLibrary) -> None:
+    library.save(subject(), "Rex")
+    library.delete("Rex")
+    (deleted,) = library.deleted()
+    (deleted.path.parent / ".DS_Store").write_bytes(b"")
+    assert library.restore("Rex").name == "Rex"
+    assert library.deleted() == []
+    library.empty_bin()
+    assert not deleted.path.parent.exists()
