@@ -103,7 +103,8 @@ class Words:
         subjects = self._subjects(model, fit)
         texts = self._texts(subjects)
         _warn_of_long(model, texts, model.positions - model.subject_slots)
-        return model.encode_prompts([repeat_prompt(text, amount.strength, amount.reps) for text in texts], subjects)
+        repeated = [repeat_prompt(text, amount.strength, amount.reps, model.positions) for text in texts]
+        return model.encode_prompts(repeated, subjects)
 
     def _negative(self, model: BlipDiffusion) -> Conditioning:
         if self.negative_embeds is not None:

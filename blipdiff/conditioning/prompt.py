@@ -41,10 +41,11 @@ def build_prompt(target: str, prompt: str) -> str:
     return f"a {category} {checked_text(prompt, 'prompt').strip()}".rstrip()
 
 
-def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20) -> str:
+def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20, most: int = 1000) -> str:
     """int(strength * reps) copies joined by ", ", as the authors' code and diffusers' port amplify a prompt.
 
-    At least one copy: a small strength gave them an empty prompt.
+    At least one copy: a small strength gave them an empty prompt. At most `most`: a model that reads so many tokens
+    reads no more copies, each of which has one or more.
 
     Raises: ConfigError for a strength that is negative or not finite, and for less than one repetition.
     """
@@ -53,7 +54,7 @@ def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20) -> str:
             f"A prompt strength of {strength} and {reps} repetitions were given; strength is 0 or more, "
             "repetitions 1 or more."
         )
-    return _SEPARATOR.join([text] * max(1, int(strength * reps)))
+    return _SEPARATOR.join([text] * max(1, int(min(strength * reps, most))))
 
 
 def amplify(

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gradio as gr
 import httpx
 import pytest
 from starlette.routing import Mount
 
-from app.ui.doors.routes import route_of
+from app.ui.doors.routes import route_of, whole_number
 from app.ui.server import RunningPage
 from tests.app.small_page import answer, join, opened, upload
 
@@ -201,3 +202,26 @@ def test_a_session_that_is_not_known_is_told_as_the_pages_script_wants_it(
     assert answer(running.url, "never-asked")["session_not_found"] is True
     assert httpx.get(f"{running.url}gradio_api/heartbeat/a..b").status_code == 400
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("rest", ["a" * 300, "a/" * 2500, "%C3%BC" * 130, "%00"])
+def test_a_file_that_no_system_can_have_is_not_there(running: RunningPage, rest: str) -> None:
+    for start in ("assets/", "static/"):
+        assert httpx.get(f"{running.url}{start}{rest}").status_code == 404
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u0663", "-1", "x", "", "9" * 900])
+def test_a_canvas_is_named_by_a_number_in_plain_digits(running: RunningPage, number: str) -> None:
+    fields = {"component_id": number, "fn_name": "accept_blobs", "session_hash": "abc"}
+    answered = httpx.post(f"{running.url}gradio_api/component_server", data=fields, files={"file": ("b", b"x")})
+    assert answered.status_code == 404
+    assert whole_number(number) is None
+
+
+def test_an_event_that_runs_in_the_browser_alone_is_not_asked_of_the_page(running: RunningPage) -> None:
+    blocks = running.server.config.app._blocks
+    with blocks, gr.Row():
+        gr.Button().click(None, js="() => []")
+    number = next(one for one, function in blocks.fns.items() if function.fn is None)
+    asked = {"fn_index": number, "data": [], "session_hash": "abc"}
+    assert httpx.post(f"{running.url}gradio_api/queue/join", json=asked).status_code == 400

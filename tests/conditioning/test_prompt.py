@@ -47,6 +47,10 @@ def test_a_small_strength_never_empties_the_prompt():
     assert repeat_prompt("a dog", 0.01, 20) == "a dog"
 
 
+def test_copies_that_nobody_reads_are_not_made():
+    assert repeat_prompt("a dog", 1e308, 10**9, most=77).count("a dog") == 77
+
+
 @pytest.mark.parametrize(("strength", "reps"), [(-1.0, 20), (float("nan"), 20), (float("inf"), 20), (1.0, 0)])
 def test_a_strength_outside_its_range_is_refused(strength, reps):
     with pytest.raises(ConfigError, match="strength"):

@@ -30,6 +30,7 @@ def test_prompt_strength_and_repetitions_multiply_and_never_empty_the_prompt(pip
     assert torch.equal(draw(pipe, prompt_strength=0.5, prompt_reps=4), draw(pipe, prompt_strength=1.0, prompt_reps=2))
     assert torch.equal(draw(pipe, prompt_strength=0.0), draw(pipe, prompt_reps=1))
     assert differ(draw(pipe, prompt_reps=1), draw(pipe, prompt_reps=2))
+    assert torch.equal(draw(pipe, prompt_strength=1e300, prompt_reps=10**9), draw(pipe, prompt_reps=1000))
     for wrong in ({"prompt_strength": -1.0}, {"prompt_strength": float("nan")}, {"prompt_reps": 0}):
         with pytest.raises(ConfigError, match="repetitions"):
             draw(pipe, **wrong)

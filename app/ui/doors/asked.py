@@ -24,7 +24,9 @@ def asked_of(body: bytes, blocks: Any, folder: Path) -> dict[str, Any]:
     event = {name: given[name] for name in _ASKED if name in given}
     number, values, trigger = event.get("fn_index"), event.get("data"), event.get("trigger_id")
     function = blocks.fns.get(number) if _is_whole(number) else None
-    if function is None or not is_id(event.get("session_hash")) or not (trigger is None or _is_whole(trigger)):
+    if function is None or function.fn is None:  # without a function it is for the browser alone
+        raise Refusal(400, "The page has no such event; reload it.")
+    if not is_id(event.get("session_hash")) or not (trigger is None or _is_whole(trigger)):
         raise Refusal(400, "The page has no such event; reload it.")
     if not isinstance(values, list) or len(values) != len(function.inputs):
         raise Refusal(400, "The event has other values than the page's; reload it.")

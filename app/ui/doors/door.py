@@ -18,7 +18,7 @@ from app.ui.doors.asked import asked_of, form_of, own_file
 from app.ui.doors.bodies import Gone, again, pieces, whole
 from app.ui.doors.credentials import Doorkeeper
 from app.ui.doors.hosts import Name, is_own_fetch, is_own_site
-from app.ui.doors.routes import Kind, Route, is_id, route_of
+from app.ui.doors.routes import Kind, Route, is_id, route_of, whole_number
 from app.ui.doors.space import Space
 from app.ui.doors.uploads import Canvases, Uploads, forget_old_statuses, remove
 
@@ -169,10 +169,10 @@ class Door:
     async def _canvas(self, visit: _Visit) -> None:
         form = await self._uploads.parts(visit.headers, self._body(visit, self._limits.painted))
         try:
-            number, session = str(form.get("component_id")), form.get("session_hash")
-            if form.get("fn_name") != "accept_blobs" or not number.isdigit() or not is_id(session):
+            number, session = whole_number(form.get("component_id")), form.get("session_hash")
+            if form.get("fn_name") != "accept_blobs" or number is None or not is_id(session):
                 raise Refusal(404, "There is nothing here.")
-            editor = (await self._begun(str(session))).get(int(number))
+            editor = (await self._begun(str(session))).get(number)
             await asyncio.to_thread(self._canvases.take, form, editor)
         finally:
             remove(form)

@@ -10,6 +10,7 @@ Kind: TypeAlias = Literal[
 
 _API = "/gradio_api"
 _READ, _WRITE = frozenset({"GET", "HEAD"}), frozenset({"POST"})
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes that every system takes
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -52,7 +53,7 @@ def route_of(path: str) -> Route | None:
     if exact is not None:
         return exact
     for start, route in _BELOW.items():
-        if path.startswith(start):
+        if path.startswith(start) and (route.kind != "static" or _names_files(path)):
             return Route(route.kind, route.methods, path[len(start) :])
     return None
 
@@ -60,3 +61,14 @@ def route_of(path: str) -> Route | None:
 def is_id(text: object) -> bool:
     """Whether this can be the name of a session, an upload or an event: what the page's own are made of."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def whole_number(text: object) -> int | None:
+    """The number that a form's field is, in plain digits and not many; None for anything else."""
+    is_one = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10
+    return int(str(text)) if is_one else None
+
+
+def _names_files(path: str) -> bool:
+    lengths = [len(part.encode("utf-8", "replace")) for part in (path, *path.split("/"))]
+    return "\0" not in path and lengths[0] <= _LONGEST_PATH and max(lengths[1:]) <= _LONGEST_NAME

@@ -21,7 +21,7 @@ from app.ui.doors.access import Limits
 from app.ui.doors.answers import Refusal
 from app.ui.doors.asked import MOST_LAYERS
 from app.ui.doors.parts import parts_of
-from app.ui.doors.routes import is_id
+from app.ui.doors.routes import is_id, whole_number
 from app.ui.doors.space import Space
 
 _SECONDS_TO_WAIT = 60.0  # for the uploads of others
@@ -98,8 +98,9 @@ class Canvases:
         """
         files = _files(form)
         kind, index, name = (str(form.get(one) or "") for one in ("type", "index", "id"))
-        number = 0 if index in ("", "null") else int(index) if index.isascii() and index.isdigit() else -1
-        is_known = kind in ("background", "layer", "composite") and is_id(name) and 0 <= number < MOST_LAYERS
+        number = 0 if index in ("", "null") else whole_number(index)
+        is_known = kind in ("background", "layer", "composite") and is_id(name)
+        is_known = is_known and number is not None and number < MOST_LAYERS
         if not (len(files) == 1 and is_known and isinstance(editor, gr.ImageEditor)):
             raise Refusal(400, "This is no canvas of the page.")
         file = files[0].file
