@@ -32,25 +32,26 @@ class BlendRequest:
     how: str = parameter(
         "linear",
         "Blend",
-        "The subjects' mean (linear), their mean on the sphere (spherical), or whole tokens (dealt).",
+        "Subjects are mixed as their mean (linear), by their mean direction (spherical), or in whole tokens (dealt).",
         choices=("linear", "spherical", "dealt"),
     )
     words: str = parameter(
         "smooth",
         "Words",
-        "The categories: each sentence by its subject's share (smooth), 'cat dog' (joined), or the heaviest's.",
+        "How categories are mixed: a sentence for each, averaged by the shares (smooth), one with all of them, "
+        "'cat dog' (joined), or the heaviest subject's alone (heaviest).",
         choices=("smooth", "joined", "heaviest"),
     )
     spacing: str = parameter(
         "perceptual",
         "Spacing",
-        "A path's steps: equal to the eye, measured while it is drawn, or equal in weight.",
+        "A path's steps: equal to the eye, measured while it is drawn (perceptual), or equal in weight (even).",
         choices=("perceptual", "even"),
     )
     beyond: float = parameter(
         0.0,
         "Beyond",
-        "How far a path leaves its ends, or shares 0 to 1.",
+        "How far a path goes past its ends, and a share below 0 or above 1; 0 stays between the subjects.",
         low=0.0,
         high=MOST_BEYOND,
         step=0.1,

@@ -52,15 +52,17 @@ class EditRequest:
     strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.75)
     cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
     self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")
-    blend: float | None = _fraction("Mask threshold", "Higher edits fewer pixels.", step=0.01)
+    blend: float | None = _fraction(
+        "Mask threshold", "How clearly a place must show the words before it is edited; higher edits less.", step=0.01
+    )
     fresh_noise: float | None = _fraction(
         "Fresh noise", "How much new noise a photo's edit begins with; its own noise remembers the old outline."
     )
     blend_softness: float = _fraction("Mask softness", "The width of the mask's edge; 0 cuts sharply.", 0.0)
-    blend_start: float = _fraction("Mask from", "The fraction of the run at which the mask begins.", 0.0)
+    blend_start: float = _fraction("Mask begins", "The fraction of the run at which the mask begins.", 0.0)
     blend_words: str | None = parameter(
         None,
-        "Mask from",
+        "Mask made from",
         "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the "
         "source's (swap), which is the default where there is a subject. The authors: source.",
         choices=("source", "target", "both", "subject", "swap"),
@@ -73,17 +75,17 @@ class EditRequest:
         choices=("raised", "plain"),
     )
     focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.")
-    local_blend: bool = parameter(True, "Mask", "Keep everything outside the words' place as it was.")
+    local_blend: bool = parameter(True, "Use a mask", "Keep everything outside the words' place as it was.")
     mask_use: str = parameter(
         "within",
         "Painted mask",
-        "As the border of the words' mask (within), in place of it (alone), or beside it (joined).",
+        "What a painted mask does: it borders the words' mask (within), replaces it (alone), or adds to it (joined).",
         choices=("within", "alone", "joined"),
     )
     method: str = parameter(
         "refine",
         "Method",
-        "Equal words keep their places (refine), or word for word (replace).",
+        "How the two sentences are matched: by the words that they share (refine), or word for word (replace).",
         choices=("refine", "replace"),
     )
     word_weights: str = parameter("", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.")
@@ -102,11 +104,22 @@ class EditRequest:
     inversion: str = parameter(
         "fixed-point", "Inversion", "How a photo's noise is found.", choices=("ddim", "fixed-point")
     )
-    hold_source: bool = parameter(True, "Hold the source", "Keep the photo's own row on the way it was inverted.")
-    keep_background: bool | None = parameter(
-        None, "Keep the background", "Outside the mask, the source's own pixels; as a rule those of a photo."
+    hold_source: bool = parameter(
+        True,
+        "Hold the source",
+        "After each step, put the photo back where its inversion was, so that it comes out as it is.",
     )
-    preset: str = parameter("swap", "Preset", "An object for another, or a garment.", choices=("swap", "try-on"))
+    keep_background: bool | None = parameter(
+        None,
+        "Keep the background",
+        "Outside the mask the picture keeps the source's own pixels; on for photos.",
+    )
+    preset: str = parameter(
+        "swap",
+        "Preset",
+        "One object for another (swap), or a garment for another (try-on), with half the mask threshold.",
+        choices=("swap", "try-on"),
+    )
     counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls, and what is one word to replace
 
     def __post_init__(self) -> None:

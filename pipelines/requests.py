@@ -65,10 +65,8 @@ class GenerateRequest:
     scheduler: str = parameter(
         USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED)
     )
-    width: int | None = parameter(None, "Width", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8)
-    height: int | None = parameter(
-        None, "Height", "Pixels; a multiple of the model's factor.", low=8, high=4096, step=8
-    )
+    width: int | None = parameter(None, "Width", "Pixels; for most models a multiple of 8.", low=8, high=4096, step=8)
+    height: int | None = parameter(None, "Height", "Pixels; for most models a multiple of 8.", low=8, high=4096, step=8)
     fit: str = parameter(
         "pad", "Photo fit", "How a photo that is no square is made one.", choices=("crop", "pad", "squash")
     )

@@ -70,7 +70,9 @@ class SceneRequest:
         "steps look for their words (found).",
         choices=("row", "found"),
     )
-    softness: float = _fraction(0.1, "Soft borders", "The width of a region's border, of the picture's longer side.")
+    softness: float = _fraction(
+        0.1, "Soft borders", "The width of a region's border, as a fraction of the picture's longer side."
+    )
     regions_start: float = _fraction(0.0, "Regions from", "The fraction of the run at which regions begin to act.")
     regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")
     own_frame_until: float = _fraction(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
@@ -27,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("attend")(attend)
 
 
-@takes_parameters(GenerateRequest, but=("width", "height", "batch"))
+@takes_parameters(GenerateRequest, but=("width", "height", "batch"), absent={"seed": RANDOM, "count": "1"})
 def attend(
     context: typer.Context,
     *,

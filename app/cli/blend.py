@@ -10,6 +10,7 @@ import typer
 
 from app.cli.generate import parse_size
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
@@ -38,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("blend")(blend)
 
 
-@takes_parameters(BlendRequest, but=("width", "height"))
+@takes_parameters(BlendRequest, but=("width", "height"), absent={"seed": RANDOM})
 def blend(
     context: typer.Context,
     *,

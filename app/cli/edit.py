@@ -9,12 +9,13 @@ import typer
 
 from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
     Dtype,
+    EditSize,
     Model,
-    Size,
     Subjects,
     Weights,
     check_alone,
@@ -41,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("edit")(edit)
 
 
-@takes_parameters(EditRequest, _FLAGS, but=("width", "height"))
+@takes_parameters(EditRequest, _FLAGS, but=("width", "height"), absent={"seed": f"0 for a photo, else {RANDOM}"})
 @takes_controls
 def edit(
     context: typer.Context,
@@ -58,7 +59,7 @@ def edit(
         Path | None,
         typer.Option("--mask", help="A picture of the source's size, white where the edit may happen."),
     ] = None,
-    size: Size = None,
+    size: EditSize = None,
     like: Annotated[
         Path | None, typer.Option("--like", help="Run this picture's edit again; a photo is given with --source.")
     ] = None,

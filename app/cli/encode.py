@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, Weights, default, option
+from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option
 from app.cli.terminal import say, say_json
 from blipdiff.errors import OutputError
 
@@ -18,7 +18,10 @@ def add_to(app: typer.Typer) -> None:
 def encode(
     photos: Annotated[list[Path], typer.Argument(help="Photos of one subject.")],
     category: Annotated[str, option("category")] = default("category"),
-    weight: Weights = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option("--weight", help="The weight of each photo, in their order; 1 each if absent."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.")] = None,
     fit: Annotated[str, option("fit")] = default("fit"),
     model: Model = "mini",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
@@ -44,7 +45,7 @@ def generate(
     target: Annotated[str | None, option("target")] = default("target"),
     negative: Annotated[str, option("negative")] = default("negative"),
     count: Annotated[int, option("count")] = default("count"),
-    seed: Annotated[int | None, option("seed")] = None,
+    seed: Annotated[int | None, option("seed", RANDOM)] = None,
     steps: Annotated[int, option("steps")] = default("steps"),
     guidance: Annotated[float | None, option("guidance")] = default("guidance"),
     guidance_start: Annotated[float, option("guidance_start")] = default("guidance_start"),

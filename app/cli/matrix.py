@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
-from app.cli.options import Device, Download, Dtype, Model, Size, takes_parameters
+from app.cli.options import Device, Download, Dtype, Model, StructureSize, takes_parameters
 from app.cli.terminal import say
 from pipelines.requests import GenerateRequest, parameters
 from pipelines.structure_request import StructureRequest
@@ -41,7 +41,7 @@ def matrix(
     stop: Stops = None,
     guess: Guess = False,
     structure_fit: Annotated[str, typer.Option("--structure-fit", help="crop, pad or squash.")] = "crop",
-    size: Size = None,
+    size: StructureSize = None,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 
+RANDOM = "a random one"  # seed, as --help says it
+
 _DECLARED = parameters(GenerateRequest)
 _DEFAULTS = {item.name: item.default for item in fields(GenerateRequest)}
 
 
-def option(name: str) -> Any:
-    """The option `--name` with the help and range of the request's parameter of that name."""
-    return typer.Option(f"--{name.replace('_', '-')}", help=_help(_DECLARED[name]))
+def option(name: str, absent: str = "") -> Any:
+    """The option `--name` with the help and range of the request's parameter of that name.
+
+    absent: what the command puts in place of the request's default, in words for --help
+    """
+    return typer.Option(f"--{name.replace('_', '-')}", help=_help(_DECLARED[name]), show_default=absent or True)
 
 
 def default(name: str) -> Any:
@@ -31,11 +36,16 @@ def default(name: str) -> Any:
 
 
 def takes_parameters(
-    kind: type, flags: Mapping[str, str] | None = None, *, but: Collection[str] = ()
+    kind: type,
+    flags: Mapping[str, str] | None = None,
+    *,
+    but: Collection[str] = (),
+    absent: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Any]:
     """Gives a command, which takes them as `**asked`, an option for every declared parameter of a request's class.
 
-    flags: options that are called otherwise than `--parameter-name`; but: parameters that the command has by itself
+    flags: options that are called otherwise than `--parameter-name`; but: parameters that the command has by itself;
+    absent: what the command puts in place of the request's default, in words for --help
     """
     hints, own = get_type_hints(kind), {item.name: item.default for item in fields(kind)}
 
@@ -44,7 +54,8 @@ def takes_parameters(
         if hints[name] in (bool, bool | None):
             flag += f"/--no-{flag.removeprefix('--')}"
         annotated: Any = Annotated  # a type that is known only now
-        asked = annotated[hints[name], typer.Option(flag, help=_help(declared))]
+        shown: str | bool = (absent or {}).get(name, True)
+        asked = annotated[hints[name], typer.Option(flag, help=_help(declared), show_default=shown)]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=own[name], annotation=asked)
 
     def with_options(command: Callable[..., None]) -> Any:
@@ -83,6 +94,8 @@ def _help(declared: Parameter) -> str:
     return declared.help + allowed
 
 
+_SIZE = "WIDTHxHEIGHT in pixels;"
+
 Model = Annotated[str, typer.Option("--model", help="mini, a folder, a LAVIS archive, or a hub id.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
@@ -96,5 +109,23 @@ Subjects = Annotated[
 Weights = Annotated[
     list[float] | None, typer.Option("--weight", help="The weight of each --subject, in their order; 1 each if absent.")
 ]
-Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT in pixels; the model's own if absent.")]
+Size = Annotated[str | None, typer.Option("--size", help=f"{_SIZE} the model's own if absent.")]
+StructureSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", help=f"{_SIZE} if absent, the first structure's shape at about the model's own number of pixels."
+    ),
+]
+SceneSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        help=f"{_SIZE} if absent, the model's own, and for subjects in a row a place of that size for each.",
+    ),
+]
+EditSize = Annotated[
+    str | None,
+    typer.Option("--size", help=f"{_SIZE} if absent, a photo's shape at about the model's own number of pixels."),
+]
+MapSize = Annotated[str | None, typer.Option("--size", help=f"{_SIZE} the picture's own if absent.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object and no progress.")]

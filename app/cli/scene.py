@@ -10,12 +10,13 @@ import typer
 from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.generate import parse_size
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
     Dtype,
     Model,
-    Size,
+    SceneSize,
     check_alone,
     takes_parameters,
     was_given,
@@ -34,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("scene")(scene)
 
 
-@takes_parameters(SceneRequest, but=("width", "height"))
+@takes_parameters(SceneRequest, but=("width", "height"), absent={"seed": RANDOM})
 @takes_controls
 def scene(
     context: typer.Context,
@@ -49,7 +50,7 @@ def scene(
     mask: Annotated[
         list[str] | None, typer.Option("--mask", help="WORD=PICTURE, white where the subject shall be.")
     ] = None,
-    size: Size = None,
+    size: SceneSize = None,
     like: Annotated[Path | None, typer.Option("--like", help="Draw this scene again from its own metadata.")] = None,
     model: Model = "mini",
     device: Device = "auto",

@@ -23,12 +23,14 @@ from app.cli.controls import (
     parse_map,
 )
 from app.cli.options import (
+    RANDOM,
     AsJson,
     Device,
     Download,
     Dtype,
+    MapSize,
     Model,
-    Size,
+    StructureSize,
     Subjects,
     Weights,
     takes_parameters,
@@ -49,7 +51,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @takes_parameters(StylizeRequest)
-@takes_parameters(GenerateRequest, but=("width", "height"))
+@takes_parameters(GenerateRequest, but=("width", "height"), absent={"seed": RANDOM})
 def stylize(
     context: typer.Context,
     *,
@@ -66,7 +68,7 @@ def stylize(
     guess: Guess = False,
     structure_fit: Fits = None,
     structure_resample: Resamples = None,
-    size: Size = None,
+    size: StructureSize = None,
     like: Annotated[Path | None, typer.Option("--like", help="Draw this picture again from its own metadata.")] = None,
     model: Model = "mini",
     device: Device = "auto",
@@ -138,7 +140,7 @@ def preprocess(
         str | None, typer.Option("--map-weights", help="A folder or hub id in place of a detector's own weights.")
     ] = None,
     structure_fit: Annotated[str, typer.Option("--structure-fit", help="With --size: crop, pad or squash.")] = "crop",
-    size: Size = None,
+    size: MapSize = None,
     listed: Annotated[bool, typer.Option("--list", help="Show every preprocessor with its settings.")] = False,
     device: Annotated[str, typer.Option("--device", help="Where detectors run: cpu, cuda, mps.")] = "cpu",
     download: Download = False,

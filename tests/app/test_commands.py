@@ -24,6 +24,27 @@ def test_every_listed_command_is_declared_by_its_module_with_panels(name: str) -
         assert len({param.rich_help_panel for param in command.params}) > 2
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_panels_stand_in_one_order_with_what_is_asked_for_first(name: str) -> None:
+    panels = list(dict.fromkeys(getattr(param, "rich_help_panel", None) for param in declared(name).params))
+    common = ["Subject", "Words", "Pictures", "Structures", "Sampling", "Model and machine", "Output"]
+    assert [panel for panel in panels if panel in common] == [panel for panel in common if panel in panels]
+
+
+@pytest.mark.parametrize("name", ["generate", "stylize", "edit", "blend", "scene", "attend"])
+def test_help_says_that_an_absent_seed_is_a_random_one(name: str) -> None:
+    (seed,) = (param for param in declared(name).params if param.name == "seed")
+    assert "a random one" in str(seed.show_default)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("stylize", "first structure"), ("edit", "a photo's shape"), ("preprocess", "picture's own")]
+)
+def test_help_says_what_size_a_picture_has_that_none_was_asked_for(name: str, said: str) -> None:
+    (size,) = (param for param in declared(name).params if param.name == "size")
+    assert said in size.help
+
+
 def test_modules_declare_no_command_that_is_not_listed() -> None:
     import typer
 

@@ -8,7 +8,11 @@ from app.ui.edit_tab import painted
 from app.ui.edit_words import SwappedWords, swapped_words
 from app.ui.request_form import RequestForm
 from blipdiff.errors import ConfigError, PromptError
+from pipelines.blend_request import BlendRequest
 from pipelines.edit_request import EditRequest
+from pipelines.requests import GenerateRequest, parameters
+from pipelines.scene_request import SceneRequest
+from pipelines.stylize_request import ControlSettings, StylizeRequest
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,14 @@ def test_strokes_of_all_layers_become_one_mask_of_the_sources_size() -> None:
     assert np.asarray(mask)[:, 25:].max() == 0
     assert painted({"layers": [Image.new("RGBA", (20, 10))]}, (40, 20)) is None
     assert painted(None, (40, 20)) is None
+
+
+@pytest.mark.parametrize(
+    "kind", [BlendRequest, ControlSettings, EditRequest, GenerateRequest, SceneRequest, StylizeRequest]
+)
+def test_no_two_controls_of_a_request_have_one_name(kind: type) -> None:
+    labels = [declared.label for declared in parameters(kind).values()]
+    assert sorted(set(labels)) == sorted(labels)
 
 
 def test_controls_give_back_the_requests_own_defaults_and_name_what_is_no_number() -> None:
