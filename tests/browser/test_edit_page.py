@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
+from tests.browser.painting import paint_left_of_the_middle
 from tests.pipelines.tiny_models import photo
 
 pytestmark = pytest.mark.browser
@@ -50,23 +51,13 @@ def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
     page.get_by_role("tab", name="Edit").click()
     page.locator("#edit-photo input[type=file]").set_input_files(tmp_path / "garden.png")
     page.locator("#edit-photo img").wait_for()
-    page.get_by_text("Paint where the edit may happen").click()
-    canvas = page.locator("#edit-canvas canvas").first
-    canvas.wait_for()
-    page.wait_for_timeout(1500)  # the editor fits the picture into its frame
-    box = canvas.bounding_box()
-    left, middle = box["x"] + box["width"] / 2 - 60, box["y"] + box["height"] / 2
-    page.mouse.move(left, middle)
-    page.mouse.down()
-    for along in range(0, 40, 4):
-        page.mouse.move(left + along, middle)
-    page.mouse.up()
     page.locator("#edit-sentence textarea").fill("a dog in a garden")
     word = page.locator("#edit-words label").filter(has_text="dog")
     word.wait_for()
     word.locator("input").check()
     page.locator("#edit-instead textarea, #edit-instead input").first.fill("tiger")
-    page.wait_for_timeout(500)
+    page.get_by_text("Paint where the edit may happen").click()
+    paint_left_of_the_middle(page, "edit-canvas")
     page.locator("#edit-draw").click()
     page.get_by_text("Saved as").wait_for()
     asked = read_metadata(served.output / "dog-to-tiger-garden.png")["request"]
