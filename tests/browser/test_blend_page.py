@@ -61,3 +61,6 @@ def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callabl
     page.keyboard.press("ArrowRight")
     page.locator("#scene-draw").click()
     told(page, "scene-status", "1 picture, saved in")
+    cut = "frame => frame.scrollHeight - frame.clientHeight > 1"
+    page.locator("#scene-gallery img").first.wait_for()
+    assert not page.locator("#scene-gallery .grid-wrap").evaluate(cut)
