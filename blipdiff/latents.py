@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -59,7 +60,9 @@ def latent_size(vae: VAE, height: int, width: int) -> tuple[int, int]:
     """
     factor = size_factor(vae)
     for name, side in (("height", height), ("width", width)):
-        if isinstance(side, bool) or not isinstance(side, int) or side < factor or side % factor:
+        if isinstance(side, bool) or not isinstance(side, Integral):
+            raise ConfigError(f"The {name} is {side!r}; it is a whole number of pixels.")
+        if side < factor or side % factor:
             raise ConfigError(
                 f"The {name} is {side} pixels; this model makes multiples of {factor}. "
                 f"Nearest: {_nearest(side, factor)}."

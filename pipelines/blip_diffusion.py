@@ -6,6 +6,7 @@ photo squashed to a square, the prompt repeated and cut, the scheduler as the ch
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from threading import Lock
 from typing import Any
 
@@ -148,7 +149,7 @@ class BlipDiffusionPipeline(PipelineParts):
         unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
         if unknown:
             raise ConfigError(f"A callback can be given latents, not {', '.join(unknown)}.")
-        if num_images_per_prompt < 1:
+        if not isinstance(num_images_per_prompt, Integral) or num_images_per_prompt < 1:
             raise ConfigError(f"{num_images_per_prompt} pictures per prompt were asked for; ask for at least 1.")
         model, device = self.model, self._execution_device
         if device.type == "cpu" and self.unet.dtype == torch.float16:

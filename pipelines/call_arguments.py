@@ -48,12 +48,17 @@ def start_noise(latents: Tensor | None, shape: tuple[int, ...], generator: Gener
 def row_generators(generator: Generators, rows: int) -> list[torch.Generator]:
     """One generator for each row: torch's own where none is given.
 
-    Raises: ConfigError for a list of another length.
+    Raises: ConfigError for a list of another length, and for what is no generator, such as a seed.
     """
     if generator is None:
         return [torch.default_generator] * rows
     if isinstance(generator, torch.Generator):
         return [generator] * rows
+    if not isinstance(generator, list | tuple) or not all(isinstance(one, torch.Generator) for one in generator):
+        raise ConfigError(
+            f"The generator is {generator!r}; give a torch.Generator, or a list of them, one for each picture: "
+            "torch.Generator().manual_seed(7)."
+        )
     if len(generator) != rows:
         raise ConfigError(f"{len(generator)} generators were given for {rows} pictures; give one, or one each.")
     return list(generator)

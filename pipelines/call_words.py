@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.layout import PAD, TokenLayout
-from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, repeat_prompt
+from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, checked_text, repeat_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from blipdiff.given_pictures import PictureLike, as_images, each_of
@@ -66,6 +66,8 @@ class Words:
             prompt = [""] * len(embeds)
         if negative is not None and negative_embeds is not None:
             raise PromptError("negative_prompt and negative_prompt_embeds were both given; give one of them.")
+        if not isinstance(prompt, str | list | tuple | None):
+            raise PromptError(f"The prompt is {prompt!r}; a text, or a list of texts, was expected.")
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
         if not prompts:
             raise PromptError("No prompt was given; give at least one, which may be empty, or prompt_embeds.")
@@ -109,7 +111,8 @@ class Words:
     def _negative(self, model: BlipDiffusion) -> Conditioning:
         if self.negative_embeds is not None:
             return _conditioning(self.negative_embeds)
-        texts = list(broadcast(self.negative_name, "" if self.negative is None else self.negative, self.count))
+        given = broadcast(self.negative_name, "" if self.negative is None else self.negative, self.count)
+        texts = [checked_text(text, self.negative_name) for text in given]
         _warn_of_long(model, texts, model.positions)
         return model.encode_prompts(texts)
 

@@ -92,6 +92,9 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
         unknown = sorted(set(components) - set(parts))
         if unknown:
             raise ConfigError(f"The pipeline has no components {', '.join(unknown)}; it has {', '.join(parts)}.")
+        absent = sorted(name for name, part in components.items() if part is None and name != "controlnet")
+        if absent:
+            raise ConfigError(f"{', '.join(absent)} was given as None; the ControlNet alone may be left out so.")
         parts |= components
         pipeline = cls(
             **parts,

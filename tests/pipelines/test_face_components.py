@@ -68,6 +68,11 @@ def test_components_given_by_name_take_the_place_of_the_models(pipe: BlipDiffusi
         BlipDiffusionPipeline.from_pretrained(tmp_path / "nothing", torch_dtype="stored")
 
 
+def test_a_component_that_is_none_is_named(pipe: BlipDiffusionPipeline) -> None:
+    with pytest.raises(ConfigError, match="scheduler, vae was given as None; the ControlNet alone"):
+        BlipDiffusionPipeline.from_model(pipe.model, vae=None, scheduler=None, controlnet=None)
+
+
 def test_it_is_a_diffusion_pipeline_like_any_other(pipe: BlipDiffusionPipeline) -> None:
     assert isinstance(pipe, DiffusionPipeline)
     assert {"unet", "vae", "text_encoder", "qformer", "scheduler", "controlnet"} <= set(pipe.components)

@@ -13,7 +13,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from blipdiff.errors import ConfigError, ShapeError
+from blipdiff.errors import BlipdiffError, ConfigError, ShapeError
 from pipelines import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
 from tests.pipelines.face import STEPS, close, differ, draw, quiet, seeded
 from tests.pipelines.tiny_models import photo
@@ -170,3 +170,28 @@ def test_several_controlnets_each_follow_their_own_image(controlled: BlipDiffusi
 def test_a_conditioning_image_without_a_controlnet_is_refused(pipe: BlipDiffusionPipeline) -> None:
     with pytest.raises(ConfigError, match="has no ControlNet"):
         draw(pipe, conditioning_image=photo())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"generator": 3}, "The generator is 3; give a torch.Generator"),
+        ({"generator": [3]}, r"The generator is \[3\]; give"),
+        ({"num_images_per_prompt": 1.5}, "1.5 pictures per prompt"),
+        ({"num_images_per_prompt": "2"}, "2 pictures per prompt"),
+        ({"num_images_per_prompt": None}, "None pictures per prompt"),
+        ({"height": "128"}, "The height is '128'; it is a whole number of pixels"),
+        ({"width": 128.0}, "The width is 128.0; it is a whole number of pixels"),
+        ({"prompt": 3}, "The prompt is 3; a text"),
+        ({"negative_prompt": [None]}, "The negative_prompt is None; a text was expected"),
+        ({"neg_prompt": 3}, "The neg_prompt is 3; a text was expected"),
+    ],
+)
+def test_values_of_another_kind_are_named(pipe: BlipDiffusionPipeline, given: dict[str, Any], words: str) -> None:
+    with pytest.raises(BlipdiffError, match=words):
+        draw(pipe, **given)
+
+
+def test_whole_numbers_may_be_numpys(pipe: BlipDiffusionPipeline) -> None:
+    side = np.int64(pipe.unet.config.sample_size * 2 ** (len(pipe.vae.config.block_out_channels) - 1))
+    assert torch.equal(draw(pipe, height=side, width=side, num_images_per_prompt=np.int64(1)), draw(pipe))
