@@ -61,7 +61,7 @@ def latent_size(vae: VAE, height: int, width: int) -> tuple[int, int]:
     factor = size_factor(vae)
     for name, side in (("height", height), ("width", width)):
         if isinstance(side, bool) or not isinstance(side, Integral):
-            raise ConfigError(f"The {name} is {side!r}; it is a whole number of pixels.")
+            raise ConfigError(f"The {name} is {side!r}; give whole pixels, in multiples of {factor}.")
         if side < factor or side % factor:
             raise ConfigError(
                 f"The {name} is {side} pixels; this model makes multiples of {factor}. "

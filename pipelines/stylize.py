@@ -33,7 +33,7 @@ from pipelines.plan import SamplingPlan
 from pipelines.requests import GenerateRequest
 from pipelines.sizes import check_size
 from pipelines.studio import Event, Notice, Progress, Studio, subject_from, subject_text
-from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
+from pipelines.stylize_request import ControlSettings, StylizeRequest, check_told, told_request
 
 Branch: TypeAlias = ControlBranch | AdapterBranch
 
@@ -240,6 +240,7 @@ class Stylist:
         """
         self.studio.check_maker(metadata)
         values = dict(metadata["request"])
+        check_told(values)
         category = str(values.get("category", ""))
         subject = subject_from(values.pop("subject", None), category, self.studio.model.fingerprint)
         maps = maps_from(values.pop("maps", None))

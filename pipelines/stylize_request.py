@@ -128,15 +128,21 @@ class StylizeRequest:
 _OWN = ("subject_strength", "subject_start", "subject_stop", "blocks")
 
 
+def check_told(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What metadata tell of stylizing. Raises: ConfigError for values of another task."""
+    own = values.get("stylize")
+    if not isinstance(own, Mapping) or not isinstance(own.get("controls"), list):
+        raise ConfigError("The picture was not made by stylizing; repeat it with the command that made it.")
+    return own
+
+
 def told_request(values: Mapping[str, Any]) -> StylizeRequest:
     """The request that `StylizeRequest.told` wrote.
 
     Raises: ConfigError for values of another task, and for unknown or impossible ones.
     """
     drawing = {name: value for name, value in values.items() if name not in ("task", "stylize")}
-    own = values.get("stylize")
-    if not isinstance(own, Mapping) or not isinstance(own.get("controls"), list):
-        raise ConfigError("The picture was not made by stylizing; its own task repeats it.")
+    own = check_told(values)
     controls = settings_from(own["controls"])
     try:
         rest = {name: value for name, value in own.items() if name != "controls"}

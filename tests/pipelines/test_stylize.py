@@ -117,6 +117,13 @@ def _some(**others):
     return {"category": "dog", "steps": 2, "scheduler": "ddim", **others}
 
 
+@pytest.mark.parametrize("told", [{"task": "scene", "scene": {}}, {"task": "blend", "subjects": []}, {}])
+def test_a_picture_of_another_task_is_said_to_be_one(stylist, told):
+    metadata = {"model": {"fingerprint": stylist.studio.model.fingerprint}, "request": told, "seed": 0}
+    with pytest.raises(ConfigError, match="not made by stylizing; repeat it with the command that made it"):
+        next(stylist.repeat(metadata))
+
+
 def test_a_request_survives_its_metadata(asked):
     drawing = replace(DRAWING, guidance=3.0)  # metadata tell the one that a picture was drawn at
     request = asked({"blocks": "look"}, drawing, strength=0.3, start=0.1)
