@@ -22,7 +22,7 @@ def purpose(model: BlipDiffusion) -> str | None:
     width, height = own_size(model)
     return (
         f"mini is a small model for trying things: it draws drawn things at {width} x {height} pixels. Photographs "
-        "take the published weights: --model Salesforce/blipdiffusion --download."
+        "take the published weights: add --model Salesforce/blipdiffusion --download to the command."
     )
 
 

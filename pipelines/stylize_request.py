@@ -19,7 +19,7 @@ class ControlSettings:
 
     control: str = parameter("mini-canny", "Control", "mini-canny, mini-depth, a ControlNet's folder, or its hub id.")
     preprocessor: str = parameter(
-        "canny", "Preprocessor", "How the picture becomes a map; none: it is one.", choices=tuple(PREPROCESSORS)
+        "canny", "Preprocessor", "How the picture becomes a map; none: it is a map.", choices=tuple(PREPROCESSORS)
     )
     map_settings: Mapping[str, float] = field(default_factory=dict)  # those of the preprocessor, by name
     map_weights: str | None = parameter(
@@ -31,7 +31,7 @@ class ControlSettings:
     start: float = parameter(0.0, "Start", "The fraction of the run at which it begins.", low=0.0, high=1.0, step=0.05)
     stop: float = parameter(1.0, "Stop", "The fraction of the run at which it ends.", low=0.0, high=1.0, step=0.05)
     guess: bool = parameter(
-        False, "Guess mode", "The map alone leads: only the guided rows see it, and fine blocks less."
+        False, "Guess mode", "The map leads, and needs no prompt: only the half with words sees it, fine layers less."
     )
     structure_fit: str = parameter(
         "crop",

@@ -20,7 +20,7 @@ Controls = Annotated[
 Chosen = Annotated[
     list[str] | None,
     typer.Option(
-        "--preprocessor", help="How each structure becomes a map; none: it is one. See `blipdiff preprocess --list`."
+        "--preprocessor", help="How each structure becomes a map; none: it is a map. See `blipdiff preprocess --list`."
     ),
 ]
 MapSettings = Annotated[
@@ -32,7 +32,7 @@ MapWeights = Annotated[
 Strengths = Annotated[list[float] | None, typer.Option("--strength", help="Of each control, from 0 to 2; 1 if absent.")]
 Starts = Annotated[list[float] | None, typer.Option("--start", help="The fraction of the run at which each begins.")]
 Stops = Annotated[list[float] | None, typer.Option("--stop", help="The fraction of the run at which each ends.")]
-Guess = Annotated[bool, typer.Option("--guess/--no-guess", help="Guess mode: the maps alone lead.")]
+Guess = Annotated[bool, typer.Option("--guess/--no-guess", help="Guess mode: the maps lead, and need no prompt.")]
 Fits = Annotated[
     list[str] | None,
     typer.Option("--structure-fit", help="crop, pad or squash each structure of another shape than the picture."),

@@ -94,7 +94,7 @@ def _help(declared: Parameter) -> str:
     return declared.help + allowed
 
 
-_SIZE = "WIDTHxHEIGHT in pixels;"
+_SIZE = "WIDTHxHEIGHT in pixels, or one number for a square;"
 
 Model = Annotated[str, typer.Option("--model", help="mini, a folder, a LAVIS archive, or a hub id.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
