@@ -55,7 +55,7 @@ def written_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     if path.parent.name == _NEW and path.parent.parent.name.startswith(_PLACE):
         yield path  # it is unfinished already: another writer waits for it, and names it in errors
         return
-    with _told(path), _working_place(path.parent) as place:
+    with writing(path), _working_place(path.parent) as place:
         part = place / _NEW / path.name
         yield part
         if replace:
@@ -72,7 +72,7 @@ def write_new(folder: Path, stem: str, suffix: str, write: Callable[[Path], obje
     """
     clean = file_stem(stem)
     path = folder / f"{clean}{suffix}"
-    with _told(path), _working_place(folder) as place:
+    with writing(path), _working_place(folder) as place:
         part = place / _NEW / path.name
         write(part)
         for number in itertools.count(2):
@@ -91,7 +91,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
     Raises: OutputError when the place cannot be written, or holds something else.
     """
     folder = folder.absolute()
-    with _told(folder), _working_place(folder.parent) as place:
+    with writing(folder), _working_place(folder.parent) as place:
         part = place / _NEW / folder.name
         part.mkdir()
         yield part
@@ -234,7 +234,8 @@ def _renameat2() -> Any:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """A block that writes to `path`. Raises: OutputError that says why it cannot."""
     try:
         yield
     except (OSError, SafetensorError) as reason:

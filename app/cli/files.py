@@ -5,8 +5,9 @@ from pathlib import Path
 
 from app.settings import read_settings
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import OutputError, PromptError
+from blipdiff.errors import PromptError
 from blipdiff.images import open_picture
+from blipdiff.outputs import writing
 
 CARD_SUFFIX = ".safetensors"
 
@@ -53,9 +54,7 @@ def check_writable(folder: Path) -> None:
 
     Raises: OutputError when they cannot.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as reason:
-        raise OutputError(f"{folder} cannot be written: {reason.strerror or reason}.") from reason

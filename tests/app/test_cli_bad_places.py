@@ -22,9 +22,13 @@ def test_an_output_folder_that_cannot_be_is_told_before_anything_is_drawn(
     generate: Command, blipdiff: Command, model: Path, dog: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+    for folder, why in (
+        (tmp_path / "file", "a file of that name is in the way"),
+        (tmp_path / "file" / "below", "a part of the path is a file, not a folder"),
+        (tmp_path / ("x" * 300), "the name is too long"),
+    ):
         ended = generate("--output", folder, "--model", "nowhere")
-        assert_refused(ended, "cannot be written")
+        assert_refused(ended, f"cannot be written: {why}.")
     card = tmp_path / "file" / "dog.safetensors"
     assert_refused(
         blipdiff("encode", dog, "--category", "dog", "--model", "nowhere", "--output", card), "cannot be written"
