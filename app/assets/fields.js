@@ -8,6 +8,7 @@
 
   let count = 0; // of what happened so far: a time without a clock
   let sending = 0; // uploads
+  let reading = 0; // uploads of what canvases show
   let chosen = -Infinity; // when a file was chosen last that is not yet being sent
   const touched = new Map(); // field -> when it was changed by hand
   const written = new Map(); // event and field -> when the answer was asked for that the field shows
@@ -72,6 +73,20 @@
       return record;
     },
     over: (record) => pending.delete(record),
+    // Whenever an event tells how far it is, Gradio sends what a canvas shows, and writes it back when it has arrived: a
+    // stroke that was painted meanwhile would be gone. So nothing is painted meanwhile.
+    async sendingCanvas(answer) {
+      reading += 1;
+      document.documentElement.classList.add("canvases-wait");
+      try {
+        return await blipdiff.sendingFiles(answer);
+      } finally {
+        setTimeout(() => {
+          reading -= 1;
+          if (!reading) document.documentElement.classList.remove("canvases-wait");
+        }, QUIET * PAUSE);
+      }
+    },
     async sendingFiles(answer) {
       chosen = -Infinity;
       sending += 1;

@@ -81,8 +81,11 @@
   };
 
   window.fetch = async (target, options) => {
-    const path = new URL(target?.url ?? target, window.location).pathname;
-    if (path.endsWith("/upload")) return blipdiff.sendingFiles(plain(target, options));
+    const { pathname: path, searchParams } = new URL(target?.url ?? target, window.location);
+    if (path.endsWith("/upload")) { // a file that was chosen has a name for its progress; what a canvas shows has none
+      const answer = plain(target, options);
+      return searchParams.has("upload_id") ? blipdiff.sendingFiles(answer) : blipdiff.sendingCanvas(answer);
+    }
     if (path.endsWith("/queue/join")) {
       const joined = join(target, options);
       const settled = joined.catch(() => null);

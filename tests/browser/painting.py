@@ -12,6 +12,7 @@ def paint_left_of_the_middle(page: Any, canvas_id: str) -> None:
 
     canvas = page.locator(f"#{canvas_id}")
     expect(canvas.get_by_text(re.compile(r"^\s*(?!100%)\d+%\s*$"))).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function("!document.documentElement.classList.contains('canvases-wait')")
     box = canvas.locator("canvas").first.bounding_box()
     left, middle = box["x"] + box["width"] / 2 - 60, box["y"] + box["height"] / 2
     page.mouse.move(left, middle)

@@ -66,3 +66,26 @@ def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
     columns = np.flatnonzero(mask.max(axis=0) > 128)
     assert 0 < len(columns) < 60, "a stroke, not the whole picture"
     assert columns.mean() < 40
+
+
+def test_nothing_is_painted_while_what_the_canvas_shows_is_on_its_way(
+    open_page: Callable[..., Any],
+) -> None:
+    """Gradio writes it back when it has arrived, over whatever was painted meanwhile."""
+    held = """(() => {
+        const plain = window.fetch;
+        window.fetch = (target, options) => String(target).endsWith("/upload")
+            ? new Promise(resolve => { window.arrive = () => resolve(new Response("[]")); })
+            : plain(target, options);
+    })()"""
+    page = open_page(before=held)
+    page.get_by_role("tab", name="Edit").click()
+    page.get_by_text("Paint where the edit may happen").click()
+    page.locator("#edit-canvas canvas").first.wait_for()
+    events = "getComputedStyle(document.querySelector('#edit-canvas canvas')).pointerEvents"
+    usual = page.evaluate(events)
+    assert usual != "none"
+    page.evaluate("() => { fetch('/gradio_api/upload', { method: 'POST' }); }")
+    assert page.evaluate(events) == "none"
+    page.evaluate("arrive()")
+    page.wait_for_function(f"{events} === '{usual}'")
