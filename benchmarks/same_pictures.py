@@ -63,9 +63,8 @@ def tasks(model: str, photos: list[Path]) -> dict[str, list[str]]:
 def draw(folder: Path) -> dict[str, str]:
     """Runs everything into `folder`, one process a task; what failed, with its last words."""
     failed = {}
-    photos = sorted(SUBJECTS.glob("*.png"))[:3]
     for model, path in {"tiny": str(TINY), "mini": "mini"}.items():
-        for name, arguments in tasks(path, photos).items():
+        for name, arguments in tasks(path, _photos()).items():
             ended = _run([*arguments, "--output", str(folder / model / name)])
             if ended.returncode:
                 failed[f"{model}/{name}"] = ended.stderr.strip()[-300:]
@@ -90,11 +89,16 @@ def repeat(before: Path, folder: Path) -> Iterator[str]:
             continue
         drawn = folder / model / path.stem
         source = str(TINY) if model == "tiny" else "mini"
-        ended = _run([name.split("-")[0], "--model", source, "--like", str(path), "--output", str(drawn)])
+        photo = ["--source", str(_photos()[2])] if name == "edit" else []  # which metadata do not keep
+        ended = _run([name.split("-")[0], "--model", source, "--like", str(path), *photo, "--output", str(drawn)])
         if ended.returncode:
             yield f"{path.relative_to(before)}: not repeated: {ended.stderr.strip()[-300:]}"
         elif not any(_are_equal(path, again) for again in drawn.rglob("*.png")):
             yield f"{path.relative_to(before)}: repeated differently"
+
+
+def _photos() -> list[Path]:
+    return sorted(SUBJECTS.glob("*.png"))[:3]
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
