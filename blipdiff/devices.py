@@ -31,15 +31,13 @@ class Placement:
 def placement(device: str = "auto", dtype: str = "auto") -> Placement:
     """The asked-for device and dtype, or the best there are for "auto".
 
-    Raises: ConfigError for a device that is not there, and for an unknown dtype or one that the device cannot use.
+    Raises: ConfigError for a device that is not there, and for an unknown dtype.
     """
     chosen = _best_device() if device == "auto" else _checked_device(device)
     if dtype == "auto":
         return Placement(chosen, _best_dtype(chosen))
     if dtype not in DTYPES:
         raise ConfigError(f"The dtype '{dtype}' is not known; choose auto, {', '.join(DTYPES)}.")
-    if chosen.type == "cpu" and dtype == "float16":
-        raise ConfigError("float16 is slow and inexact on a processor; choose bfloat16 or float32 there.")
     return Placement(chosen, DTYPES[dtype])
 
 

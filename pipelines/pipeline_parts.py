@@ -1,6 +1,7 @@
 """The components of the diffusers face: registered, loaded, saved, identified, and their memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,18 @@ from blipdiff.sampling.schedulers import Scheduler
 from pipelines.running import Calls
 
 
+_ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What components say of the model that they come from, when another pipeline is made of them."""
+
+    ctx_begin_pos: int = 2
+    name: str = "unnamed"
+    guidance_scale: float = USUAL_GUIDANCE
+
+
 class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
     """A `DiffusionPipeline` of BLIP-Diffusion's components, which does not yet draw."""
 
@@ -42,12 +55,13 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
         image_processor: PhotoSettings,
         qformer_tokenizer: BertTokenizer,
         controlnet: ControlNet | Sequence[ControlNet] | MultiControlNetModel | None = None,
-        ctx_begin_pos: int = 2,
-        name: str = "unnamed",
+        ctx_begin_pos: int | None = None,
+        name: str | None = None,
         subject_fingerprint: str | None = None,
-        guidance_scale: float = USUAL_GUIDANCE,
+        guidance_scale: float | None = None,
     ) -> None:
         super().__init__()
+        origin = getattr(unet, _ORIGIN, _Origin())
         if isinstance(controlnet, list | tuple):
             controlnet = MultiControlNetModel(controlnet)
         self.register_modules(
@@ -62,10 +76,10 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             controlnet=controlnet,
         )
         self.register_to_config(
-            ctx_begin_pos=ctx_begin_pos,
-            name=name,
+            ctx_begin_pos=origin.ctx_begin_pos if ctx_begin_pos is None else ctx_begin_pos,
+            name=origin.name if name is None else name,
             subject_fingerprint=subject_fingerprint or fingerprint(qformer.state_dict()),
-            guidance_scale=guidance_scale,
+            guidance_scale=origin.guidance_scale if guidance_scale is None else guidance_scale,
         )
         self._identified = (qformer, _changes(qformer))
         self._calls = Calls()
@@ -96,6 +110,8 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
         if absent:
             raise ConfigError(f"{', '.join(absent)} was given as None; the ControlNet alone may be left out so.")
         parts |= components
+        if "unet" not in components:
+            setattr(model.unet, _ORIGIN, _Origin(model.insert_at, model.name, model.guidance))
         pipeline = cls(
             **parts,
             ctx_begin_pos=model.insert_at,

@@ -30,7 +30,7 @@ def test_without_a_gpu_the_processor_is_chosen_in_the_precision_it_is_fast_in() 
     assert placement() == Placement(CPU, wanted)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_what_is_asked_for_is_what_is_given(dtype: str) -> None:
     place = placement("cpu", dtype)
     assert place == Placement(CPU, DTYPES[dtype])
@@ -39,11 +39,6 @@ def test_what_is_asked_for_is_what_is_given(dtype: str) -> None:
 
 def test_every_dtype_has_the_name_it_is_chosen_by() -> None:
     assert [Placement(CPU, dtype).dtype_name for dtype in DTYPES.values()] == list(DTYPES)
-
-
-def test_float16_is_refused_on_a_processor() -> None:
-    with pytest.raises(ConfigError, match="choose bfloat16 or float32"):
-        placement("cpu", "float16")
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float64", "", "BFLOAT16", "torch.float32"])

@@ -2,13 +2,14 @@
 
 import errno
 import sys
+import warnings
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.commands import LazyCommands
-from app.cli.terminal import say, tell_of_bug, warn
+from app.cli.terminal import say, tell_of_bug, tell_of_warning, warn
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff import __version__
 from blipdiff.errors import BlipdiffError
@@ -48,6 +49,12 @@ def blipdiff(
 def run_blipdiff() -> int:
     """Runs the command line and gives its exit code: 0, 2 for what the caller can mend, 130 when stopped."""
     sys.excepthook = tell_of_bug
+    with warnings.catch_warnings():
+        warnings.showwarning = tell_of_warning
+        return _run()
+
+
+def _run() -> int:
     try:
         settings = read_settings()
         silence_libraries(replace(settings, download=settings.download or "--download" in sys.argv))

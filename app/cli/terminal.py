@@ -35,6 +35,11 @@ def tell_of_bug(kind: type[BaseException], bug: BaseException, trace: TracebackT
         warn(entry.rstrip("\n"), lines=True)
 
 
+def tell_of_warning(message: Warning | str, *_where: Any) -> None:
+    """A warning in one line, without the place in the code that it came from: a `warnings.showwarning`."""
+    warn(message)
+
+
 def _write(text: str, stream: TextIO) -> None:
     """Above a bar, where one is shown."""
     bars = sys.modules.get("tqdm")

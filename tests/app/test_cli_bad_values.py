@@ -51,7 +51,6 @@ pytest_plugins = ["tests.pipelines.command_fixtures"]
         (("--device", "tpu"), "The device 'tpu' is not known"),
         (("--device", "meta"), "The device 'meta' is not available"),
         (("--dtype", "int8"), "The dtype 'int8' is not known"),
-        (("--device", "cpu", "--dtype", "float16"), "float16 is slow and inexact"),
     ],
     ids=lambda value: "-".join(str(part)[:12] for part in value) if isinstance(value, tuple) else "",
 )  # fmt: skip

@@ -38,6 +38,13 @@ def test_the_models_own_guidance_is_drawn_at_and_a_given_one_is_kept(modest: Bli
     assert modest.model.guidance == OWN
 
 
+def test_a_pipeline_of_anothers_components_draws_as_that_one(modest: BlipDiffusionPipeline) -> None:
+    again = BlipDiffusionPipeline(**modest.components)
+    assert (again.model.guidance, again.model.insert_at, again.model.name) == (OWN, 2, modest.model.name)
+    assert torch.equal(draw(again), draw(modest))
+    assert BlipDiffusionPipeline(**modest.components, guidance_scale=5.0).model.guidance == 5.0
+
+
 def test_guidance_outlives_saving_and_conversion(modest: BlipDiffusionPipeline, tmp_path: Path) -> None:
     modest.save_pretrained(tmp_path / "hub")
     assert BlipDiffusionPipeline.from_pretrained(tmp_path / "hub").config.guidance_scale == OWN
