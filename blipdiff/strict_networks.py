@@ -7,11 +7,13 @@ from blipdiff.errors import CheckpointError, unfit
 
 
 def strict_network(kind: Any, source: str, what: str, *, unused: str | None = None, **options: Any) -> Any:
-    """What `kind.from_pretrained` makes of a folder or hub id, with every tensor from its weights, and none besides.
+    """What `kind.from_pretrained` makes of a folder or hub id, with every tensor from its weights.
+
+    Tensors that the network does not have are passed over: published files hold heads and buffers of other versions.
 
     unused: the names, as a regular expression, of tensors that the network has and does not compute with
 
-    Raises: CheckpointError that names tensors which are missing, too many, or of another shape; what
+    Raises: CheckpointError that names tensors which are missing or of another shape; what
     `from_pretrained` raises.
     """
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are named below
@@ -20,7 +22,7 @@ def strict_network(kind: Any, source: str, what: str, *, unused: str | None = No
     misshaped = [
         f"{name} {list(stored)} instead of {list(own)}" for name, stored, own in sorted(seen["mismatched_keys"])
     ]
-    faults = unfit(missing, sorted(seen["unexpected_keys"]), misshaped)
+    faults = unfit(missing, [], misshaped)
     if faults:
         raise CheckpointError(f"The weights in {source} do not fit the {what}. {faults}.")
     return network

@@ -25,7 +25,6 @@ from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler
 from pipelines.running import Calls
 
-
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
 
 

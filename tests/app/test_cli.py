@@ -190,6 +190,13 @@ def test_without_metadata_only_the_mark_of_generated_pictures_stays(generate: Co
     assert b"secret" not in path.read_bytes()
 
 
+def test_half_precision_on_a_processor_is_drawn_with_a_word(generate: Command) -> None:
+    ended = generate("--count", 1, "--steps", 1, "--device", "cpu", "--dtype", "float16")
+    assert ended.code == 0, ended.err
+    assert "float16 is slow" in ended.err
+    assert "Warning" not in ended.err
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_like_repeats_the_third_picture_of_a_batch_bit_for_bit(dtype: str, generate: Command) -> None:
     asked = ("--prompt", "on a beach", "--count", 4, "--seed", 11, "--scheduler", "euler-a", "--dtype", dtype)

@@ -315,17 +315,13 @@ def without_one(stored):
     del stored[next(iter(stored))]
 
 
-def with_one_more(stored):
-    stored["one.more"] = torch.zeros(2)
-
-
 def with_one_reshaped(stored):
     stored[next(iter(stored))] = torch.zeros(3, 5, 7)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(without_one, "1 missing: "), (with_one_more, r"1 unexpected: one\.more"), (with_one_reshaped, r"\[3, 5, 7\]")],
+    [(without_one, "1 missing: "), (with_one_reshaped, r"\[3, 5, 7\]")],
 )
 @pytest.mark.parametrize(
     ("load", "name"), [(load_segmenter, "segmenter"), (load_captioner, "captioner"), (load_matcher, "matcher")]
@@ -342,7 +338,14 @@ def test_a_network_whose_weights_do_not_fit_is_refused_by_their_names(
     with pytest.raises(CheckpointError, match=says) as caught:
         load(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
-    assert change is with_one_more or first in str(caught.value)
+    assert first in str(caught.value)
+
+
+def test_a_tensor_of_another_version_in_a_networks_file_does_no_harm(tools: Path, tmp_path: Path) -> None:
+    shutil.copytree(tools / "segmenter", tmp_path / "segmenter")
+    path = tmp_path / "segmenter" / "model.safetensors"
+    save_file(load_file(path) | {"text_model.embeddings.position_ids": torch.zeros(2)}, path, {"format": "pt"})
+    assert load_segmenter(tmp_path / "segmenter")
 
 
 def test_what_is_not_there_is_said(tools: Path, tmp_path: Path) -> None:
