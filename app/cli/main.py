@@ -50,7 +50,7 @@ def run_blipdiff() -> int:
     """Runs the command line and gives its exit code: 0, 2 for what the caller can mend, 130 when stopped."""
     sys.excepthook = tell_of_bug
     with warnings.catch_warnings():
-        warnings.showwarning = tell_of_warning
+        warnings.showwarning = tell_of_warning  # type: ignore[assignment]
         return _run()
 
 

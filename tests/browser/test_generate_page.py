@@ -88,14 +88,23 @@ def ask(page: Any, dog: Path, *, steps: int, count: int = 1) -> None:
     page.locator("#generate").click()
 
 
+WATCH_THE_RUN = """() => {
+  window.seen = { preview: false, step: false };
+  new MutationObserver(() => {
+    seen.preview ||= Boolean(document.querySelector("#stage .previews img"));
+    seen.step ||= /Step \\d+ of/.test(document.querySelector("#status")?.textContent ?? "");
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""  # a run can be over before a test that waits for it in turns looks again
+
+
 def test_a_photo_and_a_prompt_become_pictures(
     open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
 ) -> None:
     page = open_page()
+    page.evaluate(WATCH_THE_RUN)
     ask(page, dog, steps=40, count=2)
-    page.locator("#stage .previews img").first.wait_for(state="attached")  # it may be replaced before it is painted
-    status(page, re.compile(r"Step \d+ of"))
     status(page, "2 pictures in")
+    assert page.evaluate("seen") == {"preview": True, "step": True}
     assert widths(page, 2) == [PIXELS, PIXELS]
     assert page.locator("#stage .previews").count() == 0
     seed = int(value(page, "seed"))
