@@ -97,3 +97,13 @@ def _check_erased(given: Image.Image) -> None:
 
 def _share(places: npt.NDArray[np.bool_]) -> float:
     return float(places.mean())
+
+
+def scaling_of(masks: Mapping[str, Image.Image], size: tuple[int, int]) -> list[str]:
+    """A sentence for each mask, by the word that it is for, that is not of the pictures' size (W, H)."""
+    return [
+        f"The mask of {word!r} is {mask.width} x {mask.height} pixels, and was scaled to the picture's "
+        f"{size[0]} x {size[1]}."
+        for word, mask in masks.items()
+        if mask.size != size
+    ]

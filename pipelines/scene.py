@@ -28,7 +28,7 @@ from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
 from pipelines.generate import at_own_guidance, check_slots, picture_size, plan_rows
-from pipelines.masks import as_mask, mask_text
+from pipelines.masks import as_mask, mask_text, scaling_of
 from pipelines.plan import SamplingPlan
 from pipelines.results import Picture
 from pipelines.scene_request import SceneRequest
@@ -87,7 +87,7 @@ def draw_scene(
     rows = encode_scene(model, request, [one.word for one in bound], subjects)
     seeds = request.seeds()
     batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
-    yield from (Notice(text) for text in rows.warnings)
+    yield from (Notice(text) for text in [*rows.warnings, *scaling_of(_painted(bound), picture_size(model, request))])
     plans = ((plan_scene(model, request, rows, masks, batch, controls=controls), 1) for batch in batches)
     yield from studio.size_notices(picture_size(model, request), plans, side_by_side=len(bound))
     kept = {**_told(request, bound, subjects), **(told or {})}
@@ -279,7 +279,7 @@ def _latent_size(model: BlipDiffusion, request: SceneRequest) -> tuple[int, int]
 
 def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[SubjectEmbedding]) -> Mapping[str, Any]:
     regions = {one.word: _region_text(one.region) for one in bound}
-    painted = {one.word: mask_text(one.region) for one in bound if isinstance(one.region, Image.Image)}
+    painted = {word: mask_text(mask) for word, mask in _painted(bound).items()}
     return {
         **asdict(request),
         "task": TASK,
@@ -288,6 +288,10 @@ def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[Sub
         "subjects": {one.word: subject_text(subject) for one, subject in zip(bound, subjects, strict=True)},
         **({"painted": painted} if painted else {}),
     }
+
+
+def _painted(bound: Sequence[Placed]) -> dict[str, Image.Image]:
+    return {one.word: one.region for one in bound if isinstance(one.region, Image.Image)}
 
 
 def _region_text(region: Region) -> str | list[float]:

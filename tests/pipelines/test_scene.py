@@ -16,7 +16,7 @@ from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.scene import Placed, bound_in_order, draw_scene, encode_scene, plan_scene, region_masks
 from pipelines.scene_request import ScenePrompt, SceneRequest
-from pipelines.studio import Studio
+from pipelines.studio import Notice, Studio
 from tests.pipelines.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
@@ -119,6 +119,16 @@ def test_painted_masks_are_boxes_drawn_by_hand(studio: Studio, cards: list[Subje
     asked = request()
     one = region_masks(asked, [Placed("dog", cards[0], painted[0]), Placed("tiger", cards[1], painted[1])], (8, 8))
     assert torch.equal(one, region_masks_of(asked, cards))
+
+
+def test_a_mask_of_another_size_is_scaled_with_a_word(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    own, twice = Image.new("L", (PIXELS, PIXELS)), Image.new("L", (2 * PIXELS, 2 * PIXELS))
+    own.paste(255, (0, 0, PIXELS // 2, PIXELS))
+    twice.paste(255, (PIXELS, 0, 2 * PIXELS, 2 * PIXELS))
+    placed = [Placed("dog", cards[0], own), Placed("tiger", cards[1], twice)]
+    said = [event.text for event in draw_scene(studio, request(), placed) if isinstance(event, Notice)]
+    (scaled,) = [text for text in said if "scaled" in text]
+    assert scaled.startswith(f"The mask of 'tiger' is {2 * PIXELS} x {2 * PIXELS} pixels")
 
 
 def test_a_photo_is_no_painted_mask(cards: list[SubjectEmbedding]) -> None:
