@@ -121,7 +121,7 @@ def test_painted_pictures_that_wait_for_their_request_are_few(limited: Callable[
 
 def test_a_session_that_asks_for_everything_at_once_is_told_to_wait(limited: Callable[..., Any]) -> None:
     with limited(pending=3) as page:
-        codes = [join(page.url, 2, "1", session="greedy").status_code for _ in range(5)]
+        codes = [join(page.url, 2, "20", session="greedy").status_code for _ in range(5)]
         assert codes == [200, 200, 200, 429, 429]
         others = [join(page.url, 2, "0").status_code for _ in range(12)]
         assert set(others) == {200, 503}

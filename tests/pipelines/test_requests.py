@@ -135,7 +135,7 @@ def test_a_request_is_a_value() -> None:
         (GenerateRequest, {"category": ["dog"]}, r"Category must be text, not \['dog'\]"),
         (EditRequest, {"source": None}, "From must be text"),
         (EditRequest, {"source": "dog", "target": 3}, "To must be text, not 3"),
-        (EditRequest, {"source": "dog", "local_blend": "no"}, "Mask must be true or false, not 'no'"),
+        (EditRequest, {"source": "dog", "local_blend": "no"}, "Use a mask must be true or false, not 'no'"),
         (EditRequest, {"source": "dog", "keep_background": 1}, "Keep the background must be true or false"),
         (ControlSettings, {"control": ["mini-canny"]}, "Control must be text"),
         (ControlSettings, {"map_settings": ["low"]}, r"settings are \['low'\]; give each by its name"),
