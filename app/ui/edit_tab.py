@@ -122,7 +122,12 @@ def _lay_out(form: RequestForm) -> EditLayout:
                 cancel = gr.Button("Cancel", elem_id="edit-cancel", min_width=80)
             status = gr.HTML(markup.message("Give a source, click on a word, and say what it becomes."))
             slider = gr.ImageSlider(
-                label="Before and after", interactive=False, format="png", height=420, elem_id="edit-slider"
+                label="Before and after",
+                interactive=False,
+                format="png",
+                height=420,
+                elem_id="edit-slider",
+                elem_classes="compared",
             )
             with gr.Row():
                 mask = gr.Image(label="Mask: white was edited", interactive=False, format="png", elem_id="edit-mask")

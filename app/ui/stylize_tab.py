@@ -84,6 +84,7 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
                     height=380,
                     min_width=260,
                     elem_id="stylize-slider",
+                    elem_classes="compared",
                 )
             with gr.Row():
                 draw = gr.Button("Stylize", variant="primary", elem_id="stylize-draw", min_width=120)

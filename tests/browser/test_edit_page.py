@@ -16,6 +16,11 @@ from tests.pipelines.tiny_models import photo
 
 pytestmark = pytest.mark.browser
 
+PLACES = """() => [...document.querySelectorAll("#edit-slider img")].map((image) => {
+  const { x, y, width, height } = image.getBoundingClientRect();
+  return [x, y, width, height].map(Math.round).concat(getComputedStyle(image).objectFit);
+})"""
+
 
 def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
@@ -36,7 +41,9 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     page.locator("#edit-subject").get_by_text("dog.png").wait_for()
     page.locator("#edit-draw").click()
     page.get_by_text("Saved as").wait_for()
-    page.locator("#edit-slider img").first.wait_for()
+    page.locator("#edit-slider img").nth(1).wait_for()
+    before, after = page.evaluate(PLACES)
+    assert before == after, "what is compared lies one over the other"
     path = served.output / "dog-to-tiger-scene.png"
     asked = read_metadata(path)["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
