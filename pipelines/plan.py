@@ -1,6 +1,6 @@
-"""A task's plan, which is a value, and the one executor that runs any plan."""
+"""Plans: what one run of the loop needs, as a value, the one executor that runs any plan, and what a run costs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -8,12 +8,23 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.taps import AttentionTap, SiteConditioning, tapped
-from blipdiff.conditioning.guidance import Guidance
+from blipdiff.conditioning.guidance import Conditioning, Guidance
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.diffusers_types import UNet
+from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.latents import latent_size, noise, row_generators
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Moment, Window
+from blipdiff.ranges import FAR_TIMES, OWN_TIMES, spoken
+from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
 from blipdiff.sampling.frames import FramedPredictor, OwnFrame
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
-from blipdiff.sampling.schedulers import Scheduler
+from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
+from pipelines.parameters import Sampling, SubjectSampling
+
+_CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,3 +62,125 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
         if step is None:
             return
         yield step
+
+
+def plan_rows(
+    model: BlipDiffusion,
+    settings: Sampling,
+    positive: Conditioning,
+    negative: Conditioning | None,
+    seeds: Sequence[int],
+) -> SamplingPlan:
+    """One row for each row of conditioning, each from its own seed's noise.
+
+    Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
+    """
+    width, height = picture_size(model, settings)
+    generators = row_generators(list(seeds))
+    channels = int(model.unet.config.in_channels)
+    latents = noise(generators, (channels, *latent_size(model.vae, height, width)), device=model.device)
+    scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
+    set_timesteps(scheduler, settings.steps, model.device)
+    window = Window(settings.guidance_start, settings.guidance_stop)
+    guidance = Guidance.even(positive, negative, model.scale(settings.guidance), window)
+    return SamplingPlan(guidance, latents, scheduler, generators=generators)
+
+
+def picture_size(model: BlipDiffusion, settings: Sampling) -> tuple[int, int]:
+    """(width, height) in pixels: as asked for, or the size that the model was trained at.
+
+    Raises: ConfigError for one far above that.
+    """
+    width, height = own_size(model)
+    return check_size(model, (settings.width or width, settings.height or height))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedRequest:
+    """A request whose words and subject are encoded: what all its pictures share."""
+
+    request: SubjectSampling
+    positive: Conditioning  # one row
+    negative: Conditioning | None  # one row, None without guidance
+    warnings: tuple[str, ...]  # what had to be left out of the prompts
+
+
+def encode(model: BlipDiffusion, request: SubjectSampling, subject: SubjectEmbedding) -> EncodedRequest:
+    """The request's prompt with the subject among its words, and its negative prompt.
+
+    Raises: PromptError for text that cannot be read, SubjectError for another model's subject.
+    """
+    check_slots(model, subject)
+    tokenizer, positions = model.prompt_tokenizer, model.positions
+    text = build_prompt(request.target or request.category, request.prompt)
+    words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)
+    against = amplify(request.negative, tokenizer, positions, 1)
+    positive = model.encode_prompts([words.text], [subject])
+    negative = model.encode_prompts([against.text]) if model.scale(request.guidance) != 1 else None
+    warnings = tuple(part.warning for part in (words, against) if part.warning is not None)
+    return EncodedRequest(request, positive, negative, warnings)
+
+
+def plan_encoded(model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]) -> SamplingPlan:
+    """One row for each seed.
+
+    Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
+    """
+    rows = len(seeds)
+    negative = None if encoded.negative is None else encoded.negative.repeat(rows)
+    return plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds)
+
+
+def check_slots(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
+    """Passes when the subject has as many rows as the model reads.
+
+    Raises: SubjectError when it has not.
+    """
+    if len(subject.tokens) != model.subject_slots:
+        raise SubjectError(
+            f"The subject {subject.category!r} has {len(subject.tokens)} rows, this model reads {model.subject_slots}. "
+            "Encode the photo again with this model."
+        )
+
+
+def check_size(model: BlipDiffusion, size: Size) -> Size:
+    """The size itself, where the model can be asked for it.
+
+    Raises: ConfigError for one far above the model's own, which would take hours and show nothing.
+    """
+    if size[0] * size[1] <= most_pixels(model):
+        return size
+    width, height = own_size(model)
+    raise ConfigError(
+        f"{size[0]} x {size[1]} pixels were asked for; {model.name} was trained at {width} x {height}, and draws at "
+        f"most {OWN_TIMES} times as many pixels (512 x 512 in any case). Draw smaller, and enlarge the picture."
+    )
+
+
+def size_notice(
+    model: BlipDiffusion, size: Size, plans: Iterable[tuple[SamplingPlan, int]], *, side_by_side: int = 1
+) -> str | None:
+    """One sentence where the pictures are far larger or smaller than the model's own, with the time that they take.
+
+    plans: each with how often it runs; side_by_side: pictures of the model's own size that one picture holds
+    """
+    times = times_own(model, size) / side_by_side
+    width, height = own_size(model)
+    about = f"{size[0]} x {size[1]} pixels are far from the {width} x {height} that {model.name} was trained at"
+    if times < 1 / FAR_TIMES**2:
+        return f"{about}: too few for a subject to be told."
+    if times < FAR_TIMES:
+        return None
+    given = list(plans)
+    rows = sum(unet_rows(plan) * runs for plan, runs in given)
+    pictures = sum(plan.guidance.rows * runs for plan, runs in given)
+    seconds = seconds_of(model, size, round(rows), pictures)
+    return f"{about}: expect repetitions and textures. They take about {spoken(seconds)} here."
+
+
+def unet_rows(plan: SamplingPlan) -> float:
+    """Rows of all the U-Net calls of a plan, what its controls add included."""
+    count = len(plan.scheduler.timesteps)
+    moments = [Moment(index, count, torch.tensor(0)) for index in range(count)]
+    rows = sum(plan.guidance.rows + len(plan.guidance.guided_rows(moment)) for moment in moments)
+    return rows * (1 + _CONTROL * len(plan.controls))

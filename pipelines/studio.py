@@ -1,62 +1,40 @@
-"""The studio: one loaded model and the subjects it has seen. A request becomes a stream of events."""
+"""The studio: one loaded model with the subjects, nets and detectors that it has seen, for one run at a time."""
 
-import base64
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-import torch
 from PIL import Image
-from safetensors.torch import load as from_safetensors
-from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.devices import Placement, placement
 from blipdiff.errors import ConfigError, SubjectError
-from blipdiff.images import as_rgb, to_pictures
-from blipdiff.latents import decode_latents
+from blipdiff.images import as_rgb
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
-from blipdiff.sampling.cost import Size
+from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.stopping import interruptible
-from pipelines.generate import EncodedRequest, encode, picture_size, plan_generate
-from pipelines.plan import SamplingPlan, execute
-from pipelines.previews import preview_pictures
-from pipelines.requests import GenerateRequest, from_mapping
-from pipelines.results import Picture
-from pipelines.sizes import size_notice
+from pipelines.batches import preview_pictures
+from pipelines.controls.nets import Nets
+from pipelines.job import Input, Job
+from pipelines.pictures import Picture
+from pipelines.plan import SamplingPlan, size_notice
+from pipelines.task import Notice
 
 Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
 
+BUNDLED = "mini"
 _REMEMBERED_SUBJECTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A U-Net call is done; `previews` are there when they were asked for."""
-
-    step: int  # of the whole request, from 1
-    steps: int
-    seeds: tuple[int, ...]  # the pictures being drawn
-    previews: tuple[Image.Image, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A sentence for the user: something was left out or chosen."""
-
-    text: str
-
-
-Event: TypeAlias = Progress | Notice | Picture
+_Request = TypeVar("_Request")
 
 
 class Studio:
@@ -65,20 +43,32 @@ class Studio:
     Runs may take turns, in one thread or in several: a run that is neither finished nor closed keeps nobody waiting.
     """
 
-    def __init__(self, model: BlipDiffusion) -> None:
-        """Switches on what makes the model fast where it is; its weights keep their values."""
+    def __init__(self, model: BlipDiffusion, *, download: bool = False, folders: Sequence[Path] = ()) -> None:
+        """Switches on what makes the model fast where it is; its weights keep their values.
+
+        download: whether control nets and detectors may be fetched; folders: where nets are looked for that pictures
+        name
+        """
         accelerate(model, Placement(model.device, model.unet.dtype))
         self.model = model
+        self.nets = Nets(model, download=download, folders=folders)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
 
     @classmethod
     def open(
-        cls, source: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", download: bool = False
+        cls,
+        source: str | Path = BUNDLED,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        download: bool = False,
+        folders: Sequence[Path] = (),
     ) -> "Studio":
         """A studio with a model that is loaded where it runs best."""
         place: Placement = placement(device, dtype)
-        return cls(load_model(source, dtype=place.dtype, device=place.device, download=download))
+        model = load_model(source, dtype=place.dtype, device=place.device, download=download)
+        return cls(model, download=download, folders=folders)
 
     def subject(
         self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
@@ -105,58 +95,29 @@ class Studio:
             part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
         return parts
 
-    def run(self, request: GenerateRequest, subject: SubjectEmbedding, *, preview_every: int = 0) -> Iterator[Event]:
-        """The request's notices, its progress, and its pictures as they are finished; closing stops it.
+    def subject_of(self, inputs: Sequence[Input], *, fit: str = "pad") -> SubjectEmbedding:
+        """The one subject that opened inputs show together. Raises: as `subject`."""
+        given = [one.weight for one in inputs]
+        weights = [1.0 if one is None else one for one in given] if any(one is not None for one in given) else None
+        return self.subject([one.reference for one in inputs], weights=weights, fit=fit)
 
-        Raises: BlipdiffError for what the model cannot do, before anything is drawn.
-        """
-        encoded = encode(self.model, request, subject)
-        request = encoded.request
-        yield from (Notice(text) for text in encoded.warnings)
-        batches = _batches(request)
-        plans = ((plan_generate(self.model, encoded, batch), 1) for batch in batches)
-        yield from self.size_notices(picture_size(self.model, request), plans)
-        done = 0
-        for batch in batches:
-            for event in self._draw(encoded, batch, preview_every):
-                if isinstance(event, Progress):
-                    done += 1
-                    yield replace(event, step=done, steps=event.steps * len(batches))
-                else:
-                    yield self._picture(event[0], batch[event[1]], request, subject)
+    def resolved(self, request: _Request) -> _Request:
+        """The request with the model's own guidance where none was asked for, as pictures tell it."""
+        if getattr(request, "guidance", 0.0) is not None:
+            return request
+        return replace(request, guidance=self.model.guidance)  # type: ignore[type-var]
 
-    def repeat(self, metadata: Mapping[str, Any]) -> Iterator[Event]:
-        """The picture that this metadata came with, drawn again in the company of its batch.
-
-        Raises: ConfigError when another model made it or the metadata lacks its subject.
-        """
-        self.check_maker(metadata)
-        values = dict(metadata["request"])
-        if "task" in values:
-            raise ConfigError(f"The picture was made by {values['task']}; repeat it with that command's --like.")
-        subject = subject_from(values.pop("subject", None), str(values.get("category", "")), self.model.fingerprint)
-        request = from_mapping(values)
-        batch = next((batch for batch in _batches(request) if metadata["seed"] in batch), None)
-        if batch is None:
-            raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
-        encoded = encode(self.model, request, subject)
-        for event in self._draw(encoded, batch, 0):
-            if isinstance(event, Progress):
-                yield event
-            elif batch[event[1]] == metadata["seed"]:
-                yield self._picture(event[0], batch[event[1]], request, subject)
-
-    def check_maker(self, metadata: Mapping[str, Any]) -> None:
-        """Passes for the metadata of a picture that this model made.
+    def check_maker(self, made_by: Mapping[str, Any] | None) -> list[str]:
+        """Passes for what this model made; sentences on what its pictures do not tell.
 
         Raises: ConfigError when another model made it.
         """
-        made_by = metadata["model"].get("fingerprint")
-        if made_by != self.model.fingerprint:
+        if made_by is not None and made_by.get("fingerprint") != self.model.fingerprint:
             raise ConfigError(
-                f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
+                f"The picture was made by the model {made_by.get('name')} ({made_by.get('fingerprint')}), "
                 f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
             )
+        return []
 
     def computing(self) -> AbstractContextManager[Any]:
         """A block in which no other run of this studio computes."""
@@ -179,38 +140,17 @@ class Studio:
             text = size_notice(self.model, size, plans, side_by_side=side_by_side)
         return [] if text is None else [Notice(text)]
 
-    def _picture(self, image: Image.Image, seed: int, request: GenerateRequest, subject: SubjectEmbedding) -> Picture:
-        told = {**asdict(request), "subject": subject_text(subject)}
-        return self.picture(image, seed, seed - request.seed, told)
+    def previews(self, clean: Tensor) -> list[Image.Image]:
+        """What a run will come to, as far as its latents without noise (rows, channels, h, w) tell."""
+        with self._computing:
+            return preview_pictures(self.model.vae, clean)
 
-    def picture(self, image: Image.Image, seed: int, index: int, told: Mapping[str, Any]) -> Picture:
-        """A picture that this model has drawn, `told` being what JSON can hold of what it was asked for."""
+    def picture(self, image: Image.Image, seed: int, job: Job) -> Picture:
+        """A picture that this model has drawn; `job` is the one that draws exactly this."""
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
-        return Picture(image, seed, index, told, self.model.name, self.model.fingerprint, place)
-
-    def _draw(
-        self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int
-    ) -> Iterator[Progress | tuple[Image.Image, int]]:
-        return self.draw(plan_generate(self.model, encoded, seeds), seeds, preview_every=preview_every)
-
-    def draw(
-        self, plan: SamplingPlan, seeds: Sequence[int], *, preview_every: int = 0
-    ) -> Iterator[Progress | tuple[Image.Image, int]]:
-        """Progress of one batch, then each of its pictures with its place in the batch."""
-        latents, steps = plan.latents, execute(self.model.unet, plan)
-        while True:
-            with self._computing, interruptible(self.model.unet):
-                step = next(steps, None)
-                if step is None:
-                    break
-                latents = step.latents
-                shows = preview_every > 0 and (step.index + 1) % preview_every == 0
-                previews = preview_pictures(self.model.vae, step.clean) if shows and step.clean is not None else []
-            yield Progress(step.index + 1, step.count, tuple(seeds), tuple(previews))
-        with self._computing:
-            pictures = to_pictures(decode_latents(self.model.vae, latents))
-        yield from ((picture, place) for place, picture in enumerate(pictures))
+        made_by = {"name": self.model.name, "fingerprint": self.model.fingerprint}
+        return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place)
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:
         if isinstance(reference, SubjectEmbedding):
@@ -228,22 +168,12 @@ class Studio:
             return self._subjects[name]
 
 
-def _batches(request: GenerateRequest) -> list[tuple[int, ...]]:
-    seeds = request.seeds()
-    return [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
-
-
-def subject_text(subject: SubjectEmbedding) -> str:
-    """The subject's embedding as text, so that a picture can be repeated without the photo."""
-    return base64.b64encode(to_safetensors({"tokens": subject.tokens.contiguous()})).decode()
-
-
-def subject_from(text: Any, category: str, fingerprint: str) -> SubjectEmbedding:
-    """What `subject_text` wrote. Raises: ConfigError for text that is missing or damaged."""
-    try:
-        tokens = from_safetensors(base64.b64decode(text, validate=True))["tokens"]
-    except Exception as error:  # whatever the damage: text, base64, container or key
-        raise ConfigError(
-            "The metadata lacks the picture's subject, or it is damaged; it cannot be repeated."
-        ) from error
-    return SubjectEmbedding(tokens.to(torch.float32), category, fingerprint=fingerprint)
+def purpose(model: BlipDiffusion) -> str | None:
+    """One sentence about what a model is for, where it is not for everything: the bundled one is not."""
+    if model.name != BUNDLED:
+        return None
+    width, height = own_size(model)
+    return (
+        f"mini is a small model for trying things: it draws drawn things at {width} x {height} pixels. Photographs "
+        "take the published weights: add --model Salesforce/blipdiffusion --download to the command."
+    )

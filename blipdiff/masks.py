@@ -1,20 +1,15 @@
-"""Painted masks: what is one, and masks as text, so that a picture's metadata can keep them."""
+"""Painted masks: what is one, and what is none."""
 
-import base64
-import hashlib
-import io
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from blipdiff.errors import ConfigError, ImageError
+from blipdiff.errors import ImageError
 from blipdiff.given_pictures import PictureLike, as_image
-from blipdiff.images import as_rgb, picture_from
+from blipdiff.images import as_rgb
 
-_MOST_LETTERS = 2**22
 _GREY = 40  # levels of 255 by which a grey pixel's channels may differ: a JPEG's do
 _STRAY = 0.005  # the share of pixels that may be otherwise than a mask's are
 _SOLID = 128  # alpha from which a pixel counts as painted
@@ -36,51 +31,6 @@ def as_mask(picture: PictureLike) -> Image.Image:
     if _share(pixels.max(2) - pixels.min(2) > _GREY) > _STRAY:
         raise ImageError(f"The mask is a coloured picture. {_RULE}; its colours say none of that.")
     return rgb.convert("L")
-
-
-def mask_text(mask: PictureLike) -> str | None:
-    """A painted mask as text, None when it is too large for metadata."""
-    stream = io.BytesIO()
-    as_mask(mask).save(stream, format="PNG", optimize=True)
-    text = base64.b64encode(stream.getvalue()).decode()
-    return text if len(text) <= _MOST_LETTERS else None
-
-
-def mask_from(text: Any) -> Image.Image | None:
-    """The mask of a text, None for none. Raises: ConfigError for a damaged one."""
-    if text is None:
-        return None
-    try:
-        return picture_from(base64.b64decode(text, validate=True), "the mask")
-    except (ValueError, TypeError, ImageError) as error:
-        raise ConfigError("The painted mask in the metadata is damaged; give the mask again.") from error
-
-
-def told_mask(mask: PictureLike) -> str | dict[str, str]:
-    """What metadata keep of a mask: its text, or where that is too large the hash by which it is known again."""
-    text = mask_text(mask)
-    return {"pixels": _hash(mask)} if text is None else text
-
-
-def mask_again(told: Any, given: PictureLike | None) -> PictureLike | None:
-    """The mask that `told_mask` told of.
-
-    told: None for a mask of which nothing was kept; given: by a person, who has it still
-
-    Raises: ConfigError for a mask that is not kept and not given, or another one than that.
-    """
-    if isinstance(told, str):
-        return mask_from(told) if given is None else given
-    if given is None:
-        raise ConfigError("The edit's painted mask was too large for the metadata; give that mask as well.")
-    if isinstance(told, Mapping) and told.get("pixels") != _hash(given):
-        raise ConfigError("The mask is not the one that the picture was edited with: its pixels differ.")
-    return given
-
-
-def _hash(mask: PictureLike) -> str:
-    grey = as_mask(mask)
-    return hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()
 
 
 def _check_erased(given: Image.Image) -> None:

@@ -1,27 +1,18 @@
-"""Pictures with everything needed to repeat them, and the metadata that they carry as PNG files."""
+"""Pictures with everything needed to repeat them, as PNG files."""
 
 import json
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from blipdiff.errors import ConfigError, OutputError
+from blipdiff.errors import OutputError
 from blipdiff.outputs import write_new, written_file
-from blipdiff.picture_chunks import png_text
-from blipdiff.picture_files import file_stream, picture_file
-from pipelines.places import without_places
-
-METADATA_VERSION = 1
-_KEY = "blipdiff"
-_MOST_CHARACTERS = 2**24
-_PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
+from pipelines.metadata import METADATA_KEY, METADATA_VERSION, library_versions, without_places
 
 # What the law asks of generated pictures: IPTC's "digital source type", as an XMP packet.
 XMP_KEY = "XML:com.adobe.xmp"
@@ -42,42 +33,44 @@ _BEFORE_SEED = {"Steps": "steps", "Sampler": "scheduler", "CFG scale": "guidance
 _AFTER_SIZE = {"Subject category": "category", "Target category": "target"}
 
 
-def library_versions() -> dict[str, str]:
-    """The versions that a picture depends on: this project's and those of the libraries that compute it."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One picture of a request; `index` counts the request's pictures from 0."""
+    """One picture with what it was made by.
+
+    job: the one that draws exactly this picture, as JSON can hold it; model: the identity of what drew it; part: what
+    a picture is that stands beside another one of this job
+    """
 
     image: Image.Image
     seed: int
-    index: int
-    request: Mapping[str, Any]  # only what JSON can hold
-    model: str
-    fingerprint: str
+    job: Mapping[str, Any]
+    model: Mapping[str, Any]
     place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
+    part: str | None = None
     source_type: str | None = SOURCE_TYPE  # None for a picture that nothing was generated in
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What was asked for, as JSON can hold it."""
+        return self.job["request"]  # type: ignore[no-any-return]
+
+    @property
+    def index(self) -> int:
+        """The picture's place among those of its request, from 0."""
+        return int(self.job.get("index") or 0)
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the pixels, as the PNG's own key holds it."""
         return {
             "version": METADATA_VERSION,
-            "request": without_places(self.request),
+            "job": without_places(self.job),
             "seed": self.seed,
-            "index": self.index,
             "size": list(self.image.size),
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": dict(self.model),
             "place": dict(self.place),
             "versions": dict(self.versions),
+            **({} if self.part is None else {"part": self.part}),
         }
 
     def parameters(self) -> str:
@@ -88,7 +81,7 @@ class Picture:
         settings = self._asked(_BEFORE_SEED)
         settings |= {"Seed": self.seed, "Size": f"{self.image.width}x{self.image.height}"}
         settings |= self._asked(_AFTER_SIZE)
-        settings |= {"Model hash": self.fingerprint, "Model": self.model}
+        settings |= {"Model hash": self.model.get("fingerprint"), "Model": self.model.get("name")}
         settings |= {"Version": f"blipdiff {self.versions.get('blipdiff', 'unknown')}"}
         lines.append(", ".join(f"{label}: {_quoted(value)}" for label, value in settings.items()))
         return "\n".join(lines)
@@ -121,61 +114,14 @@ def save_new_picture(picture: Picture, folder: Path, stem: str, *, metadata: boo
 def _write(picture: Picture, path: Path, *, metadata: bool) -> None:
     info = PngInfo()
     if metadata:
-        info.add_text(_KEY, json.dumps(picture.metadata(), sort_keys=True))
+        info.add_text(METADATA_KEY, json.dumps(picture.metadata(), sort_keys=True))
         info.add_text("parameters", picture.parameters())
     if picture.source_type is not None:
         info.add_itxt(XMP_KEY, _XMP.replace("SOURCE_TYPE", picture.source_type))
     picture.image.save(path, format="PNG", pnginfo=info)
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `save_picture` wrote: version, request, seed, index, size, model, versions. Nothing in it is executed.
-
-    Raises: ImageError for a file that is no picture, ConfigError for metadata that is missing, damaged or newer.
-    """
-    text = _text(Path(path))
-    try:
-        found = json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError) as reason:
-        raise ConfigError(f"The metadata of {path} is damaged.") from reason
-    number = found.get("version") if isinstance(found, dict) else None
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ConfigError(f"The metadata of {path} is damaged: it has no version.")
-    if number > METADATA_VERSION:
-        raise ConfigError(
-            f"The metadata of {path} is of version {number}, made by a newer blipdiff; "
-            f"this one reads up to {METADATA_VERSION}. Update blipdiff."
-        )
-    kinds = {"request": dict, "seed": int, "index": int, "size": list, "model": dict, "versions": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]
-    if wrong:
-        raise ConfigError(f"The metadata of {path} is damaged: {', '.join(wrong)} missing or of another kind.")
-    return dict(found)
-
-
-def _text(path: Path) -> str:
-    """What stands under the PNG's own key, wherever in the file other programs have moved it."""
-    with picture_file(path) as picture:
-        kind = picture.format
-    found = None
-    if kind == "PNG":
-        with file_stream(path) as stream:
-            try:
-                found = png_text(stream, _KEY, _MOST_CHARACTERS)
-            except ValueError as reason:
-                raise ConfigError(f"The metadata of {path} cannot be read: {reason}.") from reason
-    if found is None:
-        raise ConfigError(
-            f"{path} carries no settings of blipdiff; it was made by another program or without metadata."
-        )
-    return found
-
-
 def _quoted(value: Any) -> str:
     """As other tools do: text with a comma, colon or line break becomes a JSON string."""
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r"[,:\n\"]", text) else text
-
-
-def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number")

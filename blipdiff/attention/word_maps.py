@@ -1,19 +1,15 @@
-"""Attention maps: where in a picture the model looks at each word and at the subject."""
+"""Word maps: where in a picture the model looks at each word and at the subject, as pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from blipdiff.attention.maps import heatmap
-from blipdiff.attention.store import CrossAttentionStore, cross_levels
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.images import picture_tensor, to_pictures
-from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.generate import EncodedRequest, plan_generate
-from pipelines.plan import SamplingPlan
 
 SUBJECT_NAME = "the subject"
 
@@ -34,18 +30,6 @@ class WordMap:
     word: str
     slots: tuple[int, ...]
     heat: Tensor  # (H, W) in [0, 1]
-
-
-def plan_attention_maps(
-    model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]
-) -> tuple[SamplingPlan, CrossAttentionStore]:
-    """A plan that generates, and the store that has seen where when it has run; all outer levels of the U-Net count.
-
-    Raises: ConfigError as `plan_generate`.
-    """
-    plan = plan_generate(model, encoded, seeds)
-    store = CrossAttentionStore((plan.latents.shape[-2], plan.latents.shape[-1]), cross_levels(model.unet))
-    return replace(plan, taps=(*plan.taps, store)), store
 
 
 def word_maps(attention: Tensor, layout: TokenLayout, size: tuple[int, int]) -> tuple[WordMap, ...]:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_folder
 from blipdiff.errors import CheckpointError
-from pipelines.places import without_place
-from pipelines.studio import Notice
-from pipelines.stylize_request import ControlSettings
+from pipelines.controls.settings import ControlSettings
+from pipelines.metadata import without_place
 
 
 def told_control(settings: ControlSettings) -> ControlSettings:
@@ -27,15 +26,15 @@ def told_control(settings: ControlSettings) -> ControlSettings:
     return replace(told, control=name, fingerprint=seen)
 
 
-def untold_nets(controls: Sequence[ControlSettings]) -> Iterator[Notice]:
-    """A notice where metadata, as earlier versions wrote them, do not tell a net's weights: it may have others now.
+def untold_nets(controls: Sequence[ControlSettings]) -> Iterator[str]:
+    """A sentence where metadata, as earlier versions wrote them, do not tell a net's weights: it may have others now.
 
     What a hub id names is the hub's.
     """
     names = dict.fromkeys(without_place(one.control) for one in controls if one.fingerprint is None and _is_here(one))
     if names:
         whose = f"the control net {next(iter(names))!r}" if len(names) == 1 else f"the control nets {', '.join(names)}"
-        yield Notice(f"The picture does not say which weights {whose} had; it may differ.")
+        yield f"The picture does not say which weights {whose} had; it may differ."
 
 
 def _is_here(settings: ControlSettings) -> bool:

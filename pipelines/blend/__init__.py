@@ -1,0 +1,1 @@
+"""Blend: pictures between subjects."""

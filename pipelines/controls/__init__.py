@@ -1,0 +1,1 @@
+"""Controls: structures that pictures follow, for every task that follows any."""

@@ -1,0 +1,1 @@
+"""Edit: another subject in a picture, and the rest of the picture kept."""

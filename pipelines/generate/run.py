@@ -1,0 +1,42 @@
+"""Generate, from a job to what can be drawn; and the jobs of pictures that earlier versions made."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, card_input
+from pipelines.metadata import earlier_job, take_subject
+from pipelines.parameters import request_from
+from pipelines.plan import encode, picture_size, plan_encoded
+from pipelines.studio import Studio
+
+
+def prepare(studio: Studio, job: Job) -> Prepared:
+    """The request's pictures, in batches.
+
+    Raises: BlipdiffError for what the model cannot do.
+    """
+    request: GenerateRequest = job.request
+    subject = studio.subject_of(job.given("subject"), fit=request.fit)
+    encoded = encode(studio.model, request, subject)
+    batches = batches_of(request, job.index)
+    plan = partial(plan_encoded, studio.model, encoded)
+    kept = replace(job, inputs={"subject": (card_input(subject),)})
+    return Prepared(
+        picture_size(studio.model, request),
+        ((plan(batch), 1) for batch in batches),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category)),
+        len(batches),
+        encoded.warnings,
+    )
+
+
+def earlier(metadata: Mapping[str, Any]) -> Job:
+    """The job of a picture whose metadata are of version 1. Raises: ConfigError for damaged ones."""
+    values = dict(metadata["request"])
+    subject = take_subject(values, str(values.get("category", "")), metadata)
+    request = request_from(GenerateRequest, values)
+    return earlier_job(metadata, Job("generate", request, {"subject": (subject,)}))

@@ -1,0 +1,1 @@
+"""Stylize: a subject's look in the structure of other pictures."""
