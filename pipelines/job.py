@@ -18,6 +18,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, ImageError, PromptError, SubjectError
 from blipdiff.given_pictures import PictureLike, as_image
 from blipdiff.images import as_rgb, open_picture, picture_from
+from blipdiff.masks import as_mask
 from blipdiff.picture_files import read_picture
 from pipelines.batches import draw
 from pipelines.parameters import plain, request_from
@@ -25,6 +26,7 @@ from pipelines.task import Event, InputKind, Kind, Notice, task_named, task_of
 
 JOB_VERSION = 1
 CARD_SUFFIX = ".safetensors"
+_MOST_MASK_LETTERS = 2**22
 
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom, in fractions of the picture
 Content: TypeAlias = SubjectPhoto | SubjectEmbedding | PictureLike | bytes | Path | None
@@ -166,7 +168,8 @@ class Job:
         for name, kind in task.inputs.items():
             given = self.given(name)
             _check_number(kind, len(given))
-            found[name] = tuple(one.opened(kind.kind) for one in given)
+            word = getattr(self.request, "subject_word", "") if kind.kind == "subject" else ""
+            found[name] = tuple(replace(one, word=one.word or word).opened(kind.kind) for one in given)
         if task.check is not None:
             task.check(self.request, found)
         return replace(self, inputs=found)
@@ -191,7 +194,7 @@ class Job:
                     else f"The picture was made without a {kind.label.lower()} of its own; leave that out."
                 )
             for one, again in zip(wanted, given, strict=True):
-                _check_pixels(one, again)
+                _check_pixels(kind.kind, one, again)
             filled = iter(given)
             found[name] = tuple(
                 replace(one, content=next(filled).content) if one.content is None else one for one in self.given(name)
@@ -271,6 +274,19 @@ def pixels_hash(picture: PictureLike) -> str:
     return hashlib.sha256(repr(rgb.size).encode() + rgb.tobytes()).hexdigest()
 
 
+def mask_hash(mask: PictureLike) -> str:
+    """The same of a painted mask, whatever its file's mode."""
+    grey = as_mask(mask)
+    return hashlib.sha256(repr(grey.size).encode() + grey.tobytes()).hexdigest()
+
+
+def mask_input(mask: PictureLike) -> Input:
+    """A painted mask as pictures keep it: its pixels, or where they are too many its hash."""
+    grey = as_mask(mask)
+    is_kept = len(picture_text(grey)) <= _MOST_MASK_LETTERS
+    return Input(grey) if is_kept else Input(None, "mask", pixels=mask_hash(mask))
+
+
 def card_input(subject: SubjectEmbedding, word: str = "", **more: Any) -> Input:
     """A subject's rows alone, as pictures keep them."""
     rows = SubjectEmbedding(subject.tokens, subject.category, fingerprint=subject.fingerprint)
@@ -326,10 +342,12 @@ def _check_number(kind: InputKind, count: int) -> None:
         raise ConfigError(f"{kind.label}: {count} given, at most {kind.most} taken.")
 
 
-def _check_pixels(wanted: Input, given: Input) -> None:
-    if wanted.pixels is not None and pixels_hash(given.image) != wanted.pixels:
+def _check_pixels(kind: Kind, wanted: Input, given: Input) -> None:
+    seen = mask_hash(given.image) if kind == "mask" else pixels_hash(given.image)
+    if wanted.pixels is not None and seen != wanted.pixels:
         raise ConfigError(
-            f"{given.word or 'The picture'} is not the picture {wanted.word!r} that this was made of: its pixels differ."
+            f"{given.word or 'This'} is not the {kind} {wanted.word} that the picture was made of: its pixels differ. Or "
+            "it was edited by an earlier version, which left out a photo's colour profile."
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import png_text
 from blipdiff.picture_files import file_stream, picture_file
-from pipelines.job import Input, Job, rows_from
+from pipelines.job import Input, Job, picture_of, rows_from
 from pipelines.task import task_named
 
 METADATA_VERSION = 2
@@ -137,6 +137,28 @@ def take_subject(values: dict[str, Any], category: str, metadata: Mapping[str, A
 def earlier_subject(text: Any, category: str, metadata: Mapping[str, Any]) -> Input:
     """A subject as version 1 told it. Raises: ConfigError for text that is missing or damaged."""
     return Input(rows_from(text, category, metadata["model"].get("fingerprint")), category)
+
+
+def earlier_controls(told: Mapping[str, Any]) -> tuple[Input, ...]:
+    """The maps of the structures that a picture followed, as version 1 told them.
+
+    Raises: ConfigError where they are missing or damaged.
+    """
+    controls, texts = told.get("controls") or (), told.get("maps") or ()
+    if not isinstance(controls, list | tuple) or not isinstance(texts, list | tuple) or len(texts) != len(controls):
+        raise ConfigError("The metadata lacks a map of the picture's structures; draw it again from the structures.")
+    return tuple(Input(picture_of(text, "a map")) for text in texts)
+
+
+def earlier_mask(told: Any) -> Input:
+    """A painted mask as version 1 told it: as text, or by the hash by which it is known again.
+
+    Raises: ConfigError for a damaged one.
+    """
+    if isinstance(told, str):
+        return Input(picture_of(told, "the painted mask"))
+    pixels = told.get("pixels") if isinstance(told, Mapping) else None
+    return Input(None, "mask", pixels=pixels if isinstance(pixels, str) else None)
 
 
 def _refused(name: str) -> float:

@@ -36,6 +36,8 @@ class Parameter:
     group: str = ""  # where it is shown; the task's own group if empty
     flag: str = ""  # its option's name without the dashes, where that is not the field's
     is_category: bool = False  # whether it says what a thing is, in a word or two
+    aliases: tuple[str, ...] = ()  # names that it had, which are still taken
+    old_choices: tuple[tuple[str, str], ...] = ()  # the same of its choices: old, new
 
 
 def parameter(default: Any, label: str, help_text: str, **limits: Any) -> Any:
@@ -157,6 +159,11 @@ class SubjectSampling(Sampling):
         is_category=True,
     )
 
+    @property
+    def subject_word(self) -> str:
+        """What a subject's photo shows of which nobody says it."""
+        return self.category
+
 
 def parameters(kind: type) -> dict[str, Parameter]:
     """The declared parameters of a request's class, by name."""
@@ -253,6 +260,11 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
     """
     hints = get_type_hints(kind)
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    renamed = {old: name for name, one in parameters(kind).items() for old in one.aliases}
+    values = {renamed.get(name, name): value for name, value in values.items()}
+    for name, one in parameters(kind).items():
+        if name in values and isinstance(values[name], str):
+            values[name] = dict(one.old_choices).get(values[name], values[name])
     unknown = sorted(set(map(str, values)) - known)
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")

@@ -20,10 +20,10 @@ Kind: TypeAlias = Literal["subject", "picture", "mask"]
 # The modules whose TASKS are always there, in the order in which people see them.
 _HOMES = (
     "pipelines.generate.request",
-    # "pipelines.stylize.request",
-    # "pipelines.edit.request",
-    # "pipelines.blend.request",
-    # "pipelines.scene.request",
+    "pipelines.stylize.request",
+    "pipelines.edit.request",
+    "pipelines.blend.request",
+    "pipelines.scene.request",
 )
 _REGISTERED: dict[str, "Task"] = {}
 
@@ -42,6 +42,17 @@ class InputKind:
     is_placed: bool = False  # whether each may have a region: a box or a mask
     is_asked: bool = True  # whether people give it; else jobs alone hold it
     missing: str = ""  # what is said where there are fewer than `least`
+
+
+SUBJECTS = InputKind(
+    "subject",
+    "Subject",
+    "A photo of the subject, or its subject card; several are averaged.",
+    least=1,
+    most=None,
+    is_weighted=True,
+    missing="No subject was given; give a photo or a subject card.",
+)
 
 
 @dataclass(frozen=True, slots=True)

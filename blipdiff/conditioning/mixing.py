@@ -12,12 +12,12 @@ from torch import Tensor
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
 
-Blend: TypeAlias = Literal["linear", "spherical", "dealt"]
+Blend: TypeAlias = Literal["linear", "spherical", "token-wise"]
 Words: TypeAlias = Literal["heaviest", "joined"]
 Weight: TypeAlias = float | Sequence[float]  # one for the whole subject, or one for each of its tokens
 
-MOST_BEYOND = 1.0  # how far a share may leave the span from 0 to 1
-BEYOND_KEY = "beyond"  # of the provenance: the mixture is an extrapolation, and by how much
+MOST_EXTRAPOLATION = 1.0  # how far a share may leave the span from 0 to 1
+EXTRAPOLATION_KEY = "extrapolation"  # of the provenance: the mixture is an extrapolation, and by how much
 _HEARD = 0.25  # the share from which on a subject is named in a joined category
 _ROUNDING = 1e-9
 
@@ -27,12 +27,12 @@ def mix(
     how: Blend = "linear",
     *,
     words: Words = "heaviest",
-    beyond: float = 0.0,
+    extrapolation: float = 0.0,
 ) -> SubjectEmbedding:
     """One subject of several: their tokens' weighted mean, with the weights normalised to a sum of 1.
 
     "linear" is the original's blend (Li et al. 2023, arXiv:2305.14720). "spherical" takes the mean of each token's
-    direction on the sphere and of its length apart: slerp for two subjects. "dealt" gives whole tokens to subjects,
+    direction on the sphere and of its length apart: slerp for two subjects. "token-wise" gives whole tokens to subjects,
     as many as their weights come to; only those at a border are blended. A list of weights blends each token by its
     own. A weight of 0 takes a part out to the last bit.
 
@@ -40,14 +40,14 @@ def mix(
     share of a quarter or more, the heaviest last, since in English the last word is the thing: "cat dog" is a dog.
     The thumbnail is always the heaviest part's.
 
-    beyond: how far shares may leave 0 to 1, at most `MOST_BEYOND`: weights may then be negative, and a mixture that
+    beyond: how far shares may leave 0 to 1, at most `MOST_EXTRAPOLATION`: weights may then be negative, and a mixture that
     makes use of it says so in its provenance
 
     Raises: ConfigError for weights that are negative (or beyond what is allowed), not finite or all zero and for an
     unknown blend, SubjectError for no part and for parts that different models have made.
     """
-    if how not in ("linear", "spherical", "dealt"):
-        raise ConfigError(f"The blend {how!r} was asked for; there are 'linear', 'spherical' and 'dealt'.")
+    if how not in ("linear", "spherical", "token-wise"):
+        raise ConfigError(f"The blend {how!r} was asked for; there are 'linear', 'spherical' and 'token-wise'.")
     if words not in ("heaviest", "joined"):
         raise ConfigError(f"The category's words are {words!r}; there are 'heaviest' and 'joined'.")
     if not parts:
@@ -55,8 +55,8 @@ def mix(
     subjects = [subject for subject, _ in parts]
     _check_one_model(subjects)
     by_token = _shares_by_token([weight for _, weight in parts], len(subjects[0].tokens), beyond)  # (n, 16)
-    if how == "dealt":
-        by_token = _dealt(subjects, by_token)
+    if how == "token-wise":
+        by_token = _token_wise(subjects, by_token)
     shares = by_token.mean(1).tolist()
     used = [place for place in range(len(parts)) if bool((by_token[place] != 0).any())]
     heaviest = subjects[shares.index(max(shares))]
@@ -65,7 +65,7 @@ def mix(
     told = {"blend": how, "parts": json.dumps(names, ensure_ascii=False)}
     outside = max(0.0, -float(by_token.min()), float(by_token.max()) - 1)
     if outside > _ROUNDING:
-        told[BEYOND_KEY] = f"{outside:.6g}"
+        told[EXTRAPOLATION_KEY] = f"{outside:.6g}"
     return SubjectEmbedding(
         tokens=tokens,
         category=heaviest.category if words == "heaviest" else joined_category(subjects, shares),
@@ -90,14 +90,14 @@ def joined_category(subjects: Sequence[SubjectEmbedding], shares: Sequence[float
     return " ".join(sorted(heard, key=lambda word: (round(heard[word], 9), word)))
 
 
-def normalised_weights(weights: Sequence[float], beyond: float = 0.0) -> tuple[float, ...]:
+def normalised_weights(weights: Sequence[float], extrapolation: float = 0.0) -> tuple[float, ...]:
     """The weights' shares of their sum.
 
     Raises: ConfigError for weights that are negative, not finite or all zero, or shares further beyond 0 to 1 than
-    `beyond`, which goes up to `MOST_BEYOND`.
+    `beyond`, which goes up to `MOST_EXTRAPOLATION`.
     """
-    if not 0.0 <= beyond <= MOST_BEYOND:
-        raise ConfigError(f"A blend may go beyond its subjects by 0 to {MOST_BEYOND:g}, not by {beyond}.")
+    if not 0.0 <= beyond <= MOST_EXTRAPOLATION:
+        raise ConfigError(f"A blend may go beyond its subjects by 0 to {MOST_EXTRAPOLATION:g}, not by {beyond}.")
     total = sum(weights)
     if not all(math.isfinite(weight) for weight in weights) or not total > 0:
         raise ConfigError(f"The weights {list(weights)} were given; each must be 0 or more, and one above 0.")
@@ -112,7 +112,7 @@ def normalised_weights(weights: Sequence[float], beyond: float = 0.0) -> tuple[f
     return shares
 
 
-def _shares_by_token(weights: Sequence[Weight], tokens: int, beyond: float) -> Tensor:
+def _shares_by_token(weights: Sequence[Weight], tokens: int, extrapolation: float) -> Tensor:
     """(n, tokens), each column's sum 1."""
     if all(isinstance(weight, int | float) for weight in weights):
         shares = normalised_weights([float(weight) for weight in weights], beyond)  # type: ignore[arg-type]
@@ -128,14 +128,14 @@ def _shares_by_token(weights: Sequence[Weight], tokens: int, beyond: float) -> T
     return torch.tensor(columns, dtype=torch.float64).T.contiguous()
 
 
-def _dealt(subjects: Sequence[SubjectEmbedding], shares: Tensor) -> Tensor:
+def _token_wise(subjects: Sequence[SubjectEmbedding], shares: Tensor) -> Tensor:
     """Shares as whole tokens, as far as they go; whoever has a token keeps it while a share grows.
 
     Subjects take their places in an order of their own content, not in that in which they were given. Tokens are
     dealt in bit-reversed order, so that each subject's are spread over all of them.
     """
     if bool((shares < 0).any()):
-        raise ConfigError("Dealt tokens go to subjects whole; a blend beyond its subjects is linear or spherical.")
+        raise ConfigError("Token-wise blends give tokens whole; an extrapolation is linear or spherical.")
     count = shares.shape[1]
     order = sorted(range(len(subjects)), key=lambda place: _content(subjects[place]))
     ends = shares[order].mean(1).cumsum(0) * count  # (n,)

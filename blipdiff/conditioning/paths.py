@@ -23,7 +23,7 @@ def path_shares(position: float, subjects: int) -> Shares:
     return tuple(shares)
 
 
-def even_positions(frames: int, subjects: int, beyond: float = 0.0) -> tuple[float, ...]:
+def even_positions(frames: int, subjects: int, extrapolation: float = 0.0) -> tuple[float, ...]:
     """`frames` positions in equal steps, from `beyond` before the first subject to as much behind the last.
 
     Raises: ConfigError for fewer than two frames or two subjects.

@@ -1,20 +1,21 @@
 """What a blend can be asked for: its parameters with range, step and help."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from blipdiff.conditioning.mixing import MOST_BEYOND
+from blipdiff.conditioning.mixing import MOST_EXTRAPOLATION
 from blipdiff.conditioning.paths import MOST
-from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, SubjectError
-from blipdiff.moment import Window
-from blipdiff.ranges import LARGEST_SEED
-from pipelines.requests import as_generating, check, parameter
+from pipelines.parameters import SUBJECT, WORDS, Sampling, declared, left_out, parameter
+from pipelines.task import InputKind, Task
 
+FILM = "Film"
 _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendRequest:
+class BlendRequest(Sampling):
     """Pictures between subjects: one, a path of frames, or a map. None stands for the model's own default."""
 
     shape: str = parameter(
@@ -23,64 +24,81 @@ class BlendRequest:
         "One picture at given weights, a path of frames, or a map (three subjects: triangle, four: square).",
         choices=("one", "path", "map"),
     )
-    prompt: str = parameter("", "Prompt", "What happens around the subject: 'swimming under water'.")
-    prompt_to: str | None = parameter(None, "Last prompt", "Where a path's prompt goes to, frame by frame.")
-    target: str | None = parameter(None, "Target", "What to draw in the blended look, where it is another thing.")
-    negative: str = parameter("", "Negative prompt", "What to keep away from.")
+    prompt: str = parameter("", "Prompt", "What happens around the subject: 'swimming under water'.", group=WORDS)
+    prompt_to: str | None = parameter(
+        None, "Last prompt", "Where a path's prompt goes to, frame by frame.", group=WORDS
+    )
+    target: str | None = parameter(
+        None,
+        "Target",
+        "What to draw in the blended look, where it is another thing.",
+        group=SUBJECT,
+        is_category=True,
+    )
     frames: int = parameter(9, "Frames", "Pictures of a path, both ends included.", low=2, high=240, step=1)
     side: int = parameter(5, "Side", "Pictures along one side of a map.", low=2, high=12, step=1)
     how: str = parameter(
         "linear",
         "Blend",
-        "Subjects are mixed as their mean (linear), by their mean direction (spherical), or in whole tokens (dealt).",
-        choices=("linear", "spherical", "dealt"),
+        "Subjects are mixed as their mean (linear), by their mean direction (spherical), or in whole tokens "
+        "(token-wise).",
+        choices=("linear", "spherical", "token-wise"),
+        old_choices=(("dealt", "token-wise"),),
     )
-    words: str = parameter(
+    categories: str = parameter(
         "smooth",
-        "Words",
+        "Categories",
         "How categories are mixed: a sentence for each, averaged by the shares (smooth), one with all of them, "
         "'cat dog' (joined), or the heaviest subject's alone (heaviest).",
         choices=("smooth", "joined", "heaviest"),
+        group=WORDS,
+        aliases=("words",),
     )
     spacing: str = parameter(
         "perceptual",
         "Spacing",
-        "A path's steps: equal to the eye, measured while it is drawn (perceptual), or equal in weight (even).",
+        "A path's steps: of equal mean delta-E in Lab, measured while it is drawn (perceptual), or of equal weight "
+        "(even).",
         choices=("perceptual", "even"),
     )
-    beyond: float = parameter(
+    extrapolation: float = parameter(
         0.0,
-        "Beyond",
+        "Extrapolation",
         "How far a path goes past its ends, and a share below 0 or above 1; 0 stays between the subjects.",
         low=0.0,
-        high=MOST_BEYOND,
+        high=MOST_EXTRAPOLATION,
         step=0.1,
+        aliases=("beyond",),
     )
-    seed: int = parameter(0, "Seed", "Of the one noise that all pictures start from.", low=0, high=LARGEST_SEED)
-    steps: int = as_generating("steps")
-    guidance: float | None = as_generating("guidance")
-    guidance_start: float = as_generating("guidance_start")
-    guidance_stop: float = as_generating("guidance_stop")
-    scheduler: str = as_generating("scheduler")
-    width: int | None = as_generating("width")
-    height: int | None = as_generating("height")
-    fit: str = as_generating("fit")
-    repeats: int = as_generating("repeats")
-    batch: int = as_generating("batch")
+    film: tuple[str, ...] = parameter(
+        ("webp",), "Film", "The kinds of film that a path becomes.", choices=("webp", "gif", "mp4", "none"), group=FILM
+    )
+    per_second: float = parameter(
+        12.0, "Frames a second", "Of the film.", low=0.1, high=60.0, step=0.5, group=FILM
+    )
+    loop: str = parameter(
+        "there and back",
+        "Loop",
+        "How the film goes on: there and back, round (the last frame leads to the first), or once.",
+        choices=("there and back", "round", "once"),
+        group=FILM,
+    )
+    seed: int = declared("seed", help="Of the one noise that all pictures start from.")
+    count: int = left_out("count", 1)
 
     def __post_init__(self) -> None:
-        check(self)
-        for name in ("prompt", "negative", "prompt_to"):
-            checked_text(getattr(self, name) or "", name.replace("_", " "))
-        if self.target is not None:
-            checked_category(self.target)
-        Window(self.guidance_start, self.guidance_stop)
-        if self.beyond and self.shape == "map":
-            raise ConfigError("A map lies between its subjects; leave out 'beyond'.")
-        if self.beyond and self.how == "dealt":
-            raise ConfigError("Dealt tokens go to subjects whole; a blend beyond its subjects is linear or spherical.")
+        Sampling.__post_init__(self)
+        if self.extrapolation and self.shape == "map":
+            raise ConfigError("A map lies between its subjects; leave out the extrapolation.")
+        if self.extrapolation and self.how == "token-wise":
+            raise ConfigError("Token-wise blends give tokens whole; an extrapolation is linear or spherical.")
         if self.prompt_to is not None and self.shape != "path":
             raise ConfigError("Only along a path does a prompt become another one; leave out the last prompt.")
+
+    @property
+    def film_kinds(self) -> tuple[str, ...]:
+        """The films to be made: a path's, those that were asked for."""
+        return tuple(one for one in dict.fromkeys(self.film) if one != "none") if self.shape == "path" else ()
 
     def check_subjects(self, count: int) -> None:
         """Passes when this shape can be made of `count` subjects.
@@ -95,3 +113,35 @@ class BlendRequest:
 
 def _were(count: int) -> str:
     return "was" if count == 1 else "were"
+
+
+def _check(request: BlendRequest, inputs: Mapping[str, Sequence[Any]]) -> None:
+    subjects = inputs["subject"]
+    request.check_subjects(len(subjects))
+    weights = [one.weight for one in subjects if one.weight is not None]
+    if weights and request.shape != "one":
+        raise ConfigError(f"A {request.shape} has its own weights; leave them out, or ask for the shape 'one'.")
+    if weights and len(weights) != len(subjects):
+        raise ConfigError(f"{len(subjects)} subjects were given with {len(weights)} weights; give one each.")
+
+
+TASKS = (
+    Task(
+        "blend",
+        "Draw what lies between subjects: one picture, a path, or a map.",
+        'blipdiff blend --subject dog=my_dog.png --subject cat=my_cat.png --prompt "on a beach" --frames 25',
+        BlendRequest,
+        {
+            "subject": InputKind(
+                "subject",
+                "Subject",
+                "A photo or a subject card, with its word; two to four.",
+                most=None,
+                is_bound=True,
+                is_weighted=True,
+            )
+        },
+        "pipelines.blend.run",
+        _check,
+    ),
+)

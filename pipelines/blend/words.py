@@ -11,7 +11,7 @@ from blipdiff.conditioning.paths import Shares
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.blend_request import BlendRequest
+from pipelines.blend.request import BlendRequest
 
 
 def encode_spot(
@@ -26,7 +26,7 @@ def encode_spot(
     Smooth words are several sentences about the one blended subject, averaged by their shares once encoded: nothing
     jumps along a path, and at its ends stands one sentence alone.
     """
-    subject = mix(list(zip(subjects, shares, strict=True)), cast("Blend", request.how), beyond=request.beyond)
+    subject = mix(list(zip(subjects, shares, strict=True)), cast("Blend", request.how), extrapolation=request.extrapolation)
     budget = model.positions - model.subject_slots
     sentences = _sentences(request, subjects, shares, along)
     texts = [amplify(text, model.prompt_tokenizer, budget, request.repeats).text for text in sentences]
@@ -45,9 +45,9 @@ def _sentences(
     """Each sentence with its part of the whole; parts are above 0 and add up to 1."""
     if request.target is not None:
         words = {request.target: 1.0}
-    elif request.words == "joined":
+    elif request.categories == "joined":
         words = {joined_category(subjects, shares): 1.0}
-    elif request.words == "heaviest":
+    elif request.categories == "heaviest":
         words = {subjects[shares.index(max(shares))].category: 1.0}
     else:
         words = {}

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from blipdiff.attention.word_maps import WordMap, word_maps
 from blipdiff.images import fitted, picture_tensor, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.attention_maps import WordMap, word_maps
-from pipelines.edit import SOURCE, TARGET, EditPlan
-from pipelines.invert import PhotoSource
+from pipelines.edit.plan import SOURCE, TARGET, EditPlan
+from pipelines.edit.invert import PhotoSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)

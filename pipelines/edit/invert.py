@@ -12,15 +12,15 @@ from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb, picture_tensor
+from blipdiff.masks import as_mask
 from blipdiff.latents import encode_picture, latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.inversion import InversionMethod, check_invertible, invert
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.predictor import Control, GuidedPredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
-from pipelines.edit_request import EditRequest
-from pipelines.masks import as_mask
-from pipelines.sizes import check_size
+from pipelines.edit.request import EditRequest
+from pipelines.plan import check_size
 
 MOST_ASPECT = 4.0  # of a photo's longer side to its shorter one
 

@@ -25,10 +25,9 @@ from blipdiff.sampling.inversion import HeldSource
 from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
-from pipelines.edit_request import AS_THE_AUTHORS, EditRequest
-from pipelines.generate import at_own_guidance, picture_size
-from pipelines.invert import Inversion, painted_mask
-from pipelines.plan import SamplingPlan
+from pipelines.edit.request import AS_THE_AUTHORS, EditRequest
+from pipelines.edit.invert import Inversion, painted_mask
+from pipelines.plan import SamplingPlan, picture_size
 
 _Value = TypeVar("_Value")
 SOURCE, TARGET = 0, 1  # the rows of every edit
@@ -76,14 +75,13 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
     Raises: PromptError for words that are not in their prompt, and for replacing between prompts of different
     structure; SubjectError for another model's subject; ConfigError for weights or windows that are no numbers.
     """
-    request = at_own_guidance(model, request)
     tokenizer, positions = model.prompt_tokenizer, model.positions
     budget = positions - (model.subject_slots if subject is not None else 0)
     before = amplify(build_prompt(request.source, request.prompt), tokenizer, budget, 1)
     after = amplify(build_prompt(request.drawn, request.target_scene), tokenizer, budget, 1)
     against = amplify(request.negative, tokenizer, positions, 1)
     positive = model.encode_prompts([before.text, after.text], [None, subject])
-    negative = model.encode_prompts([against.text]).repeat(2) if request.guidance != 1 else None
+    negative = model.encode_prompts([against.text]).repeat(2) if model.scale(request.guidance) != 1 else None
     source, target = positive.layouts
     return EncodedEdit(
         request=request,
@@ -128,9 +126,9 @@ def plan_edit(
         latents[TARGET] = _freshened(latents[TARGET], request)
     store = CrossAttentionStore((latents.shape[-2], latents.shape[-1]), (_blend_level(model, request),))
     blend = _local_blend(encoded, store, start.painted)
-    guidance = Guidance(
-        encoded.positive, encoded.negative, torch.tensor([start.source_scale, model.scale(request.guidance)])
-    )
+    window = Window(request.guidance_start, request.guidance_stop)
+    scales = torch.tensor([start.source_scale, model.scale(request.guidance)])
+    guidance = Guidance(encoded.positive, encoded.negative, scales, window)
     taps = (_prompt_to_prompt(model, encoded, latents), store)
     edits: list[LatentEdit] = [*start.edits, *([] if blend is None else [blend])]
     return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators), store, blend)

@@ -1,13 +1,27 @@
 """What an edit can be asked for: its parameters with range, step and help, and the dial that derives its windows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import FirstCalls, Span, Window
-from blipdiff.ranges import LARGEST_SEED
-from pipelines.requests import as_generating, check, parameter
+from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.parameters import (
+    PICTURES,
+    SAMPLING,
+    SUBJECT,
+    WORDS,
+    Sampling,
+    check_category,
+    declared,
+    fraction,
+    left_out,
+    parameter,
+)
+from pipelines.task import SUBJECTS, InputKind, Task
+
+MASK, KEPT = "Mask", "What is kept"
 
 # strength -> (cross-attention stop, self-attention stop, blend threshold, fresh noise); the middle is the authors'.
 _DIAL = ((0.0, (1.0, 1.0, 0.6, 0.0)), (0.5, (0.8, 0.4, 0.3, 0.0)), (1.0, (0.0, 0.0, 0.0, 1.0)))
@@ -25,119 +39,167 @@ class EditDial:
     fresh_noise: float  # share of new noise among that which a photo was inverted to
 
 
-def _fraction(label: str, help_text: str, default: float | None = None, step: float = 0.05) -> Any:
-    return parameter(default, label, help_text, low=0.0, high=1.0, step=step)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EditRequest:
+class EditRequest(Sampling):
     """One thing in a picture becomes another, in a generated picture or a photo. None stands for the derived value."""
 
-    source: str = parameter("", "From", "What is in the picture now, in a word or two: cat, burger.")
-    target: str | None = parameter(None, "To", "What it becomes; without it, the same in the subject's look.")
-    category: str | None = parameter(None, "Category", "What the subject is, where it is not what is drawn.")
-    prompt: str = parameter("", "Prompt", "What else the picture shows: 'sits on a sofa'.")
-    target_prompt: str | None = parameter(None, "New prompt", "What else it shall show, where that changes as well.")
-    negative: str = as_generating("negative")
-    count: int = as_generating("count", default=1, help="How many generated pictures are edited.")
-    seed: int = as_generating("seed")
-    steps: int = as_generating("steps", default=50, help="Denoising steps, and as many inversion steps.")
-    guidance: float | None = as_generating(
+    source: str = parameter(
+        "",
+        "From",
+        "What is in the picture now, in a word or two: cat, burger.",
+        group=WORDS,
+        flag="from",
+    )
+    target: str | None = parameter(
+        None,
+        "To",
+        "What it becomes; without it, the same in the subject's look.",
+        group=WORDS,
+        flag="to",
+        is_category=True,
+    )
+    category: str | None = parameter(
+        None,
+        "Category",
+        "What the subject is, where it is not what is drawn.",
+        group=SUBJECT,
+        is_category=True,
+    )
+    prompt: str = parameter("", "Prompt", "What else the picture shows: 'sits on a sofa'.", group=WORDS)
+    target_prompt: str | None = parameter(
+        None, "New prompt", "What else the new picture shows, where that changes as well.", group=WORDS
+    )
+    from_prompt: bool = parameter(
+        False, "From the prompt", "Edit the picture that the prompt and the seed make.", group=PICTURES
+    )
+    count: int = declared("count", default=1, help="How many generated pictures are edited.")
+    steps: int = declared("steps", default=50, help="Denoising steps, and as many inversion steps.")
+    guidance: float | None = declared(
         "guidance", help="How strongly the prompts are followed; 1 is unguided. The model's own if absent."
     )
-    scheduler: str = as_generating("scheduler", default="ddim", help="The sampling method; photos need ddim.")
-    width: int | None = as_generating("width")
-    height: int | None = as_generating("height")
-    fit: str = as_generating("fit", help="How a subject's photo that is no square is made one.")
-    strength: float = _fraction("Edit strength", "From the source's composition (0) to a free one (1).", 0.75)
-    cross_stop: float | None = _fraction("Words until", "The fraction of the run in which words keep their places.")
-    self_stop: float | None = _fraction("Shapes until", "The fraction of the run in which shapes keep their places.")
-    blend: float | None = _fraction(
-        "Mask threshold", "How clearly a place must show the words before it is edited; higher edits less.", step=0.01
+    scheduler: str = declared("scheduler", default="ddim", help="The sampling method; photos need ddim.")
+    fit: str = declared("fit", help="How a subject's photo that is no square is made one.")
+    batch: int = left_out("batch", 1)
+    repeats: int = left_out("repeats")
+    strength: float = fraction(
+        0.75, "Edit strength", "From the source's composition (0) to a free one (1).", group=KEPT
     )
-    fresh_noise: float | None = _fraction(
-        "Fresh noise", "How much new noise a photo's edit begins with; its own noise remembers the old outline."
+    cross_stop: float | None = fraction(
+        None, "Words until", "The fraction of the run in which words keep their places.", group=KEPT
     )
-    blend_softness: float = _fraction("Mask softness", "The width of the mask's edge; 0 cuts sharply.", 0.0)
-    blend_start: float = _fraction("Mask begins", "The fraction of the run at which the mask begins.", 0.0)
-    blend_words: str | None = parameter(
+    self_stop: float | None = fraction(
+        None, "Shapes until", "The fraction of the run in which shapes keep their places.", group=KEPT
+    )
+    fresh_noise: float | None = fraction(
         None,
-        "Mask made from",
-        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the "
-        "source's (swap), which is the default where there is a subject. The authors: source.",
-        choices=("source", "target", "both", "subject", "swap"),
-    )
-    mask_map: str = parameter(
-        "raised",
-        "Mask map",
-        "What the threshold is held against: how far the map rises above its middle (raised), or the whole map with "
-        "its peaks widened (plain), as the authors have it.",
-        choices=("raised", "plain"),
-    )
-    focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.")
-    local_blend: bool = parameter(True, "Use a mask", "Keep everything outside the words' place as it was.")
-    mask_use: str = parameter(
-        "within",
-        "Painted mask",
-        "What a painted mask does: it borders the words' mask (within), replaces it (alone), or adds to it (joined).",
-        choices=("within", "alone", "joined"),
+        "Fresh noise",
+        "How much new noise a photo's edit begins with; its own noise remembers the old outline.",
+        group=KEPT,
     )
     method: str = parameter(
         "refine",
         "Method",
         "How the two sentences are matched: by the words that they share (refine), or word for word (replace).",
         choices=("refine", "replace"),
+        group=KEPT,
     )
-    word_weights: str = parameter("", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.")
-    word_stops: str = parameter("", "Word windows", "Until which fraction words keep their places: 'hat: 0.4'.")
+    word_weights: str = parameter(
+        "", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.", group=KEPT
+    )
+    word_stops: str = parameter(
+        "", "Word windows", "Until which fraction words keep their places: 'hat: 0.4'.", group=KEPT
+    )
     self_level: int | None = parameter(
         None,
-        "Finest shapes",
-        "Halvings of the latents' side down to the finest self-attention that is kept; 0 keeps all, and is large.",
+        "Finest shapes kept",
+        "The finest level of the U-Net whose shapes are kept: 0 is the picture's own, each further one half as fine.",
         low=0,
         high=6,
         step=1,
-    )
-    blend_level: int | None = parameter(
-        None, "Mask level", "Halvings of the latents' side down to the maps that make the mask.", low=0, high=6, step=1
-    )
-    inversion: str = parameter(
-        "fixed-point", "Inversion", "How a photo's noise is found.", choices=("ddim", "fixed-point")
-    )
-    hold_source: bool = parameter(
-        True,
-        "Hold the source",
-        "After each step, put the photo back where its inversion was, so that it comes out as it is.",
-    )
-    keep_background: bool | None = parameter(
-        None,
-        "Keep the background",
-        "Outside the mask the picture keeps the source's own pixels; on for photos.",
+        group=KEPT,
     )
     preset: str = parameter(
         "swap",
         "Preset",
         "One object for another (swap), or a garment for another (try-on), with half the mask threshold.",
         choices=("swap", "try-on"),
+        group=KEPT,
     )
+    local_blend: bool = parameter(
+        True, "Use a mask", "Keep everything outside the words' place as it was.", group=MASK
+    )
+    mask_threshold: float | None = fraction(
+        None,
+        "Mask threshold",
+        "How clearly a place must show the words before it is edited; higher edits less.",
+        step=0.01,
+        group=MASK,
+        aliases=("blend",),
+    )
+    blend_softness: float = fraction(0.0, "Mask softness", "The width of the mask's edge; 0 cuts sharply.", group=MASK)
+    blend_start: float = fraction(0.0, "Mask begins", "The fraction of the run at which the mask begins.", group=MASK)
+    blend_words: str | None = parameter(
+        None,
+        "Mask made from",
+        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the "
+        "source's (swap), which is the default where there is a subject. The authors: source.",
+        choices=("source", "target", "both", "subject", "swap"),
+        group=MASK,
+    )
+    focus: str = parameter("", "Words of the mask", "Other words than those swapped, separated by commas.", group=MASK)
+    mask_map: str = parameter(
+        "raised",
+        "Mask map",
+        "What the threshold is held against: how far the map rises above its middle (raised), or the whole map with "
+        "its peaks widened (plain), as the authors have it.",
+        choices=("raised", "plain"),
+        group=MASK,
+    )
+    mask_use: str = parameter(
+        "within",
+        "Painted mask",
+        "What a painted mask does: it borders the words' mask (within), replaces it (alone), or adds to it (joined).",
+        choices=("within", "alone", "joined"),
+        group=MASK,
+    )
+    blend_level: int | None = parameter(
+        None,
+        "Mask level",
+        "The level of the U-Net whose maps make the mask: 0 is the finest, each further one half as fine.",
+        low=0,
+        high=6,
+        step=1,
+        group=MASK,
+    )
+    keep_background: bool | None = parameter(
+        None,
+        "Keep the background",
+        "Outside the mask the picture keeps the source's own pixels; on for photos.",
+        group=MASK,
+    )
+    inversion: str = parameter(
+        "fixed-point",
+        "Inversion",
+        "How a photo's noise is found.",
+        choices=("ddim", "fixed-point"),
+        group=SAMPLING,
+    )
+    hold_source: bool = parameter(
+        True,
+        "Hold the source",
+        "After each step, put the photo back where its inversion was, so that it comes out as it is.",
+        group=SAMPLING,
+    )
+    controls: tuple[ControlSettings, ...] = ()
     counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls, and what is one word to replace
 
     def __post_init__(self) -> None:
-        check(self)
+        Sampling.__post_init__(self)
         if self.counting not in (AS_THE_AUTHORS, BY_FRACTIONS):
             raise ConfigError(f"Windows are counted by {AS_THE_AUTHORS} or {BY_FRACTIONS}, not {self.counting!r}.")
-        for name in ("prompt", "negative", "focus", "word_weights", "word_stops"):
-            checked_text(getattr(self, name), name)
         if not self.source.strip():
             raise PromptError("What is edited is not said: name what is in the picture now, as in 'cat'.")
-        checked_category(self.source)
-        for other in (self.target, self.category):
-            if other is not None:
-                checked_category(other)
-        if self.target_prompt is not None:
-            checked_text(self.target_prompt, "new prompt")
-        if self.seed + self.count - 1 > LARGEST_SEED:
-            raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
+        check_category(self.source)
 
     @property
     def drawn(self) -> str:
@@ -154,9 +216,10 @@ class EditRequest:
         """What else the target's prompt says."""
         return self.prompt if self.target_prompt is None else self.target_prompt
 
-    def seeds(self) -> tuple[int, ...]:
-        """One seed for each generated picture."""
-        return tuple(range(self.seed, self.seed + self.count))
+    @property
+    def subject_word(self) -> str:
+        """What a subject's photo shows of which nobody says it."""
+        return self.subject_category
 
     def keeps_background(self, *, photo: bool) -> bool:
         """Whether the source's own pixels stay outside the mask: a photo's, unless it was asked otherwise."""
@@ -182,7 +245,7 @@ class EditRequest:
         return EditDial(
             cross_stop if self.cross_stop is None else self.cross_stop,
             self_stop if self.self_stop is None else self.self_stop,
-            threshold if self.blend is None else self.blend,
+            threshold if self.mask_threshold is None else self.mask_threshold,
             fresh if self.fresh_noise is None else self.fresh_noise,
         )
 
@@ -191,3 +254,36 @@ def _derived(strength: float) -> tuple[float, ...]:
     (left, low), (right, high) = _DIAL[:2] if strength <= _DIAL[1][0] else _DIAL[1:]
     share = (strength - left) / (right - left)
     return tuple((1 - share) * one + share * other for one, other in zip(low, high, strict=True))
+
+
+def _check(request: EditRequest, inputs: Mapping[str, Sequence[Any]]) -> None:
+    photos = inputs["source"]
+    if photos and request.from_prompt:
+        raise ConfigError("Both a photo and the prompt's own picture were asked for; an edit has one source.")
+    if not photos and not request.from_prompt:
+        raise ConfigError("There is no source; give a photo to edit, or ask for the prompt's own picture.")
+    if photos and request.count > 1:
+        raise ConfigError(f"{request.count} pictures were asked for; a photo has no seeds, and is edited once.")
+    structures = len(inputs["structure"])
+    check_structures(request.controls, structures or len(photos[:1]), len(inputs["map"]))
+
+
+TASKS = (
+    Task(
+        "edit",
+        "Swap the subject of a picture and keep the picture.",
+        'blipdiff edit --source sofa.jpg --from cat --to dog --subject my_dog.png --prompt "sits on a sofa"',
+        EditRequest,
+        {
+            "source": InputKind("picture", "Photo", "A photo to edit; several are edited one after the other.", most=None),
+            "mask": InputKind(
+                "mask", "Mask", "A picture of the source's size, white where the edit may happen."
+            ),
+            "subject": replace(SUBJECTS, least=0),
+            "structure": STRUCTURE,
+            "map": MAP,
+        },
+        "pipelines.edit.run",
+        _check,
+    ),
+)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.parameters import PICTURES, SubjectSampling, declared, parameter
-from pipelines.task import InputKind, Task
+from pipelines.task import SUBJECTS, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +18,6 @@ class AttendRequest(SubjectSampling):
     count: int = declared("count", default=1)
     each: bool = parameter(False, "Each word", "A picture for each word as well, beside the sheet.", group=PICTURES)
 
-
-SUBJECTS = InputKind(
-    "subject",
-    "Subject",
-    "A photo of the subject, or its subject card; several are averaged.",
-    least=1,
-    most=None,
-    is_weighted=True,
-    missing="No subject was given; give a photo or a subject card.",
-)
 
 TASKS = (
     Task(

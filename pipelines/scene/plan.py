@@ -1,8 +1,8 @@
 """Scene: several subjects in one picture, each in its region and bound to its word."""
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL import Image
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from blipdiff.attention.regions import (
     Blocks,
-    Box,
     FoundRegions,
     RegionAttention,
     box_mask,
@@ -21,34 +20,18 @@ from blipdiff.attention.store import CrossAttentionStore, layout_level
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
-from blipdiff.errors import ConfigError, ImageError, PromptError
-from blipdiff.latents import latent_size
+from blipdiff.errors import ConfigError, ImageError
+from blipdiff.masks import as_mask
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
-from pipelines.generate import at_own_guidance, check_slots, picture_size, plan_rows
-from pipelines.masks import as_mask, mask_text, scaling_of
-from pipelines.plan import SamplingPlan
-from pipelines.results import Picture
-from pipelines.scene_request import SceneRequest
-from pipelines.studio import Notice, Progress, Reference, Studio, subject_text
+from pipelines.job import Input
+from pipelines.plan import SamplingPlan, check_slots, picture_size, plan_rows
+from pipelines.scene.request import SceneRequest, bound_in_order
 
-TASK = "scene"  # in the metadata's request
 _FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
 _SMALLEST_FRAME = 0.75  # of the side that the model was trained at
-
-Region: TypeAlias = Box | Image.Image | None  # a box, a painted mask (white is inside), or to be found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """A subject bound to a word of the prompt, and its region."""
-
-    word: str
-    reference: Reference
-    region: Region = None
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneRows:
@@ -60,77 +43,14 @@ class SceneRows:
     warnings: tuple[str, ...]
 
 
-SceneEvent: TypeAlias = Notice | Progress | Picture
-
-
-def draw_scene(
-    studio: Studio,
-    request: SceneRequest,
-    placed: Sequence[Placed],
-    *,
-    controls: Sequence[Control] = (),
-    told: Mapping[str, Any] | None = None,
-    preview_every: int = 0,
-) -> Generator[SceneEvent]:
-    """Notices, progress, and the pictures as they are finished.
-
-    told: what the metadata say of `controls`
-
-    Raises: BlipdiffError for bindings, regions or subjects that cannot be used, before anything is drawn.
-    """
-    model = studio.model
-    request = at_own_guidance(model, request)
-    request, bound = arranged(model, request, placed)
-    size = _latent_size(model, request)
-    masks = region_masks(request, bound, size)
-    subjects = studio.subjects([one.reference for one in bound], fit=request.fit)
-    rows = encode_scene(model, request, [one.word for one in bound], subjects)
-    seeds = request.seeds()
-    batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
-    yield from (Notice(text) for text in [*rows.warnings, *scaling_of(_painted(bound), picture_size(model, request))])
-    plans = ((plan_scene(model, request, rows, masks, batch, controls=controls), 1) for batch in batches)
-    yield from studio.size_notices(picture_size(model, request), plans, side_by_side=len(bound))
-    kept = {**_told(request, bound, subjects), **(told or {})}
-    done = 0
-    for batch in batches:
-        plan = plan_scene(model, request, rows, masks, batch, controls=controls)
-        for event in studio.draw(plan, batch, preview_every=preview_every):
-            if isinstance(event, Progress):
-                done += 1
-                yield replace(event, step=done, steps=event.steps * len(batches))
-            else:
-                seed = batch[event[1]]
-                yield studio.picture(event[0], seed, seed - request.seed, kept)
-
-
-def bound_in_order(request: SceneRequest, placed: Sequence[Placed]) -> list[Placed]:
-    """The subjects in the order of their words.
-
-    Raises: PromptError for a word without a subject, a subject without a word, or two subjects at one word;
-    ConfigError where some subjects have a region and others none.
-    """
-    words = request.parsed.words
-    by_word: dict[str, Placed] = {}
-    for one in placed:
-        key = one.word.strip().lower()
-        if key in by_word:
-            raise PromptError(f"The word {one.word!r} is bound twice; give each subject a word of its own.")
-        if key not in {word.lower() for word in words}:
-            raise PromptError(f"The prompt has no {{{one.word}}}; in braces there stand: {', '.join(words)}.")
-        by_word[key] = one
-    missing = [word for word in words if word.lower() not in by_word]
-    if missing:
-        raise PromptError(f"The word {missing[0]!r} of the prompt has no subject; give one for each word in braces.")
-    bound = [by_word[word.lower()] for word in words]
-    without = [one.word for one in bound if one.region is None]
-    if without and len(without) < len(bound):
-        raise ConfigError(f"{without[0]!r} has no region and others have; give one for each subject, or for none.")
-    return bound
+def is_placed(one: Input) -> bool:
+    """Whether a subject has a region."""
+    return one.box is not None or one.mask is not None
 
 
 def arranged(
-    model: BlipDiffusion, request: SceneRequest, placed: Sequence[Placed]
-) -> tuple[SceneRequest, list[Placed]]:
+    model: BlipDiffusion, request: SceneRequest, placed: Sequence[Input]
+) -> tuple[SceneRequest, list[Input]]:
     """The request and the subjects in the order of their words, side by side where they have no regions.
 
     A size that is not asked for either becomes one in which each has a box as large as the pictures that the model
@@ -139,22 +59,22 @@ def arranged(
     Raises: as `bound_in_order`.
     """
     bound = bound_in_order(request, placed)
-    if request.arrange != "row" or any(one.region is not None for one in bound):
+    if request.arrange != "row" or any(is_placed(one) for one in bound):
         return request, bound
     count = len(bound)
     if request.width is None and request.height is None:
         width, height = picture_size(model, request)
         request = replace(request, width=count * width, height=height)
     boxes = [(place / count, 0.0, (place + 1) / count, 1.0) for place in range(count)]
-    return request, [replace(one, region=box) for one, box in zip(bound, boxes, strict=True)]
+    return request, [replace(one, box=box) for one, box in zip(bound, boxes, strict=True)]
 
 
-def region_masks(request: SceneRequest, bound: Sequence[Placed], size: tuple[int, int]) -> Tensor | None:
+def region_masks(request: SceneRequest, bound: Sequence[Input], size: tuple[int, int]) -> Tensor | None:
     """(1, regions, h, w) with soft borders; None where the regions shall be found.
 
     Raises: ConfigError and ImageError for regions that are empty, overlap or lie outside.
     """
-    if any(one.region is None for one in bound):
+    if not all(is_placed(one) for one in bound):
         return None
     masks = torch.stack([_mask(one, size) for one in bound])
     return softened(checked_regions(masks, [one.word for one in bound]), request.softness)[None]
@@ -231,13 +151,13 @@ def _own_frames(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: 
     for region in range(masks.shape[1]):
         inside = masks[0, region] > _FRAMED
         there = [[place for place, one in enumerate(inside.any(across).tolist()) if one] for across in (1, 0)]
-        if request.own_frame_until == 0 or min(map(len, there)) < _SMALLEST_FRAME * own:
+        if request.tiles_until == 0 or min(map(len, there)) < _SMALLEST_FRAME * own:
             continue
         lines, columns = (slice(side[0], side[-1] + 1) for side in there)
         negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
         guidance = Guidance(rows.blocks.sentence(region + 1).repeat(count), negative, whole.scale, whole.window)
         weight = masks[:1, region : region + 1, lines, columns]
-        frames.append(OwnFrame(guidance, (lines, columns), weight, Window(0.0, request.own_frame_until)))
+        frames.append(OwnFrame(guidance, (lines, columns), weight, Window(0.0, request.tiles_until)))
     return frames
 
 
@@ -260,41 +180,13 @@ class _SceneAlone:
         return self.inner.residuals(latents, context[:, : self.slots], moment, rows)
 
 
-def _mask(one: Placed, size: tuple[int, int]) -> Tensor:
-    if isinstance(one.region, Image.Image):
-        grey = as_mask(one.region).resize((size[1], size[0]), Image.Resampling.BOX)
+def _mask(one: Input, size: tuple[int, int]) -> Tensor:
+    if one.mask is not None:
+        grey = as_mask(one.mask.image).resize((size[1], size[0]), Image.Resampling.BOX)
         mask = torch.tensor(list(grey.getdata()), dtype=torch.float32).view(size) / 255
         if not bool((mask > 0).any()):
             raise ImageError(f"The painted mask of {one.word!r} is empty; paint white where the subject shall be.")
         return mask
-    if one.region is None:
+    if one.box is None:
         raise ConfigError(f"{one.word!r} has no region.")
-    return box_mask(one.region, size)
-
-
-def _latent_size(model: BlipDiffusion, request: SceneRequest) -> tuple[int, int]:
-    width, height = picture_size(model, request)
-    return latent_size(model.vae, height, width)
-
-
-def _told(request: SceneRequest, bound: Sequence[Placed], subjects: Sequence[SubjectEmbedding]) -> Mapping[str, Any]:
-    regions = {one.word: _region_text(one.region) for one in bound}
-    painted = {word: mask_text(mask) for word, mask in _painted(bound).items()}
-    return {
-        **asdict(request),
-        "task": TASK,
-        "category": " and ".join(one.word for one in bound),
-        "regions": regions,
-        "subjects": {one.word: subject_text(subject) for one, subject in zip(bound, subjects, strict=True)},
-        **({"painted": painted} if painted else {}),
-    }
-
-
-def _painted(bound: Sequence[Placed]) -> dict[str, Image.Image]:
-    return {one.word: one.region for one in bound if isinstance(one.region, Image.Image)}
-
-
-def _region_text(region: Region) -> str | list[float]:
-    if isinstance(region, tuple):
-        return list(region)
-    return "found" if region is None else "painted"
+    return box_mask(one.box, size)

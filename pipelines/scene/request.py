@@ -1,14 +1,18 @@
 """What a scene of several subjects can be asked for, and how its prompt is read: "a {dog} and a {cat} on a sofa"."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import LARGEST_SEED
-from pipelines.requests import as_generating, check, parameter
+from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.parameters import WORDS, Sampling, declared, fraction, left_out, parameter
+from pipelines.task import InputKind, Task
 
+REGIONS = "Regions"
 MOST_SUBJECTS = 4
 _BOUND = re.compile(r"\{([^{}]*)\}")
 _DANGLING = re.compile(r"(?:[\s,;]|\b(?:a|an|the|and|with|of|one|my)\b)+$", re.IGNORECASE)
@@ -43,64 +47,115 @@ class ScenePrompt:
         return cls(_BOUND.sub(lambda bound: bound.group(1).strip(), prompt).strip(), tuple(words), after or before)
 
 
-def _fraction(default: float, label: str, help_text: str) -> float:
-    return parameter(default, label, help_text, low=0.0, high=1.0, step=0.05)  # type: ignore[no-any-return]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SceneRequest:
+class SceneRequest(Sampling):
     """Several subjects in one picture, each bound to a word in braces. None stands for the model's own default."""
 
-    prompt: str = parameter("", "Prompt", "The scene, each subject's word in braces: 'a {dog} and a {cat} on a sofa'.")
-    negative: str = as_generating("negative")
-    count: int = as_generating("count", default=1)
-    seed: int = as_generating("seed")
-    steps: int = as_generating("steps")
-    guidance: float | None = as_generating("guidance")
-    guidance_start: float = as_generating("guidance_start")
-    guidance_stop: float = as_generating("guidance_stop")
-    scheduler: str = as_generating("scheduler")
-    width: int | None = as_generating("width")
-    height: int | None = as_generating("height")
-    fit: str = as_generating("fit")
+    prompt: str = parameter(
+        "", "Prompt", "The scene, each subject's word in braces: 'a {dog} and a {cat} on a sofa'.", group=WORDS
+    )
+    count: int = declared("count", default=1)
+    repeats: int = left_out("repeats")
     arrange: str = parameter(
         "row",
         "Arrangement",
         "Where subjects without regions stand: side by side in the order of their words (row), or where the first "
         "steps look for their words (found).",
         choices=("row", "found"),
+        group=REGIONS,
     )
-    softness: float = _fraction(
-        0.1, "Soft borders", "The width of a region's border, as a fraction of the picture's longer side."
+    softness: float = fraction(
+        0.1,
+        "Soft borders",
+        "The width of a region's border, as a fraction of the picture's longer side.",
+        group=REGIONS,
     )
-    regions_start: float = _fraction(0.0, "Regions from", "The fraction of the run at which regions begin to act.")
-    regions_stop: float = _fraction(1.0, "Regions until", "The fraction of the run at which they stop acting.")
-    own_frame_until: float = _fraction(
+    regions_start: float = fraction(
+        0.0, "Regions from", "The fraction of the run at which regions begin to act.", group=REGIONS
+    )
+    regions_stop: float = fraction(
+        1.0, "Regions until", "The fraction of the run at which they stop acting.", group=REGIONS
+    )
+    tiles_until: float = fraction(
         0.5,
-        "Own frame until",
+        "Tiles until",
         "The fraction of the run in which each region is drawn as a picture of its own, so that its subject is whole.",
+        group=REGIONS,
+        aliases=("own_frame_until",),
     )
-    find_until: float = _fraction(
-        0.25, "Find until", "The fraction of the run in which the places of words without a region are looked for."
+    find_until: float = fraction(
+        0.25,
+        "Find until",
+        "The fraction of the run in which the positions of words without a region are looked for.",
+        group=REGIONS,
     )
-    batch: int = as_generating("batch")
+    controls: tuple[ControlSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        check(self)
-        checked_text(self.negative, "negative")
+        Sampling.__post_init__(self)
         words = ScenePrompt.parse(self.prompt).words
         if len(words) > MOST_SUBJECTS:
             raise PromptError(f"{len(words)} words are bound; a scene holds up to {MOST_SUBJECTS} subjects.")
-        Window(self.guidance_start, self.guidance_stop)
         Window(self.regions_start, self.regions_stop)
-        if self.seed + self.count - 1 > LARGEST_SEED:
-            raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
 
     @property
     def parsed(self) -> ScenePrompt:
         """The prompt, taken apart."""
         return ScenePrompt.parse(self.prompt)
 
-    def seeds(self) -> tuple[int, ...]:
-        """One seed for each picture."""
-        return tuple(range(self.seed, self.seed + self.count))
+
+def _check(request: SceneRequest, inputs: Mapping[str, Sequence[Any]]) -> None:
+    bound_in_order(request, inputs["subject"])
+    structures, maps = len(inputs["structure"]), len(inputs["map"])
+    if request.controls or structures or maps:
+        check_structures(request.controls, structures, maps)
+
+
+def bound_in_order(request: SceneRequest, subjects: Sequence[Any]) -> list[Any]:
+    """The subjects, which are `pipelines.job.Input`s, in the order of their words.
+
+    Raises: PromptError for a word without a subject, a subject without a word, or two subjects at one word;
+    ConfigError where some subjects have a region and others none.
+    """
+    words = request.parsed.words
+    by_word: dict[str, Any] = {}
+    for one in subjects:
+        key = one.word.strip().lower()
+        if key in by_word:
+            raise PromptError(f"The word {one.word!r} is bound twice; give each subject a word of its own.")
+        if key not in {word.lower() for word in words}:
+            raise PromptError(f"The prompt has no {{{one.word}}}; in braces there stand: {', '.join(words)}.")
+        by_word[key] = one
+    missing = [word for word in words if word.lower() not in by_word]
+    if missing:
+        raise PromptError(f"The word {missing[0]!r} of the prompt has no subject; give one for each word in braces.")
+    bound = [by_word[word.lower()] for word in words]
+    without = [one.word for one in bound if one.box is None and one.mask is None]
+    if without and len(without) < len(bound):
+        raise ConfigError(f"{without[0]!r} has no region and others have; give one for each subject, or for none.")
+    return bound
+
+
+TASKS = (
+    Task(
+        "scene",
+        "Draw several subjects in one picture, each in its region.",
+        'blipdiff scene --prompt "a {dog} and a {cat} on a sofa" --subject dog=dog.png --subject cat=cat.png '
+        "--box dog=0,0,0.5,1 --box cat=0.5,0,1,1",
+        SceneRequest,
+        {
+            "subject": InputKind(
+                "subject",
+                "Subject",
+                "A photo or a subject card for each word in braces.",
+                most=None,
+                is_bound=True,
+                is_placed=True,
+            ),
+            "structure": STRUCTURE,
+            "map": MAP,
+        },
+        "pipelines.scene.run",
+        _check,
+    ),
+)

@@ -1,69 +1,84 @@
-"""A scene drawn again from a picture's metadata."""
+"""Scene, from a job to what can be drawn; and the jobs of pictures that earlier versions made."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from blipdiff.errors import ConfigError
-from blipdiff.sampling.predictor import Control
-from pipelines.masks import mask_from
-from pipelines.nets import untold_nets
-from pipelines.requests import request_from
-from pipelines.scene import TASK, Placed, Region, SceneEvent, draw_scene
-from pipelines.scene_request import SceneRequest
-from pipelines.studio import Notice, Progress, Studio, subject_from
-from pipelines.stylize_request import settings_from
+from blipdiff.latents import latent_size
+from blipdiff.masks import scaling_of
+from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
+from pipelines.job import Input, Job, card_input, mask_input
+from pipelines.metadata import earlier_controls, earlier_job, earlier_mask, earlier_subject
+from pipelines.parameters import request_from
+from pipelines.plan import picture_size
+from pipelines.scene.plan import arranged, encode_scene, plan_scene, region_masks
+from pipelines.scene.request import SceneRequest
+from pipelines.studio import Studio
 
 
-def repeat_scene(
-    studio: Studio, metadata: Mapping[str, Any], *, controls: Sequence[Control] = (), preview_every: int = 0
-) -> Generator[SceneEvent]:
-    """The scene that this metadata came with, drawn again in the company of its batch.
+def prepare(studio: Studio, job: Job) -> Prepared:
+    """The scene's pictures, in batches.
 
-    controls: what the metadata tell of, from `controlled.restored_structures`
-
-    Raises: ConfigError when another model or another task made it, or a subject or a painted mask is missing.
+    Raises: BlipdiffError for bindings, regions or subjects that cannot be used.
     """
-    studio.check_maker(metadata)
+    model = studio.model
+    request, bound = arranged(model, job.request, job.given("subject"))
+    width, height = picture_size(model, request)
+    followed = studio.nets.followed(job, (width, height))
+    masks = region_masks(request, bound, latent_size(model.vae, height, width))
+    subjects = studio.subjects([one.reference for one in bound], fit=request.fit)
+    words = [one.word for one in bound]
+    rows = encode_scene(model, request, words, subjects)
+    batches = batches_of(request, job.index)
+    plan = partial(plan_scene, model, request, rows, masks, controls=followed.branches)
+    told = tuple(
+        card_input(subject, one.word, box=one.box, mask=None if one.mask is None else mask_input(one.mask.image))
+        for one, subject in zip(bound, subjects, strict=True)
+    )
+    kept = replace(
+        job, request=replace(request, controls=followed.controls), inputs={"subject": told, **followed.inputs()}
+    )
+    painted = {one.word: one.mask.image for one in bound if one.mask is not None}
+    return Prepared(
+        (width, height),
+        ((plan(batch), 1) for batch in batches),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, "-".join(words))),
+        len(batches),
+        (*followed.notices, *rows.warnings, *scaling_of(painted, (width, height))),
+        side_by_side=len(bound),
+    )
+
+
+def earlier(metadata: Mapping[str, Any]) -> Job:
+    """The job of a picture whose metadata are of version 1. Raises: ConfigError for damaged ones."""
     values = dict(metadata["request"])
-    if values.pop("task", None) != TASK:
-        raise ConfigError("The picture is no scene; repeat it with the command that made it.")
-    if values.get("controls") and not controls:
-        raise ConfigError("The scene followed structures; give their control branches to repeat it.")
-    regions, subjects, painted = (values.pop(name, None) or {} for name in ("regions", "subjects", "painted"))
-    followed = settings_from(values.pop("controls", None) or ())
-    for name in ("category", "maps"):
+    regions, subjects, painted, controls, maps = (
+        values.pop(name, None) for name in ("regions", "subjects", "painted", "controls", "maps")
+    )
+    for name in ("task", "category"):
         values.pop(name, None)
-    request = request_from(SceneRequest, values)
-    placed = [
-        Placed(word, subject_from(text, word, studio.model.fingerprint), _region_from(word, regions, painted))
+    inputs = {"map": earlier_controls({"controls": controls, "maps": maps})}
+    request = request_from(SceneRequest, {**values, "controls": controls or ()})
+    inputs["subject"] = tuple(
+        _placed(word, earlier_subject(text, word, metadata), _mapping(regions).get(word), painted)
         for word, text in _mapping(subjects).items()
-    ]
-    seeds = request.seeds()
-    if metadata["seed"] not in seeds:
-        raise ConfigError(f"The metadata is damaged: seed {metadata['seed']} is not among the request's.")
-    first = (metadata["seed"] - request.seed) // request.batch * request.batch
-    company = replace(request, seed=seeds[first], count=len(seeds[first : first + request.batch]))
-    yield from untold_nets(followed)
-    for event in draw_scene(studio, company, placed, controls=controls, preview_every=preview_every):
-        if isinstance(event, Progress | Notice):
-            yield event
-        elif event.seed == metadata["seed"]:
-            yield replace(event, request=metadata["request"], index=metadata["index"])
+    )
+    return earlier_job(metadata, Job("scene", request, inputs))
 
 
-def _region_from(word: str, regions: Any, painted: Any) -> Region:
-    """What `_region_text` told of."""
-    told = _mapping(regions).get(word)
-    if told == "found":
-        return None
-    if told == "painted":
-        mask = mask_from(_mapping(painted).get(word))
-        if mask is None:
+def _placed(word: str, subject: Input, region: Any, painted: Any) -> Input:
+    """A subject in the region that its metadata tell of: a box, a painted mask, or one that is found."""
+    if region == "found":
+        return subject
+    if region == "painted":
+        text = _mapping(painted).get(word)
+        if text is None:
             raise ConfigError(f"The painted mask of {word!r} was too large for the metadata; draw the scene anew.")
-        return mask
-    if isinstance(told, list) and len(told) == 4 and all(isinstance(side, int | float) for side in told):
-        return (told[0], told[1], told[2], told[3])
+        return replace(subject, mask=earlier_mask(text))
+    if isinstance(region, list) and len(region) == 4 and all(isinstance(side, int | float) for side in region):
+        return replace(subject, box=(region[0], region[1], region[2], region[3]))
     raise ConfigError(f"The metadata is damaged: there is no region for {word!r}.")
 
 

@@ -1,0 +1,57 @@
+"""Stylize, from a job to what can be drawn; and the jobs of pictures that earlier versions made."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from blipdiff.errors import ConfigError
+from blipdiff.latents import latent_size
+from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
+from pipelines.job import Job, card_input
+from pipelines.metadata import earlier_controls, earlier_job, take_subject
+from pipelines.parameters import request_from
+from pipelines.plan import picture_size
+from pipelines.studio import Studio
+from pipelines.stylize.plan import encode_style, plan_stylize, structure_size
+from pipelines.stylize.request import StylizeRequest
+
+
+def prepare(studio: Studio, job: Job) -> Prepared:
+    """The request's pictures, in batches.
+
+    Raises: BlipdiffError for what the model cannot do.
+    """
+    model, request = studio.model, job.request
+    structures = job.given("map") or job.given("structure")
+    width, height = structure_size(model, request, structures[0].image)
+    latent_size(model.vae, height, width)
+    followed = studio.nets.followed(job, (width, height))
+    request = replace(request, width=width, height=height)
+    subject = studio.subject_of(job.given("subject"), fit=request.fit)
+    style = encode_style(model, request, subject, followed.branches)
+    batches = batches_of(request, job.index)
+    plan = partial(plan_stylize, model, style)
+    inputs = {"subject": (card_input(subject),), **followed.inputs()}
+    kept = replace(job, request=replace(request, controls=followed.controls), inputs=inputs)
+    plan([request.seed])
+    return Prepared(
+        picture_size(model, request),
+        ((plan(batch), 1) for batch in batches),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category)),
+        len(batches),
+        (*followed.notices, *style.encoded.warnings),
+    )
+
+
+def earlier(metadata: Mapping[str, Any]) -> Job:
+    """The job of a picture whose metadata are of version 1. Raises: ConfigError for damaged ones."""
+    values = dict(metadata["request"])
+    own = values.pop("stylize", None)
+    values.pop("task", None)
+    if not isinstance(own, Mapping) or not isinstance(own.get("controls"), list):
+        raise ConfigError("The picture was not made by stylizing; repeat it with the command that made it.")
+    subject = take_subject(values, str(values.get("category", "")), metadata)
+    maps = earlier_controls({**own, "maps": values.pop("maps", None)})
+    request = request_from(StylizeRequest, {**values, **own})
+    return earlier_job(metadata, Job("stylize", request, {"subject": (subject,), "map": maps}))
