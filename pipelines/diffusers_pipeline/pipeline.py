@@ -21,7 +21,7 @@ from blipdiff.latents import decode_latents, latent_size
 from blipdiff.moment import Window
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import set_timesteps
-from pipelines.call_arguments import (
+from pipelines.diffusers_pipeline.arguments import (
     CallbackEdit,
     Generators,
     StepCallback,
@@ -29,11 +29,11 @@ from pipelines.call_arguments import (
     row_generators,
     start_noise,
 )
-from pipelines.call_controls import ControlPictures, ControlsAsked
-from pipelines.call_words import Amount, Reference, Words, either
-from pipelines.pipeline_parts import PipelineParts
+from pipelines.diffusers_pipeline.controls import ControlPictures, ControlsAsked
+from pipelines.diffusers_pipeline.parts import PipelineParts
+from pipelines.diffusers_pipeline.running import Call
+from pipelines.diffusers_pipeline.words import Amount, Reference, Words, either
 from pipelines.plan import SamplingPlan, execute
-from pipelines.running import Call
 
 _READYING = Lock()  # held only while a scheduler is readied and copied
 

@@ -23,7 +23,7 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler
-from pipelines.running import Calls
+from pipelines.diffusers_pipeline.running import Calls
 
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
 
