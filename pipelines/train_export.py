@@ -15,7 +15,7 @@ from blipdiff.training.initial import initial_networks
 from blipdiff.training.loop import RunFolder, average_weights, resume_step
 from blipdiff.training.noise import MINI_SCHEDULE
 from blipdiff.training.stage2 import SubjectNetworks
-from pipelines.evaluate import subject_grid, unseen_subjects
+from pipelines.evaluate.subjects import subject_grid, unseen_subjects
 from pipelines.studio import Studio
 
 if TYPE_CHECKING:

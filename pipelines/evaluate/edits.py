@@ -26,8 +26,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.composite import edit_pictures
 from pipelines.edit import TARGET, EditPlan, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
-from pipelines.evaluate import EvaluationProgress
-from pipelines.evaluation_requests import EditEvaluationRequest
+from pipelines.evaluate.requests import EditEvaluationRequest, EvaluationProgress
 from pipelines.invert import Inversion, invert_photo, prepare_photo
 from pipelines.plan import SamplingPlan, execute
 from pipelines.results import library_versions

@@ -26,8 +26,8 @@ from blipdiff.images import picture_tensor, to_pictures
 from blipdiff.latents import decode_latents, latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.evaluate.requests import StructureRequest
 from pipelines.plan import SamplingPlan, execute
-from pipelines.structure_request import StructureRequest
 from pipelines.stylize import Branch, Stylist, branch_of
 from pipelines.stylize_request import ControlSettings
 

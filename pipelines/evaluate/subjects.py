@@ -37,50 +37,15 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
+from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
 from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import GenerateRequest, check, parameter, parameters
+from pipelines.requests import GenerateRequest
 from pipelines.results import library_versions
 from pipelines.studio import Studio
 
-_GENERATE = parameters(GenerateRequest)
 _DEFAULT = GenerateRequest(category="subject")
 JUDGE_FILE = "context-judge.safetensors"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateRequest:
-    """How a model is evaluated. The same request draws the same trials and, on one machine, the same pictures."""
-
-    subjects: int = parameter(50, "Subjects", "Unseen subjects that are drawn.", low=1, high=10000, step=1)
-    pictures: int = parameter(4, "Pictures", "Contexts in which each subject is drawn.", low=1, high=100, step=1)
-    split: str = parameter(
-        "held_out", "Split", "Concepts held out of training, or the source that was.", choices=("held_out", "source")
-    )
-    choices: int = parameter(10, "Choices", "Subjects among which the right one is found.", low=2, high=100, step=1)
-    scenes: tuple[str, ...] | None = None  # only these, where they are given
-    varied: int = parameter(8, "Varied", "Requests of which several seeds are drawn.", low=0, high=1000, step=1)
-    seeds: int = parameter(4, "Seeds", "Pictures of each varied request.", low=2, high=64, step=1)
-    shown: int = parameter(60, "Shown", "Rows of pictures in the report.", low=0, high=1000, step=1)
-    seed: int = parameter(0, "Seed", "Of the trials and the pictures.", low=0, high=2**32 - 1)
-    steps: int = parameter(_DEFAULT.steps, "Steps", _GENERATE["steps"].help, low=1, high=1000, step=1)
-    guidance: float | None = parameter(None, "Guidance", _GENERATE["guidance"].help, low=0.0, high=50.0, step=0.5)
-    scheduler: str = parameter(
-        _DEFAULT.scheduler, "Scheduler", _GENERATE["scheduler"].help, choices=_GENERATE["scheduler"].choices
-    )
-    batch: int = parameter(16, "Batch", "Pictures that are drawn at the same time.", low=1, high=256, step=1)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationProgress:
-    """`done` of `total` pictures or trials in the stage of this name."""
-
-    stage: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,8 +29,7 @@ from blipdiff.sampling.predictor import GuidedPredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
 from pipelines.edit import SOURCE, TARGET, encode_edit, plan_edit
 from pipelines.edit_request import EditRequest
-from pipelines.evaluate import EvaluationProgress
-from pipelines.evaluation_requests import InversionEvaluationRequest
+from pipelines.evaluate.requests import EvaluationProgress, InversionEvaluationRequest
 from pipelines.invert import Inversion, PhotoSource
 from pipelines.plan import execute
 from pipelines.results import library_versions

@@ -24,8 +24,7 @@ from blipdiff.latents import decode_latents, size_factor
 from blipdiff.outputs import written_file
 from pipelines.blend import Blended, blend
 from pipelines.blend_request import BlendRequest
-from pipelines.blending_request import BlendingRequest
-from pipelines.evaluate import EvaluationProgress
+from pipelines.evaluate.requests import BlendingRequest, EvaluationProgress
 from pipelines.plan import SamplingPlan, execute
 from pipelines.scene import Placed, encode_scene, plan_scene, region_masks
 from pipelines.scene_request import SceneRequest
