@@ -65,7 +65,7 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
     from blipdiff.training.full import dry_run as planned
     from blipdiff.training.full import full_recipe
     from blipdiff.training.workers import workers_of_this_run
-    from pipelines.train_full import train_full
+    from pipelines.train.full import train_full
 
     recipe = full_recipe(table, source)
     if dry_run:
@@ -95,7 +95,7 @@ def _train_describer(
     export_only: bool,
     compiled: bool,
 ) -> None:
-    from pipelines.train_describer import export_describer, prepare_describer, train_describer
+    from pipelines.train.describer import export_describer, prepare_describer, train_describer
 
     parts = prepare_describer(settings, run, data=data, start=start)
     if not export_only:
@@ -115,14 +115,12 @@ def _train_model(
     tensorboard: bool,
 ) -> None:
     from app.cli.files import check_writable
-    from pipelines.train import (
-        prepare,
-        train_decoder,
-        train_redrawing,
-        train_representation,
-        train_subjects,
-    )
-    from pipelines.train_export import check_trained, export, sample_sheet
+    from pipelines.train.decoder import train_decoder
+    from pipelines.train.export import check_trained, export, sample_sheet
+    from pipelines.train.parts import prepare
+    from pipelines.train.redrawing import train_redrawing
+    from pipelines.train.representation import train_representation
+    from pipelines.train.subjects import train_subjects
 
     if export_only:
         check_trained(run)

@@ -19,9 +19,8 @@ from blipdiff.training.config import ControlNetRecipe, Recipe, control_recipe_fr
 from blipdiff.training.controlnet import MAPS, ControlBatches, ControlObjective, initial_controlnet
 from blipdiff.training.noise import MINI_SCHEDULE
 from blipdiff.training.stage2 import RowShares
-from pipelines import train as pipeline
-from pipelines.train_control import export_control, prepare_control, train_control
-from pipelines.train_export import fresh_networks
+from pipelines.train.control import export_control, prepare_control, train_control
+from pipelines.train.parts import fresh_networks, prepare
 
 pytest_plugins = ["tests.pipelines.command_fixtures"]
 
@@ -41,8 +40,8 @@ def control_recipe() -> ControlNetRecipe:
 def frozen(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> BlipDiffusion:
     """An untrained model of the tiny recipe's sizes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
-        parts = pipeline.prepare(recipe, tmp_path_factory.mktemp("frozen"), data=library_folder)
+        patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)
+        parts = prepare(recipe, tmp_path_factory.mktemp("frozen"), data=library_folder)
     networks = fresh_networks(parts)
     return BlipDiffusion(
         subject_encoder=networks.subject_encoder,

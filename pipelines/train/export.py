@@ -2,7 +2,6 @@
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,15 +10,11 @@ from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.pairs import Split
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.training.initial import initial_networks
 from blipdiff.training.loop import RunFolder, average_weights, resume_step
 from blipdiff.training.noise import MINI_SCHEDULE
-from blipdiff.training.stage2 import SubjectNetworks
 from pipelines.evaluate.subjects import subject_grid, unseen_subjects
 from pipelines.studio import Studio
-
-if TYPE_CHECKING:
-    from pipelines.train import RunParts
+from pipelines.train.parts import RunParts, fresh_networks
 
 SHEET_SUBJECTS, SHEET_STEPS = 4, 15
 SHEET_PROMPTS = ("on a blue background", "on a grass field", "in the snow")
@@ -34,7 +29,7 @@ def check_trained(folder: Path) -> None:
         raise CheckpointError(f"There is no trained state in {folder}; train first.")
 
 
-def export(parts: "RunParts", target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
+def export(parts: RunParts, target: Path, *, name: str = "mini", dtype: torch.dtype = torch.float16) -> BlipDiffusion:
     """The averaged weights of the run's last states as a checkpoint in the hub layout.
 
     Raises: CheckpointError when the subject's stage has not been saved yet.
@@ -45,7 +40,7 @@ def export(parts: "RunParts", target: Path, *, name: str = "mini", dtype: torch.
     return model
 
 
-def sample_sheet(parts: "RunParts", path: Path) -> Path:
+def sample_sheet(parts: RunParts, path: Path) -> Path:
     """Pictures of unseen subjects by the averaged weights of the last save; the run's state is not touched.
 
     Raises: OutputError where it cannot be written.
@@ -56,7 +51,7 @@ def sample_sheet(parts: "RunParts", path: Path) -> Path:
     return subject_grid(studio, subjects, SHEET_PROMPTS, path, steps=SHEET_STEPS, side=parts.recipe.model.picture)
 
 
-def assembled(parts: "RunParts", name: str, dtype: torch.dtype) -> BlipDiffusion:
+def assembled(parts: RunParts, name: str, dtype: torch.dtype) -> BlipDiffusion:
     """The model with the averaged weights of the run's last states."""
     networks, vae = fresh_networks(parts), copy.deepcopy(parts.vae)
     average_weights(parts.stage("subject"), dict(networks.named_children()))
@@ -76,15 +71,4 @@ def assembled(parts: "RunParts", name: str, dtype: torch.dtype) -> BlipDiffusion
         fingerprint=fingerprint(networks.subject_encoder.state_dict()),
         guidance=parts.recipe.model.guidance,
         name=name,
-    )
-
-
-def fresh_networks(parts: "RunParts") -> SubjectNetworks:
-    """The networks of the subject's stage at the recipe's sizes, untrained."""
-    return initial_networks(
-        parts.recipe.model,
-        prompt_vocabulary=len(parts.prompts),
-        category_vocabulary=len(parts.categories),
-        latent_side=parts.latent_side,
-        seed=parts.recipe.seed,
     )
