@@ -27,7 +27,7 @@ from blipdiff.evaluation.structure import StructureTrial, chosen_by_colour, edge
 from blipdiff.images import fitted, open_picture
 from pipelines.evaluate.requests import StructureRequest
 from pipelines.evaluate.structure import Way, drawn_trials
-from pipelines.grids import labelled_grid
+from pipelines.sheets import labelled_grid
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
 

@@ -9,13 +9,12 @@ import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.evaluation.sheets import save_sheet
 from blipdiff.images import open_picture
-from pipelines.animation import save_animation
 from pipelines.blend import Blended, blend
 from pipelines.blend_request import BlendRequest
-from pipelines.grids import labelled_grid
 from pipelines.results import Picture
 from pipelines.scene import Placed, draw_scene
 from pipelines.scene_request import SceneRequest
+from pipelines.sheets import labelled_grid, save_animation
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"

@@ -11,8 +11,8 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.images import open_picture
 from blipdiff.outputs import written_file
-from pipelines.grids import labelled_grid
 from pipelines.results import Picture, read_metadata, save_picture
+from pipelines.sheets import labelled_grid
 from pipelines.studio import Notice, Progress, Reference
 from pipelines.stylize import Stylist
 from pipelines.stylize_request import StylizeRequest

@@ -123,7 +123,7 @@ def evaluate_structure(
     from blipdiff.outputs import written_file
     from pipelines.evaluate.structure import WAYS, report
     from pipelines.evaluate.structure import evaluate_structure as measured
-    from pipelines.grids import labelled_grid
+    from pipelines.sheets import labelled_grid
     from pipelines.stylize import Stylist
 
     request = StructureRequest(**asked)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import OutputError, SubjectError
-from pipelines.library import SubjectLibrary, checked_name
+from pipelines.subject_library import SubjectLibrary, checked_name
 
 
 def subject(category: str = "dog", seed: int = 0) -> SubjectEmbedding:

@@ -4,9 +4,8 @@ import pytest
 from PIL import Image
 
 from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
-from pipelines import animation
-from pipelines.animation import looped, save_animation
-from pipelines.grids import labelled_grid
+from pipelines import sheets
+from pipelines.sheets import labelled_grid, looped, save_animation
 
 FRAMES = [Image.new("RGB", (17, 16), colour) for colour in ("red", "green", "blue", "white")]
 
@@ -28,7 +27,7 @@ def test_there_and_back_rests_at_its_ends_and_once_does_not() -> None:
 
 
 def test_without_an_encoder_mp4_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(animation, "find_spec", lambda name: None)
+    monkeypatch.setattr(sheets, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"blipdiff\[video\]"):
         save_animation(FRAMES, tmp_path / "film.mp4")
     assert not list(tmp_path.iterdir())
@@ -39,7 +38,7 @@ def test_an_mp4_is_written_where_there_is_an_encoder(
     tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip(package)
-    monkeypatch.setattr(animation, "find_spec", lambda name: name == package or None)
+    monkeypatch.setattr(sheets, "find_spec", lambda name: name == package or None)
     path = save_animation(FRAMES * 4, tmp_path / "film.mp4")
     assert path.read_bytes()[4:8] == b"ftyp"
 
