@@ -8,8 +8,8 @@ from PIL import Image
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
-from blipdiff.data.pairs import composite
-from blipdiff.data.scenes import SCENES, paint_scene
+from blipdiff.data.composites import composite
+from blipdiff.data.drawn.scenes import SCENES, paint_scene
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.views import SubjectView
 from blipdiff.images import open_picture

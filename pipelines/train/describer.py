@@ -12,7 +12,7 @@ from transformers import BertTokenizer
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import save_describer
-from blipdiff.data.library import build_library
+from blipdiff.data.drawn.library import build_library
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings

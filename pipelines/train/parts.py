@@ -9,7 +9,7 @@ from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints.diffusers_layout import load_vae
 from blipdiff.conditioning.prompt import build_prompt
-from blipdiff.data.library import build_library
+from blipdiff.data.drawn.library import build_library
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.images import PhotoSettings
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer

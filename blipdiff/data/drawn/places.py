@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.random import Generator
 
-from blipdiff.data.colours import (
+from blipdiff.data.drawn.colours import (
     Colour,
     Floats,
     disc,
@@ -21,8 +21,8 @@ from blipdiff.data.colours import (
     speckle,
     stroke,
 )
-from blipdiff.data.landscapes import ground
-from blipdiff.data.patterns import Painted, plank_texture
+from blipdiff.data.drawn.landscapes import ground
+from blipdiff.data.drawn.patterns import Painted, plank_texture
 
 
 def stars(rng: Generator, picture: Floats, count: int, lowest: float = 1.0) -> None:

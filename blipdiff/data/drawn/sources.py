@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from blipdiff.data.names import CLIPART_NOUNS, clipart_category, emoji_category
+from blipdiff.data.drawn.names import CLIPART_NOUNS, clipart_category, emoji_category
 from blipdiff.data.records import Pixels
 from blipdiff.errors import BlipdiffError, ImageError, MissingDependencyError
 from blipdiff.foreign import foreign

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from blipdiff.data import landscapes, patterns, places
-from blipdiff.data.colours import NAMED_COLOURS, finished
-from blipdiff.data.patterns import Painted
-from blipdiff.data.records import Pixels
-from blipdiff.data.subjects import Progress, write_array, write_json
+from blipdiff.data.drawn import landscapes, patterns, places
+from blipdiff.data.drawn.colours import NAMED_COLOURS, finished
+from blipdiff.data.drawn.patterns import Painted
+from blipdiff.data.drawn.subjects import Progress
+from blipdiff.data.records import Pixels, SceneRecord
+from blipdiff.data.stored import write_array, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,6 @@ class Scene:
     floor: float | None = None
     casts_shadow: bool = False
     weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class SceneRecord:
-    """One drawn ground of the pool: `wordings` fits its colours, `colourless` also fits any filter over it."""
-
-    scene: str
-    wordings: tuple[str, ...]
-    colourless: tuple[str, ...]
-    floor: float | None
-    casts_shadow: bool
-    weight: float
 
 
 PLAIN_WORDINGS = (

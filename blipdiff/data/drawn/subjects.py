@@ -1,18 +1,17 @@
 """Subjects: pictures cut out, judged, fitted into one array, with whole concepts held out."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from blipdiff.data.colours import Floats
+from blipdiff.data.drawn.colours import Floats
+from blipdiff.data.drawn.sources import Drawing, read_drawings
 from blipdiff.data.records import Pixels, SubjectRecord
-from blipdiff.data.sources import Drawing, read_drawings
+from blipdiff.data.stored import write_array, write_json
 from blipdiff.errors import BlipdiffError, ImageError
-from blipdiff.outputs import written_file
 
 HELD_OUT_SOURCE = "noto"
 HELD_OUT_PERCENT = 5
@@ -129,15 +128,3 @@ def _fingerprint(picture: Pixels) -> Floats:
     on_grey = (picture[..., :3] * alpha + 128 * (1 - alpha)).astype(np.float32)
     small: Floats = cv2.resize(on_grey, (12, 12), interpolation=cv2.INTER_AREA)
     return small.reshape(-1) / np.float32(255)
-
-
-def write_array(path: Path, array: Pixels) -> None:
-    """Saves `array`, whole or not at all."""
-    with written_file(path) as part, part.open("wb") as file:
-        np.save(file, array)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Saves `value` as JSON, whole or not at all."""
-    with written_file(path) as part:
-        part.write_text(json.dumps(value, ensure_ascii=False, indent=0), "utf-8")

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.random import Generator
 
-from blipdiff.data.colours import (
+from blipdiff.data.drawn.colours import (
     Colour,
     Floats,
     disc,
@@ -21,7 +21,7 @@ from blipdiff.data.colours import (
     speckle,
     stroke,
 )
-from blipdiff.data.patterns import Painted
+from blipdiff.data.drawn.patterns import Painted
 
 
 def blue_sky(rng: Generator, side: int, clouds: float = 0.7) -> Floats:

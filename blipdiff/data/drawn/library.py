@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from blipdiff.data.scenes import build_scenes
-from blipdiff.data.sources import fetch_sources
-from blipdiff.data.subjects import Progress, build_subjects
+from blipdiff.data.drawn.scenes import build_scenes
+from blipdiff.data.drawn.sources import fetch_sources
+from blipdiff.data.drawn.subjects import Progress, build_subjects
 
 
 def build_library(

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.random import Generator
 
-from blipdiff.data.colours import (
+from blipdiff.data.drawn.colours import (
     NAMED_COLOURS,
     Floats,
     disc,
