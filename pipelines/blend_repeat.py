@@ -27,7 +27,7 @@ def repeat_blend(studio: Studio, metadata: Mapping[str, Any], *, preview_every: 
     if not all(isinstance(told[name], list) for name in ("categories", "subjects", "company", "shares")):
         raise ConfigError("The metadata lacks the blend's subjects, or is damaged; the frame cannot be repeated.")
     subjects = [
-        subject_from(text, str(category), studio.model.fingerprint)
+        subject_from(text, str(category), studio.model.subject_fingerprint)
         for text, category in zip(told["subjects"], told["categories"], strict=False)
     ]
     company = [_spot_from(one, len(subjects)) for one in told["company"]]

@@ -142,7 +142,7 @@ def repeat_edit(
     if told[0] and (followed is None or not followed.branches):
         raise ConfigError("The edit followed structures; give their control branches to repeat it.")
     request = request_from(EditRequest, _OLD_DEFAULTS | values)
-    subject = None if text is None else subject_from(text, request.subject_category, studio.model.fingerprint)
+    subject = None if text is None else subject_from(text, request.subject_category, studio.model.subject_fingerprint)
     if photo is None:
         if photos:
             raise ConfigError("The picture's source was generated, not a photo; leave the photo out.")

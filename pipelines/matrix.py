@@ -64,7 +64,7 @@ def matrix(
         wanted = asked[row, column]
         path = folder / _name(row, column, wanted)
         told = stylist.told(wanted, subjects[row], maps[column])
-        if _is_there(path, told, stylist.studio.model.fingerprint):
+        if _is_there(path, told, stylist.studio.model.subject_fingerprint):
             yield Cell(row, column, path, was_there=True)
         else:
             for event in stylist.run(wanted, subjects[row], maps[column]):

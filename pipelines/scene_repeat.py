@@ -36,7 +36,7 @@ def repeat_scene(
         values.pop(name, None)
     request = request_from(SceneRequest, values)
     placed = [
-        Placed(word, subject_from(text, word, studio.model.fingerprint), _region_from(word, regions, painted))
+        Placed(word, subject_from(text, word, studio.model.subject_fingerprint), _region_from(word, regions, painted))
         for word, text in _mapping(subjects).items()
     ]
     seeds = request.seeds()

@@ -102,7 +102,7 @@ class Studio:
         """
         parts = [self._encoded(reference, fit) for reference in references]
         for part in parts:
-            part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
+            part.check_model(self.model.subject_fingerprint, self.model.text_encoder.sizes.width)
         return parts
 
     def run(self, request: GenerateRequest, subject: SubjectEmbedding, *, preview_every: int = 0) -> Iterator[Event]:
@@ -134,7 +134,9 @@ class Studio:
         values = dict(metadata["request"])
         if "task" in values:
             raise ConfigError(f"The picture was made by {values['task']}; repeat it with that command's --like.")
-        subject = subject_from(values.pop("subject", None), str(values.get("category", "")), self.model.fingerprint)
+        subject = subject_from(
+            values.pop("subject", None), str(values.get("category", "")), self.model.subject_fingerprint
+        )
         request = from_mapping(values)
         batch = next((batch for batch in _batches(request) if metadata["seed"] in batch), None)
         if batch is None:
@@ -152,10 +154,10 @@ class Studio:
         Raises: ConfigError when another model made it.
         """
         made_by = metadata["model"].get("fingerprint")
-        if made_by != self.model.fingerprint:
+        if made_by != self.model.subject_fingerprint:
             raise ConfigError(
                 f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
-                f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
+                f"this is {self.model.name} ({self.model.subject_fingerprint}). Load that model to repeat it."
             )
 
     def computing(self) -> AbstractContextManager[Any]:
@@ -187,7 +189,7 @@ class Studio:
         """A picture that this model has drawn, `told` being what JSON can hold of what it was asked for."""
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
-        return Picture(image, seed, index, told, self.model.name, self.model.fingerprint, place)
+        return Picture(image, seed, index, told, self.model.name, self.model.subject_fingerprint, place)
 
     def _draw(
         self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int

@@ -242,7 +242,7 @@ class Stylist:
         values = dict(metadata["request"])
         check_told(values)
         category = str(values.get("category", ""))
-        subject = subject_from(values.pop("subject", None), category, self.studio.model.fingerprint)
+        subject = subject_from(values.pop("subject", None), category, self.studio.model.subject_fingerprint)
         maps = maps_from(values.pop("maps", None))
         request = told_request(values)
         if len(maps) != len(request.controls):

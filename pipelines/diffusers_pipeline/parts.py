@@ -12,13 +12,13 @@ from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints import load_model, save_model
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.devices import STORED, AskedDtype, Placement, dtype_for, placement
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import fingerprint
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
@@ -115,7 +115,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             **parts,
             ctx_begin_pos=model.insert_at,
             name=model.name,
-            subject_fingerprint=None if "qformer" in components else model.fingerprint,
+            subject_fingerprint=None if "qformer" in components else model.subject_fingerprint,
             guidance_scale=model.guidance,
         )
         accelerate(pipeline.model, Placement(pipeline.model.device, pipeline.unet.dtype))
@@ -176,7 +176,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             vae=self.vae,
             scheduler_config={"_class_name": type(self.scheduler).__name__, **self.scheduler.config},
             photo=self.image_processor,
-            fingerprint=self.config.subject_fingerprint,
+            subject_fingerprint=self.config.subject_fingerprint,
             insert_at=self.config.ctx_begin_pos,
             guidance=self.config.guidance_scale,
             name=self.config.name,
@@ -201,7 +201,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
 
     def enable_sequential_cpu_offload(self, *args: Any, **kwargs: Any) -> None:
         """As diffusers has it: each layer's weights visit the device for its own call."""
-        self._identify()  # afterwards there are no weights to look at
+        _ = self.model.identity  # afterwards there are no weights to look at
         super().enable_sequential_cpu_offload(*args, **kwargs)
 
     def _identify(self) -> None:

@@ -75,7 +75,7 @@ def evaluate_edits(
         drawn.append(_drawn(model, trial, edit_request(model, trial, request)))
         yield EvaluationProgress("editing", number + 1, len(trials))
     hits = yield from _hits(library, trials, drawn)
-    about: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, **asdict(request)}
+    about: dict[str, Any] = {"model": model.name, "fingerprint": model.subject_fingerprint, **asdict(request)}
     about |= {**library_versions(), "seconds": round(time.monotonic() - start)}
     rows = [_row(trial, one) for trial, one in zip(trials, drawn, strict=True)][: request.shown]
     names = [f"{trial.pair.category} to {trial.category}" for trial in trials][: request.shown]

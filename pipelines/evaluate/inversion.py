@@ -166,7 +166,7 @@ def _report(
         shares = [value / most for value, most in zip(values, scores[CEILING], strict=True)]
         lines.append(Line("PSNR, dB", "pixels", name, "all", mean(values), in_percent=False))
         lines.append(Line("share of the autoencoder's", "pixels", name, "all", mean(shares)))
-    about = {"model": model.name, "fingerprint": model.fingerprint, **asdict(request), **library_versions()}
+    about = {"model": model.name, "fingerprint": model.subject_fingerprint, **asdict(request), **library_versions()}
     rows = [
         (Shown(pair.target, pair.category), *(Shown(found[name][place]) for name in found))
         for place, pair in enumerate(pairs[: request.shown])

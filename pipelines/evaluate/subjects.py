@@ -251,7 +251,7 @@ def _about(model: BlipDiffusion, library: PairLibrary, request: EvaluateRequest)
     counts = {f"subjects of the split {split}": len(members) for split, members in library.members.items()}
     return {
         "model": model.name,
-        "fingerprint": model.fingerprint,
+        "fingerprint": model.subject_fingerprint,
         **asdict(request),
         **counts,
         "library": library_key(library),

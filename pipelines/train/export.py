@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from blipdiff.checkpoints import save_model
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.pairs import Split
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.identity import fingerprint
 from blipdiff.training.loop import RunFolder, average_weights, resume_step
 from blipdiff.training.noise import MINI_SCHEDULE
 from pipelines.evaluate.subjects import subject_grid, unseen_subjects
@@ -68,7 +68,7 @@ def assembled(parts: RunParts, name: str, dtype: torch.dtype) -> BlipDiffusion:
         vae=vae,
         scheduler_config={"_class_name": "DDIMScheduler", "clip_sample": False, **MINI_SCHEDULE},
         photo=parts.photo,
-        fingerprint=fingerprint(networks.subject_encoder.state_dict()),
+        subject_fingerprint=fingerprint(networks.subject_encoder.state_dict()),
         guidance=parts.recipe.model.guidance,
         name=name,
     )

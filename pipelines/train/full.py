@@ -9,10 +9,10 @@ import torch
 
 from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.describer import save_describer
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.shards import ShardLibrary
 from blipdiff.images import PhotoSettings
 from blipdiff.models.describer import Describer, category_features
+from blipdiff.models.identity import fingerprint
 from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
 from blipdiff.training.config import RepresentationRecipe, SubjectRecipe
 from blipdiff.training.full import FullRecipe, begin_representation, begin_subject, encoder_of
@@ -125,5 +125,5 @@ def _subject(
         whole = begin_subject(recipe.start, recipe.name)  # sharded networks cannot be saved as they are
         average_weights(folder, dict(whole.networks.named_children()))
         seen = fingerprint(whole.networks.subject_encoder.state_dict())
-        save_model(replace(whole.model, fingerprint=seen), output)
+        save_model(replace(whole.model, subject_fingerprint=seen), output)
     workers.wait()

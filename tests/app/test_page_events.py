@@ -186,7 +186,7 @@ def test_a_picture_fills_the_form_and_brings_its_subject(
     assert changes[layout.random_seed] is False
     [card] = changes[layout.subject.files]
     kept = SubjectEmbedding.load(card)
-    assert (kept.category, kept.fingerprint) == ("dog", studio.model.fingerprint)
+    assert (kept.category, kept.fingerprint) == ("dog", studio.model.subject_fingerprint)
 
 
 def test_another_models_picture_fills_the_form_without_its_subject(

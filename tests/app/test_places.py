@@ -152,7 +152,7 @@ def test_a_model_that_is_converted_forgets_where_it_lay_and_where_it_came_from(
         (source / name).write_text(json.dumps(told))
     assert blipdiff("convert", source, "copy", "--to", layout).code == 0
     assert [path for path in Path("copy").rglob("*") if path.is_file() and tells(path)] == []
-    assert load_model("copy").fingerprint == load_model(model).fingerprint
+    assert load_model("copy").subject_fingerprint == load_model(model).subject_fingerprint
 
 
 def test_a_card_a_film_and_a_grid_name_no_place(blipdiff: Command, model: Path, tmp_path: Path) -> None:

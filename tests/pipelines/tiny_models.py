@@ -8,10 +8,10 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from PIL import Image
 
 from blipdiff.checkpoints.configs import PNDM
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import fingerprint
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
@@ -69,7 +69,7 @@ def tiny_model(seed: int = 0) -> BlipDiffusion:
             vae=AutoencoderKL(**_VAE).eval().requires_grad_(False),
             scheduler_config=PNDM,
             photo=PhotoSettings(side=32),
-            fingerprint=fingerprint(encoder.state_dict()),
+            subject_fingerprint=fingerprint(encoder.state_dict()),
             name="tiny",
         )
 

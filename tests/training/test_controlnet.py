@@ -10,10 +10,10 @@ import torch
 
 from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.controls import load_control
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.identity import fingerprint
 from blipdiff.training.autoencoder import patch_encoder
 from blipdiff.training.config import ControlNetRecipe, Recipe, control_recipe_from, load_control_recipe
 from blipdiff.training.controlnet import MAPS, ControlBatches, ControlObjective, initial_controlnet
@@ -52,7 +52,7 @@ def frozen(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPa
         vae=parts.vae,
         scheduler_config={"_class_name": "DDIMScheduler", **MINI_SCHEDULE},
         photo=parts.photo,
-        fingerprint=fingerprint(networks.subject_encoder.state_dict()),
+        subject_fingerprint=fingerprint(networks.subject_encoder.state_dict()),
     )
 
 

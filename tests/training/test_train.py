@@ -73,7 +73,7 @@ def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
 ) -> None:
     made = export(prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
     loaded = load_model(tmp_path / "model", dtype="stored")
-    assert loaded.fingerprint == made.fingerprint
+    assert loaded.subject_fingerprint == made.subject_fingerprint
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
     assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float16}
     studio = Studio.open(tmp_path / "model", device="cpu", dtype="float32")
