@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.refusals import assert_refused, files_below
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
+from tests.support.refusals import assert_refused, files_below
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 # The other commands

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
-from tests.pipelines.command_line import Command, with_metadata
-from tests.pipelines.tiny_models import PIXELS, photo
+from tests.support.command_line import Command, with_metadata
+from tests.support.tiny_models import PIXELS, photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture

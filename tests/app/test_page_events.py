@@ -22,7 +22,7 @@ from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_picture
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 VISIT = SimpleNamespace(session_hash="visit")
 

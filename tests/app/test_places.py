@@ -15,10 +15,10 @@ from blipdiff.errors import CheckpointError
 from pipelines.nets import found_control, told_control, untold_nets
 from pipelines.results import read_metadata, save_picture
 from pipelines.stylize_request import ControlSettings
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo, tiny_controlnet
+from tests.support.command_line import Command
+from tests.support.tiny_models import photo, tiny_controlnet
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 SECRET = "client-4711"
 UNTOLD = "does not say which weights"

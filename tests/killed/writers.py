@@ -27,7 +27,7 @@ from pipelines.studio import Studio
 from pipelines.stylize import Stylist
 from pipelines.stylize_request import ControlSettings, StylizeRequest
 from pipelines.subject_library import SubjectLibrary
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
 
 class Writer(Protocol):

@@ -15,7 +15,7 @@ from pipelines.edit import encode_edit, plan_edit
 from pipelines.edit_request import BY_FRACTIONS, EditRequest
 from pipelines.edit_run import Edited, repeat_edit, run_edit
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo
+from tests.support.tiny_models import photo
 
 CROSS, SELF = (AttentionSite(f"mid_block.{kind}", "mid", kind) for kind in ("cross", "self"))
 

@@ -14,10 +14,10 @@ from diffusers import (
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.errors import CheckpointError, ConfigError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, quiet
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import close, differ, draw, quiet
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 # Components, folders and precision

@@ -13,10 +13,10 @@ from blipdiff.checkpoints import convert, load_model, save_model
 from blipdiff.devices import placement
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, quiet, seeded
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import close, differ, draw, quiet, seeded
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 OWN = 2.5
 

@@ -15,8 +15,8 @@ from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.results import Picture, read_metadata, save_picture
 from pipelines.studio import Studio
-from tests.pipelines.studios import asked, counted, picture_of, pixels
-from tests.pipelines.tiny_models import PIXELS, tiny_model
+from tests.support.studios import asked, counted, picture_of, pixels
+from tests.support.tiny_models import PIXELS, tiny_model
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from pipelines.results import Picture, read_metadata, save_picture
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist, map_of, structure_size
 from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 DRAWING = GenerateRequest(category="dog", prompt="on a beach", steps=3, count=1, scheduler="ddim")
 

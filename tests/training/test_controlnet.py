@@ -22,7 +22,7 @@ from blipdiff.training.stage2 import RowShares
 from pipelines.train.control import export_control, prepare_control, train_control
 from pipelines.train.parts import fresh_networks, prepare
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 def control_table() -> dict:

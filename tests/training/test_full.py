@@ -20,10 +20,10 @@ from blipdiff.training.full import begin_representation, dry_run, full_recipe
 from blipdiff.training.pretrained import begin_with_bert
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.vocabulary import train_category_tokenizer
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 from tests.training.test_workers import written
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 FULL = Path(__file__).parents[2] / "configs" / "full"
 
 

@@ -25,7 +25,7 @@ from pipelines.train.parts import prepare
 from pipelines.train.redrawing import train_redrawing
 from pipelines.train.representation import train_representation
 from pipelines.train.subjects import train_subjects
-from tests.pipelines.command_line import at_call
+from tests.support.command_line import at_call
 from tests.training.conftest import tiny_table
 
 STEPS = 4

@@ -21,9 +21,9 @@ from blipdiff.training.config import load_describer_recipe
 from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.vocabulary import train_category_tokenizer
 from pipelines.describe import measure_categories
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 HALF = torch.tensor([0.5, 0.5, 0.5])
 

@@ -30,11 +30,11 @@ from pipelines.train.parts import RunParts, prepare
 from pipelines.train.redrawing import train_redrawing
 from pipelines.train.representation import train_representation
 from pipelines.train.subjects import train_subjects
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo
+from tests.support.command_line import Command
+from tests.support.tiny_models import photo
 from tests.training.conftest import SIDE, tiny_table
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture(autouse=True, scope="module")

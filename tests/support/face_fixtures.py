@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import quiet
-from tests.pipelines.tiny_models import tiny_controlnet, tiny_model
+from tests.support.face import quiet
+from tests.support.tiny_models import tiny_controlnet, tiny_model
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_picture
 from pipelines.studio import Studio
-from tests.pipelines.command_line import Command, Ended
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.command_line import Command, Ended
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
 
 @pytest.fixture

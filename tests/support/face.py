@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.tiny_models import photo
+from tests.support.tiny_models import photo
 
 STEPS = 3
 

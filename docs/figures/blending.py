@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/blending.md with the bundled model: python docs/blending_pictures.py [--steps 20]"""
+"""Draws the pictures of docs/blending.md with the bundled model: python docs/figures/blending.py [--steps 20]"""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipelines.sheets import labelled_grid, save_animation
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
-OUTPUT = Path(__file__).parent / "blending"
+OUTPUT = Path(__file__).parents[1] / "blending"
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 
 

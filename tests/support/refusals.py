@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.pipelines.command_line import Ended
+from tests.support.command_line import Ended
 
 
 def files_below(*folders: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/editing.md with the bundled model: python docs/editing_pictures.py [--steps 20]"""
+"""Draws the pictures of docs/editing.md with the bundled model: python docs/figures/editing.py [--steps 20]"""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
-OUTPUT = Path(__file__).parent / "editing"
+OUTPUT = Path(__file__).parents[1] / "editing"
 SWAPS = (
     ("popcorn", "padlock", "beach", "on a beach"),
     ("balloon", "eggplant", "grass field", "on a grass field"),

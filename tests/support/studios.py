@@ -12,7 +12,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo
+from tests.support.tiny_models import photo
 
 
 def dog(seed: int = 0) -> SubjectPhoto:
