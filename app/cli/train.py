@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="mini, describe, or a TOML file like them or configs/full.")] = "mini",
+    recipe: Annotated[
+        str, typer.Argument(help="mini, describe, full/stage1, full/stage2, or a TOML file like them.")
+    ] = "mini",
     run: Annotated[
         Path | None, typer.Option("--run", help="The run's folder: data, states, logs; runs/RECIPE if absent.")
     ] = None,
@@ -51,7 +53,7 @@ def train(
         _train_full(table, recipe, run, output or run / "model", dry_run, tensorboard)
         return
     if dry_run:
-        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for those in configs/full.")
+        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for such as full/stage1 and full/stage2.")
     if "start" in table:
         settings = load_describer_recipe(recipe)
         check_writable(run)
