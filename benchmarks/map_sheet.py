@@ -12,7 +12,7 @@ from PIL import Image
 from blipdiff.control.preprocessors import DRAWN, MapChoice, Preprocessors
 from blipdiff.images import fitted, open_picture
 from blipdiff.outputs import written_file
-from pipelines.grids import labelled_grid
+from pipelines.sheets import labelled_grid
 
 SIDE = 160
 SUBJECTS = ("tractor", "croissant")

@@ -24,7 +24,7 @@ from blipdiff.images import open_picture
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.schedulers import SCHEDULER_NAMES, build_scheduler, draws_noise
-from pipelines.evaluate import side_by_side
+from pipelines.evaluate.subjects import side_by_side
 from pipelines.generate import encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
 from pipelines.requests import GenerateRequest

@@ -19,8 +19,10 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.training.config import RepresentationRecipe, load_describer_recipe, load_recipe
 from blipdiff.training.initial import initial_networks, initial_representation
 from blipdiff.training.loop import TrainingStep, average_weights
-from pipelines.train import RunParts, prepare, train_representation, train_subjects
-from pipelines.train_export import export
+from pipelines.train.export import export
+from pipelines.train.parts import RunParts, prepare
+from pipelines.train.representation import train_representation
+from pipelines.train.subjects import train_subjects
 
 
 def main() -> None:

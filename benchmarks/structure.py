@@ -25,9 +25,9 @@ from blipdiff.data.records import Pair
 from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.evaluation.structure import StructureTrial, chosen_by_colour, edge_agreement
 from blipdiff.images import fitted, open_picture
-from pipelines.evaluate_structure import Way, drawn_trials
-from pipelines.grids import labelled_grid
-from pipelines.structure_request import StructureRequest
+from pipelines.evaluate.requests import StructureRequest
+from pipelines.evaluate.structure import Way, drawn_trials
+from pipelines.sheets import labelled_grid
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
 

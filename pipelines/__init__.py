@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.blip_diffusion import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
+    from pipelines.diffusers_pipeline.pipeline import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
     from pipelines.plan import SamplingPlan, execute
     from pipelines.requests import GenerateRequest
     from pipelines.results import Picture
     from pipelines.studio import Studio
 
 _HOMES = {
-    "BlipDiffusionControlNetPipeline": "pipelines.blip_diffusion",
-    "BlipDiffusionPipeline": "pipelines.blip_diffusion",
+    "BlipDiffusionControlNetPipeline": "pipelines.diffusers_pipeline.pipeline",
+    "BlipDiffusionPipeline": "pipelines.diffusers_pipeline.pipeline",
     "GenerateRequest": "pipelines.requests",
     "Picture": "pipelines.results",
     "SamplingPlan": "pipelines.plan",

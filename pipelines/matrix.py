@@ -11,8 +11,8 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.images import open_picture
 from blipdiff.outputs import written_file
-from pipelines.grids import labelled_grid
 from pipelines.results import Picture, read_metadata, save_picture
+from pipelines.sheets import labelled_grid
 from pipelines.studio import Notice, Progress, Reference
 from pipelines.stylize import Stylist
 from pipelines.stylize_request import StylizeRequest
@@ -64,7 +64,7 @@ def matrix(
         wanted = asked[row, column]
         path = folder / _name(row, column, wanted)
         told = stylist.told(wanted, subjects[row], maps[column])
-        if _is_there(path, told, stylist.studio.model.fingerprint):
+        if _is_there(path, told, stylist.studio.model.subject_fingerprint):
             yield Cell(row, column, path, was_there=True)
         else:
             for event in stylist.run(wanted, subjects[row], maps[column]):

@@ -34,6 +34,7 @@ Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
 
 BUNDLED = "mini"
 _REMEMBERED_SUBJECTS = 64
+_UNTOLD = "The picture does not say which U-Net drew it, as those of earlier versions do not; it may differ."
 _Request = TypeVar("_Request")
 
 
@@ -92,7 +93,7 @@ class Studio:
         """
         parts = [self._encoded(reference, fit) for reference in references]
         for part in parts:
-            part.check_model(self.model.fingerprint, self.model.text_encoder.sizes.width)
+            part.check_model(self.model.subject_fingerprint, self.model.text_encoder.sizes.width)
         return parts
 
     def subject_of(self, inputs: Sequence[Input], *, fit: str = "pad") -> SubjectEmbedding:
@@ -112,12 +113,21 @@ class Studio:
 
         Raises: ConfigError when another model made it.
         """
-        if made_by is not None and made_by.get("fingerprint") != self.model.fingerprint:
+        if made_by is None:
+            return []
+        identity = self.model.identity
+        if made_by.get("fingerprint") != identity.subject:
             raise ConfigError(
                 f"The picture was made by the model {made_by.get('name')} ({made_by.get('fingerprint')}), "
-                f"this is {self.model.name} ({self.model.fingerprint}). Load that model to repeat it."
+                f"this is {self.model.name} ({identity.subject}). Load that model to repeat it."
             )
-        return []
+        others = identity.differing(made_by)
+        if others:
+            raise ConfigError(
+                f"The picture was made by the model {made_by.get('name')}, of which this one, {self.model.name}, has "
+                f"another {', another '.join(others)}. Load that model to repeat it."
+            )
+        return [] if made_by.get("identity") else [_UNTOLD]
 
     def computing(self) -> AbstractContextManager[Any]:
         """A block in which no other run of this studio computes."""
@@ -149,7 +159,7 @@ class Studio:
         """A picture that this model has drawn; `job` is the one that draws exactly this."""
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
-        made_by = {"name": self.model.name, "fingerprint": self.model.fingerprint}
+        made_by = {"name": self.model.name, **self.model.identity.told()}
         return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place)
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:

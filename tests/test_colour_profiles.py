@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from blipdiff.images import as_rgb, open_picture
-from tests.picture_bytes import grey_profile, ink_profile, matrix_profile
+from tests.support.picture_bytes import grey_profile, ink_profile, matrix_profile
 
 # Red, green and blue under D50, as columns (Bradford's adaptation of the primaries that the standards name).
 SRGB = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))

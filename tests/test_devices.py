@@ -16,7 +16,7 @@ from blipdiff.devices import (
 )
 from blipdiff.errors import ConfigError
 from blipdiff.sampling.acceleration import accelerate
-from tests.pipelines.tiny_models import tiny_controlnet, tiny_model
+from tests.support.tiny_models import tiny_controlnet, tiny_model
 
 CPU = torch.device("cpu")
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -15,7 +15,7 @@ from blipdiff import outputs
 from blipdiff.errors import OutputError
 from blipdiff.filenames import file_stem, short_name
 from blipdiff.outputs import clear_leftovers, write_new, written_file, written_folder
-from tests.pipelines.command_line import at_call
+from tests.support.command_line import at_call
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:

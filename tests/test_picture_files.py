@@ -13,7 +13,7 @@ from PIL import Image
 from blipdiff import images
 from blipdiff.errors import ImageError, MissingDependencyError
 from blipdiff.images import as_rgb, open_picture
-from tests.picture_bytes import BROKEN_EXIF, BROKEN_RATIONAL, chunk, exif, tiff, turned, with_chunks
+from tests.support.picture_bytes import BROKEN_EXIF, BROKEN_RATIONAL, chunk, exif, tiff, turned, with_chunks
 
 
 def scene(width: int = 48, height: int = 32) -> Image.Image:

@@ -76,11 +76,11 @@ def blend(
     from app.cli.drawing import followed, opened
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import made_at
-    from pipelines.animation import check_film
     from pipelines.blend import Blended
     from pipelines.blend import blend as blended
     from pipelines.blend_repeat import repeat_blend
     from pipelines.results import read_metadata
+    from pipelines.sheets import check_film
 
     if like is not None:
         check_alone(context, ("subject", "weight", "size", "film", *parameters(BlendRequest)))
@@ -152,7 +152,7 @@ def _saved_frame(frame: "Frame", output: Path, name: str) -> Path:
 
 def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[str]) -> list[str]:
     """The endings of the films to write; an MP4 that nothing here can encode becomes a WebP, with a word about it."""
-    from pipelines.animation import mp4_encoder
+    from pipelines.sheets import mp4_encoder
 
     if film and request.shape != "path":
         raise ConfigError("Only a path makes a film; leave out --film, or ask for --shape path.")
@@ -176,8 +176,7 @@ def _film_suffixes(film: list[str] | None, request: BlendRequest, notices: list[
 def _saved(result: "Blended", output: Path, suffixes: list[str], per_second: float, loop: str) -> dict[str, list[Path]]:
     """The files, by kind."""
     from blipdiff.outputs import write_new
-    from pipelines.animation import save_animation
-    from pipelines.grids import labelled_grid
+    from pipelines.sheets import labelled_grid, save_animation
 
     stem = _stem(result.frames[0].picture)
     digits = len(str(len(result.frames)))

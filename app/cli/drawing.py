@@ -9,7 +9,7 @@ from pipelines.sizes import purpose
 from pipelines.studio import Notice, Progress, Studio
 
 if TYPE_CHECKING:
-    from pipelines.evaluate import EvaluationProgress
+    from pipelines.evaluate.requests import EvaluationProgress
 
 Event = TypeVar("Event")
 
@@ -39,7 +39,7 @@ def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *,
 
 def staged(events: "Iterable[Event | EvaluationProgress]") -> Iterator[Event]:
     """The events of an evaluation that are results; progress is shown with the name of its stage."""
-    from pipelines.evaluate import EvaluationProgress
+    from pipelines.evaluate.requests import EvaluationProgress
 
     with told() as shown:
         for event in events:

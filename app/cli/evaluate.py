@@ -39,7 +39,8 @@ def evaluate_model(
     from app.cli.drawing import opened, staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
-    from pipelines.evaluate import EvaluateRequest, evaluate
+    from pipelines.evaluate.requests import EvaluateRequest
+    from pipelines.evaluate.subjects import evaluate
 
     given = {
         "subjects": subjects,

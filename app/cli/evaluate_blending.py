@@ -7,7 +7,7 @@ import typer
 
 from app.cli.options import Device, Dtype, Model, takes_parameters
 from app.cli.terminal import say
-from pipelines.blending_request import BlendingRequest
+from pipelines.evaluate.requests import BlendingRequest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def evaluate_blends(
     from app.cli.drawing import opened, staged
     from app.cli.files import check_writable
     from blipdiff.data.pairs import PairLibrary
-    from pipelines.evaluate_blending import evaluate_blending
+    from pipelines.evaluate.blending import evaluate_blending
 
     request = BlendingRequest(**asked)
     check_writable(output)

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.options import Device, Dtype, Model, takes_parameters
 from app.cli.terminal import say
-from pipelines.evaluation_requests import EditEvaluationRequest, InversionEvaluationRequest
+from pipelines.evaluate.requests import EditEvaluationRequest, InversionEvaluationRequest
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes, with held-out ones.")]
 Output = Annotated[Path, typer.Option("--output", help="The folder for the report.")]
@@ -35,8 +35,8 @@ def evaluate_edits(
     **asked: Any,
 ) -> None:
     """Swap unseen subjects for other unseen ones; print what was kept and what was swapped, and save a sheet."""
-    from pipelines.evaluate_edits import SHEET
-    from pipelines.evaluate_edits import evaluate_edits as evaluated
+    from pipelines.evaluate.edits import SHEET
+    from pipelines.evaluate.edits import evaluate_edits as evaluated
 
     request = EditEvaluationRequest(**asked)
     library, loaded = _opened(data, output, spread, model, device, dtype)
@@ -56,7 +56,7 @@ def evaluate_inversion(
     **asked: Any,
 ) -> None:
     """Invert unseen pictures and draw them again, by every method; print how closely they come back."""
-    from pipelines.evaluate_inversion import evaluate_inversion as evaluated
+    from pipelines.evaluate.inversion import evaluate_inversion as evaluated
 
     request = InversionEvaluationRequest(**asked)
     library, loaded = _opened(data, output, spread, model, device, dtype)

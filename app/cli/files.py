@@ -18,7 +18,7 @@ def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding
     Raises: SubjectError or ImageError for a file that is neither, PromptError for a photo without a category.
     """
     if is_kept(path):
-        from pipelines.library import SubjectLibrary
+        from pipelines.subject_library import SubjectLibrary
 
         return SubjectLibrary(read_settings().library).load(str(path)[1:])
     if path.suffix.lower() == CARD_SUFFIX:

@@ -8,8 +8,8 @@ import typer
 from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
 from app.cli.options import Device, Download, Dtype, Model, StructureSize, takes_parameters
 from app.cli.terminal import say
+from pipelines.evaluate.requests import StructureRequest
 from pipelines.requests import GenerateRequest, parameters
-from pipelines.structure_request import StructureRequest
 from pipelines.stylize_request import StylizeRequest
 
 _DRAWING = parameters(GenerateRequest)
@@ -121,9 +121,9 @@ def evaluate_structure(
     from blipdiff.errors import ConfigError
     from blipdiff.evaluation.structure import draw_structure_trials
     from blipdiff.outputs import written_file
-    from pipelines.evaluate_structure import WAYS, report
-    from pipelines.evaluate_structure import evaluate_structure as measured
-    from pipelines.grids import labelled_grid
+    from pipelines.evaluate.structure import WAYS, report
+    from pipelines.evaluate.structure import evaluate_structure as measured
+    from pipelines.sheets import labelled_grid
     from pipelines.stylize import Stylist
 
     request = StructureRequest(**asked)

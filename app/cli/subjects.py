@@ -12,7 +12,7 @@ from app.plain import plain
 from blipdiff.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.library import Entry, SubjectLibrary
+    from pipelines.subject_library import Entry, SubjectLibrary
 
 subjects = typer.Typer(
     name="subjects",
@@ -58,7 +58,7 @@ def add_subject(
     """
     from app.cli.drawing import opened
     from app.cli.files import check_writable, read_reference
-    from pipelines.library import checked_name
+    from pipelines.subject_library import checked_name
 
     library = _library(folder)
     if name is not None:
@@ -140,7 +140,7 @@ def export_subject(
 
 def _library(folder: Path | None) -> "SubjectLibrary":
     from app.settings import read_settings
-    from pipelines.library import SubjectLibrary
+    from pipelines.subject_library import SubjectLibrary
 
     return SubjectLibrary(folder or read_settings().library)
 

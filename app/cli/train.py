@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="mini, describe, or a TOML file like them or configs/full.")] = "mini",
+    recipe: Annotated[
+        str, typer.Argument(help="mini, describe, full/stage1, full/stage2, or a TOML file like them.")
+    ] = "mini",
     run: Annotated[
         Path | None, typer.Option("--run", help="The run's folder: data, states, logs; runs/RECIPE if absent.")
     ] = None,
@@ -51,7 +53,7 @@ def train(
         _train_full(table, recipe, run, output or run / "model", dry_run, tensorboard)
         return
     if dry_run:
-        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for those in configs/full.")
+        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for such as full/stage1 and full/stage2.")
     if "start" in table:
         settings = load_describer_recipe(recipe)
         check_writable(run)
@@ -65,7 +67,7 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
     from blipdiff.training.full import dry_run as planned
     from blipdiff.training.full import full_recipe
     from blipdiff.training.workers import workers_of_this_run
-    from pipelines.train_full import train_full
+    from pipelines.train.full import train_full
 
     recipe = full_recipe(table, source)
     if dry_run:
@@ -95,7 +97,7 @@ def _train_describer(
     export_only: bool,
     compiled: bool,
 ) -> None:
-    from pipelines.train_describer import export_describer, prepare_describer, train_describer
+    from pipelines.train.describer import export_describer, prepare_describer, train_describer
 
     parts = prepare_describer(settings, run, data=data, start=start)
     if not export_only:
@@ -115,14 +117,12 @@ def _train_model(
     tensorboard: bool,
 ) -> None:
     from app.cli.files import check_writable
-    from pipelines.train import (
-        prepare,
-        train_decoder,
-        train_redrawing,
-        train_representation,
-        train_subjects,
-    )
-    from pipelines.train_export import check_trained, export, sample_sheet
+    from pipelines.train.decoder import train_decoder
+    from pipelines.train.export import check_trained, export, sample_sheet
+    from pipelines.train.parts import prepare
+    from pipelines.train.redrawing import train_redrawing
+    from pipelines.train.representation import train_representation
+    from pipelines.train.subjects import train_subjects
 
     if export_only:
         check_trained(run)

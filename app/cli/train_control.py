@@ -33,8 +33,8 @@ def train_control(
     """Train a ControlNet over a small model; stopped at any moment, the same command goes on."""
     from app.cli.files import check_writable
     from blipdiff.training.config import load_control_recipe
-    from pipelines.train_control import export_control, prepare_control
-    from pipelines.train_control import train_control as training
+    from pipelines.train.control import export_control, prepare_control
+    from pipelines.train.control import train_control as training
 
     settings = load_control_recipe(recipe)
     place = Path("runs") / settings.name if run is None else run

@@ -21,14 +21,13 @@ from app.ui.slots import LETTERS, Filled, connect_slots, filled, library_names, 
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.filenames import short_name
-from pipelines.animation import save_animation
 from pipelines.blend import Blended, Frame, blend
 from pipelines.blend_request import BlendRequest
-from pipelines.grids import labelled_grid
-from pipelines.library import SubjectLibrary
 from pipelines.requests import parameters
 from pipelines.results import save_new_picture
+from pipelines.sheets import labelled_grid, save_animation
 from pipelines.studio import Studio
+from pipelines.subject_library import SubjectLibrary
 
 _DECLARED = parameters(BlendRequest)
 _FIELDS = ("prompt", "prompt_to", "frames", "side", "how", "words", "spacing", "steps", "guidance", "seed")

@@ -81,7 +81,7 @@ def subject_of(metadata: Mapping[str, Any], model: BlipDiffusion) -> SubjectEmbe
     subject = subject_from(
         request.get(_SUBJECT), str(request.get("category", "")), str(metadata["model"].get("fingerprint"))
     )
-    subject.check_model(model.fingerprint, model.text_encoder.sizes.width)
+    subject.check_model(model.subject_fingerprint, model.text_encoder.sizes.width)
     return subject
 
 

@@ -13,8 +13,8 @@ from app.ui.files import served
 from app.ui.photos import FILE_TYPES
 from app.ui.subjects import CARD_SUFFIX, by_name, references
 from blipdiff.errors import BlipdiffError, SubjectError
-from pipelines.library import Entry, SubjectLibrary
 from pipelines.studio import Studio
+from pipelines.subject_library import Entry, SubjectLibrary
 
 
 def library_tab(studio: Studio, settings: Settings) -> Any:

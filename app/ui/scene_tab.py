@@ -19,12 +19,12 @@ from app.ui.slots import LETTERS, connect_slots, filled, place_slots
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.filenames import short_name
 from blipdiff.latents import size_factor
-from pipelines.library import SubjectLibrary
 from pipelines.requests import parameters
 from pipelines.results import Picture, save_new_picture
 from pipelines.scene import Placed, draw_scene
 from pipelines.scene_request import SceneRequest
 from pipelines.studio import Studio
+from pipelines.subject_library import SubjectLibrary
 
 _DECLARED = parameters(SceneRequest)
 _FIELDS = ("prompt", "count", "softness", "regions_stop", "steps", "guidance", "seed", "width", "height")

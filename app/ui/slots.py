@@ -14,8 +14,8 @@ from app.ui.subjects import category_of
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import BlipdiffError, PromptError
 from blipdiff.images import open_picture
-from pipelines.library import SubjectLibrary
 from pipelines.studio import Reference
+from pipelines.subject_library import SubjectLibrary
 
 LETTERS = "ABCD"
 _NONE = ""  # no subject of the library

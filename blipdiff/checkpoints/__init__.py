@@ -8,11 +8,11 @@ import torch
 from blipdiff.checkpoints import diffusers_layout, lavis_layout
 from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.finetuned import cached_subject, overlaid
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.devices import STORED, AskedDtype, dtype_for
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.identity import fingerprint
 
 __all__ = ["SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
 

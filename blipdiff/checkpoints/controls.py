@@ -8,12 +8,12 @@ import torch
 from blipdiff.checkpoints.configs import forget_places, read_json
 from blipdiff.checkpoints.detect import is_folder, is_hub_id
 from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
-from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, control_files
 from blipdiff.checkpoints.weights import open_tensors, weight_paths
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.errors import CheckpointError
+from blipdiff.models.identity import Fingerprint
 from blipdiff.outputs import written_folder
 
 BUNDLED_CONTROLS = ("mini-canny", "mini-depth")
@@ -67,8 +67,7 @@ def control_fingerprint(folder: Path) -> str:
     """
     seen = Fingerprint()
     for path in weight_paths(folder, DIFFUSERS_STEMS):
-        for name, tensor in open_tensors(path).items():
-            seen.add(name, tensor)
+        seen = seen.added(open_tensors(path))
     return seen.digest()
 
 

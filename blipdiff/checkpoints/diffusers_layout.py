@@ -1,7 +1,7 @@
 """The hub's folder layout ("Salesforce/blipdiffusion"): one folder for each part, model_index.json beside them."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ from blipdiff.checkpoints.agreements import agreed, check_words
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.fields import check as check_fields
 from blipdiff.checkpoints.fields import shown
-from blipdiff.checkpoints.fingerprint import Fingerprint
 from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS
 from blipdiff.checkpoints.part_fields import INDEX, least_tensors, network_config
@@ -32,11 +31,13 @@ from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import DRAWING, Fingerprint, remember
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.outputs import written_folder
 from blipdiff.ranges import MOST_GUIDANCE, USUAL_GUIDANCE
 
+Net = TypeVar("Net", bound=nn.Module)
 Part = TypeVar("Part", bound=ModelMixin)
 
 
@@ -66,7 +67,7 @@ def load(
             vae=load_vae(folder / "vae", dtype, device),
             scheduler_config=scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json")),
             photo=photo,
-            fingerprint=seen,
+            subject_fingerprint=seen,
             insert_at=insert_at_of(index),
             guidance=guidance_of(index),
             name=name or folder.absolute().name,
@@ -181,7 +182,7 @@ def load_text_encoder(
     """The context text encoder in `text_encoder/`; `sizes` stands in for a config.json that old layouts lack."""
     known = configs.text_encoder_sizes(read_json(folder / "config.json")) if sizes is None else sizes
     paths = weight_paths(folder, TRANSFORMERS_STEMS)
-    return filled(
+    return _identified(
         lambda: ContextTextEncoder(known),
         paths,
         "text encoder",
@@ -205,7 +206,7 @@ def load_part(
     """A network of diffusers, from its folder; `config` stands in for a config.json that old layouts lack."""
     config = read_json(folder / "config.json") if config is None else config
     known = _known(config, kind, folder, what)
-    return filled(  # type: ignore[no-any-return]
+    return _identified(  # type: ignore[no-any-return]
         lambda: kind.from_config(dict(known)),
         weight_paths(folder, DIFFUSERS_STEMS),
         what,
@@ -214,6 +215,14 @@ def load_part(
         device=device,
         least=least_tensors(known),
     )
+
+
+def _identified(build: Callable[[], Net], paths: Sequence[Path], what: str, **how: Any) -> Net:
+    """As `filled`; the network is known by its weights as they are stored, whatever its dtype."""
+    seen = Fingerprint(DRAWING)
+    net = filled(build, paths, what, watch=seen.add, **how)
+    remember(net, seen)
+    return net
 
 
 def _known(config: Mapping[str, Any], kind: type, folder: Path, what: str) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.checkpoints.key_rules import text_encoder_name, to_hub, vae_name
 from blipdiff.checkpoints.weights import check_finite, check_names, is_plain, open_tensors, stored_object
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import CheckpointError, listed
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.identity import fingerprint, known_fingerprint, remember
 
 _CACHE = "ctx_embeddings_cache"
 
@@ -48,7 +48,7 @@ def overlaid(
         _replace(nets[part], tensors, f"{checkpoint.name}, {part}")
     model = base
     if parts["subject"]:
-        model = replace(base, fingerprint=fingerprint(base.subject_encoder.state_dict()))
+        model = replace(base, subject_fingerprint=fingerprint(base.subject_encoder.state_dict()))
     return model, None if cache is None else _subject(cache, model, checkpoint, category)
 
 
@@ -84,7 +84,9 @@ def _replace(net: nn.Module, tensors: dict[str, Tensor], what: str) -> None:
     for name, own in expected.items():
         ready[name] = tensors[name].to(own.device, own.dtype).view(own.shape)
         check_finite(ready[name], tensors[name], f"{what}: {name}")
+    before = known_fingerprint(net)
     net.load_state_dict(ready, strict=False, assign=True)
+    remember(net, before.added({name: tensors[name].view(own.shape) for name, own in expected.items()}))
 
 
 def _subject(cache: Tensor, model: BlipDiffusion, path: Path, category: str) -> SubjectEmbedding:
@@ -99,6 +101,6 @@ def _subject(cache: Tensor, model: BlipDiffusion, path: Path, category: str) -> 
         tokens=tokens.clone(),
         category=category,
         thumbnail=None,
-        fingerprint=model.fingerprint,
+        fingerprint=model.subject_fingerprint,
         provenance={"model": model.name, "source": path.name},
     )

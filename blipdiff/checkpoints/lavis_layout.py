@@ -80,7 +80,7 @@ def load(
             vae=load_vae(folder / "vae", dtype, device, config=vae),
             scheduler_config=scheduler_config(scheduler),
             photo=configs.photo_settings({"size": sizes.vision.picture}, own),
-            fingerprint=seen,
+            subject_fingerprint=seen,
             insert_at=insert_at_of(own),
             guidance=guidance_of(own),
             name=name or folder.absolute().name,

@@ -1,4 +1,4 @@
-"""The values that the training data is made of: subjects and subject-in-scene pairs."""
+"""The values that the training data is made of: subjects, scenes, and pairs of both."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,18 @@ class SubjectRecord:
     source: str
     concept: str
     held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRecord:
+    """One drawn ground of the pool: `wordings` fits its colours, `colourless` also fits any filter over it."""
+
+    scene: str
+    wordings: tuple[str, ...]
+    colourless: tuple[str, ...]
+    floor: float | None
+    casts_shadow: bool
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)

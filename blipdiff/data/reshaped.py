@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
+from blipdiff.data.drawn.shapes import bent, cluttered, drawn_shape, filled, recast
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
-from blipdiff.data.shapes import bent, cluttered, drawn_shape, filled, recast
 
 _RECAST_SHARE = 0.4  # another subject's drawing in this one's colours
 _BENT_SHARE = 0.3  # another subject's outline, pulled about, under this one's look; the rest are drawn shapes

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from blipdiff.data.composites import composite, premultiplied, warped
 from blipdiff.data.folders import visible_files
-from blipdiff.data.pairs import composite, premultiplied, warped
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.errors import ConfigError
 from blipdiff.foreign import foreign

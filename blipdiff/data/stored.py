@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from blipdiff.data.records import Pixels, SubjectRecord
-from blipdiff.data.scenes import SceneRecord
+from blipdiff.data.records import Pixels, SceneRecord, SubjectRecord
 from blipdiff.errors import ConfigError
 from blipdiff.foreign import foreign
+from blipdiff.outputs import written_file
 
 FILES = ("subjects.npy", "scenes.npy", "subjects.json", "scenes.json")
 
@@ -78,3 +78,15 @@ def _records(path: Path, fields: dict[str, _Fits]) -> list[dict[str, Any]]:
         if wrong:
             raise ConfigError(f"{path}: record {place} has no usable {', '.join(wrong)}; build the library again.")
     return found  # type: ignore[no-any-return]
+
+
+def write_array(path: Path, array: Pixels) -> None:
+    """Saves `array`, whole or not at all."""
+    with written_file(path) as part, part.open("wb") as file:
+        np.save(file, array)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Saves `value` as JSON, whole or not at all."""
+    with written_file(path) as part:
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=0), "utf-8")

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blipdiff.data.pairs import PairLibrary, composite
+from blipdiff.data.composites import composite
+from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.evaluation.protocols import Trial, draw_trials

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blipdiff.data.drawn.styles import STYLES
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
-from blipdiff.data.styles import STYLES
 from blipdiff.errors import CheckpointError
 from blipdiff.evaluation.imagenet import ImageNetTrunk
 from blipdiff.foreign import foreign

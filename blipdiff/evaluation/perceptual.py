@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from blipdiff.data.pairs import composite
+from blipdiff.data.composites import composite
+from blipdiff.data.drawn.scenes import SCENES, paint_scene
 from blipdiff.data.records import Pixels
-from blipdiff.data.scenes import SCENES, paint_scene
 from blipdiff.evaluation.imagenet import ImageNetTrunk
 from blipdiff.evaluation.similarity import Floats, Remembered
 from blipdiff.evaluation.views import FRAME, SubjectView

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from blipdiff.data.pairs import composite
+from blipdiff.data.composites import composite
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError, MissingDependencyError
 from blipdiff.evaluation.views import FRAME, SubjectView, lab

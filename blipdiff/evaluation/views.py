@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from blipdiff.data.pairs import premultiplied, warped
+from blipdiff.data.composites import premultiplied, warped
+from blipdiff.data.drawn.subjects import FILLED
 from blipdiff.data.records import Pixels
-from blipdiff.data.subjects import FILLED
 from blipdiff.errors import ImageError, ShapeError
 
 FRAME = 128  # side of a view, of which the subject's longer side takes 112

@@ -17,6 +17,7 @@ from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import PromptError, SubjectError
 from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import ModelIdentity, drawing_parts
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.ranges import USUAL_GUIDANCE
@@ -34,11 +35,17 @@ class BlipDiffusion:
     vae: VAE
     scheduler_config: Mapping[str, Any]  # as on disk, `_class_name` included
     photo: PhotoSettings
-    fingerprint: str  # of the subject encoder: which subject cards this model understands
+    subject_fingerprint: str  # of the subject encoder: which subject cards this model understands
     insert_at: int = 2
     guidance: float = USUAL_GUIDANCE  # the scale that serves this model best, where nobody asks for another
     name: str = "unnamed"
     controlnet: ControlNet | None = None
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What this model is by its weights and settings: which subject cards fit it, and what draws."""
+        parts = drawing_parts(self.unet, self.text_encoder, self.vae, self.scheduler_config, self.insert_at)
+        return ModelIdentity(self.subject_fingerprint, parts)
 
     @property
     def positions(self) -> int:
@@ -91,7 +98,7 @@ class BlipDiffusion:
                 tokens=row.float().cpu(),
                 category=photo.category.strip(),
                 thumbnail=thumbnail(photo.image),
-                fingerprint=self.fingerprint,
+                fingerprint=self.subject_fingerprint,
                 provenance={"model": self.name, "fit": fit, "photos": str(len(photos))},
             )
             for row, photo in zip(tokens, photos, strict=True)
@@ -132,7 +139,7 @@ class BlipDiffusion:
         return Conditioning(torch.cat(rows), tuple(layouts))
 
     def _subject_tokens(self, subject: SubjectEmbedding) -> Tensor:
-        subject.check_model(self.fingerprint, self.text_encoder.sizes.width)
+        subject.check_model(self.subject_fingerprint, self.text_encoder.sizes.width)
         return subject.tokens[None].to(runs_on(self.text_encoder), self.text_encoder.dtype)
 
     def _layout(self, ids: list[int], has_subject: bool) -> TokenLayout:

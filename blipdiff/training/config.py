@@ -203,6 +203,13 @@ def control_recipe_from(table: Mapping[str, Any], source: str) -> ControlNetReci
     )
 
 
+def bundled_recipes() -> list[str]:
+    """The names of the recipes that come with the package, those of full size as full/NAME."""
+    folder = files("blipdiff.training") / "recipes"
+    found = [(prefix, one) for prefix in ("", "full/") for one in folder.joinpath(prefix).iterdir()]
+    return sorted(prefix + one.name.removesuffix(".toml") for prefix, one in found if one.name.endswith(".toml"))
+
+
 def read_table(source: str | Path) -> dict[str, Any]:
     """The keys and values of a recipe, by its path or the name under which it comes with the package.
 
@@ -213,7 +220,8 @@ def read_table(source: str | Path) -> dict[str, Any]:
     try:
         text = (bundled if bundled.is_file() else path).read_text("utf-8")
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError, as is what is no text
-        raise ConfigError(f"No training recipe at {source}: give a TOML file, 'mini' or 'describe'.") from error
+        names = ", ".join(bundled_recipes())
+        raise ConfigError(f"No training recipe at {source}: give a TOML file, or one of: {names}.") from error
     with foreign(source, "valid TOML", ConfigError):
         return tomllib.loads(text)
 

@@ -14,12 +14,12 @@ from blipdiff.checkpoints import configs, load_model
 from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.checkpoints.diffusers_layout import load_part, load_text_encoder, load_vae
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.checkpoints.vocabularies import prompt_tokenizer
 from blipdiff.diffusers_types import VAE
 from blipdiff.errors import ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import fingerprint
 from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
@@ -167,7 +167,7 @@ def begin_subject(start: StartRecipe, name: str) -> SubjectStart:
         vae=vae,
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         photo=describer.photo,
-        fingerprint=fingerprint(encoder.state_dict()),
+        subject_fingerprint=fingerprint(encoder.state_dict()),
         name=name,
     )
     return SubjectStart(_prepared(SubjectNetworks(encoder, text, unet), vae), model)

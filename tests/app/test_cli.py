@@ -14,10 +14,10 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
 from pipelines.results import SOURCE_TYPE, XMP_KEY, read_metadata
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import PIXELS, photo, tiny_model
+from tests.support.command_line import Command
+from tests.support.tiny_models import PIXELS, photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.refusals import assert_refused, files_below
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
+from tests.support.refusals import assert_refused, files_below
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 # The other commands
@@ -50,7 +50,10 @@ def test_export_without_a_training_says_so_and_fetches_nothing(blipdiff: Command
 
 
 def test_train_refuses_a_recipe_that_is_none(blipdiff: Command, tmp_path: Path) -> None:
-    assert_refused(blipdiff("train", "nothing", "--run", "run"), "No training recipe at nothing")
+    assert_refused(
+        blipdiff("train", "nothing", "--run", "run"),
+        "No training recipe at nothing: give a TOML file, or one of: describe, full/stage1, full/stage2, mini",
+    )
     recipe = tmp_path / "recipe.toml"
     for text, words in (
         ("name = ", "is not valid TOML"),

@@ -9,10 +9,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from blipdiff.conditioning.subject import SubjectEmbedding
-from tests.app.refusals import assert_refused, files_below
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
+from tests.support.refusals import assert_refused, files_below
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
-from tests.app.refusals import assert_refused, files_below
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo
+from tests.support.command_line import Command
+from tests.support.refusals import assert_refused, files_below
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 # Pictures

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.app.refusals import assert_refused, files_below
-from tests.disks import largest_file
-from tests.pipelines.command_line import Command, at_call
+from tests.support.command_line import Command, at_call
+from tests.support.disks import largest_file
+from tests.support.refusals import assert_refused, files_below
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 # Where pictures go

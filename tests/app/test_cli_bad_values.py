@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from blipdiff.ranges import LARGEST_SEED
-from tests.app.refusals import assert_not_understood, assert_refused
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
+from tests.support.refusals import assert_not_understood, assert_refused
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
-from tests.pipelines.command_line import Command, with_metadata
-from tests.pipelines.tiny_models import PIXELS, photo
+from tests.support.command_line import Command, with_metadata
+from tests.support.tiny_models import PIXELS, photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_frame_that_cannot_be_drawn_again_is_refused(
 def test_without_an_mp4_encoder_the_film_is_a_webp_and_a_sentence_says_so(
     blipdiff: Command, two: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.animation.find_spec", lambda name: None)
+    monkeypatch.setattr("pipelines.sheets.find_spec", lambda name: None)
     ended = blipdiff("blend", *two, "--frames", 2, "--film", "mp4", "--json")
     assert ended.code == 0
     assert "PyAV" in ended.answer["notices"][0] and ".webp instead" in ended.answer["notices"][0]

@@ -8,10 +8,10 @@ from PIL import Image
 
 from blipdiff.sampling.predictor import GuidedPredictor
 from pipelines.results import EDITED_PHOTO_TYPE, SOURCE_TYPE, XMP_KEY, read_metadata
-from tests.pipelines.command_line import Command, Ended
-from tests.pipelines.tiny_models import photo
+from tests.support.command_line import Command, Ended
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 SWAP = ("--from", "dog", "--to", "tiger", "--prompt", "on a beach")
 PARTS = ("path", "before", "mask", "maps")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pipelines.results import read_metadata
-from tests.app.refusals import assert_refused
-from tests.pipelines.command_line import Command, with_metadata
+from tests.support.command_line import Command, with_metadata
+from tests.support.refusals import assert_refused
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 def test_a_subject_is_kept_found_renamed_used_and_removed(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands import COMMANDS, declared
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ from blipdiff.checkpoints.describer import load_describer
 from blipdiff.images import open_picture
 from blipdiff.models.describer import SURE, Description
 from pipelines.describe import DescribeRequest, describe
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo
+from tests.support.command_line import Command
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 SUBJECTS = Path(__file__).parents[2] / "blipdiff" / "assets" / "subjects"
 

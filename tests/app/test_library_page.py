@@ -9,7 +9,7 @@ import torch
 from app.settings import Settings
 from app.ui.library_tab import _Events
 from blipdiff.conditioning.subject import SubjectEmbedding
-from pipelines.library import SubjectLibrary
+from pipelines.subject_library import SubjectLibrary
 
 ON = ("status", "search", "cards", "chosen", "download", "delete", "asked")
 

@@ -14,7 +14,7 @@ from app.ui.doors.hosts import Hosts, Name
 from app.ui.orders import Orders
 from app.ui.server import RunningPage, serve
 from blipdiff.errors import ConfigError
-from tests.app.small_page import opened, small_page, upload
+from tests.support.small_page import opened, small_page, upload
 
 TOKEN = "0123456789-abcdefgh"
 ACCOUNT = ("anna", "a:good:password")

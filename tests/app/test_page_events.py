@@ -22,7 +22,7 @@ from blipdiff.errors import ConfigError
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, save_picture
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 VISIT = SimpleNamespace(session_hash="visit")
 
@@ -186,7 +186,7 @@ def test_a_picture_fills_the_form_and_brings_its_subject(
     assert changes[layout.random_seed] is False
     [card] = changes[layout.subject.files]
     kept = SubjectEmbedding.load(card)
-    assert (kept.category, kept.fingerprint) == ("dog", studio.model.fingerprint)
+    assert (kept.category, kept.fingerprint) == ("dog", studio.model.subject_fingerprint)
 
 
 def test_another_models_picture_fills_the_form_without_its_subject(

@@ -14,8 +14,8 @@ import pytest
 
 from app.ui.doors.access import Access, Limits
 from app.ui.orders import Order, Orders
-from tests.app.small_page import join, opened, small_page, upload
-from tests.pipelines.tiny_models import photo
+from tests.support.small_page import join, opened, small_page, upload
+from tests.support.tiny_models import photo
 
 
 def kept(folder: Path) -> int:

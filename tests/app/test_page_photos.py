@@ -21,7 +21,7 @@ from app.ui.photos import looked_at, to_paint_on
 from blipdiff.images import open_picture
 from blipdiff.picture_files import LARGEST_PIXELS
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 ALREADY_READ = {"edit-canvas"}  # its background is given by us, its strokes are drawn by the browser
 

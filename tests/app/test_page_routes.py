@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from app.ui.doors.routes import route_of, whole_number
 from app.ui.server import RunningPage
-from tests.app.small_page import answer, join, opened, upload
+from tests.support.small_page import answer, join, opened, upload
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 

@@ -13,7 +13,7 @@ from blipdiff.errors import OutputError
 from pipelines.requests import GenerateRequest
 from pipelines.results import read_metadata
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from app.ui.page import build_page, launch
 from app.ui.server import RunningPage, serve
 from blipdiff.errors import ConfigError
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from blipdiff.errors import CheckpointError
 from pipelines.nets import found_control, told_control, untold_nets
 from pipelines.results import read_metadata, save_picture
 from pipelines.stylize_request import ControlSettings
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo, tiny_controlnet
+from tests.support.command_line import Command
+from tests.support.tiny_models import photo, tiny_controlnet
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 SECRET = "client-4711"
 UNTOLD = "does not say which weights"
@@ -152,7 +152,7 @@ def test_a_model_that_is_converted_forgets_where_it_lay_and_where_it_came_from(
         (source / name).write_text(json.dumps(told))
     assert blipdiff("convert", source, "copy", "--to", layout).code == 0
     assert [path for path in Path("copy").rglob("*") if path.is_file() and tells(path)] == []
-    assert load_model("copy").fingerprint == load_model(model).fingerprint
+    assert load_model("copy").subject_fingerprint == load_model(model).subject_fingerprint
 
 
 def test_a_card_a_film_and_a_grid_name_no_place(blipdiff: Command, model: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from app.ui.orders import Orders
 from app.ui.page import build_page
 from app.ui.server import serve
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 FLAGS = [
     "--no-sandbox",

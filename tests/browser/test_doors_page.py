@@ -13,7 +13,7 @@ from app.ui.orders import Orders
 from app.ui.page import build_page
 from app.ui.server import RunningPage, serve
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 pytestmark = pytest.mark.browser
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from pipelines.results import read_metadata
-from tests.browser.painting import paint_left_of_the_middle
-from tests.pipelines.tiny_models import photo
+from tests.support.painting import paint_left_of_the_middle
+from tests.support.tiny_models import photo
 
 pytestmark = pytest.mark.browser
 

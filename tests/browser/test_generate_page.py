@@ -12,7 +12,7 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, read_metadata, save_picture
-from tests.pipelines.tiny_models import PIXELS, photo
+from tests.support.tiny_models import PIXELS, photo
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ import pytest
 from blipdiff.checkpoints.controls import save_control
 from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.results import read_metadata
-from tests.pipelines.tiny_models import photo, tiny_controlnet
+from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser
 

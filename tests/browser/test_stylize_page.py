@@ -9,7 +9,7 @@ from PIL import Image
 
 from blipdiff.checkpoints.controls import save_control
 from pipelines.results import read_metadata
-from tests.pipelines.tiny_models import photo, tiny_controlnet
+from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser
 

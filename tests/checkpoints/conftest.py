@@ -9,10 +9,10 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.configs import PNDM
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.identity import fingerprint
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
@@ -68,7 +68,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> BlipDiffusion:
         vae=AutoencoderKL(**VAE),
         scheduler_config=PNDM,
         photo=PhotoSettings(side=32),
-        fingerprint=fingerprint(encoder.state_dict()),
+        subject_fingerprint=fingerprint(encoder.state_dict()),
         name="tiny",
     )
 

@@ -37,7 +37,7 @@ def edit_json(path: Path, **changes: object) -> None:
 def test_save_then_load_is_equal(tiny: BlipDiffusion, tiny_folder: Path) -> None:
     again = load_model(tiny_folder, dtype="stored")
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
-    assert again.fingerprint == tiny.fingerprint
+    assert again.subject_fingerprint == tiny.subject_fingerprint
     assert again.subject_encoder.sizes == tiny.subject_encoder.sizes
     assert again.text_encoder.sizes == tiny.text_encoder.sizes
     assert again.photo == tiny.photo
@@ -86,7 +86,7 @@ def test_every_part_comes_in_the_dtype_asked_for_but_a_vae_never_in_float16(
     for part in ("subject_encoder", "text_encoder", "unet"):
         assert {value.dtype for value in getattr(model, part).parameters()} == {dtype}
     assert model.vae.dtype == (torch.float32 if dtype == torch.float16 else dtype)
-    assert model.fingerprint == tiny.fingerprint
+    assert model.subject_fingerprint == tiny.subject_fingerprint
 
 
 def test_old_names_of_the_vae_and_of_the_text_encoder_are_understood(tiny: BlipDiffusion, tiny_folder: Path) -> None:

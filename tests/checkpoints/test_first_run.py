@@ -24,11 +24,11 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
-from tests.checkpoints.stand_in_hub import COMMIT, StandInHub, served
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo
+from tests.support.command_line import Command
+from tests.support.stand_in_hub import COMMIT, StandInHub, served
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 NAME = "Salesforce/blipdiffusion"
 PUBLISHED = [  # the hub's listing

@@ -9,7 +9,7 @@ import pytest
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.errors import CheckpointError
 from blipdiff.ranges import USUAL_GUIDANCE
-from tests.pipelines.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 
 
 def test_the_scale_goes_with_the_checkpoint(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
 def test_save_then_load_is_equal(tiny: BlipDiffusion, tiny_lavis: Path) -> None:
     again = load_model(tiny_lavis, dtype="stored")
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
-    assert again.fingerprint == tiny.fingerprint
+    assert again.subject_fingerprint == tiny.subject_fingerprint
     assert again.scheduler_config == tiny.scheduler_config
 
 
@@ -54,10 +54,10 @@ def test_conversion_there_and_back_loses_nothing(tiny: BlipDiffusion, tiny_folde
     lavis = convert(tiny_folder, tmp_path / "lavis", layout="lavis")
     back = load_model(convert(lavis, tmp_path / "back"), dtype="stored")
     assert all(same(getattr(tiny, part), getattr(back, part)) for part in PARTS)
-    assert back.fingerprint == tiny.fingerprint
+    assert back.subject_fingerprint == tiny.subject_fingerprint
     half = load_model(convert(tiny_folder, tmp_path / "half", dtype=torch.bfloat16))
     assert half.unet.dtype == torch.bfloat16
-    assert half.fingerprint == tiny.fingerprint
+    assert half.subject_fingerprint == tiny.subject_fingerprint
 
 
 def test_a_folder_without_sizes_borrows_them(tiny: BlipDiffusion, tiny_folder: Path, tiny_lavis: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_finetuned_file_is_laid_over_its_base(tiny: BlipDiffusion, tiny_folder
     assert same(model.vae, tiny.vae)
     assert subject is not None
     assert float(subject.tokens.mean()) == 0.5
-    assert model.fingerprint == tiny.fingerprint
+    assert model.subject_fingerprint == tiny.subject_fingerprint
 
 
 def test_a_finetuned_subject_encoder_has_a_fingerprint_of_its_own(
@@ -169,7 +169,7 @@ def test_a_finetuned_subject_encoder_has_a_fingerprint_of_its_own(
     torch.save({"model": named | {"blip.temp": torch.ones(())}}, tmp_path / "checkpoint_1.pth")
     model = load_model(tmp_path / "checkpoint_1.pth", base=tiny_folder, dtype="stored")
     assert torch.equal(model.subject_encoder.query_tokens, tiny.subject_encoder.query_tokens + 1)
-    assert model.fingerprint != tiny.fingerprint
+    assert model.subject_fingerprint != tiny.subject_fingerprint
 
 
 def test_a_finetuned_file_of_another_model_is_refused(tiny_folder: Path, tmp_path: Path) -> None:

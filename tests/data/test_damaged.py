@@ -13,9 +13,9 @@ import pytest
 from torch import nn
 
 from blipdiff.data import PairLibrary
+from blipdiff.data.drawn.sources import read_drawings
+from blipdiff.data.drawn.subjects import fitted_subject
 from blipdiff.data.shards import Sample, ShardLibrary, read_shard, write_shard
-from blipdiff.data.sources import read_drawings
-from blipdiff.data.subjects import fitted_subject
 from blipdiff.errors import BlipdiffError, CheckpointError, ConfigError
 from blipdiff.training.config import read_table
 from blipdiff.training.state import RunFolder, average_weights

@@ -6,20 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from blipdiff.data import (
-    Drawing,
-    Pair,
-    PairLibrary,
-    build_scenes,
-    build_subjects,
-    composite,
-    is_held_out,
-    premultiplied,
-    split_of,
-    warped,
-)
-from blipdiff.data.scenes import SCENES
-from blipdiff.data.styles import STYLES
+from blipdiff.data import Pair, PairLibrary, composite, premultiplied, split_of, warped
+from blipdiff.data.drawn import Drawing, build_scenes, build_subjects, is_held_out
+from blipdiff.data.drawn.scenes import SCENES
+from blipdiff.data.drawn.styles import STYLES
 from blipdiff.errors import ConfigError
 
 SIDE = 64

@@ -29,9 +29,9 @@ from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
 from blipdiff.images import PhotoSettings
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 PHOTOS = 20
 
 

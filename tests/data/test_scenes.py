@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from blipdiff.data import SCENES, STYLES, Scene, Style, paint_scene
-from blipdiff.data.colours import NAMED_COLOURS, named_colour
+from blipdiff.data.drawn import SCENES, STYLES, Scene, Style, paint_scene
+from blipdiff.data.drawn.colours import NAMED_COLOURS, named_colour
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blipdiff.data import SOURCES, Drawing, Pixels, build_subjects, read_drawings
-from blipdiff.data.names import CLIPART_NOUNS, clipart_category, emoji_category
-from blipdiff.data.subjects import distinct, fitted_subject
+from blipdiff.data import Pixels
+from blipdiff.data.drawn import SOURCES, Drawing, build_subjects, read_drawings
+from blipdiff.data.drawn.names import CLIPART_NOUNS, clipart_category, emoji_category
+from blipdiff.data.drawn.subjects import distinct, fitted_subject
 from blipdiff.errors import BlipdiffError
 
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from blipdiff.data import Drawing, PairLibrary, build_scenes, build_subjects
+from blipdiff.data import PairLibrary
+from blipdiff.data.drawn import Drawing, build_scenes, build_subjects
 from blipdiff.errors import MissingDependencyError
 from blipdiff.evaluation import Judge, judge_named
 

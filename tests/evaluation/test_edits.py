@@ -11,10 +11,10 @@ from blipdiff.data import PairLibrary
 from blipdiff.errors import ShapeError
 from blipdiff.evaluation.edits import MOST_PSNR, background, draw_edit_trials, inside, mask_iou, psnr
 from blipdiff.evaluation.report import Report
-from pipelines.evaluate_edits import CEILING, EDIT, KEPT, PLAIN, SHEET, evaluate_edits
-from pipelines.evaluate_inversion import evaluate_inversion
-from pipelines.evaluation_requests import EditEvaluationRequest, InversionEvaluationRequest
-from tests.pipelines.tiny_models import tiny_model
+from pipelines.evaluate.edits import CEILING, EDIT, KEPT, PLAIN, SHEET, evaluate_edits
+from pipelines.evaluate.inversion import evaluate_inversion
+from pipelines.evaluate.requests import EditEvaluationRequest, InversionEvaluationRequest
+from tests.support.tiny_models import tiny_model
 
 
 def test_a_trial_swaps_one_unseen_concept_for_another_and_hides_both_among_others(library: PairLibrary) -> None:

@@ -26,9 +26,8 @@ from blipdiff.evaluation.panel import unrelated_pictures
 from blipdiff.evaluation.sheets import contact_sheet
 from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, collect, lines_of
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.evaluate import (
-    EvaluateRequest,
-    EvaluationProgress,
+from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
+from pipelines.evaluate.subjects import (
     Wanted,
     draw_pictures,
     evaluate,

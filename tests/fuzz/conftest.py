@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 
 from blipdiff.checkpoints import save_model
 from tests.fuzz.watch import Finding, watched
-from tests.pipelines.tiny_models import tiny_controlnet, tiny_model
+from tests.support.tiny_models import tiny_controlnet, tiny_model
 
 FEW = 60
 

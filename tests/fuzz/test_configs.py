@@ -24,7 +24,7 @@ from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_text
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 CONFIGS = (
     "model_index.json",

@@ -27,7 +27,7 @@ from pipelines.stylize import Stylist
 from pipelines.stylize_request import ControlSettings, StylizeRequest
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_bytes, damaged_json
-from tests.pipelines.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
 
 Again = Callable[[Mapping[str, Any]], Iterator[Any]]
 

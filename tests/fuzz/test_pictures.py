@@ -18,7 +18,7 @@ from blipdiff.images import open_picture, thumbnail
 from pipelines.masks import as_mask
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_bytes, damaged_json
-from tests.picture_bytes import BROKEN_EXIF, grey_profile, ink_profile, matrix_profile
+from tests.support.picture_bytes import BROKEN_EXIF, grey_profile, ink_profile, matrix_profile
 
 SIZE = (40, 28)
 PROFILE = matrix_profile(((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)), 2.2)

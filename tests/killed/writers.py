@@ -18,16 +18,16 @@ from blipdiff.outputs import write_new
 from blipdiff.training.loop import RunFolder
 from blipdiff.training.state import load_state, resume_step, save_state
 from blipdiff.training.workers import ALONE
-from pipelines.animation import save_animation
-from pipelines.library import SubjectLibrary
 from pipelines.matrix import Cell, Structure, matrix
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, read_metadata, save_new_picture
+from pipelines.sheets import save_animation
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
 from pipelines.stylize_request import ControlSettings, StylizeRequest
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from pipelines.subject_library import SubjectLibrary
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
 
 class Writer(Protocol):

@@ -54,9 +54,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_module_and_asset_and_nothing_else(wheel: Path) -> None:
     packed = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     wanted = {path.as_posix() for path in sources()}
-    assert {name for name in wanted - packed if not name.endswith(".toml")} == set()
+    assert wanted - packed == set()
     assert packed - wanted == set()
-    for name in ("blipdiff/py.typed", "pipelines/py.typed", "app/py.typed", "app/assets/page.css"):
+    for name in (
+        "blipdiff/py.typed",
+        "pipelines/py.typed",
+        "app/py.typed",
+        "app/assets/page.css",
+        "blipdiff/training/recipes/full/stage1.toml",
+    ):
         assert name in packed
     assert any(name.startswith("blipdiff/assets/subjects/") for name in packed)
 

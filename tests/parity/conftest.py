@@ -52,6 +52,6 @@ def editing_model(shared: Path) -> BlipDiffusion:
         vae=load_vae(folder / "vae"),
         scheduler_config=read_json(folder / "scheduler" / "scheduler_config.json"),
         photo=PhotoSettings(),
-        fingerprint=seen,
+        subject_fingerprint=seen,
         name="editing",
     )

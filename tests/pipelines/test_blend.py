@@ -16,7 +16,7 @@ from pipelines.blend_words import encode_spot
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Progress, Reference, Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 WORDS = ("dog", "tiger", "teapot", "beach")
 

@@ -11,7 +11,7 @@ from pipelines.blend import Frame, blend
 from pipelines.blend_repeat import repeat_blend
 from pipelines.blend_request import BlendRequest
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.edit_request import EditRequest
 from pipelines.edit_run import Edited, SourcePhoto, run_edit
 from pipelines.studio import Progress, Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pipelines.edit import encode_edit, plan_edit
 from pipelines.edit_request import BY_FRACTIONS, EditRequest
 from pipelines.edit_run import Edited, repeat_edit, run_edit
 from pipelines.studio import Studio
-from tests.pipelines.tiny_models import photo
+from tests.support.tiny_models import photo
 
 CROSS, SELF = (AttentionSite(f"mid_block.{kind}", "mid", kind) for kind in ("cross", "self"))
 
@@ -68,7 +68,7 @@ def test_a_picture_from_before_the_counting_was_told_is_repeated_bit_for_bit(stu
     assert not np.array_equal(np.asarray(old.image), np.asarray(pictures["authors"].image))
     for picture, drop in ((old, ("counting",)), (pictures["authors"], ())):
         told = {name: value for name, value in picture.request.items() if name not in drop}
-        metadata = {"request": told, "seed": picture.seed, "model": {"fingerprint": studio.model.fingerprint}}
+        metadata = {"request": told, "seed": picture.seed, "model": {"fingerprint": studio.model.subject_fingerprint}}
         *_, again = repeat_edit(studio, metadata)
         assert isinstance(again, Edited)
         assert np.array_equal(np.asarray(again.after.image), np.asarray(picture.image))

@@ -14,10 +14,10 @@ from diffusers import (
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.errors import CheckpointError, ConfigError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, quiet
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import close, differ, draw, quiet
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 # Components, folders and precision
@@ -60,7 +60,7 @@ def test_components_given_by_name_take_the_place_of_the_models(pipe: BlipDiffusi
     assert differ(draw(other), draw(pipe))
     encoder = tiny_model(1).subject_encoder
     swapped = BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", qformer=encoder, torch_dtype="stored")
-    assert swapped.config.subject_fingerprint == tiny_model(1).fingerprint
+    assert swapped.config.subject_fingerprint == tiny_model(1).subject_fingerprint
     assert swapped.config.subject_fingerprint != pipe.config.subject_fingerprint
     with pytest.raises(ConfigError, match="no components denoiser"):
         BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", denoiser=unet, torch_dtype="stored")

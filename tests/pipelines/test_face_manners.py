@@ -13,10 +13,10 @@ from blipdiff.checkpoints import convert, load_model, save_model
 from blipdiff.devices import placement
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, quiet, seeded
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import close, differ, draw, quiet, seeded
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 OWN = 2.5
 
@@ -167,18 +167,18 @@ def test_float16_on_a_processor_comes_with_a_warning(pipe: BlipDiffusionPipeline
 
 
 def test_another_subject_encoder_is_another_identity(pipe: BlipDiffusionPipeline) -> None:
-    own, other = pipe.model.fingerprint, tiny_model(1)
+    own, other = pipe.model.subject_fingerprint, tiny_model(1)
     pipe.qformer = other.subject_encoder
-    assert pipe.model.fingerprint == other.fingerprint != own
+    assert pipe.model.subject_fingerprint == other.subject_fingerprint != own
     pipe.register_modules(qformer=tiny_model().subject_encoder)
-    assert pipe.model.fingerprint == own
+    assert pipe.model.subject_fingerprint == own
     pipe.qformer.load_state_dict(other.subject_encoder.state_dict())
-    assert pipe.model.fingerprint == other.fingerprint
+    assert pipe.model.subject_fingerprint == other.subject_fingerprint
 
 
 def test_moving_is_no_change_of_identity(pipe: BlipDiffusionPipeline) -> None:
-    own = pipe.model.fingerprint
-    assert pipe.to(torch.float16).model.fingerprint == own
+    own = pipe.model.subject_fingerprint
+    assert pipe.to(torch.float16).model.subject_fingerprint == own
 
 
 # Offloading
@@ -186,14 +186,14 @@ def test_moving_is_no_change_of_identity(pipe: BlipDiffusionPipeline) -> None:
 
 def test_weights_that_visit_their_device_layer_by_layer_change_no_picture(controlled: BlipDiffusionPipeline) -> None:
     edges = {"control_image": photo(3)}
-    wanted, own = draw(controlled, **edges), controlled.model.fingerprint
+    wanted, own = draw(controlled, **edges), controlled.model.subject_fingerprint
     for part in controlled.components.values():  # what enable_sequential_cpu_offload does, to the processor itself
         if isinstance(part, torch.nn.Module):
             cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
     assert next(controlled.unet.parameters()).is_meta
     assert next(controlled.qformer.parameters()).is_meta
     assert torch.equal(draw(controlled, **edges), wanted)
-    assert controlled.model.fingerprint == own
+    assert controlled.model.subject_fingerprint == own
 
 
 def test_networks_that_visit_their_device_one_by_one_change_no_picture(pipe: BlipDiffusionPipeline) -> None:

@@ -9,10 +9,10 @@ import torch
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.errors import ImageError, PromptError, ShapeError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import differ, draw
-from tests.pipelines.tiny_models import photo, tiny_controlnet
+from tests.support.face import differ, draw
+from tests.support.tiny_models import photo, tiny_controlnet
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 def shapes_of(seed: int) -> dict[str, Any]:

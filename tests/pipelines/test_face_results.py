@@ -13,10 +13,10 @@ from PIL import Image
 
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, seeded
-from tests.pipelines.tiny_models import PIXELS, photo
+from tests.support.face import close, differ, draw, seeded
+from tests.support.tiny_models import PIXELS, photo
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 # What comes out

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from blipdiff.errors import BlipdiffError, ConfigError, ShapeError
 from pipelines import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
-from tests.pipelines.face import STEPS, close, differ, draw, quiet, seeded
-from tests.pipelines.tiny_models import photo
+from tests.support.face import STEPS, close, differ, draw, quiet, seeded
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 # Callbacks

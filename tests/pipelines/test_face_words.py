@@ -8,10 +8,10 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, ImageError, PromptError, SubjectError
 from pipelines import BlipDiffusionPipeline
-from tests.pipelines.face import close, differ, draw, seeded
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import close, differ, draw, seeded
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 # Words

@@ -13,7 +13,7 @@ from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
 from pipelines.generate import encode, picture_size, plan_generate
 from pipelines.plan import execute
 from pipelines.requests import GenerateRequest
-from tests.pipelines.tiny_models import PIXELS, photo, tiny_model
+from tests.support.tiny_models import PIXELS, photo, tiny_model
 
 
 @pytest.fixture(scope="module")

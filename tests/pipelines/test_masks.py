@@ -14,7 +14,7 @@ from pipelines.edit_request import EditRequest
 from pipelines.edit_run import Edited, EditEvent, SourcePhoto, repeat_edit, run_edit
 from pipelines.masks import as_mask
 from pipelines.studio import Notice, Studio
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.tiny_models import photo, tiny_model
 
 SIZE = (64, 48)
 

@@ -12,9 +12,9 @@ from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
 from pipelines.stylize_request import ControlSettings, StylizeRequest
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture(scope="module")

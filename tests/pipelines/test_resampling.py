@@ -13,10 +13,10 @@ from blipdiff.images import picture_tensor
 from pipelines import BlipDiffusionPipeline
 from pipelines.stylize import map_of
 from pipelines.stylize_request import ControlSettings
-from tests.pipelines.face import differ, draw
-from tests.pipelines.tiny_models import photo
+from tests.support.face import differ, draw
+from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 def originals(picture: Image.Image, size: tuple[int, int]) -> dict[str, torch.Tensor]:

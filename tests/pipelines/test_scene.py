@@ -17,7 +17,7 @@ from pipelines.results import Picture
 from pipelines.scene import Placed, bound_in_order, draw_scene, encode_scene, plan_scene, region_masks
 from pipelines.scene_request import ScenePrompt, SceneRequest
 from pipelines.studio import Notice, Studio
-from tests.pipelines.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 PROMPT = "a {dog} and a {tiger} on a beach"

@@ -22,9 +22,9 @@ from pipelines.scene import Placed, draw_scene
 from pipelines.scene_request import SceneRequest
 from pipelines.sizes import purpose, unet_rows
 from pipelines.studio import Notice, Studio
-from tests.pipelines.studios import asked, dog, run
-from tests.pipelines.studios import counted as calls_of
-from tests.pipelines.tiny_models import PIXELS, tiny_model
+from tests.support.studios import asked, dog, run
+from tests.support.studios import counted as calls_of
+from tests.support.tiny_models import PIXELS, tiny_model
 
 FAR = 4 * PIXELS
 WHOLE = (0.0, 0.0, 1.0, 1.0)

@@ -17,8 +17,8 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.previews import preview_pictures
 from pipelines.results import Picture
 from pipelines.studio import Notice, Progress, Studio
-from tests.pipelines.studios import asked, counted, dog, drawn, picture_of, pixels, run, state
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.studios import asked, counted, dog, drawn, picture_of, pixels, run, state
+from tests.support.tiny_models import photo, tiny_model
 
 
 @pytest.fixture

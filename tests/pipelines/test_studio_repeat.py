@@ -15,8 +15,8 @@ from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.results import Picture, read_metadata, save_picture
 from pipelines.studio import Studio
-from tests.pipelines.studios import asked, counted, picture_of, pixels
-from tests.pipelines.tiny_models import PIXELS, tiny_model
+from tests.support.studios import asked, counted, picture_of, pixels
+from tests.support.tiny_models import PIXELS, tiny_model
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, mode
     asked_for = asdict(asked(count=2, seed=3)) | {"guidance": model.guidance}
     assert {name: found["request"][name] for name in asked_for} == asked_for
     assert (found["seed"], found["index"], found["size"]) == (4, 1, [PIXELS, PIXELS])
-    assert found["model"] == {"name": "tiny", "fingerprint": model.fingerprint}
+    assert found["model"] == {"name": "tiny", "fingerprint": model.subject_fingerprint}
     assert found["place"] == {"device": "cpu", "dtype": "float32"}
 
 

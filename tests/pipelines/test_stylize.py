@@ -17,9 +17,9 @@ from pipelines.results import Picture, read_metadata, save_picture
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist, map_of, structure_size
 from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
-from tests.pipelines.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 DRAWING = GenerateRequest(category="dog", prompt="on a beach", steps=3, count=1, scheduler="ddim")
 
@@ -119,7 +119,7 @@ def _some(**others):
 
 @pytest.mark.parametrize("told", [{"task": "scene", "scene": {}}, {"task": "blend", "subjects": []}, {}])
 def test_a_picture_of_another_task_is_said_to_be_one(stylist, told):
-    metadata = {"model": {"fingerprint": stylist.studio.model.fingerprint}, "request": told, "seed": 0}
+    metadata = {"model": {"fingerprint": stylist.studio.model.subject_fingerprint}, "request": told, "seed": 0}
     with pytest.raises(ConfigError, match="not made by stylizing; repeat it with the command that made it"):
         next(stylist.repeat(metadata))
 

@@ -19,10 +19,10 @@ from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
-from tests.pipelines.face import draw, seeded
-from tests.pipelines.tiny_models import photo, tiny_model
+from tests.support.face import draw, seeded
+from tests.support.tiny_models import photo, tiny_model
 
-pytest_plugins = ["tests.pipelines.face_fixtures"]
+pytest_plugins = ["tests.support.face_fixtures"]
 
 
 @pytest.fixture(autouse=True)

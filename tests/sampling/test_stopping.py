@@ -5,8 +5,8 @@ import torch
 
 from blipdiff.sampling.stopping import Stopped, interruptible, until_stopped
 from pipelines.studio import Progress, Studio
-from tests.pipelines.studios import run, state
-from tests.pipelines.tiny_models import tiny_model
+from tests.support.studios import run, state
+from tests.support.tiny_models import tiny_model
 
 
 def test_a_run_stops_between_blocks_and_leaves_the_model_as_it_was() -> None:

@@ -10,20 +10,19 @@ import torch
 
 from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.controls import load_control
-from blipdiff.checkpoints.fingerprint import fingerprint
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.identity import fingerprint
 from blipdiff.training.autoencoder import patch_encoder
 from blipdiff.training.config import ControlNetRecipe, Recipe, control_recipe_from, load_control_recipe
 from blipdiff.training.controlnet import MAPS, ControlBatches, ControlObjective, initial_controlnet
 from blipdiff.training.noise import MINI_SCHEDULE
 from blipdiff.training.stage2 import RowShares
-from pipelines import train as pipeline
-from pipelines.train_control import export_control, prepare_control, train_control
-from pipelines.train_export import fresh_networks
+from pipelines.train.control import export_control, prepare_control, train_control
+from pipelines.train.parts import fresh_networks, prepare
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 def control_table() -> dict:
@@ -41,8 +40,8 @@ def control_recipe() -> ControlNetRecipe:
 def frozen(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> BlipDiffusion:
     """An untrained model of the tiny recipe's sizes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
-        parts = pipeline.prepare(recipe, tmp_path_factory.mktemp("frozen"), data=library_folder)
+        patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)
+        parts = prepare(recipe, tmp_path_factory.mktemp("frozen"), data=library_folder)
     networks = fresh_networks(parts)
     return BlipDiffusion(
         subject_encoder=networks.subject_encoder,
@@ -53,7 +52,7 @@ def frozen(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPa
         vae=parts.vae,
         scheduler_config={"_class_name": "DDIMScheduler", **MINI_SCHEDULE},
         photo=parts.photo,
-        fingerprint=fingerprint(networks.subject_encoder.state_dict()),
+        subject_fingerprint=fingerprint(networks.subject_encoder.state_dict()),
     )
 
 

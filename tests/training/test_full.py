@@ -1,6 +1,5 @@
 """Full-size recipes: read and counted as they are, and run from BERT, CLIP and shards to a checkpoint at tiny sizes."""
 
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,19 @@ from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.data.shards import Sample, ShardLibrary, prompt_of, read_shard, write_shard
 from blipdiff.errors import CheckpointError, ConfigError
-from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, section_of
+from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, read_table, section_of
 from blipdiff.training.full import begin_representation, dry_run, full_recipe
 from blipdiff.training.pretrained import begin_with_bert
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.vocabulary import train_category_tokenizer
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 from tests.training.test_workers import written
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
-FULL = Path(__file__).parents[2] / "configs" / "full"
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 def recipe_table(name: str) -> dict[str, Any]:
-    return tomllib.loads((FULL / f"{name}.toml").read_text())
+    return read_table(f"full/{name}")
 
 
 def sample(index: int) -> Sample:
@@ -77,6 +75,12 @@ def test_the_published_recipes_are_read_and_counted_without_memory(stage: str, t
     assert plan.trained == pytest.approx(trained, rel=0.01)
     assert plan.moments == 8 * plan.trained
     assert plan.total < 0.9 * 40 * 2**30
+
+
+def test_full_size_recipes_are_found_by_name(blipdiff: Command) -> None:
+    ended = blipdiff("train", "full/stage2", "--dry-run")
+    assert ended.code == 0, ended.err
+    assert "fits into 40 GB" in ended.out
 
 
 def test_shards_share_what_is_trained_and_checkpoints_keep_less() -> None:

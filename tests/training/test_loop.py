@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from blipdiff.errors import CheckpointError, NumericsError, OutputError
 from blipdiff.training.config import OptimizerRecipe
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
-from tests.disks import largest_file
+from tests.support.disks import largest_file
 
 STEPS = 12
 

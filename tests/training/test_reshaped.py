@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from blipdiff.data.drawn.shapes import bent, cluttered, drawn_shape, filled, recast
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.reshaped import ReshapedPairs
-from blipdiff.data.shapes import bent, cluttered, drawn_shape, filled, recast
 from blipdiff.training.maps import MAPS, ROUGH
 
 SIDE = 64

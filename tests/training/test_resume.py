@@ -18,19 +18,22 @@ from blipdiff.training.config import control_recipe_from, recipe_from
 from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
 from blipdiff.training.state import load_state, save_state
 from blipdiff.training.workers import ALONE
-from pipelines import train as pipeline
-from pipelines import train_describer
-from pipelines.train_control import prepare_control, train_control
-from pipelines.train_export import export
-from tests.pipelines.command_line import at_call
+from pipelines.train.control import prepare_control, train_control
+from pipelines.train.decoder import train_decoder
+from pipelines.train.export import export
+from pipelines.train.parts import prepare
+from pipelines.train.redrawing import train_redrawing
+from pipelines.train.representation import train_representation
+from pipelines.train.subjects import train_subjects
+from tests.support.command_line import at_call
 from tests.training.conftest import tiny_table
 
 STEPS = 4
 Start = Callable[[Path], tuple[RunFolder, Iterator[TrainingStep]]]
 STAGES = {
-    "representation": pipeline.train_representation,
-    "redrawing": pipeline.train_redrawing,
-    "subject": pipeline.train_subjects,
+    "representation": train_representation,
+    "redrawing": train_redrawing,
+    "subject": train_subjects,
 }
 
 
@@ -55,8 +58,8 @@ def starts(library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
     def of_model(name: str) -> Start:
         def start(folder: Path) -> tuple[RunFolder, Iterator[TrainingStep]]:
-            parts = replace(pipeline.prepare(recipe, folder, data=library_folder), save_every_seconds=-1.0)
-            training = pipeline.train_decoder(parts) if name == "autoencoder" else STAGES[name](parts, compiled=False)
+            parts = replace(prepare(recipe, folder, data=library_folder), save_every_seconds=-1.0)
+            training = train_decoder(parts) if name == "autoencoder" else STAGES[name](parts, compiled=False)
             return parts.stage(name), training
 
         return start
@@ -68,10 +71,10 @@ def starts(library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
     tmp = tmp_path_factory.mktemp("start")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
-        patch.setattr(train_describer, "SAMPLED_CAPTIONS", 64)
+        patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)
+        patch.setattr("pipelines.train.describer.SAMPLED_CAPTIONS", 64)
         list(of_model("subject")(tmp / "run")[1])
-        export(pipeline.prepare(recipe, tmp / "run", data=library_folder), tmp / "model")
+        export(prepare(recipe, tmp / "run", data=library_folder), tmp / "model")
         yield {name: of_model(name) for name in (*STAGES, "autoencoder")} | {"controlnet": of_net}
 
 

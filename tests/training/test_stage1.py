@@ -20,11 +20,10 @@ from blipdiff.training.batches import DescribedBatches
 from blipdiff.training.config import load_describer_recipe
 from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.vocabulary import train_category_tokenizer
-from pipelines import train_describer
 from pipelines.describe import measure_categories
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 HALF = torch.tensor([0.5, 0.5, 0.5])
 
@@ -158,7 +157,7 @@ def test_a_describer_is_trained_saved_and_asked_by_commands(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(train_describer, "SAMPLED_CAPTIONS", 64)
+    monkeypatch.setattr("pipelines.train.describer.SAMPLED_CAPTIONS", 64)
     table = (files("blipdiff.training") / "recipes" / "describe.toml").read_text()
     changes = {"steps": 2, "batch": 8, "shared_width": 8, "vocabulary": 300}
     lines = [

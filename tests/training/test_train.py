@@ -21,30 +21,34 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.training.config import Recipe, recipe_from
 from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
-from pipelines import train as pipeline
-from pipelines import train_describer, train_export
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture
 from pipelines.studio import Studio
-from tests.pipelines.command_line import Command
-from tests.pipelines.tiny_models import photo
+from pipelines.train.decoder import train_decoder
+from pipelines.train.export import check_trained, export
+from pipelines.train.parts import RunParts, prepare
+from pipelines.train.redrawing import train_redrawing
+from pipelines.train.representation import train_representation
+from pipelines.train.subjects import train_subjects
+from tests.support.command_line import Command
+from tests.support.tiny_models import photo
 from tests.training.conftest import SIDE, tiny_table
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_pairs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
+        patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)
         yield
 
 
-def train_all(parts: pipeline.RunParts) -> list[list[TrainingStep]]:
+def train_all(parts: RunParts) -> list[list[TrainingStep]]:
     return [
-        list(pipeline.train_redrawing(parts, compiled=False)),
-        list(pipeline.train_subjects(parts, compiled=False)),
-        list(pipeline.train_decoder(parts)),
+        list(train_redrawing(parts, compiled=False)),
+        list(train_subjects(parts, compiled=False)),
+        list(train_decoder(parts)),
     ]
 
 
@@ -52,7 +56,7 @@ def train_all(parts: pipeline.RunParts) -> list[list[TrainingStep]]:
 def finished(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that went through all its stages."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    stages = train_all(pipeline.prepare(recipe, folder, data=library_folder))
+    stages = train_all(prepare(recipe, folder, data=library_folder))
     assert [steps[-1].index + 1 for steps in stages] == [4, 4, 4]
     return folder
 
@@ -67,9 +71,9 @@ def same_files(one: Path, other: Path) -> bool:
 def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
     finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    made = train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
+    made = export(prepare(recipe, finished, data=library_folder), tmp_path / "model", name="tiny")
     loaded = load_model(tmp_path / "model", dtype="stored")
-    assert loaded.fingerprint == made.fingerprint
+    assert loaded.subject_fingerprint == made.subject_fingerprint
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
     assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float16}
     studio = Studio.open(tmp_path / "model", device="cpu", dtype="float32")
@@ -83,10 +87,10 @@ def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
 def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
     finished: Path, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    again = pipeline.prepare(recipe, finished, data=library_folder)
-    train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "first")
+    again = prepare(recipe, finished, data=library_folder)
+    export(prepare(recipe, finished, data=library_folder), tmp_path / "first")
     assert train_all(again) == [[], [], []]
-    train_export.export(again, tmp_path / "second")
+    export(again, tmp_path / "second")
     first, second = load_model(tmp_path / "first", dtype="stored"), load_model(tmp_path / "second", dtype="stored")
     for part in ("subject_encoder", "text_encoder", "unet", "vae"):
         weights = getattr(second, part).state_dict()
@@ -97,9 +101,9 @@ def test_the_subjects_stage_begins_with_what_redrawing_learned(
     recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
     still = replace(recipe.subject, steps=1, learning_rate=0.0)
-    parts = pipeline.prepare(replace(recipe, subject=still), tmp_path / "run", data=library_folder)
-    list(pipeline.train_redrawing(parts, compiled=False))
-    list(pipeline.train_subjects(parts, compiled=False))
+    parts = prepare(replace(recipe, subject=still), tmp_path / "run", data=library_folder)
+    list(train_redrawing(parts, compiled=False))
+    list(train_subjects(parts, compiled=False))
     learned, begun = (load_file(parts.stage(name).state) for name in ("redrawing", "subject"))
     encoder = [name for name in begun if name.startswith("weight.subject_encoder.")]
     assert encoder
@@ -109,13 +113,13 @@ def test_the_subjects_stage_begins_with_what_redrawing_learned(
 def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
     table: dict[str, Any], library_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_describer, "SAMPLED_CAPTIONS", 64)
+    monkeypatch.setattr("pipelines.train.describer.SAMPLED_CAPTIONS", 64)
     stage1 = tomllib.loads((files("blipdiff.training") / "recipes" / "describe.toml").read_text())["representation"]
     table["representation"] = stage1 | {"steps": 2, "batch": 6, "shared_width": 8}
     table["redrawing"] |= {"steps": 1, "learning_rate": 0.0}
-    parts = pipeline.prepare(recipe_from(table, "tiny"), tmp_path / "run", data=library_folder)
-    assert len(list(pipeline.train_representation(parts, compiled=False))) == 1
-    list(pipeline.train_redrawing(parts, compiled=False))
+    parts = prepare(recipe_from(table, "tiny"), tmp_path / "run", data=library_folder)
+    assert len(list(train_representation(parts, compiled=False))) == 1
+    list(train_redrawing(parts, compiled=False))
     learned, begun = (load_file(parts.stage(name).state) for name in ("representation", "redrawing"))
     query = "query_tokens"
     assert torch.equal(begun[f"weight.subject_encoder.{query}"], learned[f"average.representation.{query}"])
@@ -124,13 +128,13 @@ def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
 def test_a_run_shows_sheets_and_curves_on_its_way_and_learns_the_same(
     table: dict[str, Any], library_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_export, "SHEET_STEPS", 2)
+    monkeypatch.setattr("pipelines.train.export.SHEET_STEPS", 2)
     states = []
     for sheets in (0, 20):
         table["subject"] |= {"steps": 21, "batch": 3, "grid_every": sheets, "min_snr": 5.0, "drop_all": 0.0}
         folder = tmp_path / f"every-{sheets}"
-        parts = pipeline.prepare(recipe_from(table, "tiny"), folder, data=library_folder, tensorboard=bool(sheets))
-        list(pipeline.train_subjects(replace(parts, save_every_seconds=-1.0), compiled=False))
+        parts = prepare(recipe_from(table, "tiny"), folder, data=library_folder, tensorboard=bool(sheets))
+        list(train_subjects(replace(parts, save_every_seconds=-1.0), compiled=False))
         states.append(load_file(parts.stage("subject").state))
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert [path.name for path in sorted((folder / "sheets").iterdir())] == ["0000020.png"]
@@ -139,16 +143,16 @@ def test_a_run_shows_sheets_and_curves_on_its_way_and_learns_the_same(
 
 def test_the_same_recipe_prepares_the_same_parts(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
-        pipeline.prepare(recipe, tmp_path / name, data=library_folder)
+        prepare(recipe, tmp_path / name, data=library_folder)
     assert same_files(tmp_path / "one", tmp_path / "other")
 
 
 def test_what_a_kill_left_out_is_prepared_again(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
     for name in ("whole", "run"):
-        pipeline.prepare(recipe, tmp_path / name, data=library_folder)
+        prepare(recipe, tmp_path / name, data=library_folder)
     shutil.rmtree(tmp_path / "run" / "vae")
     (tmp_path / "run" / "tokenizer" / "merges.txt").unlink()
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    parts = prepare(recipe, tmp_path / "run", data=library_folder)
     assert parts.latent_side == SIDE // 8
     assert same_files(tmp_path / "whole", tmp_path / "run")
 
@@ -157,18 +161,18 @@ def test_what_a_kill_left_out_is_prepared_again(recipe: Recipe, library_folder: 
 def test_a_prepared_part_that_was_lost_is_named(
     lost: str, recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
-    pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+    prepare(recipe, tmp_path / "run", data=library_folder)
     (tmp_path / "run" / lost).unlink()
     with pytest.raises(CheckpointError, match=str(Path(lost).parent)):
-        pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+        prepare(recipe, tmp_path / "run", data=library_folder)
 
 
 def test_nothing_is_exported_before_something_is_trained(recipe: Recipe, library_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no trained state in"):
-        train_export.check_trained(tmp_path / "run")
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder)
+        check_trained(tmp_path / "run")
+    parts = prepare(recipe, tmp_path / "run", data=library_folder)
     with pytest.raises(CheckpointError, match="train first"):
-        train_export.export(parts, tmp_path / "model")
+        export(parts, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
@@ -176,11 +180,11 @@ def test_a_run_of_another_recipe_is_not_continued(
     table: dict[str, Any], finished: Path, library_folder: Path, tmp_path: Path
 ) -> None:
     table["model"]["width"] = 64
-    wider = pipeline.prepare(recipe_from(table, "wider"), finished, data=library_folder)
+    wider = prepare(recipe_from(table, "wider"), finished, data=library_folder)
     with pytest.raises(CheckpointError, match=r"another model|of this size"):
-        list(pipeline.train_subjects(wider, compiled=False))
+        list(train_subjects(wider, compiled=False))
     with pytest.raises(CheckpointError, match="of this size"):
-        train_export.export(wider, tmp_path / "model")
+        export(wider, tmp_path / "model")
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(
@@ -188,7 +192,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
-        train_export.export(pipeline.prepare(recipe, finished, data=library_folder), tmp_path / "file")
+        export(prepare(recipe, finished, data=library_folder), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
     assert resume_step(RunFolder(finished / "subject")) == 4

@@ -13,8 +13,9 @@ from blipdiff.training.config import ModelRecipe, Recipe
 from blipdiff.training.initial import initial_networks
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
-from pipelines import train as pipeline
-from pipelines import train_export
+from pipelines.train.export import export
+from pipelines.train.parts import prepare
+from pipelines.train.subjects import train_subjects
 from tests.training.conftest import SIDE
 
 
@@ -23,10 +24,10 @@ def started(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempP
     """The checkpoint of a short run without a redrawing stage."""
     folder = tmp_path_factory.mktemp("start")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SAMPLED_PAIRS", 48)
-        parts = pipeline.prepare(recipe, folder / "run", data=library_folder)
-        list(pipeline.train_subjects(parts, compiled=False))
-        train_export.export(parts, folder / "model", dtype=torch.float32)
+        patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)
+        parts = prepare(recipe, folder / "run", data=library_folder)
+        list(train_subjects(parts, compiled=False))
+        export(parts, folder / "model", dtype=torch.float32)
     return folder / "model"
 
 
@@ -70,11 +71,11 @@ def test_other_sizes_are_refused(recipe: Recipe, started: Path) -> None:
 def test_a_run_takes_over_vocabulary_and_weights(
     recipe: Recipe, started: Path, library_folder: Path, tmp_path: Path
 ) -> None:
-    parts = pipeline.prepare(recipe, tmp_path / "run", data=library_folder, start=started)
+    parts = prepare(recipe, tmp_path / "run", data=library_folder, start=started)
     assert parts.prompts.get_vocab() == load_prompt_tokenizer(started / "tokenizer").get_vocab()
-    steps = list(pipeline.train_subjects(parts, start=started, compiled=False))
+    steps = list(train_subjects(parts, start=started, compiled=False))
     assert steps[-1].index + 1 == recipe.subject.steps
-    assert list(pipeline.train_subjects(parts, start=started, compiled=False)) == []
+    assert list(train_subjects(parts, start=started, compiled=False)) == []
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:

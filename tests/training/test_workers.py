@@ -22,8 +22,8 @@ from blipdiff.training.loop import RunFolder, resume_step
 from blipdiff.training.memory import checkpoint_blocks, kept_bytes
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.workers import ALONE, Workers
+from tests.support.initial_parts import subject_networks
 from tests.training import two_processes
-from tests.training.initial_parts import subject_networks
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from blipdiff.training.loop import RunFolder, resume_step, train
 from blipdiff.training.noise import MINI_SCHEDULE, NoiseSchedule
 from blipdiff.training.stage2 import RowShares, SubjectObjective
 from blipdiff.training.workers import Workers, workers_of_this_run
-from tests.training.initial_parts import subject_networks
+from tests.support.initial_parts import subject_networks
 
 
 def run(place: Path, library: Path, *, sharded: bool, workers: Workers, stop: int | None = None) -> None:

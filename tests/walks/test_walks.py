@@ -9,9 +9,9 @@ from types import FrameType
 
 import pytest
 
-from tests.pipelines.command_line import Command
+from tests.support.command_line import Command
 
-pytest_plugins = ["tests.pipelines.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("app", "pipelines", "blipdiff")

@@ -1,0 +1,1 @@
+"""The diffusers face: `BlipDiffusionPipeline` and what its calls are made of."""

@@ -1,0 +1,1 @@
+"""Models are measured: what is asked for, and one protocol a file."""

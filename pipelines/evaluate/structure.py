@@ -1,0 +1,144 @@
+"""Measure stylizing: how far pictures follow edges with control and without, and whose colours they have."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.attention.injection import Injection
+from blipdiff.conditioning.guidance import Conditioning, Guidance, concat
+from blipdiff.conditioning.prompt import build_prompt
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.control.drawn import canny, relief
+from blipdiff.data.pairs import PairLibrary, Split
+from blipdiff.data.records import Pixels
+from blipdiff.evaluation.statistics import Figure, mean, share
+from blipdiff.evaluation.structure import (
+    StructureTrial,
+    chosen_by_colour,
+    draw_structure_trials,
+    edge_agreement,
+)
+from blipdiff.images import picture_tensor, to_pictures
+from blipdiff.latents import decode_latents, latent_size, noise, row_generators
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.evaluate.requests import StructureRequest
+from pipelines.plan import SamplingPlan, execute
+from pipelines.stylize import Branch, Stylist, branch_of
+from pipelines.stylize_request import ControlSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to draw the same pairs: by which net, and how much of the subject enters where."""
+
+    name: str
+    control: str | None = None
+    subject_strength: float = 1.0
+    blocks: str = "all"
+
+
+WAYS = (
+    Way("no control"),
+    Way("mini-canny", "mini-canny"),
+    Way("mini-depth", "mini-depth"),
+    Way("mini-canny, half the subject", "mini-canny", 0.5),
+    Way("mini-canny, no subject", "mini-canny", 0.0),
+    Way("mini-canny, subject by its look", "mini-canny", blocks="look"),
+    Way("mini-canny, subject by its layout", "mini-canny", blocks="layout"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WayResult:
+    """What one way of drawing has given: its figures and its pictures, in the trials' order."""
+
+    way: Way
+    edges: Figure
+    colours: Figure
+    pictures: tuple[Image.Image, ...]
+
+
+def evaluate_structure(
+    stylist: Stylist, library: PairLibrary, request: StructureRequest, ways: Sequence[Way] = WAYS
+) -> Iterator[WayResult]:
+    """Each way in turn, over the same pairs and the same noise.
+
+    Raises: ConfigError where the library has too few concepts, CheckpointError for a net that is not here.
+    """
+    split: Split = request.split  # type: ignore[assignment]
+    trials = draw_structure_trials(library, split, count=request.pairs, seed=request.seed)
+    for way in ways:
+        pictures: list[Image.Image] = []
+        for first in range(0, len(trials), request.batch):
+            pictures += drawn_trials(stylist, trials[first : first + request.batch], request, way, first)
+        found = [np.asarray(picture) for picture in pictures]
+        edges = [edge_agreement(trial.structure.target, made) for trial, made in zip(trials, found, strict=True)]
+        hits = [_is_right(library, trial, made) for trial, made in zip(trials, found, strict=True)]
+        yield WayResult(way, mean(edges), share(hits), tuple(pictures))
+
+
+def report(results: Sequence[WayResult]) -> str:
+    """A table in Markdown."""
+    lines = ["| way | edges, F1 | right look of 10 |", "|---|---|---|"]
+    lines += [f"| {one.way.name} | {one.edges.as_number()} | {one.colours.as_percent()} |" for one in results]
+    return "\n".join(lines)
+
+
+def _is_right(library: PairLibrary, trial: StructureTrial, made: Pixels) -> bool:
+    candidates = [np.asarray(library.subjects[number]) for number in trial.candidates]
+    return chosen_by_colour(made, trial.structure.mask, candidates) == trial.right
+
+
+def drawn_trials(
+    stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way, first: int
+) -> list[Image.Image]:
+    """The pictures of these trials, drawn together; each row has its own words, map and noise."""
+    model, rows = stylist.studio.model, len(trials)
+    texts = [build_prompt(trial.structure.category, trial.structure.prompt) for trial in trials]
+    subjects = [
+        model.encode_subject(SubjectPhoto(Image.fromarray(trial.look), trial.category), fit="pad") for trial in trials
+    ]
+    positive = concat([model.encode_prompts([text], [one]) for text, one in zip(texts, subjects, strict=True)])
+    negative = model.encode_prompts([""]).repeat(rows)
+    generators = row_generators([request.seed + 1000 + first + row for row in range(rows)])
+    side = trials[0].structure.target.shape[0]
+    shape = (int(model.unet.config.in_channels), *latent_size(model.vae, side, side))
+    scheduler = build_scheduler("dpm++2m", model.scheduler_config)
+    set_timesteps(scheduler, request.steps, model.device)
+    plan = SamplingPlan(
+        Guidance.even(positive, negative, model.scale(request.guidance)),
+        noise(generators, shape, device=model.device),
+        scheduler,
+        _branches(stylist, trials, request, way),
+        generators=generators,
+        conditioning=None if (way.subject_strength, way.blocks) == (1.0, "all") else _injection(model, texts, way),
+    )
+    *_, last = execute(model.unet, plan)
+    return to_pictures(decode_latents(model.vae, last.latents))
+
+
+def _branches(
+    stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way
+) -> tuple[Branch, ...]:
+    if way.control is None:
+        return ()
+    maps = torch.cat([_map(trial, way.control) for trial in trials]).to(stylist.studio.model.device)
+    settings = ControlSettings(control=way.control, strength=request.strength)
+    return (branch_of(stylist.net(way.control), maps, settings),)
+
+
+def _map(trial: StructureTrial, control: str) -> Tensor:
+    """Edges for one net; for the other the relief that its training drew, with the true mask and floor."""
+    pair = trial.structure
+    drawn = relief(pair.mask, pair.floor) if control.endswith("depth") else canny(pair.target)
+    return picture_tensor(Image.fromarray(drawn))[None]
+
+
+def _injection(model: BlipDiffusion, texts: Sequence[str], way: Way) -> Injection:
+    words: Conditioning = model.encode_prompts(texts)
+    return Injection(words.embeddings, way.subject_strength, blocks=way.blocks)

@@ -1,0 +1,259 @@
+"""Evaluate: pictures of unseen subjects from a model, judged by what it has no part in; and a grid to look at."""
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+
+from blipdiff.conditioning.guidance import Guidance, concat
+from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.data.pairs import PairLibrary, Split
+from blipdiff.data.records import Pixels
+from blipdiff.errors import ConfigError
+from blipdiff.evaluation.contexts import ContextJudge, library_key, train_context_judge
+from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
+from blipdiff.evaluation.report import Report
+from blipdiff.evaluation.sheets import contact_sheet, save_sheet
+from blipdiff.evaluation.summary import (
+    NO_SUBJECT,
+    RIGHT,
+    TRUE,
+    WRONG,
+    Answers,
+    collect,
+    lines_of,
+    most_missed,
+    notes_of,
+    rows_of,
+)
+from blipdiff.images import to_pictures
+from blipdiff.latents import decode_latents
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.outputs import written_file
+from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
+from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
+from pipelines.plan import SamplingPlan, execute
+from pipelines.requests import GenerateRequest
+from pipelines.results import library_versions
+from pipelines.studio import Studio
+
+_DEFAULT = GenerateRequest(category="subject")
+JUDGE_FILE = "context-judge.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """One picture to draw; without a photo the words stand alone."""
+
+    photo: Image.Image | None
+    category: str
+    prompt: str
+    seed: int
+
+
+Event: TypeAlias = EvaluationProgress | Report
+
+
+def evaluate(
+    model: BlipDiffusion | Studio,
+    library: PairLibrary,
+    out_folder: str | Path,
+    request: EvaluateRequest | None = None,
+    *,
+    judge_file: Path | None = None,
+) -> Iterator[Event]:
+    """Draws every trial's prompt with the right photo, a wrong photo and no photo, and has them judged.
+
+    Progress first, the report last, which is then also in `out_folder` as report.json and report.html. The judge of
+    contexts is read from `judge_file`, by default in `out_folder`, or trained once on the library and kept there.
+
+    Raises: ConfigError where the library has too few unseen concepts, OutputError where nothing can be written.
+    """
+    request, folder, start = request or EvaluateRequest(), Path(out_folder), time.monotonic()
+    model = model.model if isinstance(model, Studio) else model
+    with written_file(folder / "probe") as part:  # to fail now rather than after an hour
+        part.touch()
+    (folder / "probe").unlink()
+    request = at_own_guidance(model, request)
+    trials = _trials(library, request)
+    contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
+    pictures: dict[str, list[Pixels]] = {TRUE: [trial.pair.target for trial in trials]}
+    for column in (RIGHT, WRONG, NO_SUBJECT):
+        pictures[column] = yield from _drawn(model, column, [_wanted(trial, column) for trial in trials], request)
+    again = [_again(trial, seed) for trial in trials[: request.varied] for seed in range(request.seeds)]
+    varied = yield from _drawn(model, "several seeds", again, request)
+    groups = [varied[first : first + request.seeds] for first in range(0, len(varied), request.seeds)]
+    answers = yield from _answers(library, trials, pictures, contexts)
+    found = {"scenes most often missed": most_missed(answers, trials), "seconds": round(time.monotonic() - start)}
+    lines = tuple(lines_of(answers, trials, groups))
+    headings, rows = rows_of(answers, trials, pictures, request.shown)
+    report = Report(_about(model, library, request) | found, lines, notes_of(request.choices), headings, rows)
+    report.write(folder)
+    yield report
+
+
+def draw_pictures(
+    model: BlipDiffusion,
+    wanted: Sequence[Wanted],
+    *,
+    steps: int,
+    guidance: float | None,
+    scheduler: str,
+    batch: int = 16,
+) -> Iterator[list[Image.Image]]:
+    """The pictures in order, a batch at a time, each from its own seed."""
+    for first in range(0, len(wanted), batch):
+        plans = [_plan(model, one, steps, guidance, scheduler) for one in wanted[first : first + batch]]
+        plan = side_by_side(plans)
+        latents = plan.latents
+        for step in execute(model.unet, plan):
+            latents = step.latents
+        yield to_pictures(decode_latents(model.vae, latents))
+
+
+def side_by_side(plans: Sequence[SamplingPlan]) -> SamplingPlan:
+    """The rows of all plans, which differ only in words, subjects and seeds, as one plan."""
+    guides = [plan.guidance for plan in plans]
+    against = [guide.negative for guide in guides if guide.negative is not None]
+    guidance = Guidance(
+        concat([guide.positive for guide in guides]),
+        concat(against) if against else None,
+        torch.cat([guide.scale for guide in guides]),
+        guides[0].window,
+    )
+    latents = torch.cat([plan.latents for plan in plans])
+    generators = [generator for plan in plans for generator in plan.generators or ()]
+    return SamplingPlan(guidance, latents, plans[0].scheduler, generators=generators)
+
+
+def subject_grid(
+    studio: Studio,
+    subjects: Sequence[SubjectPhoto],
+    prompts: Sequence[str],
+    path: str | Path,
+    *,
+    steps: int = _DEFAULT.steps,
+    guidance: float | None = None,
+    scheduler: str = _DEFAULT.scheduler,
+    seed: int = 0,
+    side: int = 128,
+) -> Path:
+    """A PNG to look at: a row for each subject, its photo first, then one picture for each prompt, labelled.
+
+    Every picture starts from the same noise. Raises: OutputError where it cannot be written.
+    """
+    wanted = [Wanted(one.image, one.category, prompt, seed) for one in subjects for prompt in prompts]
+    batches = draw_pictures(studio.model, wanted, steps=steps, guidance=guidance, scheduler=scheduler)
+    drawn = [picture for batch in batches for picture in batch]
+    width = len(prompts)
+    rows = [[one.image, *drawn[i * width : (i + 1) * width]] for i, one in enumerate(subjects)]
+    sheet = contact_sheet(rows, ["photo", *prompts], [one.category for one in subjects], side)
+    return save_sheet(sheet, Path(path))
+
+
+def unseen_subjects(
+    library: PairLibrary, count: int = 12, *, split: Split = "held_out", seed: int = 0
+) -> list[SubjectPhoto]:
+    """Photos of unseen subjects of as many concepts, for a grid."""
+    pairs = [trial.pair for trial in draw_trials(library, split, subjects=count, pictures=1, choices=2, seed=seed)]
+    return [SubjectPhoto(Image.fromarray(pair.photo), pair.category) for pair in pairs]
+
+
+def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float | None, scheduler: str) -> SamplingPlan:
+    request = GenerateRequest(
+        category=one.category, prompt=one.prompt, count=1, steps=steps, guidance=guidance, scheduler=scheduler
+    )
+    if one.photo is not None:
+        subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
+        return plan_generate(model, encode(model, request, subject), [one.seed])
+    words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
+    negative = model.encode_prompts([""]) if model.scale(guidance) != 1 else None
+    return plan_generate(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
+
+
+def _trials(library: PairLibrary, request: EvaluateRequest) -> list[Trial]:
+    return draw_trials(
+        library,
+        "source" if request.split == "source" else "held_out",
+        subjects=request.subjects,
+        pictures=request.pictures,
+        choices=request.choices,
+        scenes=request.scenes,
+        seed=request.seed,
+    )
+
+
+def _wanted(trial: Trial, column: str) -> Wanted:
+    photo = {RIGHT: trial.pair.photo, WRONG: trial.wrong_photo}.get(column)
+    image = None if photo is None else Image.fromarray(photo)
+    return Wanted(image, trial.pair.category, trial.pair.prompt, trial.seed)
+
+
+def _again(trial: Trial, seed: int) -> Wanted:
+    return Wanted(Image.fromarray(trial.pair.photo), trial.pair.category, trial.pair.prompt, seed)
+
+
+def _drawn(
+    model: BlipDiffusion, stage: str, wanted: Sequence[Wanted], request: EvaluateRequest
+) -> Generator[EvaluationProgress, None, list[Pixels]]:
+    """Progress after each batch; returns the pixels of all pictures."""
+    pictures: list[Pixels] = []
+    batches = draw_pictures(
+        model,
+        wanted,
+        steps=request.steps,
+        guidance=request.guidance,
+        scheduler=request.scheduler,
+        batch=request.batch,
+    )
+    for batch in batches:
+        pictures += [np.asarray(picture) for picture in batch]
+        yield EvaluationProgress(stage, len(pictures), len(wanted))
+    return pictures
+
+
+def _context_judge(library: PairLibrary, path: Path) -> Generator[EvaluationProgress, None, ContextJudge]:
+    """The judge in the file, where it was trained on this library; else a new one, kept there."""
+    if path.is_file():
+        kept = ContextJudge.load(path)
+        if kept.library == library_key(library):
+            return kept
+    for training in train_context_judge(library):
+        yield EvaluationProgress("learning contexts", training.done, training.total)
+        if training.judge is not None:
+            training.judge.save(path)
+            return training.judge
+    raise ConfigError("The judge of contexts was trained on no pictures.")
+
+
+def _answers(
+    library: PairLibrary, trials: Sequence[Trial], pictures: Mapping[str, Sequence[Pixels]], contexts: ContextJudge
+) -> Generator[EvaluationProgress, None, Answers]:
+    """Progress after each trial; returns what every judge says of every picture."""
+    answers = Answers(contexts={column: contexts.classify(drawn) for column, drawn in pictures.items()})
+    panel = Panel.of_library(library)
+    for number, trial in enumerate(trials):
+        views = subject_views(library, [*trial.candidates, trial.wrong])
+        for column, drawn in pictures.items():
+            collect(answers, column, panel.compare(drawn[number], views), trial)
+        yield EvaluationProgress("judging", number + 1, len(trials))
+    return answers
+
+
+def _about(model: BlipDiffusion, library: PairLibrary, request: EvaluateRequest) -> dict[str, Any]:
+    counts = {f"subjects of the split {split}": len(members) for split, members in library.members.items()}
+    return {
+        "model": model.name,
+        "fingerprint": model.subject_fingerprint,
+        **asdict(request),
+        **counts,
+        "library": library_key(library),
+        **library_versions(),
+    }

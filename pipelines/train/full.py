@@ -1,0 +1,129 @@
+"""Train at full size, one stage at a time, in one process or many: `accelerate launch -m app train RECIPE.toml`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from blipdiff.checkpoints import save_model
+from blipdiff.checkpoints.describer import save_describer
+from blipdiff.data.shards import ShardLibrary
+from blipdiff.images import PhotoSettings
+from blipdiff.models.describer import Describer, category_features
+from blipdiff.models.identity import fingerprint
+from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
+from blipdiff.training.config import RepresentationRecipe, SubjectRecipe
+from blipdiff.training.full import FullRecipe, begin_representation, begin_subject, encoder_of
+from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
+from blipdiff.training.memory import checkpoint_blocks
+from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.stage1 import RepresentationObjective
+from blipdiff.training.stage2 import RowShares, SubjectObjective
+from blipdiff.training.workers import ALONE, Workers
+
+CATEGORIES = 2000  # at most, that a full-size describer ranks
+
+
+def train_full(
+    recipe: FullRecipe, run: Path, output: Path, *, workers: Workers = ALONE, tensorboard: bool = False
+) -> Iterator[TrainingStep]:
+    """The recipe's stage; goes on from the run's last saved state, and writes what it made at the end.
+
+    Raises: ConfigError or CheckpointError for a start or data that are not there, before anything is optimised.
+    """
+    if recipe.representation is not None:
+        yield from _representation(recipe, recipe.representation, run, output, workers, tensorboard)
+    elif recipe.subject is not None:
+        yield from _subject(recipe, recipe.subject, run, output, workers, tensorboard)
+
+
+def _representation(
+    recipe: FullRecipe, stage: RepresentationRecipe, run: Path, output: Path, workers: Workers, tensorboard: bool
+) -> Iterator[TrainingStep]:
+    network, words = begin_representation(stage, recipe.start, recipe.seed)
+    photo = PhotoSettings(side=network.sizes.vision.picture)
+    library = ShardLibrary(Path(recipe.data.shards), photo_side=photo.side, picture_side=photo.side)
+    if stage.checkpointing:
+        checkpoint_blocks(network)
+    workers.place(network)
+    objective = RepresentationObjective(
+        network,
+        torch.tensor(photo.mean),
+        torch.tensor(photo.std),
+        train_trunk=stage.train_trunk,
+        matching_share=stage.matching_share,
+    )
+    folder = RunFolder(run / "representation", tensorboard=tensorboard)
+    first = resume_step(folder)
+    batches = stream(
+        DescribedBatches(
+            library,
+            words,
+            stage.batch,
+            seed=recipe.seed,
+            named=stage.named,
+            tokens=min(stage.text_tokens, network.sizes.qformer.positions),
+        ),
+        first,
+        stage.steps,
+        accumulate=stage.accumulate,
+        workers=workers,
+        loaders=recipe.hardware.loaders,
+    )
+    yield from train(objective, batches, stage, folder, seed=recipe.seed, first_step=first, workers=workers)
+    if workers.is_first:
+        average_weights(folder, {"representation": network})
+        categories = library.categories()[:CATEGORIES]
+        network = network.cpu().eval()
+        features = category_features(network, words, categories)
+        save_describer(Describer(network.half(), words, photo, categories, features, recipe.name), output)
+    workers.wait()
+
+
+def _subject(
+    recipe: FullRecipe, stage: SubjectRecipe, run: Path, output: Path, workers: Workers, tensorboard: bool
+) -> Iterator[TrainingStep]:
+    start = begin_subject(recipe.start, recipe.name)
+    networks, model = start.networks, start.model
+    library = ShardLibrary(
+        Path(recipe.data.shards),
+        photo_side=model.photo.side,
+        picture_side=recipe.data.picture,
+        backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,
+    )
+    if stage.checkpointing:
+        checkpoint_blocks(networks)
+    workers.place(networks)
+    model.vae.to(workers.device)
+    mean, std = torch.tensor(model.photo.mean), torch.tensor(model.photo.std)
+    schedule = NoiseSchedule(model.scheduler_config)
+    objective = SubjectObjective(networks, encoder_of(model.vae), schedule, stage, mean, std)
+    folder = RunFolder(run / "subject", tensorboard=tensorboard)
+    first = resume_step(folder)
+    pairs = SubjectBatches(
+        library,
+        model.prompt_tokenizer,
+        model.category_tokenizer,
+        partial(RowShares.at, stage),
+        positions=model.positions,
+        subject_slots=model.subject_slots,
+        seed=recipe.seed,
+        wording=Wording.of(stage, model.subject_encoder.sizes.qformer.positions),
+    )
+    batches = stream(
+        pairs,
+        first,
+        stage.steps,
+        accumulate=stage.accumulate,
+        workers=workers,
+        loaders=recipe.hardware.loaders,
+    )
+    yield from train(objective, batches, stage, folder, seed=recipe.seed, first_step=first, workers=workers)
+    if workers.is_first:
+        whole = begin_subject(recipe.start, recipe.name)  # sharded networks cannot be saved as they are
+        average_weights(folder, dict(whole.networks.named_children()))
+        seen = fingerprint(whole.networks.subject_encoder.state_dict())
+        save_model(replace(whole.model, subject_fingerprint=seen), output)
+    workers.wait()
