@@ -30,7 +30,8 @@ _LATENT_COLOURS = torch.tensor(
 class Round:
     """One run of the loop.
 
-    seeds: of its rows; finish: what comes of its last latents (rows, channels, h, w), called while nothing else computes
+    seeds: of its rows; finish: what comes of its last latents (rows, channels, h, w), called while nothing else
+    computes
     """
 
     steps: Iterator[Step]

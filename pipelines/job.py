@@ -68,7 +68,9 @@ class Input:
             return replace(self, content=content, word=self.word or content.category, mask=mask)
         if isinstance(content, Path):
             word = self.word or content.stem
-            return replace(self, content=open_picture(content) if kind == "picture" else read_picture(content), word=word)
+            return replace(
+                self, content=open_picture(content) if kind == "picture" else read_picture(content), word=word
+            )
         if isinstance(content, bytes):
             return replace(self, content=picture_from(content, f"the {kind}"))
         if isinstance(content, SubjectPhoto | SubjectEmbedding):
@@ -239,7 +241,7 @@ class Job:
         if set(inputs) - set(task.inputs) or not all(isinstance(given, list) for given in inputs.values()):
             raise ConfigError(f"The job is damaged: {task.name} takes no such inputs.")
         read = {name: tuple(Input.from_mapping(one, paths=paths) for one in given) for name, given in inputs.items()}
-        return cls(task.name, request_from(task.request, request), read, index, dict(detail), model)
+        return cls(task.name, request_from(task.request, dict(request or {})), read, index, dict(detail), model)
 
     def to_json(self) -> str:
         """The job as text."""
@@ -346,8 +348,8 @@ def _check_pixels(kind: Kind, wanted: Input, given: Input) -> None:
     seen = mask_hash(given.image) if kind == "mask" else pixels_hash(given.image)
     if wanted.pixels is not None and seen != wanted.pixels:
         raise ConfigError(
-            f"{given.word or 'This'} is not the {kind} {wanted.word} that the picture was made of: its pixels differ. Or "
-            "it was edited by an earlier version, which left out a photo's colour profile."
+            f"{given.word or 'This'} is not the {kind} {wanted.word} that the picture was made of: its pixels differ. "
+            "Or it was edited by an earlier version, which left out a photo's colour profile."
         )
 
 

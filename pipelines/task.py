@@ -1,4 +1,4 @@
-"""Tasks: what can be asked for, what each takes beside its request, and what comes of it. Importing this loads no library.
+"""Tasks: what can be asked for, what each takes beside its request, and what comes of it. This loads no library.
 
 The command line, the page and whatever else runs jobs are made from what is declared here; a task that a program
 registers appears in all of them.
@@ -69,7 +69,9 @@ class Task:
     request: type
     inputs: Mapping[str, InputKind]
     home: str
-    check: Callable[[Any, Mapping[str, Sequence[Any]]], None] | None = None  # request and inputs, before a model is open
+    check: Callable[[Any, Mapping[str, Sequence[Any]]], None] | None = (
+        None  # request and inputs, before a model is open
+    )
 
     def prepare(self, studio: Any, job: Any) -> Any:
         """What there is to draw, everything checked: `pipelines.batches.Prepared`.

@@ -32,16 +32,16 @@ def mix(
     """One subject of several: their tokens' weighted mean, with the weights normalised to a sum of 1.
 
     "linear" is the original's blend (Li et al. 2023, arXiv:2305.14720). "spherical" takes the mean of each token's
-    direction on the sphere and of its length apart: slerp for two subjects. "token-wise" gives whole tokens to subjects,
-    as many as their weights come to; only those at a border are blended. A list of weights blends each token by its
+    direction on the sphere and of its length apart: slerp for two subjects. "token-wise" gives whole tokens to
+    subjects, as many as their weights come to; only those at a border are blended. A list of weights blends each token by its
     own. A weight of 0 takes a part out to the last bit.
 
     Words: the category is that of the "heaviest" part, the first of equals, or is "joined" from all parts with a
     share of a quarter or more, the heaviest last, since in English the last word is the thing: "cat dog" is a dog.
     The thumbnail is always the heaviest part's.
 
-    beyond: how far shares may leave 0 to 1, at most `MOST_EXTRAPOLATION`: weights may then be negative, and a mixture that
-    makes use of it says so in its provenance
+    extrapolation: how far shares may leave 0 to 1, at most `MOST_EXTRAPOLATION`: weights may then be negative, and a
+    mixture that makes use of it says so in its provenance
 
     Raises: ConfigError for weights that are negative (or beyond what is allowed), not finite or all zero and for an
     unknown blend, SubjectError for no part and for parts that different models have made.
@@ -54,7 +54,7 @@ def mix(
         raise SubjectError("A mixture needs at least one subject.")
     subjects = [subject for subject, _ in parts]
     _check_one_model(subjects)
-    by_token = _shares_by_token([weight for _, weight in parts], len(subjects[0].tokens), beyond)  # (n, 16)
+    by_token = _shares_by_token([weight for _, weight in parts], len(subjects[0].tokens), extrapolation)  # (n, 16)
     if how == "token-wise":
         by_token = _token_wise(subjects, by_token)
     shares = by_token.mean(1).tolist()
@@ -94,20 +94,20 @@ def normalised_weights(weights: Sequence[float], extrapolation: float = 0.0) -> 
     """The weights' shares of their sum.
 
     Raises: ConfigError for weights that are negative, not finite or all zero, or shares further beyond 0 to 1 than
-    `beyond`, which goes up to `MOST_EXTRAPOLATION`.
+    `extrapolation`, which goes up to `MOST_EXTRAPOLATION`.
     """
-    if not 0.0 <= beyond <= MOST_EXTRAPOLATION:
-        raise ConfigError(f"A blend may go beyond its subjects by 0 to {MOST_EXTRAPOLATION:g}, not by {beyond}.")
+    if not 0.0 <= extrapolation <= MOST_EXTRAPOLATION:
+        raise ConfigError(f"A blend may go beyond its subjects by 0 to {MOST_EXTRAPOLATION:g}, not by {extrapolation}.")
     total = sum(weights)
     if not all(math.isfinite(weight) for weight in weights) or not total > 0:
         raise ConfigError(f"The weights {list(weights)} were given; each must be 0 or more, and one above 0.")
     shares = tuple(weight / total for weight in weights)
-    if min(shares) < -beyond - _ROUNDING or max(shares) > 1 + beyond + _ROUNDING:
-        if beyond == 0:
+    if min(shares) < -extrapolation - _ROUNDING or max(shares) > 1 + extrapolation + _ROUNDING:
+        if extrapolation == 0:
             raise ConfigError(f"The weights {list(weights)} were given; each must be 0 or more, and one above 0.")
         raise ConfigError(
             f"The weights {list(weights)} come to shares of {', '.join(f'{share:.0%}' for share in shares)}; "
-            f"they may go beyond 0 to 100% by {beyond:.0%}."
+            f"they may go beyond 0 to 100% by {extrapolation:.0%}."
         )
     return shares
 
@@ -115,7 +115,7 @@ def normalised_weights(weights: Sequence[float], extrapolation: float = 0.0) -> 
 def _shares_by_token(weights: Sequence[Weight], tokens: int, extrapolation: float) -> Tensor:
     """(n, tokens), each column's sum 1."""
     if all(isinstance(weight, int | float) for weight in weights):
-        shares = normalised_weights([float(weight) for weight in weights], beyond)  # type: ignore[arg-type]
+        shares = normalised_weights([float(weight) for weight in weights], extrapolation)  # type: ignore[arg-type]
         return torch.tensor(shares, dtype=torch.float64)[:, None].expand(-1, tokens).contiguous()
     rows = [
         [float(weight)] * tokens if isinstance(weight, int | float) else [*map(float, weight)] for weight in weights
@@ -124,7 +124,7 @@ def _shares_by_token(weights: Sequence[Weight], tokens: int, extrapolation: floa
         raise ConfigError(
             f"Weights for each token were given, {[len(row) for row in rows]} of them; these subjects have {tokens}."
         )
-    columns = [normalised_weights(column, beyond) for column in zip(*rows, strict=True)]
+    columns = [normalised_weights(column, extrapolation) for column in zip(*rows, strict=True)]
     return torch.tensor(columns, dtype=torch.float64).T.contiguous()
 
 
@@ -132,7 +132,7 @@ def _token_wise(subjects: Sequence[SubjectEmbedding], shares: Tensor) -> Tensor:
     """Shares as whole tokens, as far as they go; whoever has a token keeps it while a share grows.
 
     Subjects take their places in an order of their own content, not in that in which they were given. Tokens are
-    dealt in bit-reversed order, so that each subject's are spread over all of them.
+    given in bit-reversed order, so that each subject's are spread over all of them.
     """
     if bool((shares < 0).any()):
         raise ConfigError("Token-wise blends give tokens whole; an extrapolation is linear or spherical.")
@@ -144,9 +144,9 @@ def _token_wise(subjects: Sequence[SubjectEmbedding], shares: Tensor) -> Tensor:
     held = torch.minimum(ends[:, None], place + 1) - torch.maximum(starts[:, None], place)  # (n, tokens), in order
     held = held.clamp(min=0)
     held = torch.where(held < _ROUNDING, 0.0, held)
-    dealt = torch.zeros_like(shares)
-    dealt[torch.tensor(order)[:, None], torch.tensor(_bit_reversed(count))[None]] = held / held.sum(0)
-    return dealt
+    given = torch.zeros_like(shares)
+    given[torch.tensor(order)[:, None], torch.tensor(_bit_reversed(count))[None]] = held / held.sum(0)
+    return given
 
 
 def _content(subject: SubjectEmbedding) -> bytes:

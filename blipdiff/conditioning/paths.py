@@ -24,13 +24,13 @@ def path_shares(position: float, subjects: int) -> Shares:
 
 
 def even_positions(frames: int, subjects: int, extrapolation: float = 0.0) -> tuple[float, ...]:
-    """`frames` positions in equal steps, from `beyond` before the first subject to as much behind the last.
+    """`frames` positions in equal steps, from `extrapolation` before the first subject to as much behind the last.
 
     Raises: ConfigError for fewer than two frames or two subjects.
     """
     if frames < 2 or subjects < FEWEST:
         raise ConfigError(f"A path of {frames} frames between {subjects} subjects was asked for; both start at 2.")
-    start, length = 0.0 - beyond, subjects - 1 + 2 * beyond
+    start, length = 0.0 - extrapolation, subjects - 1 + 2 * extrapolation
     inner = [start + length * place / (frames - 1) for place in range(1, frames - 1)]
     return (start, *inner, start + length)
 

@@ -1,4 +1,4 @@
-"""Blend: where the pictures between subjects stand, and what they are told. A request becomes plans; nothing runs here."""
+"""Blend: where the pictures between subjects stand, and what they are told. Nothing runs here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

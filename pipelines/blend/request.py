@@ -73,9 +73,7 @@ class BlendRequest(Sampling):
     film: tuple[str, ...] = parameter(
         ("webp",), "Film", "The kinds of film that a path becomes.", choices=("webp", "gif", "mp4", "none"), group=FILM
     )
-    per_second: float = parameter(
-        12.0, "Frames a second", "Of the film.", low=0.1, high=60.0, step=0.5, group=FILM
-    )
+    per_second: float = parameter(12.0, "Frames a second", "Of the film.", low=0.1, high=60.0, step=0.5, group=FILM)
     loop: str = parameter(
         "there and back",
         "Loop",

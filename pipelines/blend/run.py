@@ -60,7 +60,9 @@ class _Drawn:
             batch = [spots[place] for place in places]
             plan, subjects = plan_blend(self.studio.model, self.encoded, batch)
 
-            def finish(latents: Tensor, batch: list[Spot] = batch, subjects: list[Any] = subjects) -> tuple[Result, ...]:
+            def finish(
+                latents: Tensor, batch: list[Spot] = batch, subjects: list[Any] = subjects
+            ) -> tuple[Result, ...]:
                 images = to_pictures(decode_latents(self.studio.model.vae, latents))
                 for spot, image, subject in zip(batch, images, subjects, strict=True):
                     detail = {

@@ -26,7 +26,9 @@ def encode_spot(
     Smooth words are several sentences about the one blended subject, averaged by their shares once encoded: nothing
     jumps along a path, and at its ends stands one sentence alone.
     """
-    subject = mix(list(zip(subjects, shares, strict=True)), cast("Blend", request.how), extrapolation=request.extrapolation)
+    subject = mix(
+        list(zip(subjects, shares, strict=True)), cast("Blend", request.how), extrapolation=request.extrapolation
+    )
     budget = model.positions - model.subject_slots
     sentences = _sentences(request, subjects, shares, along)
     texts = [amplify(text, model.prompt_tokenizer, budget, request.repeats).text for text in sentences]

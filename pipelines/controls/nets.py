@@ -98,9 +98,7 @@ class Nets:
             branch.check_unet(self._model.unet)
         return found
 
-    def followed(
-        self, job: Job, size: tuple[int, int], structures: Sequence[PictureLike] | None = None
-    ) -> Followed:
+    def followed(self, job: Job, size: tuple[int, int], structures: Sequence[PictureLike] | None = None) -> Followed:
         """What an opened job's controls follow in pictures of `size` = (W, H): its maps, else its structures.
 
         structures: instead of the job's own
@@ -144,5 +142,3 @@ def branch_of(net: ControlNet | Adapter, picture: Tensor, settings: ControlSetti
     """A net with its map (1 or rows, 3, H, W), as the settings say."""
     asked = (picture, settings.strength, settings.window(), settings.guess)
     return AdapterBranch.of(net, *asked) if isinstance(net, T2IAdapter) else ControlBranch(net, *asked)
-
-

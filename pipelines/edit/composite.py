@@ -10,8 +10,8 @@ from blipdiff.attention.word_maps import WordMap, word_maps
 from blipdiff.images import fitted, picture_tensor, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.edit.plan import SOURCE, TARGET, EditPlan
 from pipelines.edit.invert import PhotoSource
+from pipelines.edit.plan import SOURCE, TARGET, EditPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

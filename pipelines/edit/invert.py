@@ -12,8 +12,8 @@ from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb, picture_tensor
-from blipdiff.masks import as_mask
 from blipdiff.latents import encode_picture, latent_size, size_factor
+from blipdiff.masks import as_mask
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.inversion import InversionMethod, check_invertible, invert
 from blipdiff.sampling.loop import Step

@@ -25,8 +25,8 @@ from blipdiff.sampling.inversion import HeldSource
 from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
-from pipelines.edit.request import AS_THE_AUTHORS, EditRequest
 from pipelines.edit.invert import Inversion, painted_mask
+from pipelines.edit.request import AS_THE_AUTHORS, EditRequest
 from pipelines.plan import SamplingPlan, picture_size
 
 _Value = TypeVar("_Value")

@@ -103,9 +103,7 @@ class EditRequest(Sampling):
         choices=("refine", "replace"),
         group=KEPT,
     )
-    word_weights: str = parameter(
-        "", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.", group=KEPT
-    )
+    word_weights: str = parameter("", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.", group=KEPT)
     word_stops: str = parameter(
         "", "Word windows", "Until which fraction words keep their places: 'hat: 0.4'.", group=KEPT
     )
@@ -125,9 +123,7 @@ class EditRequest(Sampling):
         choices=("swap", "try-on"),
         group=KEPT,
     )
-    local_blend: bool = parameter(
-        True, "Use a mask", "Keep everything outside the words' place as it was.", group=MASK
-    )
+    local_blend: bool = parameter(True, "Use a mask", "Keep everything outside the words' place as it was.", group=MASK)
     mask_threshold: float | None = fraction(
         None,
         "Mask threshold",
@@ -264,8 +260,8 @@ def _check(request: EditRequest, inputs: Mapping[str, Sequence[Any]]) -> None:
         raise ConfigError("There is no source; give a photo to edit, or ask for the prompt's own picture.")
     if photos and request.count > 1:
         raise ConfigError(f"{request.count} pictures were asked for; a photo has no seeds, and is edited once.")
-    structures = len(inputs["structure"])
-    check_structures(request.controls, structures or len(photos[:1]), len(inputs["map"]))
+    structures = len(inputs["structure"]) or (1 if photos and request.controls else 0)  # a photo's own
+    check_structures(request.controls, structures, len(inputs["map"]))
 
 
 TASKS = (
@@ -275,10 +271,10 @@ TASKS = (
         'blipdiff edit --source sofa.jpg --from cat --to dog --subject my_dog.png --prompt "sits on a sofa"',
         EditRequest,
         {
-            "source": InputKind("picture", "Photo", "A photo to edit; several are edited one after the other.", most=None),
-            "mask": InputKind(
-                "mask", "Mask", "A picture of the source's size, white where the edit may happen."
+            "source": InputKind(
+                "picture", "Photo", "A photo to edit; several are edited one after the other.", most=None
             ),
+            "mask": InputKind("mask", "Mask", "A picture of the source's size, white where the edit may happen."),
             "subject": replace(SUBJECTS, least=0),
             "structure": STRUCTURE,
             "map": MAP,

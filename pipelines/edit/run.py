@@ -29,9 +29,7 @@ from pipelines.task import Notice, Result
 _OLD_DEFAULTS = {"mask_use": "joined", "keep_background": False, "counting": BY_FRACTIONS}
 _LEAST_EDITED = 0.05  # of a mask's highest value
 _INVERTED = 2  # runs that an edited photo costs: about as much for the inversion as for the edit
-_LARGE = (
-    "The painted mask is too large for the metadata; to run this edit again, give the mask again."
-)
+_LARGE = "The painted mask is too large for the metadata; to run this edit again, give the mask again."
 _MISSED = (
     "Nothing was edited: what is swapped was seen outside of the painted mask. With its use 'alone' the whole mask is "
     "edited."

@@ -33,6 +33,7 @@ from pipelines.scene.request import SceneRequest, bound_in_order
 _FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
 _SMALLEST_FRAME = 0.75  # of the side that the model was trained at
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneRows:
     """A scene's encoded words: what all its pictures share."""
@@ -48,9 +49,7 @@ def is_placed(one: Input) -> bool:
     return one.box is not None or one.mask is not None
 
 
-def arranged(
-    model: BlipDiffusion, request: SceneRequest, placed: Sequence[Input]
-) -> tuple[SceneRequest, list[Input]]:
+def arranged(model: BlipDiffusion, request: SceneRequest, placed: Sequence[Input]) -> tuple[SceneRequest, list[Input]]:
     """The request and the subjects in the order of their words, side by side where they have no regions.
 
     A size that is not asked for either becomes one in which each has a box as large as the pictures that the model

@@ -106,9 +106,7 @@ class SceneRequest(Sampling):
 
 def _check(request: SceneRequest, inputs: Mapping[str, Sequence[Any]]) -> None:
     bound_in_order(request, inputs["subject"])
-    structures, maps = len(inputs["structure"]), len(inputs["map"])
-    if request.controls or structures or maps:
-        check_structures(request.controls, structures, maps)
+    check_structures(request.controls, len(inputs["structure"]), len(inputs["map"]))
 
 
 def bound_in_order(request: SceneRequest, subjects: Sequence[Any]) -> list[Any]:
