@@ -1,6 +1,6 @@
 """A task's plan, which is a value, and the one executor that runs any plan."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -10,7 +10,6 @@ from torch import Tensor
 from blipdiff.attention.taps import AttentionTap, SiteConditioning, tapped
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
-from blipdiff.sampling.frames import FramedPredictor, OwnFrame
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler
@@ -20,7 +19,8 @@ from blipdiff.sampling.schedulers import Scheduler
 class SamplingPlan:
     """Everything that one run of the loop needs.
 
-    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance.
+    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance;
+    wrap: makes another predictor of the plan's own, such as one that also predicts tiles
     """
 
     guidance: Guidance
@@ -31,7 +31,7 @@ class SamplingPlan:
     edits: Sequence[LatentEdit] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
-    frames: Sequence[OwnFrame] = ()
+    wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
@@ -40,9 +40,8 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    predict: NoisePredictor = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
-    if plan.frames:
-        predict = FramedPredictor(predict, unet, plan.frames)
+    guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
     while True:
