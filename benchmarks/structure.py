@@ -238,7 +238,7 @@ def pictures(
     stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, control: str
 ) -> Iterator[Image.Image]:
     """The trials' pictures, in their order."""
-    way = Way(control, control)
+    way = Way(control, control, map="relief" if control.endswith("depth") else None)
     for first in range(0, len(trials), request.batch):
         yield from drawn_trials(stylist, trials[first : first + request.batch], request, way, first)
 

@@ -1,6 +1,6 @@
 """Plans: what one run of the loop needs, as a value, the one executor that runs any plan, and what a run costs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -18,7 +18,6 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
 from blipdiff.ranges import FAR_TIMES, OWN_TIMES, spoken
 from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
-from blipdiff.sampling.frames import FramedPredictor, OwnFrame
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
@@ -31,7 +30,8 @@ _CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 class SamplingPlan:
     """Everything that one run of the loop needs.
 
-    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance.
+    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance;
+    wrap: makes another predictor of the plan's own, such as one that also predicts tiles
     """
 
     guidance: Guidance
@@ -42,7 +42,7 @@ class SamplingPlan:
     edits: Sequence[LatentEdit] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
-    frames: Sequence[OwnFrame] = ()
+    wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
@@ -51,9 +51,8 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    predict: NoisePredictor = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
-    if plan.frames:
-        predict = FramedPredictor(predict, unet, plan.frames)
+    guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
     while True:

@@ -43,7 +43,7 @@ Resamples = Annotated[
 ]
 
 _PREFIXED = ("strength", "start", "stop")
-_NET_OF = {"canny": "mini-canny", "relief": "mini-depth"}  # which bundled net reads which map
+_DEFAULT = ControlSettings()
 CONTROL_OPTIONS = {
     "structure": Structures,
     "control": Controls,
@@ -127,6 +127,8 @@ def control_settings(
 
     Raises: ConfigError for another number of values.
     """
+    from blipdiff.checkpoints.controls import control_for_map, map_of_control
+
     if not structures:
         raise ConfigError("No structure was given; add --structure with a picture to follow.")
     count = max(structures, len(given.get("control") or ()))
@@ -139,8 +141,8 @@ def control_settings(
     for place in range(count):
         chosen = {name: one[place % len(one)] for name, one in given.items() if one}
         if "control" not in chosen:
-            chosen["control"] = _NET_OF.get(str(chosen.get("preprocessor", "canny")), "mini-canny")
+            chosen["control"] = control_for_map(str(chosen.get("preprocessor"))) or _DEFAULT.control
         elif "preprocessor" not in chosen:
-            chosen["preprocessor"] = next((one for one, net in _NET_OF.items() if net == chosen["control"]), "canny")
+            chosen["preprocessor"] = map_of_control(chosen["control"]) or _DEFAULT.preprocessor
         made.append(ControlSettings(**chosen))
     return tuple(made)

@@ -15,7 +15,7 @@ from app.ui.events import ON_PHOTOS, on_cancel, on_change, on_draw
 from app.ui.files import served, without_folder
 from app.ui.orders import Order, Orders
 from app.ui.photos import photo_field
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, map_of_control
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import PREPROCESSORS
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
@@ -33,7 +33,6 @@ _SETTINGS = ("count", "seed", "steps", "guidance", "negative")
 _FOLLOWED = ("strength", "start", "stop", "guess")
 _SUBJECT = tuple(_STYLE)
 _SLIDERS = tuple((one.name, name) for one in PREPROCESSORS.values() for name in one.settings)
-_MAP_OF = {"mini-canny": "canny", "mini-depth": "relief"}
 
 
 def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
@@ -100,7 +99,7 @@ def stylize_tab(studio: Studio, settings: Settings, orders: Orders) -> None:
             )
     events = _Events(Stylist(studio), settings, list(placed), _Shown(map_shown, slider, status, gallery))
     map_fields = [structure, control, *placed.values()]
-    on_change(control.change, lambda name: _MAP_OF.get(name, gr.skip()), control, placed["preprocessor"])
+    on_change(control.change, lambda name: map_of_control(name) or gr.skip(), control, placed["preprocessor"])
     changed = [one.change for one in (structure, placed["preprocessor"], placed["structure_fit"])]
     released = [placed[_field(*key)].release for key in _SLIDERS]
     on_change([*changed, *released], events.preview, map_fields, [map_shown, status], ON_PHOTOS)

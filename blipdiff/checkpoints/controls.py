@@ -16,7 +16,18 @@ from blipdiff.errors import CheckpointError
 from blipdiff.models.identity import Fingerprint
 from blipdiff.outputs import written_folder
 
-BUNDLED_CONTROLS = ("mini-canny", "mini-depth")
+_MAPS = {"mini-canny": "canny", "mini-depth": "relief"}  # the preprocessor whose maps each bundled net has learned
+BUNDLED_CONTROLS = tuple(_MAPS)
+
+
+def map_of_control(source: str | Path) -> str | None:
+    """The preprocessor whose maps a net reads; None for one that is not bundled, which does not say."""
+    return _MAPS.get(str(source))
+
+
+def control_for_map(preprocessor: str) -> str | None:
+    """The bundled net that reads a preprocessor's maps; None where there is none."""
+    return next((net for net, read in _MAPS.items() if read == preprocessor), None)
 
 
 def load_control(

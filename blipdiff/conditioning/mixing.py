@@ -33,8 +33,8 @@ def mix(
 
     "linear" is the original's blend (Li et al. 2023, arXiv:2305.14720). "spherical" takes the mean of each token's
     direction on the sphere and of its length apart: slerp for two subjects. "token-wise" gives whole tokens to
-    subjects, as many as their weights come to; only those at a border are blended. A list of weights blends each token by its
-    own. A weight of 0 takes a part out to the last bit.
+    subjects, as many as their weights come to; only those at a border are blended. A list of weights blends each
+    token by its own. A weight of 0 takes a part out to the last bit.
 
     Words: the category is that of the "heaviest" part, the first of equals, or is "joined" from all parts with a
     share of a quarter or more, the heaviest last, since in English the last word is the thing: "cat dog" is a dog.

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from blipdiff.attention.injection import Injection
+from blipdiff.checkpoints.controls import map_of_control
 from blipdiff.conditioning.guidance import Conditioning, Guidance, concat
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -40,6 +41,7 @@ class Way:
     control: str | None = None
     subject_strength: float = 1.0
     blocks: str = "all"
+    map: str | None = None  # "relief" or "canny", for a net that is not bundled
 
 
 WAYS = (
@@ -127,15 +129,16 @@ def _branches(
 ) -> tuple[Branch, ...]:
     if way.control is None:
         return ()
-    maps = torch.cat([_map(trial, way.control) for trial in trials]).to(stylist.studio.model.device)
+    drawn = way.map or map_of_control(way.control) or "canny"
+    maps = torch.cat([_map(trial, drawn) for trial in trials]).to(stylist.studio.model.device)
     settings = ControlSettings(control=way.control, strength=request.strength)
     return (branch_of(stylist.net(way.control), maps, settings),)
 
 
-def _map(trial: StructureTrial, control: str) -> Tensor:
-    """Edges for one net; for the other the relief that its training drew, with the true mask and floor."""
+def _map(trial: StructureTrial, name: str) -> Tensor:
+    """Edges, or the relief that the training drew, with the true mask and floor."""
     pair = trial.structure
-    drawn = relief(pair.mask, pair.floor) if control.endswith("depth") else canny(pair.target)
+    drawn = relief(pair.mask, pair.floor) if name == "relief" else canny(pair.target)
     return picture_tensor(Image.fromarray(drawn))[None]
 
 

@@ -24,14 +24,14 @@ from blipdiff.errors import ConfigError, ImageError
 from blipdiff.masks import as_mask
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
-from blipdiff.sampling.frames import OwnFrame
 from blipdiff.sampling.predictor import Control, Residuals
+from blipdiff.sampling.tiles import Tile, tiled
 from pipelines.job import Input
 from pipelines.plan import SamplingPlan, check_slots, picture_size, plan_rows
 from pipelines.scene.request import SceneRequest, bound_in_order
 
-_FRAMED = 0.25  # of a soft mask: what belongs to a region's own frame
-_SMALLEST_FRAME = 0.75  # of the side that the model was trained at
+_TILED = 0.25  # of a soft mask: what belongs to a region's tile
+_SMALLEST_TILE = 0.75  # of the side that the model was trained at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +128,8 @@ def plan_scene(
     alone = tuple(_SceneAlone(one, rows.blocks.slots) for one in controls)
     if masks is not None:
         tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
-        own = int(model.unet.config.sample_size)
-        return replace(plan, taps=(tap,), frames=_own_frames(request, plan.guidance, rows, masks, own), controls=alone)
+        tiles = _tiles(request, plan.guidance, rows, masks, int(model.unet.config.sample_size))
+        return replace(plan, taps=(tap,), wrap=tiled(tiles), controls=alone)
     if not 0 < request.find_until < 1:
         raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
     store = CrossAttentionStore(size, (layout_level(model.unet),), window=Window(0.0, request.find_until))
@@ -140,24 +140,24 @@ def plan_scene(
     return replace(plan, taps=(tap, store), controls=alone)
 
 
-def _own_frames(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: Tensor, own: int) -> list[OwnFrame]:
+def _tiles(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: Tensor, own: int) -> list[Tile]:
     """Each region's bounding box as a picture of its own, under its own sentence, by its soft mask.
 
     A box much smaller than the pictures that the model was trained on, whose latents' side is `own`, gets none: it
     would show a part of a subject at the scale of a whole picture.
     """
-    frames, count = [], whole.rows
+    tiles, count = [], whole.rows
     for region in range(masks.shape[1]):
-        inside = masks[0, region] > _FRAMED
+        inside = masks[0, region] > _TILED
         there = [[place for place, one in enumerate(inside.any(across).tolist()) if one] for across in (1, 0)]
-        if request.tiles_until == 0 or min(map(len, there)) < _SMALLEST_FRAME * own:
+        if request.tiles_until == 0 or min(map(len, there)) < _SMALLEST_TILE * own:
             continue
         lines, columns = (slice(side[0], side[-1] + 1) for side in there)
         negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
         guidance = Guidance(rows.blocks.sentence(region + 1).repeat(count), negative, whole.scale, whole.window)
         weight = masks[:1, region : region + 1, lines, columns]
-        frames.append(OwnFrame(guidance, (lines, columns), weight, Window(0.0, request.tiles_until)))
-    return frames
+        tiles.append(Tile(guidance, (lines, columns), weight, Window(0.0, request.tiles_until)))
+    return tiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)

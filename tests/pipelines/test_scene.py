@@ -89,7 +89,7 @@ def test_in_its_own_frame_a_region_is_drawn_as_a_picture_of_its_own(
         studio.model, request(), encode_scene(studio.model, request(), ("dog", "tiger"), cards),
         region_masks_of(request(), cards), [0],
     )  # fmt: skip
-    assert narrow.frames == []
+    assert narrow.wrap is None
 
 
 def test_each_subject_changes_its_own_side_more(studio: Studio, cards: list[SubjectEmbedding]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from blipdiff.checkpoints import save_model
-from blipdiff.checkpoints.controls import load_control
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_for_map, load_control, map_of_control
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -80,6 +80,17 @@ def batches(library: PairLibrary, model: BlipDiffusion, recipe: ControlNetRecipe
 def test_the_bundled_recipes_are_whole(name):
     recipe = load_control_recipe(name)
     assert (recipe.name, recipe.map in MAPS) == (name, True)
+
+
+@pytest.mark.parametrize("name", BUNDLED_CONTROLS)
+def test_a_bundled_net_reads_the_map_that_it_was_trained_on(name: str) -> None:
+    drawn = load_control_recipe(name).map
+    assert (map_of_control(name), control_for_map(drawn)) == (drawn, name)
+
+
+def test_other_nets_say_nothing_of_their_maps() -> None:
+    assert map_of_control("lllyasviel/sd-controlnet-canny") is None
+    assert control_for_map("soft-edge") is None
 
 
 def test_an_unknown_key_is_refused():

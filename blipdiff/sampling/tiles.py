@@ -1,23 +1,23 @@
-"""Frames: parts of a picture that are predicted as pictures of their own (cf. Bar-Tal et al. 2023, arXiv:2302.08113).
+"""Tiles: parts of a picture that are predicted as pictures of their own (cf. Bar-Tal et al. 2023, arXiv:2302.08113).
 
 A model that has learned one subject in the middle of a picture draws half a subject in half a picture. Where the U-Net
 is given a part alone, it draws a whole one there; the predictions of the parts and of the whole are then averaged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
 from blipdiff.conditioning.guidance import Guidance
-from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
 from blipdiff.moment import Moment, Window
-from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
+from blipdiff.sampling.predictor import GuidedPredictor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnFrame:
+class Tile:
     """A part of the latents with a conditioning of its own.
 
     place: (rows, columns) of the latents; weight: (1, 1, h, w) of the part, 1 where it alone decides
@@ -33,22 +33,27 @@ class OwnFrame:
     def __post_init__(self) -> None:
         size = tuple(side.stop - side.start for side in self.place)
         if tuple(self.weight.shape) != (1, 1, *size):
-            raise ShapeError(f"A frame's weight is {tuple(self.weight.shape)}, its part of the latents {size}.")
+            raise ShapeError(f"A tile's weight is {tuple(self.weight.shape)}, its part of the latents {size}.")
 
 
-class FramedPredictor:
-    """The whole picture's prediction, and in each frame's window that of the frame, by its weight."""
+class TiledPredictor:
+    """The whole picture's prediction, and in each tile's window that of the tile by the same U-Net, by its weight."""
 
-    def __init__(self, whole: NoisePredictor, unet: UNet, frames: Sequence[OwnFrame]) -> None:
+    def __init__(self, whole: GuidedPredictor, tiles: Sequence[Tile]) -> None:
         self._whole = whole
-        self._parts = [(frame, GuidedPredictor(unet, frame.guidance)) for frame in frames]
+        self._parts = [(tile, GuidedPredictor(whole.unet, tile.guidance)) for tile in tiles]
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32"""
         mixed = self._whole(latents, moment).clone()
-        for frame, predict in self._parts:
-            if frame.window.holds(moment):
-                rows, columns = frame.place
+        for tile, predict in self._parts:
+            if tile.window.holds(moment):
+                rows, columns = tile.place
                 own = predict(latents[:, :, rows, columns], moment)
-                mixed[:, :, rows, columns] = mixed[:, :, rows, columns].lerp(own, frame.weight.to(own))
+                mixed[:, :, rows, columns] = mixed[:, :, rows, columns].lerp(own, tile.weight.to(own))
         return mixed
+
+
+def tiled(tiles: Sequence[Tile]) -> Callable[[GuidedPredictor], TiledPredictor] | None:
+    """What wraps a run's predictor in tiles; None without any."""
+    return partial(TiledPredictor, tiles=tiles) if tiles else None
