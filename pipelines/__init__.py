@@ -21,23 +21,40 @@ if TYPE_CHECKING:
     from pipelines.task import Event, InputKind, Notice, Progress, Result, Sheet, Task, register, tasks
 
 _HOMES = {
-    "blend.request": ("BlendRequest",),
-    "controls.settings": ("ControlSettings",),
-    "diffusers_pipeline.pipeline": ("BlipDiffusionControlNetPipeline", "BlipDiffusionPipeline"),
-    "edit.request": ("EditRequest",),
-    "generate.request": ("AttendRequest", "GenerateRequest"),
-    "job": ("Input", "Job", "run"),
-    "metadata": ("read_metadata", "repeat"),
-    "parameters": ("Sampling", "SubjectSampling", "parameter"),
-    "pictures": ("Picture", "save_new_picture", "save_picture"),
-    "plan": ("SamplingPlan", "execute"),
-    "scene.request": ("SceneRequest",),
-    "studio": ("Studio",),
-    "stylize.request": ("StylizeRequest",),
-    "subject_library": ("SubjectLibrary",),
-    "task": ("Event", "InputKind", "Notice", "Progress", "Result", "Sheet", "Task", "register", "tasks"),
+    "AttendRequest": "pipelines.generate.request",
+    "BlendRequest": "pipelines.blend.request",
+    "BlipDiffusionControlNetPipeline": "pipelines.diffusers_pipeline.pipeline",
+    "BlipDiffusionPipeline": "pipelines.diffusers_pipeline.pipeline",
+    "ControlSettings": "pipelines.controls.settings",
+    "EditRequest": "pipelines.edit.request",
+    "Event": "pipelines.task",
+    "GenerateRequest": "pipelines.generate.request",
+    "Input": "pipelines.job",
+    "InputKind": "pipelines.task",
+    "Job": "pipelines.job",
+    "Notice": "pipelines.task",
+    "Picture": "pipelines.pictures",
+    "Progress": "pipelines.task",
+    "Result": "pipelines.task",
+    "Sampling": "pipelines.parameters",
+    "SamplingPlan": "pipelines.plan",
+    "SceneRequest": "pipelines.scene.request",
+    "Sheet": "pipelines.task",
+    "Studio": "pipelines.studio",
+    "StylizeRequest": "pipelines.stylize.request",
+    "SubjectLibrary": "pipelines.subject_library",
+    "SubjectSampling": "pipelines.parameters",
+    "Task": "pipelines.task",
+    "execute": "pipelines.plan",
+    "parameter": "pipelines.parameters",
+    "read_metadata": "pipelines.metadata",
+    "register": "pipelines.task",
+    "repeat": "pipelines.metadata",
+    "run": "pipelines.job",
+    "save_new_picture": "pipelines.pictures",
+    "save_picture": "pipelines.pictures",
+    "tasks": "pipelines.task",
 }
-_HOME_OF = {name: f"pipelines.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AttendRequest",
@@ -77,9 +94,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _HOMES:
         raise AttributeError(f"module 'pipelines' has no attribute '{name}'")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
