@@ -18,7 +18,7 @@ def repeat_blend(studio: Studio, metadata: Mapping[str, Any], *, preview_every: 
 
     Raises: ConfigError when another model or another task made it, or the metadata lacks its subjects.
     """
-    studio.check_maker(metadata)
+    yield from studio.check_maker(metadata)
     values = dict(metadata["request"])
     if values.pop("task", None) != TASK:
         raise ConfigError("The picture is no blend; repeat it with the command that made it.")

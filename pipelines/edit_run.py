@@ -131,7 +131,7 @@ def repeat_edit(
 
     Raises: ConfigError when another model or another task made it, or the photo is missing or another one.
     """
-    studio.check_maker(metadata)
+    yield from studio.check_maker(metadata)
     values = dict(metadata["request"])
     if values.pop("task", None) != TASK:
         raise ConfigError("The picture was not made by an edit; repeat it with the command that made it.")

@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from blipdiff.errors import ConfigError, OutputError
+from blipdiff.models.identity import ModelIdentity
 from blipdiff.outputs import write_new, written_file
 from blipdiff.picture_chunks import png_text
 from blipdiff.picture_files import file_stream, picture_file
@@ -65,17 +66,19 @@ class Picture:
     fingerprint: str
     place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
+    identity: ModelIdentity | None = None  # of the model, part by part
     source_type: str | None = SOURCE_TYPE  # None for a picture that nothing was generated in
 
     def metadata(self) -> dict[str, Any]:
         """Everything but the pixels, as the PNG's own key holds it."""
+        made_by = {"fingerprint": self.fingerprint} if self.identity is None else self.identity.told()
         return {
             "version": METADATA_VERSION,
             "request": without_places(self.request),
             "seed": self.seed,
             "index": self.index,
             "size": list(self.image.size),
-            "model": {"name": self.model, "fingerprint": self.fingerprint},
+            "model": {"name": self.model, **made_by},
             "place": dict(self.place),
             "versions": dict(self.versions),
         }

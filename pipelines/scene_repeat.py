@@ -24,7 +24,7 @@ def repeat_scene(
 
     Raises: ConfigError when another model or another task made it, or a subject or a painted mask is missing.
     """
-    studio.check_maker(metadata)
+    yield from studio.check_maker(metadata)
     values = dict(metadata["request"])
     if values.pop("task", None) != TASK:
         raise ConfigError("The picture is no scene; repeat it with the command that made it.")

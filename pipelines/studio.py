@@ -130,7 +130,7 @@ class Studio:
 
         Raises: ConfigError when another model made it or the metadata lacks its subject.
         """
-        self.check_maker(metadata)
+        yield from self.check_maker(metadata)
         values = dict(metadata["request"])
         if "task" in values:
             raise ConfigError(f"The picture was made by {values['task']}; repeat it with that command's --like.")
@@ -148,8 +148,8 @@ class Studio:
             elif batch[event[1]] == metadata["seed"]:
                 yield self._picture(event[0], batch[event[1]], request, subject)
 
-    def check_maker(self, metadata: Mapping[str, Any]) -> None:
-        """Passes for the metadata of a picture that this model made.
+    def check_maker(self, metadata: Mapping[str, Any]) -> list[Notice]:
+        """What there is to say of the metadata of a picture that this model made.
 
         Raises: ConfigError when another model made it.
         """
@@ -159,6 +159,16 @@ class Studio:
                 f"The picture was made by the model {metadata['model'].get('name')} ({made_by}), "
                 f"this is {self.model.name} ({self.model.subject_fingerprint}). Load that model to repeat it."
             )
+        own = self.model.identity
+        if others := own.differing(metadata["model"]):
+            raise ConfigError(
+                f"The picture was made by the model {metadata['model'].get('name')} ({metadata['model']['identity']}), "
+                f"this is {self.model.name} ({own.model}), another in: {', '.join(others)}. "
+                "Load that model to repeat it."
+            )
+        if metadata["model"].get("identity") is None:
+            return [Notice("The picture does not say which U-Net and VAE drew it; it may differ.")]
+        return []
 
     def computing(self) -> AbstractContextManager[Any]:
         """A block in which no other run of this studio computes."""
@@ -189,7 +199,8 @@ class Studio:
         """A picture that this model has drawn, `told` being what JSON can hold of what it was asked for."""
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
-        return Picture(image, seed, index, told, self.model.name, self.model.subject_fingerprint, place)
+        identity = self.model.identity
+        return Picture(image, seed, index, told, self.model.name, identity.subject, place, identity=identity)
 
     def _draw(
         self, encoded: EncodedRequest, seeds: Sequence[int], preview_every: int

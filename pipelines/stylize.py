@@ -238,7 +238,7 @@ class Stylist:
 
         Raises: ConfigError when another model made it, or it lacks its subject or its maps.
         """
-        self.studio.check_maker(metadata)
+        yield from self.studio.check_maker(metadata)
         values = dict(metadata["request"])
         check_told(values)
         category = str(values.get("category", ""))
