@@ -10,6 +10,7 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.images import open_picture
+from blipdiff.models.identity import ModelIdentity
 from blipdiff.outputs import written_file
 from pipelines.results import Picture, read_metadata, save_picture
 from pipelines.sheets import labelled_grid
@@ -64,7 +65,7 @@ def matrix(
         wanted = asked[row, column]
         path = folder / _name(row, column, wanted)
         told = stylist.told(wanted, subjects[row], maps[column])
-        if _is_there(path, told, stylist.studio.model.subject_fingerprint):
+        if _is_there(path, told, stylist.studio.model.identity):
             yield Cell(row, column, path, was_there=True)
         else:
             for event in stylist.run(wanted, subjects[row], maps[column]):
@@ -108,11 +109,11 @@ def _name(row: int, column: int, request: StylizeRequest) -> str:
     return f"{row + 1}-{column + 1}-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')[:60]}.png"
 
 
-def _is_there(path: Path, told: object, fingerprint: str) -> bool:
+def _is_there(path: Path, told: object, identity: ModelIdentity) -> bool:
     """Whether a picture that these settings and this model made lies there already, whole; else it is drawn anew."""
     try:
         found, size = read_metadata(path), open_picture(path).size
     except (ImageError, ConfigError):
         return False
-    made_by = found["model"].get("fingerprint")
-    return (found["request"], found["size"], made_by) == (told, list(size), fingerprint)
+    same = found["model"].get("fingerprint") == identity.subject and not identity.differing(found["model"])
+    return same and (found["request"], found["size"]) == (told, list(size))

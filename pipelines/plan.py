@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from blipdiff.attention.taps import AttentionTap, SiteConditioning, tapped
+from blipdiff.attention.context import KeyValueSource, SiteConditioning
+from blipdiff.attention.taps import AttentionTap, tapped
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -42,6 +43,7 @@ class SamplingPlan:
     edits: Sequence[LatentEdit] = ()
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
+    more_keys: KeyValueSource | None = None
     wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
 
 
@@ -51,9 +53,9 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning)
+    guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning, plan.more_keys)
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
-    listens = bool(plan.taps) or plan.conditioning is not None
+    listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
     while True:
         with tapped(unet) if listens else nullcontext():

@@ -34,7 +34,7 @@ Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
 
 BUNDLED = "mini"
 _REMEMBERED_SUBJECTS = 64
-_UNTOLD = "The picture does not say which U-Net drew it, as those of earlier versions do not; it may differ."
+_UNTOLD = "The picture does not say which U-Net and VAE drew it; it may differ."
 _Request = TypeVar("_Request")
 
 
@@ -121,11 +121,11 @@ class Studio:
                 f"The picture was made by the model {made_by.get('name')} ({made_by.get('fingerprint')}), "
                 f"this is {self.model.name} ({identity.subject}). Load that model to repeat it."
             )
-        others = identity.differing(made_by)
-        if others:
+        if others := identity.differing(made_by):
             raise ConfigError(
-                f"The picture was made by the model {made_by.get('name')}, of which this one, {self.model.name}, has "
-                f"another {', another '.join(others)}. Load that model to repeat it."
+                f"The picture was made by the model {made_by.get('name')} ({made_by['identity']}), "
+                f"this is {self.model.name} ({identity.model}), another in: {', '.join(others)}. "
+                "Load that model to repeat it."
             )
         return [] if made_by.get("identity") else [_UNTOLD]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from blipdiff.attention.taps import AttentionSite
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Moment, Window
 from blipdiff.ranges import INJECTION_PLACES

@@ -1,16 +1,31 @@
-"""Attention with its probabilities in the open, as a tap needs them."""
+"""Attention of our own: with its probabilities in the open, as a tap needs them, or with more keys and values."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from blipdiff.attention.context import MoreKeys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heads:
+    """A layer's projections by head, (rows * heads, places, width of a head), and what is added to its logits."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    bias: Tensor | None  # (rows * heads, 1 or queries, keys)
 
 
 def explicit_attention(
     attention: Attention,
     hidden_states: Tensor,
     edit: Callable[[Tensor], Tensor],
+    more: MoreKeys | None,
     *,
     encoder_hidden_states: Tensor | None = None,
     attention_mask: Tensor | None = None,
@@ -22,15 +37,55 @@ def explicit_attention(
     rows are in memory at once, which is why only layers that a tap wants come here.
 
     hidden_states: (rows, queries, width) or (rows, width, h, w) -> the same shape;
-    edit: (rows, heads, queries, keys) -> the same shape
+    edit: (rows, heads, queries, keys) -> the same shape, the keys of `more` after the layer's own
     """
+    heads = _by_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
+    probs = attention.get_attention_scores(heads.query, heads.key, heads.bias)  # (rows * heads, queries, keys)
+    probs = edit(probs.view(hidden_states.shape[0], attention.heads, *probs.shape[1:])).reshape(probs.shape)
+    mixed = attention.batch_to_head_dim(torch.bmm(probs.to(heads.value.dtype), heads.value))
+    return _projected(attention, mixed, hidden_states)
+
+
+def extended_attention(
+    attention: Attention,
+    hidden_states: Tensor,
+    more: MoreKeys,
+    *,
+    encoder_hidden_states: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    temb: Tensor | None = None,
+) -> Tensor:
+    """What a self-attention layer of diffusers computes when it also reads `more`, by torch's fused kernels.
+
+    A mask is in the way of the fastest of them, and is there only where there is a bias.
+
+    hidden_states: (rows, queries, width) or (rows, width, h, w) -> the same shape
+    """
+    heads = _by_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
+    query, key, value = (
+        one.view(hidden_states.shape[0], attention.heads, *one.shape[1:])
+        for one in (heads.query, heads.key, heads.value)
+    )
+    mask = None if heads.bias is None else heads.bias.to(query).view(*query.shape[:2], *heads.bias.shape[1:])
+    mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=attention.scale)
+    return _projected(attention, mixed.transpose(1, 2).flatten(2), hidden_states)
+
+
+def _by_heads(
+    attention: Attention,
+    hidden_states: Tensor,
+    encoder_hidden_states: Tensor | None,
+    attention_mask: Tensor | None,
+    temb: Tensor | None,
+    more: MoreKeys | None,
+) -> _Heads:
     states = hidden_states
     if attention.spatial_norm is not None:
         states = attention.spatial_norm(states, temb)
     if states.ndim == 4:
         states = states.flatten(2).transpose(1, 2)  # (rows, queries, width)
     rows, keys = states.shape[0], (states if encoder_hidden_states is None else encoder_hidden_states).shape[1]
-    mask = attention.prepare_attention_mask(attention_mask, keys, rows)
+    bias = attention.prepare_attention_mask(attention_mask, keys, rows)
     if attention.group_norm is not None:
         states = attention.group_norm(states.transpose(1, 2)).transpose(1, 2)
     context = states
@@ -38,13 +93,29 @@ def explicit_attention(
         context = encoder_hidden_states
         if attention.norm_cross:
             context = attention.norm_encoder_hidden_states(context)
-    query = _by_head(attention, attention.to_q(states), attention.norm_q)
-    key = _by_head(attention, attention.to_k(context), attention.norm_k)
-    value = _by_head(attention, attention.to_v(context), None)
-    probs = attention.get_attention_scores(query, key, mask)  # (rows * heads, queries, keys)
-    probs = edit(probs.view(rows, attention.heads, *probs.shape[1:])).reshape(probs.shape)
-    mixed = attention.batch_to_head_dim(torch.bmm(probs.to(value.dtype), value))
-    return _projected(attention, mixed, hidden_states)
+    if more is not None:
+        bias = _with_more(attention, bias, more, context)
+        context = torch.cat([context, more.states.to(context)], dim=1)
+    return _Heads(
+        _by_head(attention, attention.to_q(states), attention.norm_q),
+        _by_head(attention, attention.to_k(context), attention.norm_k),
+        _by_head(attention, attention.to_v(context), None),
+        bias,
+    )
+
+
+def _with_more(attention: Attention, bias: Tensor | None, more: MoreKeys, own: Tensor) -> Tensor | None:
+    """The bias of the layer's own keys and of those that are added; None where neither has one."""
+    if bias is None and more.bias is None:
+        return None
+    rows, keys, _ = own.shape
+    scored = own.float() if attention.upcast_attention else own
+    before = scored.new_zeros(1, 1, keys) if bias is None else bias.to(scored)
+    after = scored.new_zeros(1, 1, 1, more.states.shape[1]) if more.bias is None else more.bias.to(scored)
+    after = after.expand(rows, attention.heads, 1, -1).flatten(0, 1)  # (rows * heads, 1, more)
+    return torch.cat(
+        [before.expand(len(after), -1, -1), after.expand(-1, before.shape[1], -1)], dim=-1
+    )  # (rows * heads, 1 or queries, keys + more)
 
 
 def _projected(attention: Attention, mixed: Tensor, residual: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.alignment import Alignment
-from blipdiff.attention.taps import AttentionSite
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Span, Window
 

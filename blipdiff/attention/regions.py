@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.maps import heatmap, resized
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import CrossAttentionStore, grid
-from blipdiff.attention.taps import AttentionSite
 from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.errors import ConfigError, ImageError, ShapeError

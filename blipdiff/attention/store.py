@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.maps import resized
-from blipdiff.attention.taps import AttentionSite, Place
+from blipdiff.attention.sites import AttentionSite, Place
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Window

@@ -1,10 +1,10 @@
 """Taps: how attention probabilities are read and replaced without changing the U-Net."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from diffusers.models.attention_processor import (
@@ -17,13 +17,12 @@ from diffusers.models.attention_processor import (
 )
 from torch import Tensor
 
-from blipdiff.attention.processor import explicit_attention
+from blipdiff.attention.context import KeyValueSource, MoreKeys, SiteConditioning
+from blipdiff.attention.processor import explicit_attention, extended_attention
+from blipdiff.attention.sites import AttentionSite, Kind, Place
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment
-
-Place: TypeAlias = Literal["down", "mid", "up"]
-Kind: TypeAlias = Literal["self", "cross"]
 
 # The processors that compute the same attention by different kernels; others (IP-Adapter's) add terms of their own.
 _SAME_MATHEMATICS = (
@@ -37,15 +36,6 @@ _PLACES: dict[str, Place] = {"down_blocks": "down", "mid_block": "mid", "up_bloc
 _SWAPPING = Lock()  # held only while processors are exchanged
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionSite:
-    """One attention layer of the U-Net."""
-
-    name: str  # the module's: "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
-    place: Place
-    kind: Kind
-
-
 class AttentionTap(Protocol):
     """What reads or replaces the attention probabilities of the layers that it wants."""
 
@@ -55,19 +45,9 @@ class AttentionTap(Protocol):
     def __call__(self, probs: Tensor, site: AttentionSite, moment: Moment) -> Tensor:
         """The probabilities to go on with; those given are never changed in place.
 
-        probs: (rows, heads, queries, keys) of the conditional rows -> the same shape
+        probs: (rows, heads, queries, keys) of the conditional rows -> the same shape. Where a `KeyValueSource` gives a
+        self-attention layer more to read, its keys come after the layer's own.
         """
-
-
-class SiteConditioning(Protocol):
-    """Another text conditioning for some layers, alone or mixed with the run's own."""
-
-    @property
-    def words(self) -> Tensor:
-        """(rows, slots, width), for the conditional rows."""
-
-    def share(self, site: AttentionSite, moment: Moment) -> float:
-        """How much of the layer's output comes from the run's own conditioning; the rest comes from `words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +58,7 @@ class TapCall:
     moment: Moment
     first_conditional_row: int
     conditioning: SiteConditioning | None = None
+    more_keys: KeyValueSource | None = None
 
 
 @contextmanager
@@ -131,12 +112,32 @@ class _TappedProcessor:
     def _attended(
         self, attention: Attention, hidden_states: Tensor, tap_call: TapCall | None, given: dict[str, Tensor | None]
     ) -> Tensor:
-        queries = hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states.shape[2:].numel()
-        wanting = self._wanting(tap_call, queries)
-        if tap_call is None or not wanting:
-            found: Tensor = self.inner(attention, hidden_states, **given)
+        if tap_call is None:
+            return self._by_inner(attention, hidden_states, given)
+        wanting = self._wanting(tap_call, _places(hidden_states).shape[1])
+        more, first = self._more(tap_call, hidden_states, given), tap_call.first_conditional_row
+        if more is None:
+            if not wanting:
+                return self._by_inner(attention, hidden_states, given)
+            shown = self._shown(wanting, tap_call.moment, first)
+            return explicit_attention(attention, hidden_states, shown, None, **given)
+        conditional, rest = hidden_states[first:], _of_rows(given, slice(first, None))
+        if wanting:
+            shown = self._shown(wanting, tap_call.moment, 0)
+            found = explicit_attention(attention, conditional, shown, more, **rest)
+        else:
+            found = extended_attention(attention, conditional, more, **rest)
+        if not first:
             return found
-        first, moment = tap_call.first_conditional_row, tap_call.moment
+        return torch.cat([self._by_inner(attention, hidden_states[:first], _of_rows(given, slice(0, first))), found])
+
+    def _by_inner(self, attention: Attention, hidden_states: Tensor, given: dict[str, Tensor | None]) -> Tensor:
+        told = {name: one for name, one in given.items() if one is not None}  # not every kernel takes all of them
+        found: Tensor = self.inner(attention, hidden_states, **told)
+        return found
+
+    def _shown(self, wanting: Sequence[AttentionTap], moment: Moment, first: int) -> Callable[[Tensor], Tensor]:
+        """What shows the probabilities of the rows from `first` on to the taps, one after the other."""
 
         def shown(probs: Tensor) -> Tensor:
             conditional = probs[first:]
@@ -144,12 +145,27 @@ class _TappedProcessor:
                 conditional = _checked(tap(conditional, self.site, moment), conditional, tap)
             return torch.cat([probs[:first], conditional]) if first else conditional
 
-        return explicit_attention(attention, hidden_states, shown, **given)
+        return shown
 
-    def _wanting(self, tap_call: TapCall | None, queries: int) -> list[AttentionTap]:
-        if tap_call is None:
-            return []
+    def _more(self, tap_call: TapCall, hidden_states: Tensor, given: dict[str, Tensor | None]) -> MoreKeys | None:
+        if tap_call.more_keys is None or self.site.kind != "self" or given["encoder_hidden_states"] is not None:
+            return None
+        states = _places(hidden_states)[tap_call.first_conditional_row :]
+        more = tap_call.more_keys.more(states, self.site, tap_call.moment)
+        return None if more is None else more.checked(states, self.site)
+
+    def _wanting(self, tap_call: TapCall, queries: int) -> list[AttentionTap]:
         return [tap for tap in tap_call.taps if tap.wants(self.site, tap_call.moment, queries)]
+
+
+def _places(hidden_states: Tensor) -> Tensor:
+    """(rows, width, h, w) as (rows, places, width); what has places already as it is."""
+    return hidden_states if hidden_states.ndim == 3 else hidden_states.flatten(2).transpose(1, 2)
+
+
+def _of_rows(given: dict[str, Tensor | None], rows: slice) -> dict[str, Tensor | None]:
+    """What belongs to these rows; a mask of one row is of all."""
+    return {name: one if one is None or one.shape[0] == 1 else one[rows] for name, one in given.items()}
 
 
 def _checked(probs: Tensor, before: Tensor, tap: AttentionTap) -> Tensor:

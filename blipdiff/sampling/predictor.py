@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from blipdiff.attention.taps import AttentionTap, SiteConditioning, TapCall
+from blipdiff.attention.context import KeyValueSource, SiteConditioning
+from blipdiff.attention.taps import AttentionTap, TapCall
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
@@ -61,6 +62,7 @@ class GuidedPredictor:
         controls: Sequence[Control] = (),
         taps: Sequence[AttentionTap] = (),
         conditioning: SiteConditioning | None = None,
+        more_keys: KeyValueSource | None = None,
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:
@@ -72,6 +74,7 @@ class GuidedPredictor:
         self.controls = tuple(controls)
         self.taps = tuple(taps)
         self.conditioning = conditioning
+        self.more_keys = more_keys
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
@@ -108,8 +111,8 @@ class GuidedPredictor:
             extras["mid_block_additional_residual"] = around[-1]
         if within:
             extras["down_intrablock_additional_residuals"] = within
-        if self.taps or self.conditioning is not None:
-            call = TapCall(self.taps, moment, rows.unconditional, self.conditioning)
+        if self.taps or self.conditioning is not None or self.more_keys is not None:
+            call = TapCall(self.taps, moment, rows.unconditional, self.conditioning, self.more_keys)
             extras["cross_attention_kwargs"] = {"tap_call": call}
         return extras
 

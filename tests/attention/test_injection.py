@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from blipdiff.attention.injection import Injection
-from blipdiff.attention.taps import AttentionSite, TapCall, tapped
+from blipdiff.attention.sites import AttentionSite
+from blipdiff.attention.taps import TapCall, tapped
 from blipdiff.errors import ConfigError
 from blipdiff.latents import noise
 from blipdiff.moment import Moment, Window

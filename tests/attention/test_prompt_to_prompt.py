@@ -3,7 +3,7 @@ import torch
 
 from blipdiff.attention.alignment import align, spaced, word_matrix
 from blipdiff.attention.prompt_to_prompt import PromptToPrompt, Refine, Replace, Reweight
-from blipdiff.attention.taps import AttentionSite
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from blipdiff.models.tokenizers import prompt_ids

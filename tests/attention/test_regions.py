@@ -9,8 +9,8 @@ from blipdiff.attention.regions import (
     checked_regions,
     softened,
 )
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import CrossAttentionStore
-from blipdiff.attention.taps import AttentionSite
 from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.errors import ConfigError, ImageError, ShapeError

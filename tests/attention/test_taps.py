@@ -59,6 +59,8 @@ def test_other_kernels_of_diffusers_agree_with_the_open_attention(unet, call, re
     plain = call(unet)
     unet.set_attn_processor(processor())
     assert torch.allclose(call(unet, [recorder()]), plain, atol=1e-5)
+    only = recorder(lambda site, queries: site.kind == "cross")
+    assert torch.allclose(call(unet, [only]), plain, atol=1e-5), "layers that no tap wants are the kernel's own"
 
 
 @pytest.mark.parametrize("setting", ["upcast_attention", "upcast_softmax"])

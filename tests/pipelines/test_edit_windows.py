@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from blipdiff.attention.taps import AttentionSite
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError

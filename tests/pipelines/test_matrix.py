@@ -72,6 +72,15 @@ def test_other_settings_and_foreign_files_are_drawn_anew(request_, tmp_path):
         assert first[0].path.read_bytes() == whole
 
 
+def test_a_finetune_of_the_unet_draws_the_cells_anew(request_, tmp_path):
+    model, (look, *_), (place, *_) = tiny_model(), LOOKS, PLACES
+    for changed in (False, True):
+        if changed:
+            model.unet.conv_in.weight.mul_(1.001)
+        found = list(matrix(Stylist(Studio(model)), request_, [look], [place], tmp_path))
+        assert [one.was_there for one in found if isinstance(one, Cell)] == [False]
+
+
 def test_an_empty_matrix_is_refused(request_, tmp_path):
     with pytest.raises(ConfigError, match="empty"):
         next(matrix(Stylist(Studio(tiny_model())), request_, [], PLACES, tmp_path))

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from blipdiff.checkpoints.configs import PNDM
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.results import Picture, read_metadata, save_picture
-from pipelines.studio import Studio
+from pipelines.studio import Notice, Studio
 from tests.support.studios import asked, counted, picture_of, pixels
 from tests.support.tiny_models import PIXELS, tiny_model
 
@@ -52,8 +53,29 @@ def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, mode
     asked_for = asdict(asked(count=2, seed=3)) | {"guidance": model.guidance}
     assert {name: found["request"][name] for name in asked_for} == asked_for
     assert (found["seed"], found["index"], found["size"]) == (4, 1, [PIXELS, PIXELS])
-    assert found["model"] == {"name": "tiny", "fingerprint": model.subject_fingerprint}
+    assert found["model"] == {"name": "tiny", **model.identity.told()}
+    assert found["model"]["fingerprint"] == model.subject_fingerprint
     assert found["place"] == {"device": "cpu", "dtype": "float32"}
+
+
+def test_a_model_with_another_unet_or_scheduler_does_not_repeat_and_says_what_differs(studio: Studio) -> None:
+    found = picture_of(studio).metadata()
+    other = tiny_model()
+    with torch.no_grad():
+        other.unet.conv_in.weight.mul_(1.001)
+    with pytest.raises(ConfigError, match=r"was made by the model tiny .* another in: U-Net\. Load that model"):
+        repeated(Studio(other), found)
+    other = replace(tiny_model(), scheduler_config={**PNDM, "steps_offset": 1})
+    with pytest.raises(ConfigError, match="another in: scheduler settings"):
+        repeated(Studio(other), found)
+    assert np.array_equal(pixels(repeated(Studio(tiny_model()), found)), pixels(picture_of(studio)))
+
+
+def test_a_picture_that_does_not_say_what_drew_it_is_repeated_with_a_notice(studio: Studio) -> None:
+    found = picture_of(studio).metadata()
+    found["model"] = {name: found["model"][name] for name in ("name", "fingerprint")}
+    notices = [event.text for event in studio.repeat(found) if isinstance(event, Notice)]
+    assert notices == ["The picture does not say which U-Net and VAE drew it; it may differ."]
 
 
 def test_repeating_draws_only_the_batch_of_the_picture(studio: Studio, model: BlipDiffusion) -> None:

@@ -119,7 +119,7 @@ def _some(**others):
 
 @pytest.mark.parametrize("told", [{"task": "scene", "scene": {}}, {"task": "blend", "subjects": []}, {}])
 def test_a_picture_of_another_task_is_said_to_be_one(stylist, told):
-    metadata = {"model": {"fingerprint": stylist.studio.model.subject_fingerprint}, "request": told, "seed": 0}
+    metadata = {"model": stylist.studio.model.identity.told(), "request": told, "seed": 0}
     with pytest.raises(ConfigError, match="not made by stylizing; repeat it with the command that made it"):
         next(stylist.repeat(metadata))
 

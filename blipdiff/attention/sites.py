@@ -1,0 +1,16 @@
+"""The attention layers of a U-Net, as everything that listens to them names them."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Place: TypeAlias = Literal["down", "mid", "up"]
+Kind: TypeAlias = Literal["self", "cross"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSite:
+    """One attention layer of the U-Net."""
+
+    name: str  # the module's: "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
+    place: Place
+    kind: Kind
