@@ -10,13 +10,17 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.images import open_picture
-from blipdiff.models.identity import ModelIdentity
+from blipdiff.latents import latent_size
 from blipdiff.outputs import written_file
-from pipelines.results import Picture, read_metadata, save_picture
+from pipelines.job import Job, run
+from pipelines.metadata import read_metadata, without_places
+from pipelines.pictures import save_picture
 from pipelines.sheets import labelled_grid
-from pipelines.studio import Notice, Progress, Reference
-from pipelines.stylize import Stylist
-from pipelines.stylize_request import StylizeRequest
+from pipelines.studio import Reference, Studio
+from pipelines.stylize.plan import structure_size
+from pipelines.stylize.request import StylizeRequest
+from pipelines.stylize.run import ready_style
+from pipelines.task import Notice, Progress, Result
 
 SHEET = "matrix.png"
 
@@ -40,7 +44,7 @@ class Cell:
 
 
 def matrix(
-    stylist: Stylist,
+    studio: Studio,
     request: StylizeRequest,
     references: Sequence[Reference],
     structures: Sequence[Structure],
@@ -55,29 +59,30 @@ def matrix(
     """
     if not references or not structures:
         raise ConfigError(f"A matrix of {len(references)} looks and {len(structures)} structures is empty.")
-    subjects = [stylist.studio.subject([one], fit=request.drawing.fit) for one in references]
-    maps = [stylist.maps(request, [one.picture]) for one in structures]
-    cells = [(row, column) for row in range(len(subjects)) for column in range(len(structures))]
-    asked = {cell: _asked(request, subjects[cell[0]], structures[cell[1]]) for cell in cells}
-    for row, column in cells:
-        stylist.encoded(asked[row, column], subjects[row], maps[column])  # what cannot be done is said first
-    for done, (row, column) in enumerate(cells):
-        wanted = asked[row, column]
-        path = folder / _name(row, column, wanted)
-        told = stylist.told(wanted, subjects[row], maps[column])
-        if _is_there(path, told, stylist.studio.model.identity):
-            yield Cell(row, column, path, was_there=True)
-        else:
-            for event in stylist.run(wanted, subjects[row], maps[column]):
-                if isinstance(event, Progress):
-                    yield replace(event, step=done * event.steps + event.step, steps=event.steps * len(cells))
-                elif isinstance(event, Picture):
-                    yield Cell(row, column, save_picture(event, path), was_there=False)
-                else:
-                    yield event
+    request = studio.resolved(request)
+    subjects = [studio.subject([one], fit=request.fit) for one in references]
+    maps = [_maps(studio, request, one) for one in structures]
+    jobs = {
+        (row, column): _job(request, subject, one, maps[column])
+        for row, subject in enumerate(subjects)
+        for column, one in enumerate(structures)
+    }
+    kept = {cell: ready_style(studio, job).kept for cell, job in jobs.items()}  # what cannot be done is said first
+    paths = {cell: folder / _name(*cell, job.request) for cell, job in jobs.items()}
+    for done, (cell, job) in enumerate(jobs.items()):
+        if _is_there(paths[cell], replace(kept[cell], index=0), studio):
+            yield Cell(*cell, paths[cell], was_there=True)
+            continue
+        for event in run(studio, job):
+            if isinstance(event, Progress):
+                yield replace(event, step=done * event.steps + event.step, steps=event.steps * len(jobs))
+            elif isinstance(event, Result):
+                yield Cell(*cell, save_picture(event.picture, paths[cell]), was_there=False)
+            elif isinstance(event, Notice):
+                yield event
+    lines = [[paths[row, column] for column in range(len(structures))] for row in range(len(subjects))]
     with written_file(folder / SHEET) as part:
-        sheet(subjects, structures, [[folder / _name(r, c, asked[r, c]) for c in range(len(structures))]
-                                     for r in range(len(subjects))]).save(part, format="PNG")  # fmt: skip
+        sheet(subjects, structures, lines).save(part, format="PNG")
 
 
 def sheet(
@@ -97,23 +102,30 @@ def sheet(
     return labelled_grid([head, *rows])
 
 
-def _asked(request: StylizeRequest, subject: SubjectEmbedding, structure: Structure) -> StylizeRequest:
-    drawing = replace(
-        request.drawing, category=subject.category, target=structure.target or request.drawing.target, count=1, batch=1
-    )
-    return replace(request, drawing=drawing)
+def _maps(studio: Studio, request: StylizeRequest, structure: Structure) -> tuple[Image.Image, ...]:
+    """The map of each control, at the size of the pictures that follow the structure."""
+    width, height = structure_size(studio.model, request, structure.picture)
+    latent_size(studio.model.vae, height, width)
+    return studio.nets.maps(request.controls, [structure.picture], (width, height))
+
+
+def _job(request: StylizeRequest, subject: SubjectEmbedding, structure: Structure, maps: Sequence[Image.Image]) -> Job:
+    width, height = maps[0].size
+    target = structure.target or request.target
+    asked = replace(request, category=subject.category, target=target, count=1, batch=1, width=width, height=height)
+    return Job.of(asked, subject=subject, map=list(maps)).opened()
 
 
 def _name(row: int, column: int, request: StylizeRequest) -> str:
-    words = f"{request.drawing.category}-{request.drawing.target or request.drawing.category}"
+    words = f"{request.category}-{request.target or request.category}"
     return f"{row + 1}-{column + 1}-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')[:60]}.png"
 
 
-def _is_there(path: Path, told: object, identity: ModelIdentity) -> bool:
-    """Whether a picture that these settings and this model made lies there already, whole; else it is drawn anew."""
+def _is_there(path: Path, wanted: Job, studio: Studio) -> bool:
+    """Whether a picture that this job and this model made lies there already, whole; else it is drawn anew."""
     try:
         found, size = read_metadata(path), open_picture(path).size
+        studio.check_maker(found["model"])
     except (ImageError, ConfigError):
         return False
-    same = found["model"].get("fingerprint") == identity.subject and not identity.differing(found["model"])
-    return same and (found["request"], found["size"]) == (told, list(size))
+    return (found.get("job"), found["size"]) == (without_places(wanted.as_mapping()), list(size))

@@ -15,6 +15,7 @@ from blipdiff.evaluation.contexts import NO_STYLE, names_scene
 from blipdiff.evaluation.similarity import Floats, Judge
 from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.evaluation.views import SubjectView, lab
+from blipdiff.ranges import LARGEST_SEED
 
 _DRAWS = 500  # before a wish for a scene is given up
 
@@ -73,7 +74,9 @@ def draw_trials(
         candidates = (*others[:right], subject, *others[right:])
         pair = _pair(library, subject, own, scenes)
         wrong_photo = library.draw_subject(wrong, own).photo
-        trials.append(Trial(pair, candidates, right, wrong, wrong_photo, seed * 1_000_003 + number))
+        trials.append(
+            Trial(pair, candidates, right, wrong, wrong_photo, (seed * 1_000_003 + number) % (LARGEST_SEED + 1))
+        )
     return trials
 
 

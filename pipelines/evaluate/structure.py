@@ -26,11 +26,13 @@ from blipdiff.evaluation.structure import (
 from blipdiff.images import picture_tensor, to_pictures
 from blipdiff.latents import decode_latents, latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.ranges import LARGEST_SEED
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.controls.nets import Branch, branch_of
+from pipelines.controls.settings import ControlSettings
 from pipelines.evaluate.requests import StructureRequest
 from pipelines.plan import SamplingPlan, execute
-from pipelines.stylize import Branch, Stylist, branch_of
-from pipelines.stylize_request import ControlSettings
+from pipelines.studio import Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class WayResult:
 
 
 def evaluate_structure(
-    stylist: Stylist, library: PairLibrary, request: StructureRequest, ways: Sequence[Way] = WAYS
+    studio: Studio, library: PairLibrary, request: StructureRequest, ways: Sequence[Way] = WAYS
 ) -> Iterator[WayResult]:
     """Each way in turn, over the same pairs and the same noise.
 
@@ -77,7 +79,7 @@ def evaluate_structure(
     for way in ways:
         pictures: list[Image.Image] = []
         for first in range(0, len(trials), request.batch):
-            pictures += drawn_trials(stylist, trials[first : first + request.batch], request, way, first)
+            pictures += drawn_trials(studio, trials[first : first + request.batch], request, way, first)
         found = [np.asarray(picture) for picture in pictures]
         edges = [edge_agreement(trial.structure.target, made) for trial, made in zip(trials, found, strict=True)]
         hits = [_is_right(library, trial, made) for trial, made in zip(trials, found, strict=True)]
@@ -97,17 +99,17 @@ def _is_right(library: PairLibrary, trial: StructureTrial, made: Pixels) -> bool
 
 
 def drawn_trials(
-    stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way, first: int
+    studio: Studio, trials: Sequence[StructureTrial], request: StructureRequest, way: Way, first: int
 ) -> list[Image.Image]:
     """The pictures of these trials, drawn together; each row has its own words, map and noise."""
-    model, rows = stylist.studio.model, len(trials)
+    model, rows = studio.model, len(trials)
     texts = [build_prompt(trial.structure.category, trial.structure.prompt) for trial in trials]
     subjects = [
         model.encode_subject(SubjectPhoto(Image.fromarray(trial.look), trial.category), fit="pad") for trial in trials
     ]
     positive = concat([model.encode_prompts([text], [one]) for text, one in zip(texts, subjects, strict=True)])
     negative = model.encode_prompts([""]).repeat(rows)
-    generators = row_generators([request.seed + 1000 + first + row for row in range(rows)])
+    generators = row_generators([(request.seed + 1000 + first + row) % (LARGEST_SEED + 1) for row in range(rows)])
     side = trials[0].structure.target.shape[0]
     shape = (int(model.unet.config.in_channels), *latent_size(model.vae, side, side))
     scheduler = build_scheduler("dpm++2m", model.scheduler_config)
@@ -116,7 +118,7 @@ def drawn_trials(
         Guidance.even(positive, negative, model.scale(request.guidance)),
         noise(generators, shape, device=model.device),
         scheduler,
-        _branches(stylist, trials, request, way),
+        _branches(studio, trials, request, way),
         generators=generators,
         conditioning=None if (way.subject_strength, way.blocks) == (1.0, "all") else _injection(model, texts, way),
     )
@@ -125,14 +127,14 @@ def drawn_trials(
 
 
 def _branches(
-    stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, way: Way
+    studio: Studio, trials: Sequence[StructureTrial], request: StructureRequest, way: Way
 ) -> tuple[Branch, ...]:
     if way.control is None:
         return ()
     drawn = way.map or map_of_control(way.control) or "canny"
-    maps = torch.cat([_map(trial, drawn) for trial in trials]).to(stylist.studio.model.device)
+    maps = torch.cat([_map(trial, drawn) for trial in trials]).to(studio.model.device)
     settings = ControlSettings(control=way.control, strength=request.strength)
-    return (branch_of(stylist.net(way.control), maps, settings),)
+    return (branch_of(studio.nets.net(way.control), maps, settings),)
 
 
 def _map(trial: StructureTrial, name: str) -> Tensor:

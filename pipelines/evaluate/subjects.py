@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,10 +38,9 @@ from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
 from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
-from pipelines.generate import EncodedRequest, at_own_guidance, encode, plan_generate
-from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import GenerateRequest
-from pipelines.results import library_versions
+from pipelines.generate.request import GenerateRequest
+from pipelines.metadata import library_versions
+from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, plan_encoded
 from pipelines.studio import Studio
 
 _DEFAULT = GenerateRequest(category="subject")
@@ -81,7 +80,8 @@ def evaluate(
     with written_file(folder / "probe") as part:  # to fail now rather than after an hour
         part.touch()
     (folder / "probe").unlink()
-    request = at_own_guidance(model, request)
+    if request.guidance is None:
+        request = replace(request, guidance=model.guidance)  # the report tells it
     trials = _trials(library, request)
     contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
     pictures: dict[str, list[Pixels]] = {TRUE: [trial.pair.target for trial in trials]}
@@ -172,10 +172,10 @@ def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float | None,
     )
     if one.photo is not None:
         subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
-        return plan_generate(model, encode(model, request, subject), [one.seed])
+        return plan_encoded(model, encode(model, request, subject), [one.seed])
     words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
     negative = model.encode_prompts([""]) if model.scale(guidance) != 1 else None
-    return plan_generate(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
+    return plan_encoded(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
 
 
 def _trials(library: PairLibrary, request: EvaluateRequest) -> list[Trial]:

@@ -1,7 +1,7 @@
 """Stylize, from a job to what can be drawn; and the jobs of pictures that earlier versions made."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,39 @@ from pipelines.metadata import earlier_controls, earlier_job, take_subject
 from pipelines.parameters import request_from
 from pipelines.plan import picture_size
 from pipelines.studio import Studio
-from pipelines.stylize.plan import encode_style, plan_stylize, structure_size
+from pipelines.stylize.plan import EncodedStyle, encode_style, plan_stylize, structure_size
 from pipelines.stylize.request import StylizeRequest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadyStyle:
+    """A job whose words, subject and maps have been checked against the model."""
+
+    style: EncodedStyle
+    kept: Job  # as its pictures keep it, but for their index
+    notices: tuple[str, ...]
 
 
 def prepare(studio: Studio, job: Job) -> Prepared:
     """The request's pictures, in batches.
+
+    Raises: BlipdiffError for what the model cannot do.
+    """
+    ready = ready_style(studio, job)
+    request = ready.style.request
+    batches = batches_of(request, job.index)
+    plan = partial(plan_stylize, studio.model, ready.style)
+    return Prepared(
+        picture_size(studio.model, request),
+        ((plan(batch), 1) for batch in batches),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, ready.kept, request.category)),
+        len(batches),
+        ready.notices,
+    )
+
+
+def ready_style(studio: Studio, job: Job) -> ReadyStyle:
+    """What all pictures of an opened job share.
 
     Raises: BlipdiffError for what the model cannot do.
     """
@@ -30,18 +57,10 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     request = replace(request, width=width, height=height)
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
     style = encode_style(model, request, subject, followed.branches)
-    batches = batches_of(request, job.index)
-    plan = partial(plan_stylize, model, style)
+    plan_stylize(model, style, [request.seed])
     inputs = {"subject": (card_input(subject),), **followed.inputs()}
     kept = replace(job, request=replace(request, controls=followed.controls), inputs=inputs)
-    plan([request.seed])
-    return Prepared(
-        picture_size(model, request),
-        ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category)),
-        len(batches),
-        (*followed.notices, *style.encoded.warnings),
-    )
+    return ReadyStyle(style, kept, (*followed.notices, *style.encoded.warnings))
 
 
 def earlier(metadata: Mapping[str, Any]) -> Job:
