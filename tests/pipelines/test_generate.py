@@ -10,9 +10,8 @@ from blipdiff.errors import ConfigError, PromptError, SubjectError
 from blipdiff.latents import noise
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
-from pipelines.generate import encode, picture_size, plan_generate
-from pipelines.plan import execute
-from pipelines.requests import GenerateRequest
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import encode, execute, picture_size, plan_encoded
 from tests.support.tiny_models import PIXELS, photo, tiny_model
 
 
@@ -31,7 +30,7 @@ def asked(**changes: Any) -> GenerateRequest:
 
 
 def latents_of(model: BlipDiffusion, subject: SubjectEmbedding, request: GenerateRequest, seeds: list[int]) -> Any:
-    *_, last = execute(model.unet, plan_generate(model, encode(model, request, subject), seeds))
+    *_, last = execute(model.unet, plan_encoded(model, encode(model, request, subject), seeds))
     return last.latents
 
 
@@ -79,8 +78,8 @@ def test_a_subject_that_does_not_fit_is_refused(model: BlipDiffusion, subject: S
 
 def test_the_noise_of_a_seed_is_the_same_in_every_company(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
     encoded = encode(model, asked(), subject)
-    together = plan_generate(model, encoded, [5, 6, 7]).latents
-    assert torch.equal(together[1:2], plan_generate(model, encoded, [6]).latents)
+    together = plan_encoded(model, encoded, [5, 6, 7]).latents
+    assert torch.equal(together[1:2], plan_encoded(model, encoded, [6]).latents)
     assert torch.equal(together, noise([5, 6, 7], (4, PIXELS // 2, PIXELS // 2)))
 
 
@@ -90,7 +89,7 @@ def test_planning_runs_nothing_and_draws_from_no_global_generator(
     calls: list[str] = []
     hooks = [net.register_forward_hook(lambda *_: calls.append("called")) for net in (model.unet, model.vae.decoder)]
     before = torch.random.get_rng_state()
-    plan_generate(model, encode(model, asked(scheduler="euler-a"), subject), [1, 2])
+    plan_encoded(model, encode(model, asked(scheduler="euler-a"), subject), [1, 2])
     for hook in hooks:
         hook.remove()
     assert calls == []
@@ -100,15 +99,15 @@ def test_planning_runs_nothing_and_draws_from_no_global_generator(
 def test_the_size_is_the_models_own_unless_asked(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
     assert picture_size(model, asked()) == (PIXELS, PIXELS)
     assert picture_size(model, asked(width=32)) == (32, PIXELS)
-    plan = plan_generate(model, encode(model, asked(width=32, height=24), subject), [1])
+    plan = plan_encoded(model, encode(model, asked(width=32, height=24), subject), [1])
     assert plan.latents.shape == (1, 4, 12, 16)
     with pytest.raises(ConfigError, match="multiples of 2"):
-        plan_generate(model, encode(model, asked(width=33), subject), [1])
+        plan_encoded(model, encode(model, asked(width=33), subject), [1])
 
 
 def test_a_plan_carries_what_was_asked(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
     encoded = encode(model, asked(guidance=3.0, guidance_start=0.25, guidance_stop=0.5, steps=9), subject)
-    plan = plan_generate(model, encoded, [1, 2])
+    plan = plan_encoded(model, encoded, [1, 2])
     assert plan.guidance.scale.tolist() == [3.0, 3.0]
     assert (plan.guidance.window.start, plan.guidance.window.stop) == (0.25, 0.5)
     assert len(plan.scheduler.timesteps) == 9
@@ -141,4 +140,4 @@ def test_words_that_cannot_be_read_are_refused(model: BlipDiffusion, subject: Su
     with pytest.raises(PromptError):
         asked(prompt="\x00")
     with pytest.raises(ConfigError, match="steps"):
-        plan_generate(model, encode(model, asked(scheduler="lcm", steps=999), subject), [1])
+        plan_encoded(model, encode(model, asked(scheduler="lcm", steps=999), subject), [1])

@@ -14,10 +14,12 @@ from blipdiff.checkpoints import save_model
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, NumericsError, SubjectError
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.previews import preview_pictures
-from pipelines.results import Picture
-from pipelines.studio import Notice, Progress, Studio
-from tests.support.studios import asked, counted, dog, drawn, picture_of, pixels, run, state
+from pipelines.batches import preview_pictures
+from pipelines.job import Job
+from pipelines.job import run as run_job
+from pipelines.studio import Studio
+from pipelines.task import Notice, Progress, Result
+from tests.support.studios import asked, counted, dog, drawn, picture_of, pictures, pixels, run, state
 from tests.support.tiny_models import photo, tiny_model
 
 
@@ -37,14 +39,15 @@ def studio(model: BlipDiffusion) -> Studio:
 def test_notices_come_first_then_progress_and_pictures_batch_by_batch(studio: Studio) -> None:
     events = list(run(studio, count=5, batch=2, seed=10, prompt="beach " * 60))
     kinds = [type(event).__name__ for event in events]
-    whole = ["Progress"] * 3 + ["Picture"] * 2
-    assert kinds == ["Notice", *whole, *whole, *["Progress"] * 3, "Picture"]
+    whole = ["Progress"] * 3 + ["Result"] * 2
+    assert kinds == ["Notice", *whole, *whole, *["Progress"] * 3, "Result"]
     progress = [event for event in events if isinstance(event, Progress)]
     assert [event.step for event in progress] == list(range(1, 10))
     assert {event.steps for event in progress} == {9}
     assert [event.seeds for event in progress[::3]] == [(10, 11), (12, 13), (14,)]
-    pictures = [event for event in events if isinstance(event, Picture)]
-    assert [(event.seed, event.index) for event in pictures] == [(10 + n, n) for n in range(5)]
+    results = [event for event in events if isinstance(event, Result)]
+    assert [(event.picture.seed, event.picture.index) for event in results] == [(10 + n, n) for n in range(5)]
+    assert [event.name for event in results] == [f"dog-{10 + n}" for n in range(5)]
     assert isinstance(events[0], Notice)
 
 
@@ -70,7 +73,7 @@ def test_previews_come_as_often_as_asked_and_change_nothing(studio: Studio) -> N
     assert all(len(event.previews) == len(event.seeds) == 2 for event in shown)
     assert {picture.size for event in shown for picture in event.previews} == {(64, 64)}
     plain = drawn(studio, count=2, steps=6)
-    assert all(np.array_equal(pixels(one), other) for one, other in zip(events[-2:], plain, strict=True))
+    assert all(np.array_equal(pixels(one), other) for one, other in zip(pictures(events), plain, strict=True))
     assert not any(event.previews for event in run(studio) if isinstance(event, Progress))
 
 
@@ -137,7 +140,7 @@ def test_runs_may_take_turns_in_one_thread(studio: Studio) -> None:
     def both() -> None:
         runs = [run(studio, seed=seed, scheduler="euler-a") for seed in (1, 2)]
         for events in zip(*runs, strict=True):
-            found.update({event.seed: pixels(event) for event in events if isinstance(event, Picture)})
+            found.update({picture.seed: pixels(picture) for picture in pictures(events)})
 
     within(60, both)
     assert all(np.array_equal(found[seed], one) for seed, one in zip((1, 2), wanted, strict=True))
@@ -162,8 +165,8 @@ def test_studios_and_threads_on_one_model_draw_what_they_draw_alone(model: BlipD
         found[number] = drawn(studio, scheduler=scheduler, seed=seed, count=2, steps=6)
 
     within(60, *(lambda number=number: work(number) for number in range(4)))
-    for number, pictures in enumerate(wanted):
-        assert all(np.array_equal(one, other) for one, other in zip(found[number], pictures, strict=True))
+    for number, alone in enumerate(wanted):
+        assert all(np.array_equal(one, other) for one, other in zip(found[number], alone, strict=True))
 
 
 def test_runs_leave_the_model_as_they_found_it(model: BlipDiffusion, studio: Studio) -> None:
@@ -182,7 +185,7 @@ def test_a_run_that_fails_leaves_the_model_as_it_found_it(model: BlipDiffusion, 
     subject = studio.subject([dog()])
     huge = SubjectEmbedding(subject.tokens * 1e38, "dog", fingerprint=subject.fingerprint)
     with pytest.raises(NumericsError, match="infinite or not-a-number"):
-        list(studio.run(asked(), huge))
+        list(run_job(studio, Job.of(asked(), subject=huge)))
     assert state(model) == before
     within(60, lambda: drawn(studio))
 

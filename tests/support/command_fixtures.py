@@ -9,10 +9,12 @@ import pytest
 from app.cli.main import run_blipdiff
 from blipdiff.checkpoints import save_model
 from blipdiff.conditioning.subject import SubjectPhoto
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, save_picture
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
+from pipelines.pictures import save_picture
 from pipelines.studio import Studio
 from tests.support.command_line import Command, Ended
+from tests.support.studios import pictures
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
 
@@ -60,7 +62,7 @@ def made(models: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory
     studio = Studio.open(models(0), device="cpu", dtype="float32")
     subject = studio.subject([SubjectPhoto(photo(0), "dog")])
     request = GenerateRequest(category="dog", prompt="on a beach", seed=3, count=1, steps=2)
-    picture = next(event for event in studio.run(request, subject) if isinstance(event, Picture))
+    (picture,) = pictures(run(studio, Job.of(request, subject=subject)))
     return save_picture(picture, folder / "dog.png"), subject.save(folder / "dog.safetensors")
 
 

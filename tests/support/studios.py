@@ -1,6 +1,6 @@
 """A studio on a tiny model, and what tests ask of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,9 +9,12 @@ from torch import nn
 
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job
+from pipelines.job import run as run_job
+from pipelines.pictures import Picture
 from pipelines.studio import Studio
+from pipelines.task import Event, Result
 from tests.support.tiny_models import photo
 
 
@@ -23,9 +26,17 @@ def asked(**changes: Any) -> GenerateRequest:
     return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3} | changes)
 
 
-def run(studio: Studio, **changes: Any) -> Iterator[Any]:
+def job(**changes: Any) -> Job:
+    return Job.of(asked(**changes), subject=dog())
+
+
+def run(studio: Studio, **changes: Any) -> Iterator[Event]:
     preview_every = changes.pop("preview_every", 0)
-    return studio.run(asked(**changes), studio.subject([dog()]), preview_every=preview_every)
+    return run_job(studio, job(**changes), preview_every=preview_every)
+
+
+def pictures(events: Iterable[Event]) -> list[Picture]:
+    return [event.picture for event in events if isinstance(event, Result)]
 
 
 def pixels(picture: Picture) -> np.ndarray:
@@ -33,7 +44,7 @@ def pixels(picture: Picture) -> np.ndarray:
 
 
 def drawn(studio: Studio, **changes: Any) -> list[np.ndarray]:
-    return [pixels(event) for event in run(studio, **changes) if isinstance(event, Picture)]
+    return [pixels(picture) for picture in pictures(run(studio, **changes))]
 
 
 @contextmanager
@@ -61,4 +72,4 @@ def state(model: BlipDiffusion) -> dict[str, Any]:
 
 
 def picture_of(studio: Studio, place: int = 0, **changes: Any) -> Picture:
-    return [event for event in run(studio, **changes) if isinstance(event, Picture)][place]
+    return pictures(run(studio, **changes))[place]
