@@ -22,16 +22,17 @@ from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents, size_factor
 from blipdiff.outputs import written_file
-from pipelines.blend import Blended, blend
-from pipelines.blend_request import BlendRequest
+from pipelines.blend.request import BlendRequest
 from pipelines.evaluate.requests import BlendingRequest, EvaluationProgress
+from pipelines.job import Input, Job, run
 from pipelines.plan import SamplingPlan, execute
-from pipelines.scene import Placed, encode_scene, plan_scene, region_masks
-from pipelines.scene_request import SceneRequest
+from pipelines.scene.plan import encode_scene, plan_scene, region_masks
+from pipelines.scene.request import SceneRequest
 from pipelines.studio import Studio
+from pipelines.task import Result
 
 SLACK = 0.1  # of a path's range: what a judge's number may go back by and the path still count as monotone
-VARIANTS = ("with regions", "with regions, no own frames", "regions found", "without regions", "merely mixed")
+VARIANTS = ("with regions", "with regions, no tiles", "regions found", "without regions", "merely mixed")
 TRUE = "true composites"
 
 
@@ -87,14 +88,15 @@ def _paths(
         views = subject_views(library, [pair.candidates[place] for place in pair.rights])
         for spacing, steps in largest.items():
             path = _path(studio, pair, spacing, request)
-            steps.append(max(path.distances))
-            unevenness[spacing].append(max(path.distances) / max(float(np.mean(path.distances)), 1e-9))
+            distances = [one.detail.distance for one in path[:-1]]
+            steps.append(max(distances))
+            unevenness[spacing].append(max(distances) / max(float(np.mean(distances)), 1e-9))
             if spacing == "perceptual":
                 continue
-            scores = [panel.compare(_pixels(frame.picture.image), views)[TOGETHER] for frame in path.frames]
+            images = [frame.picture.image for frame in path]
+            scores = [panel.compare(_pixels(image), views)[TOGETHER] for image in images]
             judged.add([-float(score[0]) for score in scores])
             judged.add([float(score[1]) for score in scores])
-            images = [frame.picture.image for frame in path.frames]
             drawn.add([picture_distance(images[0], image) for image in images])
             drawn.add([-picture_distance(images[-1], image) for image in images])
             shown.append(images)
@@ -135,7 +137,8 @@ class _Courses:
         }
 
 
-def _path(studio: Studio, pair: SubjectPair, spacing: str, request: BlendingRequest) -> Blended:
+def _path(studio: Studio, pair: SubjectPair, spacing: str, request: BlendingRequest) -> list[Result]:
+    """The path's frames in order."""
     asked = BlendRequest(
         prompt=pair.scene,
         frames=request.frames,
@@ -144,9 +147,9 @@ def _path(studio: Studio, pair: SubjectPair, spacing: str, request: BlendingRequ
         guidance=request.guidance,
         seed=pair.seed,
         batch=request.batch,
+        film=("none",),
     )
-    found = [event for event in blend(studio, asked, _photos(pair)) if isinstance(event, Blended)]
-    return found[-1]
+    return [event for event in run(studio, Job.of(asked, subject=_photos(pair))) if isinstance(event, Result)]
 
 
 def _scenes(
@@ -212,7 +215,7 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
         width=2 * side,
         height=side,
         arrange="found" if variant == "regions found" else "row",
-        own_frame_until=0.0 if "no own frames" in variant else SceneRequest(prompt="{a}").own_frame_until,
+        tiles_until=0.0 if "no tiles" in variant else SceneRequest(prompt="{a}").tiles_until,
     )
     subjects = studio.subjects(_photos(pair))
     boxes = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
@@ -221,7 +224,7 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
     rows = encode_scene(model, asked, words, subjects)
     if variant == "regions found":
         return plan_scene(model, asked, rows, None, [pair.seed])
-    placed = [Placed(word, subject, box) for word, subject, box in zip(words, subjects, boxes, strict=True)]
+    placed = [Input(subject, word, box=box) for word, subject, box in zip(words, subjects, boxes, strict=True)]
     plan = plan_scene(model, asked, rows, region_masks(asked, placed, (own, 2 * own)), [pair.seed])
     if variant.startswith("with regions"):
         return plan

@@ -23,13 +23,13 @@ from blipdiff.evaluation.statistics import Figure, mean
 from blipdiff.images import fitted, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.composite import edit_pictures
-from pipelines.edit import TARGET, EditPlan, encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
+from pipelines.edit.composite import edit_pictures
+from pipelines.edit.invert import Inversion, invert_photo, prepare_photo
+from pipelines.edit.plan import TARGET, EditPlan, encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
 from pipelines.evaluate.requests import EditEvaluationRequest, EvaluationProgress
-from pipelines.invert import Inversion, invert_photo, prepare_photo
+from pipelines.metadata import library_versions
 from pipelines.plan import SamplingPlan, execute
-from pipelines.results import library_versions
 
 EDIT, KEPT, PLAIN, CEILING = "edit", "edit, background kept", "plain regeneration", "autoencoder"
 SHEET = "edits.png"
@@ -98,7 +98,7 @@ def edit_request(model: BlipDiffusion, trial: EditTrial, request: EditEvaluation
         strength=request.strength,
         cross_stop=request.cross_stop,
         self_stop=request.self_stop,
-        blend=request.blend,
+        mask_threshold=request.mask_threshold,
         fresh_noise=request.fresh_noise,
         blend_words=request.blend_words,
         mask_map=request.mask_map,

@@ -27,12 +27,12 @@ from blipdiff.sampling.inversion import InversionMethod, invert
 from blipdiff.sampling.loop import denoise
 from blipdiff.sampling.predictor import GuidedPredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
-from pipelines.edit import SOURCE, TARGET, encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
+from pipelines.edit.invert import Inversion, PhotoSource
+from pipelines.edit.plan import SOURCE, TARGET, encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
 from pipelines.evaluate.requests import EvaluationProgress, InversionEvaluationRequest
-from pipelines.invert import Inversion, PhotoSource
+from pipelines.metadata import library_versions
 from pipelines.plan import execute
-from pipelines.results import library_versions
 
 CEILING, HELD, NOTHING = "autoencoder", "fixed-point, held (default)", "an edit of nothing (default)"
 METHODS: tuple[InversionMethod, ...] = ("ddim", "fixed-point")
