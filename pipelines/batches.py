@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -63,8 +64,10 @@ def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator
 
     studio: `pipelines.studio.Studio`
     """
+    costs = iter(prepared.costs)
+    first = list(islice(costs, 1))  # what is wrong with a plan is told before anything else
     yield from (Notice(text) for text in dict.fromkeys(prepared.notices))
-    yield from studio.size_notices(prepared.size, prepared.costs, side_by_side=prepared.side_by_side)
+    yield from studio.size_notices(prepared.size, chain(first, costs), side_by_side=prepared.side_by_side)
     done, results = 0, list[Result]()
     for one in prepared.rounds():
         latents = None

@@ -62,7 +62,8 @@ class Input:
         mask = None if self.mask is None else self.mask.opened("mask")
         content = self.content
         if content is None:
-            raise ConfigError(f"The picture {self.word or ''!r} is not kept in the job; give it again.")
+            name = f" {self.word!r}" if self.word else ""
+            raise ConfigError(f"The {kind}{name} is not kept in the job; give it again.")
         if kind == "subject":
             content = _subject(content, self.word)
             return replace(self, content=content, word=self.word or content.category, mask=mask)
@@ -188,9 +189,9 @@ class Job:
             if not wanted and not given:
                 continue
             if len(given) != len(wanted):
-                lost = wanted[0].word if wanted else ""
+                lost = f" {wanted[0].word}" if wanted and wanted[0].word else ""
                 raise ConfigError(
-                    f"The picture was made of the {kind.label.lower()} {lost}, which is not in its metadata; give that "
+                    f"The picture was made of the {kind.label.lower()}{lost}, which is not in its metadata; give that "
                     "one too."
                     if wanted
                     else f"The picture was made without a {kind.label.lower()} of its own; leave that out."
@@ -286,7 +287,7 @@ def mask_input(mask: PictureLike) -> Input:
     """A painted mask as pictures keep it: its pixels, or where they are too many its hash."""
     grey = as_mask(mask)
     is_kept = len(picture_text(grey)) <= _MOST_MASK_LETTERS
-    return Input(grey) if is_kept else Input(None, "mask", pixels=mask_hash(mask))
+    return Input(grey) if is_kept else Input(None, pixels=mask_hash(mask))
 
 
 def card_input(subject: SubjectEmbedding, word: str = "", **more: Any) -> Input:
@@ -347,8 +348,9 @@ def _check_number(kind: InputKind, count: int) -> None:
 def _check_pixels(kind: Kind, wanted: Input, given: Input) -> None:
     seen = mask_hash(given.image) if kind == "mask" else pixels_hash(given.image)
     if wanted.pixels is not None and seen != wanted.pixels:
+        name = f" {wanted.word}" if wanted.word else ""
         raise ConfigError(
-            f"{given.word or 'This'} is not the {kind} {wanted.word} that the picture was made of: its pixels differ. "
+            f"{given.word or 'This'} is not the {kind}{name} that the picture was made of: its pixels differ. "
             "Or it was edited by an earlier version, which left out a photo's colour profile."
         )
 

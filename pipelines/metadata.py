@@ -158,7 +158,7 @@ def earlier_mask(told: Any) -> Input:
     if isinstance(told, str):
         return Input(picture_of(told, "the painted mask"))
     pixels = told.get("pixels") if isinstance(told, Mapping) else None
-    return Input(None, "mask", pixels=pixels if isinstance(pixels, str) else None)
+    return Input(None, pixels=pixels if isinstance(pixels, str) else None)
 
 
 def _refused(name: str) -> float:

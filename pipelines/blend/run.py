@@ -66,7 +66,7 @@ class _Drawn:
                 images = to_pictures(decode_latents(self.studio.model.vae, latents))
                 for spot, image, subject in zip(batch, images, subjects, strict=True):
                     detail = {
-                        "company": [[list(one.shares), one.position] for one in batch],
+                        "batch": [[list(one.shares), one.position] for one in batch],
                         "spot": [list(spot.shares), spot.position],
                         "subject": self.encoded.request.target or subject.category,
                     }
@@ -108,9 +108,9 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     drawn = _Drawn(studio, kept, encoded)
     one, _ = plan_blend(model, encoded, [_middle(len(subjects))])
     if job.detail:
-        company, wanted = _company(job.detail, len(subjects))
-        rounds, pictures = partial(drawn.rounds, company), len(company)
-        count = len(spot_batches(company, request.batch))
+        batch, wanted = _batch(job.detail, len(subjects))
+        rounds, pictures = partial(drawn.rounds, batch), len(batch)
+        count = len(spot_batches(batch, request.batch))
         rows = [[wanted]]
     elif request.shape == "path":
         wanted_positions, sizes = _path_rounds(request, len(subjects))
@@ -145,8 +145,8 @@ def earlier(metadata: Mapping[str, Any]) -> Job:
         earlier_subject(text, str(category), metadata)
         for text, category in zip(told["subjects"], told["categories"], strict=False)
     )
-    detail = {"company": told["company"], "spot": [told["shares"], told["position"]]}
-    _company(detail, len(subjects))
+    detail = {"batch": told["company"], "spot": [told["shares"], told["position"]]}
+    _batch(detail, len(subjects))
     return Job("blend", request, {"subject": subjects}, metadata["index"], detail, metadata["model"])
 
 
@@ -213,16 +213,16 @@ def _films(request: BlendRequest) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(kinds)), notices
 
 
-def _company(detail: Mapping[str, Any], subjects: int) -> tuple[list[Spot], Spot]:
+def _batch(detail: Mapping[str, Any], subjects: int) -> tuple[list[Spot], Spot]:
     """The spots that were drawn together, and the one that is wanted. Raises: ConfigError for damaged metadata."""
-    told = detail.get("company")
+    told = detail.get("batch")
     if not isinstance(told, list):
         raise ConfigError("The metadata lacks the blend's subjects, or is damaged; the frame cannot be repeated.")
-    company = [_spot_from(one, subjects) for one in told]
+    batch = [_spot_from(one, subjects) for one in told]
     wanted = _spot_from(detail.get("spot"), subjects)
-    if wanted not in company:
+    if wanted not in batch:
         raise ConfigError("The metadata is damaged: the frame is not among those that were drawn with it.")
-    return company, wanted
+    return batch, wanted
 
 
 def _spot_from(told: Any, subjects: int) -> Spot:

@@ -42,7 +42,7 @@ class Followed:
             return {}
         letters = sum(len(picture_text(one)) for one in self.maps)
         if letters > _MOST_MAP_LETTERS:
-            return {"map": tuple(Input(None, "map", pixels=pixels_hash(one)) for one in self.maps)}
+            return {"map": tuple(Input(None, pixels=pixels_hash(one)) for one in self.maps)}
         return {"map": tuple(Input(one) for one in self.maps)}
 
 

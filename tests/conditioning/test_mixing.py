@@ -19,21 +19,21 @@ def test_a_linear_mixture_is_the_weighted_mean():
     assert torch.allclose(mixed.tokens, 0.75 * CAT.tokens + 0.25 * DOG.tokens)
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical", "dealt"])
+@pytest.mark.parametrize("how", ["linear", "spherical", "token-wise"])
 def test_the_ends_of_a_mixture_are_the_subjects_bit_for_bit(how):
     assert torch.equal(mix([(CAT, 1), (DOG, 0)], how).tokens, CAT.tokens)
     assert torch.equal(mix([(CAT, 0), (DOG, 5)], how).tokens, DOG.tokens)
     assert torch.equal(mix([(CAT, 0.2)], how).tokens, CAT.tokens)
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical", "dealt"])
+@pytest.mark.parametrize("how", ["linear", "spherical", "token-wise"])
 def test_the_order_of_subjects_does_not_matter(how):
     one = mix([(CAT, 1), (DOG, 2), (FOX, 3)], how).tokens
     other = mix([(FOX, 3), (CAT, 1), (DOG, 2)], how).tokens
     assert torch.allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical", "dealt"])
+@pytest.mark.parametrize("how", ["linear", "spherical", "token-wise"])
 def test_a_subject_mixed_with_itself_is_itself(how):
     assert torch.allclose(mix([(CAT, 1), (CAT, 2)], how).tokens, CAT.tokens, atol=1e-5)
 
@@ -83,9 +83,9 @@ def test_weights_for_each_token_blend_each_by_its_own():
         mix([(CAT, [0.0] * 16), (DOG, [0.0] + [1.0] * 15)])
 
 
-def test_dealt_tokens_are_whole_and_stay_with_their_subject_as_its_share_grows():
+def test_tokens_are_given_whole_and_stay_with_their_subject_as_its_share_grows():
     def of_dog(share: float) -> torch.Tensor:
-        tokens = mix([(CAT, 1 - share), (DOG, share)], "dealt").tokens
+        tokens = mix([(CAT, 1 - share), (DOG, share)], "token-wise").tokens
         return (tokens == DOG.tokens).all(1)
 
     quarter, half = of_dog(0.25), of_dog(0.5)
@@ -94,17 +94,17 @@ def test_dealt_tokens_are_whole_and_stay_with_their_subject_as_its_share_grows()
     assert int(of_dog(0.28).sum()) == 4  # the fifth is on its way
 
 
-def test_a_mixture_beyond_its_subjects_is_bounded_and_labelled():
-    beyond = mix([(CAT, -0.25), (DOG, 1.25)], beyond=0.5)
-    assert torch.allclose(beyond.tokens, DOG.tokens + 0.25 * (DOG.tokens - CAT.tokens), atol=1e-5)
-    assert float(beyond.provenance["beyond"]) == 0.25
-    assert "beyond" not in mix([(CAT, 0.25), (DOG, 0.75)], beyond=0.5).provenance
+def test_an_extrapolation_is_bounded_and_labelled():
+    outside = mix([(CAT, -0.25), (DOG, 1.25)], extrapolation=0.5)
+    assert torch.allclose(outside.tokens, DOG.tokens + 0.25 * (DOG.tokens - CAT.tokens), atol=1e-5)
+    assert float(outside.provenance["extrapolation"]) == 0.25
+    assert "extrapolation" not in mix([(CAT, 0.25), (DOG, 0.75)], extrapolation=0.5).provenance
     with pytest.raises(ConfigError, match=r"160%.*by 50%"):
-        mix([(CAT, -0.6), (DOG, 1.6)], beyond=0.5)
+        mix([(CAT, -0.6), (DOG, 1.6)], extrapolation=0.5)
     with pytest.raises(ConfigError, match="0 to 1"):
-        mix([(CAT, 1)], beyond=1.5)
+        mix([(CAT, 1)], extrapolation=1.5)
     with pytest.raises(ConfigError, match="whole"):
-        mix([(CAT, -0.2), (DOG, 1.2)], "dealt", beyond=0.5)
+        mix([(CAT, -0.2), (DOG, 1.2)], "token-wise", extrapolation=0.5)
 
 
 def test_joined_categories_name_every_subject_of_weight_the_heaviest_last():

@@ -27,9 +27,9 @@ from blipdiff.images import open_picture
 from blipdiff.latents import noise
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
-from pipelines.edit import EncodedEdit, encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
-from pipelines.invert import Inversion, PhotoSource, invert_photo
+from pipelines.edit.invert import Inversion, PhotoSource, invert_photo
+from pipelines.edit.plan import EncodedEdit, encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
 from pipelines.plan import SamplingPlan, execute
 
 GENERATED = ["lb030", "lb015", "nolb", "nocontrol", "crossonly", "selfonly", "cross04_self02_lb050", "subwords"]
@@ -79,7 +79,7 @@ def encoded_case(model: BlipDiffusion, shared: Path, case: Mapping[str, Any]) ->
         scheduler=case["scheduler"],
         cross_stop=case["cross_replace_steps"],
         self_stop=case["self_replace_steps"],
-        blend=case["lb_threshold"],
+        mask_threshold=case["lb_threshold"],
         local_blend=case["local_blend"],
         inversion="ddim",
         hold_source=False,

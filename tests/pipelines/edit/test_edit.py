@@ -14,10 +14,10 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.latents import noise
 from blipdiff.moment import Moment
-from pipelines.composite import edit_pictures
-from pipelines.edit import SOURCE, TARGET, encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
-from pipelines.invert import Inversion, invert_photo, prepare_photo
+from pipelines.edit.composite import edit_pictures
+from pipelines.edit.invert import Inversion, invert_photo, prepare_photo
+from pipelines.edit.plan import SOURCE, TARGET, encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
 from pipelines.plan import execute
 
 SIZES = [(64, 64), (64, 128), (128, 64)]  # (width, height)
@@ -94,7 +94,7 @@ def test_the_source_row_is_the_plain_picture_of_its_seed(model, subject):
 @pytest.mark.parametrize("size", SIZES)
 def test_photos_of_every_aspect_are_edited_and_their_background_is_kept(model, subject, size):
     picture = photo((size[0] * 2 + 3, size[1] * 2))
-    encoded = encode_edit(model, asked(blend=0.6), subject)
+    encoded = encode_edit(model, asked(mask_threshold=0.6), subject)
     source = prepare_photo(model, encoded.request, picture)
     plan = plan_edit(model, encoded, inverted(model, encoded, source))
     latents = last_of(model, plan)

@@ -10,13 +10,13 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, PromptError
-from pipelines.generate import encode, plan_generate
-from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
-from pipelines.scene import Placed, bound_in_order, draw_scene, encode_scene, plan_scene, region_masks
-from pipelines.scene_request import ScenePrompt, SceneRequest
-from pipelines.studio import Notice, Studio
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Box, Input
+from pipelines.plan import SamplingPlan, encode, execute, plan_encoded
+from pipelines.scene.plan import encode_scene, plan_scene, region_masks
+from pipelines.scene.request import ScenePrompt, SceneRequest, bound_in_order
+from pipelines.studio import Studio
+from tests.support.jobs import events_of, notices_in, pixels_of, results_in, results_of
 from tests.support.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
@@ -31,6 +31,12 @@ def studio() -> Studio:
 @pytest.fixture(scope="module")
 def cards(studio: Studio) -> list[SubjectEmbedding]:
     return studio.subjects([SubjectPhoto(photo(seed), word) for seed, word in enumerate(("dog", "tiger"))])
+
+
+def placed(card: SubjectEmbedding, word: str, region: Image.Image | Box | None = None) -> Input:
+    if isinstance(region, Image.Image):
+        return Input(card, word, mask=Input(region))
+    return Input(card, word, box=region)
 
 
 def request(**values: object) -> SceneRequest:
@@ -54,36 +60,34 @@ def test_a_region_that_is_the_whole_picture_draws_its_subject_as_generating_does
     asked = request(prompt="a {dog} on a beach", guidance=guidance)
     whole = scene_latents(studio, asked, cards, torch.ones(1, 1, 8, 8))
     single = GenerateRequest(category="dog", prompt="on a beach", steps=2, count=1, guidance=guidance)
-    alone = last_latents(studio, plan_generate(studio.model, encode(studio.model, single, cards[0]), [0]))
+    alone = last_latents(studio, plan_encoded(studio.model, encode(studio.model, single, cards[0]), [0]))
     assert torch.allclose(whole, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("until", [0.5, 1.0])
-def test_a_frame_that_is_the_whole_picture_changes_nothing(
+def test_a_tile_that_is_the_whole_picture_changes_nothing(
     studio: Studio, cards: list[SubjectEmbedding], until: float
 ) -> None:
-    asked, whole = request(prompt="a {dog} on a beach", own_frame_until=0.0), torch.ones(1, 1, 8, 8)
-    framed = replace(asked, own_frame_until=until)
+    asked, whole = request(prompt="a {dog} on a beach", tiles_until=0.0), torch.ones(1, 1, 8, 8)
+    tiled = replace(asked, tiles_until=until)
     assert torch.allclose(
-        scene_latents(studio, asked, cards, whole), scene_latents(studio, framed, cards, whole), atol=1e-4
+        scene_latents(studio, asked, cards, whole), scene_latents(studio, tiled, cards, whole), atol=1e-4
     )
 
 
-def test_in_its_own_frame_a_region_is_drawn_as_a_picture_of_its_own(
-    studio: Studio, cards: list[SubjectEmbedding]
-) -> None:
+def test_in_its_tile_a_region_is_drawn_as_a_picture_of_its_own(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     wide = {"width": 2 * PIXELS, "height": PIXELS, "steps": 1}
-    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
-    masks = region_masks(request(**wide), placed, (8, 16))
-    drawn = scene_latents(studio, request(**wide, own_frame_until=1.0), cards, masks)
+    bound = [placed(cards[0], "dog", LEFT), placed(cards[1], "tiger", RIGHT)]
+    masks = region_masks(request(**wide), bound, (8, 16))
+    drawn = scene_latents(studio, request(**wide, tiles_until=1.0), cards, masks)
     single = GenerateRequest(category="dog", prompt="on a beach", steps=1, count=1)
-    plan = plan_generate(studio.model, encode(studio.model, single, cards[0]), [0])
+    plan = plan_encoded(studio.model, encode(studio.model, single, cards[0]), [0])
     noise = plan_scene(
         studio.model, request(**wide), encode_scene(studio.model, request(**wide), ("dog", "tiger"), cards), masks, [0]
     ).latents
     alone = last_latents(studio, replace(plan, latents=noise[..., :8]))
     assert torch.allclose(drawn[..., :8], alone, atol=1e-4)
-    without = scene_latents(studio, request(**wide, own_frame_until=0.0), cards, masks)
+    without = scene_latents(studio, request(**wide, tiles_until=0.0), cards, masks)
     assert not torch.allclose(drawn, without, atol=1e-3)
     narrow = plan_scene(
         studio.model, request(), encode_scene(studio.model, request(), ("dog", "tiger"), cards),
@@ -101,13 +105,10 @@ def test_each_subject_changes_its_own_side_more(studio: Studio, cards: list[Subj
 
 
 def test_order_of_bindings_does_not_matter(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
-    pictures = [
-        [np.asarray(one.image) for one in draw_scene(studio, request(), order) if isinstance(one, Picture)]
-        for order in (placed, placed[::-1])
-    ]
-    assert np.array_equal(pictures[0], pictures[1])
-    assert pictures[0][0].shape == (PIXELS, PIXELS, 3)
+    bound = [placed(cards[0], "dog", LEFT), placed(cards[1], "tiger", RIGHT)]
+    one, other = (results_of(studio, request(), subject=order)[0] for order in (bound, bound[::-1]))
+    assert np.array_equal(pixels_of(one), pixels_of(other))
+    assert pixels_of(one).shape == (PIXELS, PIXELS, 3)
 
 
 def test_painted_masks_are_boxes_drawn_by_hand(studio: Studio, cards: list[SubjectEmbedding]) -> None:
@@ -117,7 +118,7 @@ def test_painted_masks_are_boxes_drawn_by_hand(studio: Studio, cards: list[Subje
         mask.paste(255, tuple(int(32 * side) for side in box))
         painted.append(mask)
     asked = request()
-    one = region_masks(asked, [Placed("dog", cards[0], painted[0]), Placed("tiger", cards[1], painted[1])], (8, 8))
+    one = region_masks(asked, [placed(cards[0], "dog", painted[0]), placed(cards[1], "tiger", painted[1])], (8, 8))
     assert torch.equal(one, region_masks_of(asked, cards))
 
 
@@ -125,35 +126,39 @@ def test_a_mask_of_another_size_is_scaled_with_a_word(studio: Studio, cards: lis
     own, twice = Image.new("L", (PIXELS, PIXELS)), Image.new("L", (2 * PIXELS, 2 * PIXELS))
     own.paste(255, (0, 0, PIXELS // 2, PIXELS))
     twice.paste(255, (PIXELS, 0, 2 * PIXELS, 2 * PIXELS))
-    placed = [Placed("dog", cards[0], own), Placed("tiger", cards[1], twice)]
-    said = [event.text for event in draw_scene(studio, request(), placed) if isinstance(event, Notice)]
+    bound = [placed(cards[0], "dog", own), placed(cards[1], "tiger", twice)]
+    said = notices_in(events_of(studio, request(), subject=bound))
     (scaled,) = [text for text in said if "scaled" in text]
     assert scaled.startswith(f"The mask of 'tiger' is {2 * PIXELS} x {2 * PIXELS} pixels")
 
 
 def test_a_photo_is_no_painted_mask(cards: list[SubjectEmbedding]) -> None:
-    placed = [Placed("dog", cards[0], photo(1)), Placed("tiger", cards[1], photo(2))]
+    bound = [placed(cards[0], "dog", photo(1)), placed(cards[1], "tiger", photo(2))]
     with pytest.raises(ImageError, match="coloured picture"):
-        region_masks(request(), placed, (8, 8))
+        region_masks(request(), bound, (8, 8))
 
 
 def region_masks_of(asked: SceneRequest, cards: list[SubjectEmbedding]) -> torch.Tensor:
-    placed = [Placed("dog", cards[0], LEFT), Placed("tiger", cards[1], RIGHT)]
-    masks = region_masks(asked, placed, (8, 8))
+    bound = [placed(cards[0], "dog", LEFT), placed(cards[1], "tiger", RIGHT)]
+    masks = region_masks(asked, bound, (8, 8))
     assert masks is not None
     return masks
 
 
 def test_regions_can_be_found_and_the_unet_is_left_as_it_was(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     before = dict(studio.model.unet.attn_processors)
-    placed = [Placed("dog", cards[0]), Placed("tiger", cards[1])]
+    bound = [placed(cards[0], "dog"), placed(cards[1], "tiger")]
     asked = request(steps=4, arrange="found", find_until=0.5, count=2)
-    found = [one for one in draw_scene(studio, asked, placed, preview_every=1) if isinstance(one, Picture)]
-    assert [one.seed for one in found] == [0, 1]
-    assert found[0].request["regions"] == {"dog": "found", "tiger": "found"}
+    found = results_in(events_of(studio, asked, subject=bound, preview_every=1))
+    assert [one.picture.seed for one in found] == [0, 1]
+    told = found[0].picture.job["inputs"]["subject"]
+    assert [(one["word"], "box" in one, "mask" in one) for one in told] == [
+        ("dog", False, False),
+        ("tiger", False, False),
+    ]
     assert all(studio.model.unet.attn_processors[name] is one for name, one in before.items())
     with pytest.raises(ConfigError, match="take more steps"):
-        next(draw_scene(studio, request(steps=2, arrange="found", find_until=0.1), placed))
+        next(events_of(studio, request(steps=2, arrange="found", find_until=0.1), subject=bound))
 
 
 def test_a_control_branch_works_beside_regions(studio: Studio, cards: list[SubjectEmbedding]) -> None:
@@ -211,11 +216,11 @@ def test_a_prompt_that_binds_nothing_well_is_refused(prompt: str, told: str) -> 
 def test_bindings_and_regions_that_cannot_be_used_are_refused(
     studio: Studio, cards: list[SubjectEmbedding], bindings, told: str
 ) -> None:
-    placed = [Placed(word, cards[0], region) for word, region in bindings]
+    bound = [placed(cards[0], word, region) for word, region in bindings]
     with pytest.raises(BlipdiffError, match=told):
-        next(draw_scene(studio, request(), placed))
+        next(events_of(studio, request(), subject=bound))
 
 
 def test_words_are_bound_whatever_their_case(cards: list[SubjectEmbedding]) -> None:
-    bound = bound_in_order(request(), [Placed("Tiger", cards[1]), Placed("DOG", cards[0])])
-    assert [one.reference for one in bound] == cards
+    bound = bound_in_order(request(), [placed(cards[1], "Tiger"), placed(cards[0], "DOG")])
+    assert [one.content for one in bound] == cards

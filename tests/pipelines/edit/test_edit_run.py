@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from blipdiff.conditioning.subject import SubjectPhoto
-from pipelines.edit_request import EditRequest
-from pipelines.edit_run import Edited, SourcePhoto, run_edit
-from pipelines.studio import Progress, Studio
+from pipelines.edit.request import EditRequest
+from pipelines.job import Input
+from pipelines.studio import Studio
+from pipelines.task import Progress, Result
+from tests.support.jobs import events_of, pixels_of, results_in, results_of
 from tests.support.tiny_models import photo, tiny_model
 
 
@@ -23,28 +25,26 @@ def asked(**changes: object) -> EditRequest:
 
 
 def test_progress_counts_inversion_and_edit_of_every_photo(studio: Studio) -> None:
-    photos = [SourcePhoto(photo(1, (30, 50)), "tall"), SourcePhoto(photo(2, (50, 30)), "wide")]
-    events = list(run_edit(studio, asked(), None, photos, preview_every=1))
+    photos = [Input(photo(1, (30, 50)), "tall"), Input(photo(2, (50, 30)), "wide")]
+    events = list(events_of(studio, asked(), source=photos, preview_every=1))
     steps = [event for event in events if isinstance(event, Progress)]
     assert [one.step for one in steps] == list(range(1, 13))
     assert {one.steps for one in steps} == {12}
     assert [len(one.previews) for one in steps[:6]] == [0, 0, 0, 2, 2, 2]
-    edits = [event for event in events if isinstance(event, Edited)]
-    assert [(one.name, one.pictures.after.size) for one in edits] == [("tall", (30, 50)), ("wide", (50, 30))]
-    assert isinstance(events[6], Edited)
+    edits = [(one.name, one.picture.image.size) for one in results_in(events)]
+    assert edits == [("dog-to-tiger-tall", (30, 50)), ("dog-to-tiger-wide", (50, 30))]
+    assert isinstance(events[6], Result)
 
 
 def test_two_edits_in_two_threads_are_what_each_is_alone(studio: Studio) -> None:
     subject = studio.subject([SubjectPhoto(photo(0), "tiger")])
     runs = [
-        lambda: run_edit(studio, asked(strength=0.2), subject),
-        lambda: run_edit(studio, asked(strength=0.9), subject, [SourcePhoto(photo(4, (48, 32)))]),
+        lambda: results_of(studio, asked(strength=0.2, from_prompt=True), subject=subject),
+        lambda: results_of(studio, asked(strength=0.9), subject=subject, source=photo(4, (48, 32))),
     ]
 
     def picture(place: int) -> np.ndarray:
-        *_, last = runs[place]()
-        assert isinstance(last, Edited)
-        return np.asarray(last.after.image)
+        return pixels_of(runs[place]()[-1])
 
     alone, together = [picture(0), picture(1)], dict[int, np.ndarray]()
     threads = [Thread(target=lambda place=place: together.update({place: picture(place)})) for place in (0, 1)]

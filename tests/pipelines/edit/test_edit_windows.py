@@ -11,10 +11,10 @@ from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Moment
-from pipelines.edit import encode_edit, plan_edit
-from pipelines.edit_request import BY_FRACTIONS, EditRequest
-from pipelines.edit_run import Edited, repeat_edit, run_edit
+from pipelines.edit.plan import encode_edit, plan_edit
+from pipelines.edit.request import BY_FRACTIONS, EditRequest
 from pipelines.studio import Studio
+from tests.support.jobs import earlier_metadata, pixels_of, repeated, results_of
 from tests.support.tiny_models import photo
 
 CROSS, SELF = (AttentionSite(f"mid_block.{kind}", "mid", kind) for kind in ("cross", "self"))
@@ -61,17 +61,16 @@ def test_a_picture_from_before_the_counting_was_told_is_repeated_bit_for_bit(stu
     settings = {"cross_stop": 0.8, "self_stop": 0.5, "local_blend": False}
     pictures = {}
     for counting in (BY_FRACTIONS, "authors"):
-        *_, edited = run_edit(studio, asked(counting=counting, **settings), subject)
-        assert isinstance(edited, Edited)
-        pictures[counting] = edited.after
+        request = asked(counting=counting, from_prompt=True, **settings)
+        (pictures[counting],) = results_of(studio, request, subject=subject)
     old = pictures[BY_FRACTIONS]
-    assert not np.array_equal(np.asarray(old.image), np.asarray(pictures["authors"].image))
-    for picture, drop in ((old, ("counting",)), (pictures["authors"], ())):
-        told = {name: value for name, value in picture.request.items() if name not in drop}
-        metadata = {"request": told, "seed": picture.seed, "model": {"fingerprint": studio.model.subject_fingerprint}}
-        *_, again = repeat_edit(studio, metadata)
-        assert isinstance(again, Edited)
-        assert np.array_equal(np.asarray(again.after.image), np.asarray(picture.image))
+    assert not np.array_equal(pixels_of(old), pixels_of(pictures["authors"]))
+    for edited, drop in ((old, ("counting",)), (pictures["authors"], ())):
+        metadata = earlier_metadata(edited.picture)
+        for name in drop:
+            del metadata["request"][name]
+        (again,) = repeated(studio, metadata)
+        assert np.array_equal(pixels_of(again), pixels_of(edited))
 
 
 def test_the_counting_is_told_and_an_unknown_one_refused() -> None:

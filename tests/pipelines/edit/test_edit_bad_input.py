@@ -8,9 +8,9 @@ from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.sampling.predictor import GuidedPredictor
-from pipelines.edit import encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
-from pipelines.invert import prepare_photo, work_size
+from pipelines.edit.invert import prepare_photo, work_size
+from pipelines.edit.plan import encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_dial_derives_the_windows_and_each_may_be_overridden():
         assert values == sorted(values, reverse=True)
         assert len(set(values)) == len(values)
     assert [mark.fresh_noise for mark in marks] == [0.0, 0.0, 0.0, 0.5, 1.0]
-    own = asked(strength=0.9, cross_stop=0.7, self_stop=0.1, blend=0.2, fresh_noise=0.3).dial()
+    own = asked(strength=0.9, cross_stop=0.7, self_stop=0.1, mask_threshold=0.2, fresh_noise=0.3).dial()
     assert (own.cross_stop, own.self_stop, own.blend_threshold, own.fresh_noise) == (0.7, 0.1, 0.2, 0.3)
     assert asked(strength=0.5, preset="try-on").dial().blend_threshold == 0.15
 
@@ -67,7 +67,7 @@ def test_bad_words_are_named_when_the_prompts_are_encoded(model, subject, change
     [
         ({"strength": 1.5}, "Edit strength is 1.5"),
         ({"strength": float("nan")}, "Edit strength is nan"),
-        ({"blend": -0.1}, "Mask threshold is -0.1"),
+        ({"mask_threshold": -0.1}, "Mask threshold is -0.1"),
         ({"method": "swap"}, "Method is 'swap'"),
         ({"inversion": "newton"}, "Inversion is 'newton'"),
         ({"preset": "hat"}, "Preset is 'hat'"),

@@ -1,13 +1,15 @@
+"""Maps of the words: where a picture is looked at, and how that is shown."""
+
 import pytest
 import torch
 from PIL import Image
 
+from blipdiff.attention.word_maps import overlay, word_maps
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.subject import SubjectEmbedding
-from pipelines.attention_maps import overlay, plan_attention_maps, word_maps
-from pipelines.generate import encode
-from pipelines.plan import execute
-from pipelines.requests import GenerateRequest
+from pipelines.generate.attend import plan_attention_maps
+from pipelines.generate.request import AttendRequest
+from pipelines.plan import encode, execute
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def model(shared):
 
 def test_every_word_and_the_subject_have_a_map_of_the_pictures_size_and_the_picture_stays(model):
     subject = SubjectEmbedding(torch.randn(16, 32, generator=torch.Generator().manual_seed(3)), "dog")
-    request = GenerateRequest(category="dog", prompt="on a sofa", steps=2, width=64, height=96, count=2)
+    request = AttendRequest(category="dog", prompt="on a sofa", steps=2, width=64, height=96, count=2)
     plan, store = plan_attention_maps(model, encode(model, request, subject), request.seeds())
     *_, last = execute(model.unet, plan)
     *_, plain = execute(model.unet, plan_attention_maps(model, encode(model, request, subject), (0, 1))[0])

@@ -1,7 +1,8 @@
 """Blends on a tiny model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ import torch
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.distances import neighbour_distances
 from blipdiff.errors import BlipdiffError, ConfigError, PromptError, SubjectError
-from pipelines.blend import Blended, Frame, blend, label_of
-from pipelines.blend_request import BlendRequest
-from pipelines.blend_words import encode_spot
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
-from pipelines.studio import Progress, Reference, Studio
+from pipelines.blend.plan import label_of
+from pipelines.blend.request import BlendRequest
+from pipelines.blend.run import Frame
+from pipelines.blend.words import encode_spot
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Input
+from pipelines.studio import Reference, Studio
+from pipelines.task import Event, Progress, Result, Sheet
+from tests.support.jobs import events_of, pixels_of, results_in, results_of
 from tests.support.tiny_models import photo, tiny_model
 
 WORDS = ("dog", "tiger", "teapot", "beach")
@@ -35,72 +39,81 @@ def request(**values: object) -> BlendRequest:
     return BlendRequest(**{"prompt": "on a beach", "steps": 2, "frames": 5, "batch": 3, **values})  # type: ignore[arg-type]
 
 
-def finished(studio: Studio, asked: BlendRequest, subjects: Sequence[Reference], **more: object) -> Blended:
-    return [event for event in blend(studio, asked, subjects, **more) if isinstance(event, Blended)][-1]  # type: ignore[arg-type]
+def blended(
+    studio: Studio, asked: BlendRequest, subjects: Sequence[Reference], weights: Sequence[float] = ()
+) -> Iterator[Event]:
+    given = [Input(one) for one in subjects]
+    given[: len(weights)] = [replace(one, weight=weight) for one, weight in zip(given, weights, strict=False)]
+    return events_of(studio, asked, subject=given)
 
 
-def pixels(frame: Frame) -> np.ndarray:
-    return np.asarray(frame.picture.image)
+def finished(studio: Studio, asked: BlendRequest, *rest: Any) -> list[Result]:
+    return results_in(blended(studio, asked, *rest))
+
+
+def frames_of(results: Sequence[Result]) -> list[Frame]:
+    return [one.detail for one in results]
 
 
 def alone(studio: Studio, subject: SubjectEmbedding, **values: object) -> np.ndarray:
     asked = GenerateRequest(
         **{"category": subject.category, "prompt": "on a beach", "count": 1, "steps": 2, **values}  # type: ignore[arg-type]
     )
-    return next(np.asarray(one.image) for one in studio.run(asked, subject) if isinstance(one, Picture))
+    return pixels_of(results_of(studio, asked, subject=subject)[0])
 
 
 @pytest.mark.parametrize("spacing", ["perceptual", "even"])
-@pytest.mark.parametrize("words", ["smooth", "joined", "heaviest"])
+@pytest.mark.parametrize("categories", ["smooth", "joined", "heaviest"])
 def test_the_ends_of_a_path_are_the_subjects_own_pictures_bit_for_bit(
-    studio: Studio, cards: list[SubjectEmbedding], spacing: str, words: str
+    studio: Studio, cards: list[SubjectEmbedding], spacing: str, categories: str
 ) -> None:
-    path = finished(studio, request(spacing=spacing, words=words, seed=4), cards[:2]).frames
-    assert np.array_equal(pixels(path[0]), alone(studio, cards[0], seed=4))
-    assert np.array_equal(pixels(path[-1]), alone(studio, cards[1], seed=4))
-    assert not np.array_equal(pixels(path[2]), pixels(path[0]))
+    path = finished(studio, request(spacing=spacing, categories=categories, seed=4), cards[:2])
+    assert np.array_equal(pixels_of(path[0]), alone(studio, cards[0], seed=4))
+    assert np.array_equal(pixels_of(path[-1]), alone(studio, cards[1], seed=4))
+    assert not np.array_equal(pixels_of(path[2]), pixels_of(path[0]))
 
 
 def test_a_path_through_three_subjects_passes_the_middle_one_itself(
     studio: Studio, cards: list[SubjectEmbedding]
 ) -> None:
-    path = finished(studio, request(spacing="even"), cards[:3]).frames
-    assert [frame.position for frame in path] == [0, 0.5, 1, 1.5, 2]
-    assert np.array_equal(pixels(path[2]), alone(studio, cards[1]))
+    path = finished(studio, request(spacing="even"), cards[:3])
+    assert [frame.position for frame in frames_of(path)] == [0, 0.5, 1, 1.5, 2]
+    assert np.array_equal(pixels_of(path[2]), alone(studio, cards[1]))
 
 
 def test_frames_come_in_order_with_distances_that_are_theirs(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    events = list(blend(studio, request(frames=8), cards[:2]))
-    result = events[-1]
-    assert isinstance(result, Blended)
-    positions = [frame.position for frame in result.frames]
+    events = list(blended(studio, request(frames=8), cards[:2]))
+    results = results_in(events)
+    positions = [frame.position for frame in frames_of(results)]
     assert positions == sorted(positions) and len(set(positions)) == 8
-    assert [frame.picture.index for frame in result.frames] == list(range(8))
-    assert list(result.distances) == neighbour_distances([frame.picture.image for frame in result.frames])
+    assert [one.picture.index for one in results] == list(range(8))
+    *distances, last = (frame.distance for frame in frames_of(results))
+    assert distances == neighbour_distances([one.picture.image for one in results])
+    assert last is None
     steps = [event for event in events if isinstance(event, Progress)]
     assert [event.step for event in steps] == list(range(1, steps[-1].steps + 1))
-    assert sum(isinstance(event, Frame) for event in events) == 8
+    assert [event.kind for event in events if isinstance(event, Sheet)] == ["grid", "film"]
 
 
 def test_a_batched_frame_is_its_single_picture_to_rounding(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    frame = finished(studio, request(spacing="even"), cards[:2]).frames[1]
-    single = finished(studio, request(shape="one"), cards[:2], weights=[3, 1]).frames[0]
-    assert frame.shares == single.shares == (0.75, 0.25)
-    assert np.abs(pixels(frame).astype(int) - pixels(single)).max() <= 1
+    frame = finished(studio, request(spacing="even"), cards[:2])[1]
+    (single,) = finished(studio, request(shape="one"), cards[:2], [3, 1])
+    assert frame.detail.shares == single.detail.shares == (0.75, 0.25)
+    assert np.abs(pixels_of(frame).astype(int) - pixels_of(single)).max() <= 1
 
 
 def test_permuting_the_subjects_permutes_the_weights_only(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    for how in ("linear", "spherical", "dealt"):
-        asked = request(how=how, shape="one", words="smooth")
+    for how in ("linear", "spherical", "token-wise"):
+        asked = request(how=how, shape="one", categories="smooth")
         row, _ = encode_spot(studio.model, asked, cards[:3], (0.2, 0.3, 0.5))
         turned, _ = encode_spot(studio.model, asked, [cards[2], cards[0], cards[1]], (0.5, 0.2, 0.3))
         assert torch.allclose(row.embeddings, turned.embeddings, atol=1e-5)
 
 
 def test_smooth_words_have_no_jump_where_others_do(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    def jump(words: str) -> float:
+    def jump(categories: str) -> float:
         rows = [
-            encode_spot(studio.model, request(words=words), cards[:2], (1 - share, share))[0].embeddings
+            encode_spot(studio.model, request(categories=categories), cards[:2], (1 - share, share))[0].embeddings
             for share in (0.499, 0.501)
         ]
         return float((rows[1] - rows[0]).abs().max())
@@ -110,8 +123,8 @@ def test_smooth_words_have_no_jump_where_others_do(studio: Studio, cards: list[S
 
 def test_a_prompt_becomes_another_along_the_path(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     asked = request(prompt_to="in the snow", spacing="even")
-    path = finished(studio, asked, cards[:2]).frames
-    assert np.array_equal(pixels(path[-1]), alone(studio, cards[1], prompt="in the snow"))
+    path = finished(studio, asked, cards[:2])
+    assert np.array_equal(pixels_of(path[-1]), alone(studio, cards[1], prompt="in the snow"))
     middle, _ = encode_spot(studio.model, asked, cards[:2], (0.5, 0.5), 0.5)
     still, _ = encode_spot(studio.model, request(), cards[:2], (0.5, 0.5), 0.5)
     assert not torch.allclose(middle.embeddings, still.embeddings)
@@ -119,10 +132,12 @@ def test_a_prompt_becomes_another_along_the_path(studio: Studio, cards: list[Sub
 
 def test_a_map_is_a_triangle_of_three_and_a_square_of_four(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     triangle = finished(studio, request(shape="map", side=3, steps=1), cards[:3])
-    assert [len(row) for row in triangle.rows] == [1, 2, 3]
+    assert [(frame.row, frame.column) for frame in frames_of(triangle)] == [
+        (0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2),
+    ]  # fmt: skip
     square = finished(studio, request(shape="map", side=2, steps=1), cards)
-    assert [frame.label for frame in square.frames] == [f"100% {word}" for word in WORDS]
-    assert np.array_equal(pixels(square.rows[1][0]), alone(studio, cards[2], steps=1))
+    assert [one.label for one in square] == [f"100% {word}" for word in WORDS]
+    assert np.array_equal(pixels_of(square[2]), alone(studio, cards[2], steps=1))
 
 
 def test_every_subject_is_encoded_once_and_every_frame(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +155,12 @@ def test_every_subject_is_encoded_once_and_every_frame(studio: Studio, monkeypat
     assert counts == {"photos": 2, "rows": 5 + 2}  # the frames, the negative prompt, and one to check the sizes
 
 
-def test_a_blend_beyond_its_subjects_says_so(studio: Studio, cards: list[SubjectEmbedding]) -> None:
-    path = finished(studio, request(beyond=0.3, spacing="even"), cards[:2]).frames
-    assert path[0].shares == pytest.approx((1.3, -0.3))
-    assert path[0].label == "130% dog - 30% tiger (beyond)"
-    assert path[0].picture.request["extrapolated_by"] == pytest.approx(0.3)
-    assert "extrapolated_by" not in path[2].picture.request
+def test_an_extrapolation_says_so(studio: Studio, cards: list[SubjectEmbedding]) -> None:
+    path = finished(studio, request(extrapolation=0.3, spacing="even"), cards[:2])
+    assert path[0].detail.shares == pytest.approx((1.3, -0.3))
+    assert path[0].label == "130% dog - 30% tiger (extrapolated)"
+    assert path[0].picture.job["detail"]["extrapolation"] == pytest.approx(0.3)
+    assert "extrapolation" not in path[2].picture.job["detail"]
 
 
 def test_labels_tell_subjects_of_one_category_apart(cards: list[SubjectEmbedding]) -> None:
@@ -155,24 +170,24 @@ def test_labels_tell_subjects_of_one_category_apart(cards: list[SubjectEmbedding
 
 
 @pytest.mark.parametrize(
-    ("values", "count", "more", "error", "told"),
+    ("values", "count", "weights", "error", "told"),
     [
-        ({}, 1, {}, SubjectError, "2 to 4 subjects; 1 was"),
-        ({"shape": "map"}, 2, {}, SubjectError, "3 to 4"),
-        ({"shape": "one"}, 2, {"weights": [0, 0]}, ConfigError, "one above 0"),
-        ({"shape": "one"}, 2, {"weights": [-1, 2]}, ConfigError, "0 or more"),
-        ({"shape": "one"}, 2, {"weights": [float("nan"), 2]}, ConfigError, "nan"),
-        ({"shape": "one"}, 2, {"weights": [1]}, ConfigError, "one each"),
-        ({"shape": "one", "beyond": 0.5}, 2, {"weights": [-1, 2]}, ConfigError, "by 50%"),
-        ({}, 2, {"weights": [1, 1]}, ConfigError, "own weights"),
-        ({"width": 9}, 2, {}, ConfigError, "width is 9"),
+        ({}, 1, (), SubjectError, "2 to 4 subjects; 1 was"),
+        ({"shape": "map"}, 2, (), SubjectError, "3 to 4"),
+        ({"shape": "one"}, 2, [0, 0], ConfigError, "one above 0"),
+        ({"shape": "one"}, 2, [-1, 2], ConfigError, "0 or more"),
+        ({"shape": "one"}, 2, [float("nan"), 2], ConfigError, "nan"),
+        ({"shape": "one"}, 2, [1], ConfigError, "one each"),
+        ({"shape": "one", "extrapolation": 0.5}, 2, [-1, 2], ConfigError, "by 50%"),
+        ({}, 2, [1, 1], ConfigError, "own weights"),
+        ({"width": 9}, 2, (), ConfigError, "width is 9"),
     ],
 )
 def test_what_cannot_be_blended_is_refused_before_anything_is_drawn(
-    studio: Studio, cards: list[SubjectEmbedding], values, count, more, error, told
+    studio: Studio, cards: list[SubjectEmbedding], values, count, weights, error, told
 ) -> None:
     with pytest.raises(error, match=told):
-        next(blend(studio, request(**values), cards[:count], **more))
+        next(blended(studio, request(**values), cards[:count], weights))
 
 
 @pytest.mark.parametrize(
@@ -180,9 +195,9 @@ def test_what_cannot_be_blended_is_refused_before_anything_is_drawn(
     [
         {"shape": "ring"},
         {"how": "cubic"},
-        {"beyond": 2.0},
-        {"beyond": 0.5, "how": "dealt"},
-        {"beyond": 0.5, "shape": "map"},
+        {"extrapolation": 2.0},
+        {"extrapolation": 0.5, "how": "token-wise"},
+        {"extrapolation": 0.5, "shape": "map"},
         {"prompt_to": "in the snow", "shape": "one"},
         {"frames": 1},
     ],
@@ -196,4 +211,4 @@ def test_a_request_that_makes_no_sense_is_refused(values) -> None:
 
 def test_another_models_card_is_refused(studio: Studio, cards: list[SubjectEmbedding]) -> None:
     with pytest.raises(BlipdiffError, match="another-model"):
-        next(blend(studio, request(), [cards[0], replace(cards[1], fingerprint="another-model")]))
+        next(blended(studio, request(), [cards[0], replace(cards[1], fingerprint="another-model")]))
