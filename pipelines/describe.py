@@ -10,7 +10,7 @@ from blipdiff.conditioning.prompt import checked_text
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.evaluation.statistics import Figure, share
 from blipdiff.models.describer import SURE, Describer, Description
-from pipelines.requests import check, parameter
+from pipelines.parameters import check, parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

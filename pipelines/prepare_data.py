@@ -27,7 +27,7 @@ from blipdiff.data.shards import Sample, write_shard
 from blipdiff.errors import ConfigError, ImageError, SubjectError
 from blipdiff.images import fitted, open_picture
 from blipdiff.outputs import written_file
-from pipelines.requests import check, parameter
+from pipelines.parameters import check, parameter
 
 _MOST_SHOWN = 24  # samples on the page
 _RECORD_VERSION = 2

@@ -21,9 +21,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.subject_encoder import SubjectEncoder
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
-from pipelines.studio import Studio
+from pipelines import GenerateRequest, Job, Result, Studio, run
 from tests.support.command_line import Command
 from tests.support.stand_in_hub import COMMIT, StandInHub, served
 from tests.support.tiny_models import photo
@@ -135,9 +133,9 @@ def test_a_first_run_is_told_fetched_cut_resumed_verified_and_drawn(
 
     hub.fetched.clear()
     studio = Studio(load_model(NAME))
-    subject = studio.subject([SubjectPhoto(photo(0), "dog")])
     request = GenerateRequest(category="dog", prompt="on a beach", seed=3, count=1, steps=2)
-    assert any(isinstance(event, Picture) for event in studio.run(request, subject))
+    job = Job.of(request, subject=SubjectPhoto(photo(0), "dog"))
+    assert any(isinstance(event, Result) for event in run(studio, job))
     assert hub.fetched == []
 
 

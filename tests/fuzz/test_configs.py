@@ -19,9 +19,8 @@ from blipdiff.images import PhotoSettings
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.representation import Representation
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines import GenerateRequest, Job, Studio, run
 from pipelines.describe import DescribeRequest, describe
-from pipelines.requests import GenerateRequest
-from pipelines.studio import Studio
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_text
 from tests.support.tiny_models import photo, tiny_model
@@ -51,8 +50,8 @@ SCHEDULERS = [
 def draw(folder: Path) -> None:
     """Loads a model and draws one picture with it."""
     studio = Studio(load_model(folder))
-    subject = studio.subject([SubjectPhoto(photo(0), "dog")])
-    list(studio.run(GenerateRequest(category="dog", prompt="on a beach", seed=3, count=1, steps=2), subject))
+    request = GenerateRequest(category="dog", prompt="on a beach", seed=3, count=1, steps=2)
+    list(run(studio, Job.of(request, subject=SubjectPhoto(photo(0), "dog"))))
 
 
 def damaged(folder: Path, names: tuple[str, ...]) -> st.SearchStrategy[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.images import open_picture, thumbnail
-from pipelines.masks import as_mask
+from blipdiff.masks import as_mask
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_bytes, damaged_json
 from tests.support.picture_bytes import BROKEN_EXIF, grey_profile, ink_profile, matrix_profile

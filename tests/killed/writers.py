@@ -18,14 +18,14 @@ from blipdiff.outputs import write_new
 from blipdiff.training.loop import RunFolder
 from blipdiff.training.state import load_state, resume_step, save_state
 from blipdiff.training.workers import ALONE
+from pipelines.controls.settings import ControlSettings
 from pipelines.matrix import Cell, Structure, matrix
+from pipelines.metadata import read_metadata
+from pipelines.pictures import Picture, save_new_picture
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, read_metadata, save_new_picture
 from pipelines.sheets import save_animation
 from pipelines.studio import Studio
-from pipelines.stylize import Stylist
-from pipelines.stylize_request import ControlSettings, StylizeRequest
+from pipelines.stylize.request import StylizeRequest
 from pipelines.subject_library import SubjectLibrary
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
@@ -45,7 +45,8 @@ class Pictures:
 
     def write(self, folder: Path, number: int) -> Iterator[str]:
         image = Image.fromarray(np.random.default_rng(number).integers(0, 256, (64, 64, 3)).astype(np.uint8))
-        path = save_new_picture(Picture(image, number, 0, {"prompt": "a"}, "model", "0"), folder, "dog")
+        job = {"version": 1, "task": "generate", "request": {"prompt": "a"}, "inputs": {}, "index": 0}
+        path = save_new_picture(Picture(image, number, job, {"name": "model"}), folder, "dog")
         yield f"{path.name} {number}"
 
     def check(self, folder: Path, told: list[str]) -> None:
@@ -207,16 +208,15 @@ class Matrix:
 
     def __init__(self, folder: Path) -> None:
         save_control(tiny_controlnet(), folder / "net")
-        self.stylist = Stylist(Studio(tiny_model()))
+        self.studio = Studio(tiny_model())
         control = ControlSettings(control=str(folder / "net"), preprocessor="tile")
-        drawing = GenerateRequest(category="dog", steps=1, count=1, scheduler="ddim")
-        self.request = StylizeRequest(drawing=drawing, controls=(control,))
+        self.request = StylizeRequest(category="dog", steps=1, count=1, scheduler="ddim", controls=(control,))
         list(self._drawn(folder / "wanted"))
         self.wanted = {path.name: path.read_bytes() for path in (folder / "wanted").iterdir()}
 
     def _drawn(self, folder: Path) -> Iterator[Cell]:
         looks, places = [SubjectPhoto(photo(0), "dog")], [Structure(photo(n, (32, 32)), "sofa") for n in (4, 5)]
-        for event in matrix(self.stylist, self.request, looks, places, folder):
+        for event in matrix(self.studio, self.request, looks, places, folder):
             if isinstance(event, Cell):
                 yield event
 

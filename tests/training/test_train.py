@@ -21,9 +21,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.training.config import Recipe, recipe_from
 from blipdiff.training.loop import RunFolder, TrainingStep, resume_step
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
-from pipelines.studio import Studio
+from pipelines import GenerateRequest, Job, Result, Studio, run
 from pipelines.train.decoder import train_decoder
 from pipelines.train.export import check_trained, export
 from pipelines.train.parts import RunParts, prepare
@@ -77,9 +75,9 @@ def test_a_run_goes_from_nothing_to_a_checkpoint_that_draws(
     assert loaded.scheduler_config["prediction_type"] == "v_prediction"
     assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float16}
     studio = Studio.open(tmp_path / "model", device="cpu", dtype="float32")
-    subject = studio.subject([SubjectPhoto(photo(), "thing")])
     request = GenerateRequest(category="thing", prompt="on a beach", count=2, steps=3)
-    pictures = [event for event in studio.run(request, subject, preview_every=1) if isinstance(event, Picture)]
+    job = Job.of(request, subject=SubjectPhoto(photo(), "thing"))
+    pictures = [event.picture for event in run(studio, job, preview_every=1) if isinstance(event, Result)]
     assert [picture.image.size for picture in pictures] == [(SIDE, SIDE)] * 2
     assert np.asarray(pictures[0].image).std() > 0
 
