@@ -269,15 +269,17 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
     try:
-        return kind(**{name: _typed(value, hints[name]) for name, value in values.items()})
+        return kind(**{name: _typed(name, value, hints[name]) for name, value in values.items()})
     except TypeError as error:  # a value is missing, or of a kind that nobody expects there
         raise ConfigError(f"The request is damaged, or of a newer version: {error}.") from error
 
 
-def _typed(value: Any, hint: Any) -> Any:
+def _typed(name: str, value: Any, hint: Any) -> Any:
     """Lists as the tuples that a request holds, and mappings in them as the values that they were."""
-    if get_origin(hint) is not tuple or not isinstance(value, list | tuple):
+    if get_origin(hint) is not tuple:
         return value
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"The request is damaged: {name} must be a list, not {value!r:.60}.")
     kind = get_args(hint)[0]
     if not is_dataclass(kind):
         return tuple(value)

@@ -11,8 +11,8 @@ from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.images import picture_tensor
 from pipelines import BlipDiffusionPipeline
-from pipelines.stylize import map_of
-from pipelines.stylize_request import ControlSettings
+from pipelines.controls.nets import map_of
+from pipelines.controls.settings import ControlSettings
 from tests.support.face import differ, draw
 from tests.support.tiny_models import photo
 

@@ -12,17 +12,15 @@ from blipdiff.checkpoints import load_model
 from blipdiff.errors import ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.cost import counted, most_pixels, seconds_of
-from pipelines.blend import blend
-from pipelines.blend_request import BlendRequest
-from pipelines.edit_request import EditRequest
-from pipelines.edit_run import run_edit
-from pipelines.generate import encode, plan_generate
-from pipelines.plan import execute
-from pipelines.scene import Placed, draw_scene
-from pipelines.scene_request import SceneRequest
-from pipelines.sizes import purpose, unet_rows
-from pipelines.studio import Notice, Studio
-from tests.support.studios import asked, dog, run
+from pipelines.blend.request import BlendRequest
+from pipelines.edit.request import EditRequest
+from pipelines.generate.request import AttendRequest
+from pipelines.job import Input, Job, run
+from pipelines.plan import encode, execute, plan_encoded, unet_rows
+from pipelines.scene.request import SceneRequest
+from pipelines.studio import Studio, purpose
+from pipelines.task import Event, Notice
+from tests.support.studios import asked, dog
 from tests.support.studios import counted as calls_of
 from tests.support.tiny_models import PIXELS, tiny_model
 
@@ -41,7 +39,7 @@ def studio(model: BlipDiffusion) -> Studio:
 
 
 def test_operations_are_those_of_a_real_call(model: BlipDiffusion) -> None:
-    plan = plan_generate(model, encode(model, asked(guidance=1.0), model.encode_subject(dog())), [0])
+    plan = plan_encoded(model, encode(model, asked(guidance=1.0), model.encode_subject(dog())), [0])
     with FlopCounterMode(display=False) as seen:
         next(execute(model.unet, plan))
     found = counted(model, (PIXELS, PIXELS))
@@ -58,40 +56,41 @@ def test_time_grows_with_the_rows_that_are_computed(model: BlipDiffusion) -> Non
 @pytest.mark.parametrize("window", [(0.0, 1.0), (0.0, 0.5)])
 def test_rows_are_counted_as_they_are_computed(model: BlipDiffusion, window: tuple[float, float]) -> None:
     request = asked(guidance=3.0, steps=4, guidance_start=window[0], guidance_stop=window[1], scheduler="ddim")
-    plan = plan_generate(model, encode(model, request, model.encode_subject(dog())), [0, 1])
+    plan = plan_encoded(model, encode(model, request, model.encode_subject(dog())), [0, 1])
     with calls_of(model.unet) as rows:
         list(execute(model.unet, plan))
     assert unet_rows(plan) == sum(rows)
 
 
-def tasks(studio: Studio, width: int, height: int) -> dict[str, Iterator[Any]]:
+TASKS = ("generate", "attend", "blend", "scene", "edit")
+
+
+def events(studio: Studio, task: str, width: int, height: int) -> Iterator[Event]:
     size: dict[str, Any] = {"width": width, "height": height, "steps": 2}
-    subject = studio.subject([dog()])
-    return {
-        "generate": run(studio, **size),
-        "blend": blend(studio, BlendRequest(frames=2, **size), [dog(), dog(1)]),
-        "scene": draw_scene(
-            studio, SceneRequest(prompt="a {dog}", **size), [Placed("dog", dog(), (0.0, 0.0, 1.0, 1.0))]
-        ),
-        "edit": run_edit(studio, EditRequest(source="dog", target="tiger", **size), subject),
+    jobs = {
+        "generate": Job.of(asked(**size), subject=dog()),
+        "attend": Job.of(AttendRequest(category="dog", **size), subject=dog()),
+        "blend": Job.of(BlendRequest(frames=2, **size), subject=[dog(), dog(1)]),
+        "scene": Job.of(SceneRequest(prompt="a {dog}", **size), subject=Input(dog(), "dog", box=WHOLE)),
+        "edit": Job.of(EditRequest(source="dog", target="tiger", from_prompt=True, **size), subject=dog()),
     }
+    return run(studio, jobs[task])
 
 
-@pytest.mark.parametrize("task", ["generate", "blend", "scene", "edit"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_task_tells_of_a_far_size_with_its_time_before_a_step(studio: Studio, task: str) -> None:
-    first = next(tasks(studio, FAR, FAR)[task])
+    first = next(events(studio, task, FAR, FAR))
     assert isinstance(first, Notice)
     assert f"{FAR} x {FAR} pixels are far from the {PIXELS} x {PIXELS}" in first.text
     assert "They take about" in first.text
-    assert not any(
-        isinstance(event, Notice) and "far from" in event.text for event in tasks(studio, PIXELS, PIXELS)[task]
-    )
+    own = events(studio, task, PIXELS, PIXELS)
+    assert not any(isinstance(event, Notice) and "far from" in event.text for event in own)
 
 
-@pytest.mark.parametrize("task", ["generate", "blend", "scene", "edit"])
+@pytest.mark.parametrize("task", TASKS)
 def test_sizes_above_the_factor_are_refused_before_anything_is_computed(studio: Studio, task: str) -> None:
     with calls_of(studio.model.unet) as calls, pytest.raises(ConfigError, match=r"at most 16 times"):
-        next(tasks(studio, 4096, 4096)[task])
+        next(events(studio, task, 4096, 4096))
     assert calls == []
 
 

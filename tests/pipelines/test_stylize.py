@@ -12,16 +12,23 @@ from blipdiff.checkpoints.controls import load_control, save_control
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import CheckpointError, ConfigError, ShapeError
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, read_metadata, save_picture
+from pipelines.controls.nets import map_of
+from pipelines.controls.settings import ControlSettings
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
+from pipelines.metadata import job_of, read_metadata, repeat
+from pipelines.parameters import plain, request_from
+from pipelines.pictures import Picture, save_picture
 from pipelines.studio import Studio
-from pipelines.stylize import Stylist, map_of, structure_size
-from pipelines.stylize_request import ControlSettings, StylizeRequest, told_request
+from pipelines.stylize.plan import structure_size
+from pipelines.stylize.request import StylizeRequest
+from tests.support.studios import counted
+from tests.support.studios import pictures as pictures_in
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 
 pytest_plugins = ["tests.support.command_fixtures"]
 
-DRAWING = GenerateRequest(category="dog", prompt="on a beach", steps=3, count=1, scheduler="ddim")
+DRAWING = {"category": "dog", "prompt": "on a beach", "steps": 3, "count": 1, "scheduler": "ddim"}
 
 
 @pytest.fixture(scope="module")
@@ -32,41 +39,41 @@ def net(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stylist() -> Stylist:
-    return Stylist(Studio(tiny_model()))
+def studio() -> Studio:
+    return Studio(tiny_model())
 
 
 @pytest.fixture(scope="module")
-def subject(stylist):
-    return stylist.studio.subject([SubjectPhoto(photo(0), "dog")])
+def subject(studio):
+    return studio.subject([SubjectPhoto(photo(0), "dog")])
 
 
 @pytest.fixture
 def asked(net):
     """asked(strength=0.5): a request with one control of these settings, and its own values under `own`."""
 
-    def request(own=None, drawing=DRAWING, controls=1, **settings) -> StylizeRequest:
+    def request(own=None, drawing=None, controls=1, **settings) -> StylizeRequest:
         control = ControlSettings(control=str(net), preprocessor="tile", map_settings={"factor": 2}, **settings)
-        return StylizeRequest(drawing=drawing, controls=(control,) * controls, **(own or {}))
+        return StylizeRequest(**DRAWING | (drawing or {}) | (own or {}), controls=(control,) * controls)
 
     return request
 
 
-def pictures(stylist, request, subject, structure=None) -> list[Picture]:
-    maps = stylist.maps(request, [structure or photo(4)])
-    return [event for event in stylist.run(request, subject, maps) if isinstance(event, Picture)]
+def pictures(studio, request, subject, structure=None) -> list[Picture]:
+    return pictures_in(run(studio, Job.of(request, subject=subject, structure=structure or photo(4))))
 
 
-def pixels(stylist, request, subject, structure=None) -> np.ndarray:
-    return np.asarray(pictures(stylist, request, subject, structure)[0].image).astype(int)
+def pixels(studio, request, subject, structure=None) -> np.ndarray:
+    return np.asarray(pictures(studio, request, subject, structure)[0].image).astype(int)
 
 
-def test_the_picture_takes_the_structures_aspect(stylist):
-    model = stylist.studio.model
-    assert structure_size(model, DRAWING, Image.new("RGB", (400, 100))) == (32, 8)
-    assert structure_size(model, DRAWING, Image.new("RGB", (90, 90))) == (16, 16)
-    wide = GenerateRequest(category="dog", width=32)
-    assert structure_size(model, wide, Image.new("RGB", (200, 100))) == (32, 16)
+def test_the_picture_takes_the_structures_aspect(studio):
+    model = studio.model
+    asked = StylizeRequest(category="dog")
+    assert structure_size(model, asked, Image.new("RGB", (400, 100))) == (32, 8)
+    assert structure_size(model, asked, Image.new("RGB", (90, 90))) == (16, 16)
+    assert structure_size(model, replace(asked, width=32), Image.new("RGB", (200, 100))) == (32, 16)
+    assert structure_size(model, replace(asked, height=32), Image.new("RGB", (200, 100))) == (64, 32)
 
 
 def test_fits_cut_lay_on_black_or_stretch():
@@ -81,57 +88,82 @@ def test_fits_cut_lay_on_black_or_stretch():
     assert made["pad"][0].max() == 0 and made["pad"][8].min() == 255
 
 
-def test_a_structure_changes_the_picture_and_strength_zero_is_generating(stylist, subject, asked):
+def test_a_structure_changes_the_picture_and_strength_zero_is_generating(studio, subject, asked):
     same_size = photo(4, (32, 32))
-    plain = next(event for event in stylist.studio.run(DRAWING, subject) if isinstance(event, Picture))
-    assert np.array_equal(pixels(stylist, asked(strength=0.0), subject, same_size), np.asarray(plain.image))
-    assert not np.array_equal(pixels(stylist, asked(), subject, same_size), np.asarray(plain.image))
+    (without,) = pictures_in(run(studio, Job.of(GenerateRequest(**DRAWING), subject=subject)))
+    assert np.array_equal(pixels(studio, asked(strength=0.0), subject, same_size), np.asarray(without.image))
+    assert not np.array_equal(pixels(studio, asked(), subject, same_size), np.asarray(without.image))
 
 
-def test_two_halves_equal_one_whole(stylist, subject, asked):
-    halves = pixels(stylist, asked(strength=0.5, controls=2), subject)
-    assert np.abs(halves - pixels(stylist, asked(strength=1.0), subject)).max() <= 1
+def test_two_halves_equal_one_whole(studio, subject, asked):
+    halves = pixels(studio, asked(strength=0.5, controls=2), subject)
+    assert np.abs(halves - pixels(studio, asked(strength=1.0), subject)).max() <= 1
 
 
-def test_the_subject_can_be_weakened_windowed_and_kept_to_its_look(stylist, subject, asked):
-    whole, none = pixels(stylist, asked(), subject), pixels(stylist, asked({"subject_strength": 0.0}), subject)
-    other = stylist.studio.subject([SubjectPhoto(photo(9), "dog")])
-    assert not np.array_equal(whole, pixels(stylist, asked(), other))
+def test_the_subject_can_be_weakened_windowed_and_kept_to_its_look(studio, subject, asked):
+    whole, none = pixels(studio, asked(), subject), pixels(studio, asked({"subject_strength": 0.0}), subject)
+    other = studio.subject([SubjectPhoto(photo(9), "dog")])
+    assert not np.array_equal(whole, pixels(studio, asked(), other))
     ways = [{"subject_strength": 0.5}, {"subject_stop": 0.5}, {"blocks": "look"}]
-    found = [pixels(stylist, asked(own), subject) for own in ways]
+    found = [pixels(studio, asked(own), subject) for own in ways]
     assert all(not np.array_equal(one, whole) and not np.array_equal(one, none) for one in found)
 
 
-def test_a_stylized_picture_repeats_itself_from_its_file(stylist, subject, asked, tmp_path):
-    request = asked({"subject_strength": 0.8}, GenerateRequest(**_some(count=3, batch=2, seed=5)))
-    made = pictures(stylist, request, subject)
+def test_a_stylized_picture_repeats_itself_from_its_file(studio, subject, asked, tmp_path):
+    request = asked({"subject_strength": 0.8}, {"steps": 2, "count": 3, "batch": 2, "seed": 5})
+    made = pictures(studio, request, subject)
     assert [one.seed for one in made] == [5, 6, 7]
     path = save_picture(made[1], tmp_path / "made.png")
-    again = [event for event in stylist.repeat(read_metadata(path)) if isinstance(event, Picture)]
+    again = pictures_in(run(studio, repeat(path)))
     assert [one.seed for one in again] == [6]
     assert np.array_equal(np.asarray(again[0].image), np.asarray(made[1].image))
     assert again[0].metadata() == made[1].metadata()
 
 
-def _some(**others):
-    return {"category": "dog", "steps": 2, "scheduler": "ddim", **others}
+def test_maps_alone_draw_what_their_structure_draws(studio, subject, asked):
+    request = replace(asked(controls=2), width=16, height=16)
+    maps = studio.nets.maps(request.controls, [photo(4)], (16, 16))
+    given = pictures_in(run(studio, Job.of(request, subject=subject, map=list(maps))))
+    assert np.array_equal(np.asarray(given[0].image), pixels(studio, request, subject))
 
 
-@pytest.mark.parametrize("told", [{"task": "scene", "scene": {}}, {"task": "blend", "subjects": []}, {}])
-def test_a_picture_of_another_task_is_said_to_be_one(stylist, told):
-    metadata = {"model": stylist.studio.model.identity.told(), "request": told, "seed": 0}
+def test_maps_too_large_for_metadata_are_asked_for(studio, subject, asked, monkeypatch):
+    monkeypatch.setattr("pipelines.controls.nets._MOST_MAP_LETTERS", 8)
+    (made,) = pictures(studio, asked(), subject)
+    with pytest.raises(ConfigError, match="give it again"):
+        next(run(studio, job_of(made.metadata())))
+    maps = studio.nets.maps(asked().controls, [photo(4)], made.image.size)
+    (again,) = pictures_in(run(studio, job_of(made.metadata()).completed(map=maps)))
+    assert np.array_equal(np.asarray(again.image), np.asarray(made.image))
+    assert again.metadata() == made.metadata()
+
+
+@pytest.mark.parametrize("told", [{}, {"stylize": {}}, {"stylize": {"controls": "x"}}, {"stylize": []}])
+def test_a_picture_that_tells_no_structure_is_not_repeated(studio, told):
+    model = {"name": "tiny", **studio.model.identity.told()}
+    request = {"task": "stylize", "category": "dog", "guidance": 3.0, **told}
     with pytest.raises(ConfigError, match="not made by stylizing; repeat it with the command that made it"):
-        next(stylist.repeat(metadata))
+        job_of({"version": 1, "model": model, "request": request, "seed": 0})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, "No structure"),
+        ({"structure": [photo(4)] * 3}, "3 structures were given for 2 controls"),
+        ({"map": [photo(4, (16, 16))]}, "A map of the picture's structures is missing"),
+    ],
+)
+def test_another_number_of_structures_is_refused(studio, subject, asked, inputs, says):
+    with pytest.raises(ConfigError, match=says):
+        next(run(studio, Job.of(asked(controls=2), subject=subject, **inputs)))
 
 
 def test_a_request_survives_its_metadata(asked):
-    drawing = replace(DRAWING, guidance=3.0)  # metadata tell the one that a picture was drawn at
-    request = asked({"blocks": "look"}, drawing, strength=0.3, start=0.1)
-    assert told_request(request.told()) == request
-    with pytest.raises(ConfigError, match="not made by stylizing"):
-        told_request({"category": "dog"})
-    with pytest.raises(ConfigError, match="damaged"):
-        told_request({"category": "dog", "stylize": {"controls": [{"surprise": 1}]}})
+    request = asked({"blocks": "look"}, {"guidance": 3.0}, strength=0.3, start=0.1)
+    assert request_from(StylizeRequest, plain(request)) == request
+    with pytest.raises(ConfigError, match="surprise"):
+        request_from(StylizeRequest, {"category": "dog", "controls": [{"surprise": 1}]})
 
 
 @pytest.mark.parametrize(
@@ -152,24 +184,23 @@ def test_a_control_that_cannot_be_is_refused(settings, says):
 
 def test_a_request_that_cannot_be_is_refused(asked):
     with pytest.raises(ConfigError, match="No structure"):
-        StylizeRequest(drawing=DRAWING, controls=())
+        StylizeRequest(**DRAWING, controls=())
     with pytest.raises(ConfigError, match="Subject strength"):
         asked({"subject_strength": -0.1})
     with pytest.raises(ConfigError):
         asked({"subject_start": 0.6, "subject_stop": 0.5})
 
 
-def test_a_net_of_another_model_is_refused_before_anything_is_drawn(stylist, subject, asked, tmp_path):
+def test_a_net_of_another_model_is_refused_before_anything_is_drawn(studio, subject, tmp_path):
     from diffusers import ControlNetModel
 
     config = {**tiny_controlnet().config, "block_out_channels": (16, 16)}
     save_control(ControlNetModel.from_config(config), tmp_path / "wide")
-    request = asked()
-    foreign = StylizeRequest(
-        drawing=DRAWING, controls=(ControlSettings(control=str(tmp_path / "wide"), preprocessor="none"),)
-    )
-    with pytest.raises(ShapeError, match="block_out_channels"):
-        next(stylist.run(foreign, subject, stylist.maps(request, [photo(4)])))
+    control = ControlSettings(control=str(tmp_path / "wide"), preprocessor="none")
+    foreign = StylizeRequest(**DRAWING, controls=(control,))
+    with counted(studio.model.unet) as calls, pytest.raises(ShapeError, match="block_out_channels"):
+        next(run(studio, Job.of(foreign, subject=subject, structure=photo(4))))
+    assert calls == []
 
 
 def test_a_missing_net_is_named(tmp_path):
@@ -203,7 +234,7 @@ def test_the_command_draws_and_repeats(blipdiff, model, dog, net, tmp_path):
     assert again.code == 0, again.err
     first, second = (np.asarray(Image.open(one.pictures[0])) for one in (drawn, again))
     assert np.array_equal(first, second)
-    told = read_metadata(drawn.pictures[0])["request"]["stylize"]
+    told = read_metadata(drawn.pictures[0])["job"]["request"]
     assert told["controls"][1]["preprocessor"] == "soft-edge" and told["controls"][1]["strength"] == 0.3
 
 

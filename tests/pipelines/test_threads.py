@@ -13,13 +13,13 @@ from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines import BlipDiffusionPipeline
-from pipelines.edit_request import EditRequest
-from pipelines.edit_run import Edited, run_edit
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture
+from pipelines.edit.request import EditRequest
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job
+from pipelines.job import run as run_job
 from pipelines.studio import Studio
-from pipelines.stylize import Stylist
 from tests.support.face import draw, seeded
+from tests.support.studios import pictures
 from tests.support.tiny_models import photo, tiny_model
 
 pytest_plugins = ["tests.support.face_fixtures"]
@@ -127,25 +127,21 @@ def test_a_thread_that_draws_nothing_stops_all_that_run(pipe: BlipDiffusionPipel
 def test_eight_threads_on_one_studio_make_what_each_makes_alone() -> None:
     studio = Studio(tiny_model())
 
-    def generated(number: int) -> np.ndarray:
-        subject = studio.subject([SubjectPhoto(photo(number % 3), "dog")])
-        request = GenerateRequest(category="dog", steps=2 + number, count=1, seed=number, guidance=3.0)
-        *_, last = studio.run(request, subject)
-        assert isinstance(last, Picture)
-        return np.asarray(last.image)
+    def made(number: int) -> np.ndarray:
+        own: dict[str, Any] = {"steps": 2 + number, "count": 1, "seed": number, "guidance": 3.0}
+        request: Any = GenerateRequest(category="dog", **own)
+        if number % 2:
+            request = EditRequest(source="dog", target="tiger", from_prompt=True, **own)
+        subject = SubjectPhoto(photo(number % 3), "tiger" if number % 2 else "dog")
+        (picture,) = pictures(run_job(studio, Job.of(request, subject=subject)))
+        return np.asarray(picture.image)
 
-    def edited(number: int) -> np.ndarray:
-        request = EditRequest(source="dog", target="tiger", steps=2 + number, seed=number, guidance=3.0)
-        *_, last = run_edit(studio, request, studio.subject([SubjectPhoto(photo(number % 3), "tiger")]))
-        assert isinstance(last, Edited)
-        return np.asarray(last.after.image)
-
-    works = [lambda n=n: (edited if n % 2 else generated)(n) for n in range(8)]
+    works = [lambda n=n: made(n) for n in range(8)]
     alone = [work() for work in works]
     assert all(np.array_equal(one, other) for one, other in zip(together(works), alone, strict=True))
 
 
 def test_a_net_that_eight_threads_ask_for_is_loaded_once() -> None:
-    stylist = Stylist(Studio(tiny_model()))
-    nets = together([lambda: stylist.net("mini-canny")] * 8)
+    studio = Studio(tiny_model())
+    nets = together([lambda: studio.nets.net("mini-canny")] * 8)
     assert all(net is nets[0] for net in nets)
