@@ -1,18 +1,15 @@
 """What a picture carries, and what is read back from it."""
 
-import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from blipdiff.errors import ConfigError, ImageError, OutputError
+from blipdiff.errors import OutputError
 from pipelines.metadata import METADATA_VERSION, read_metadata
-from pipelines.pictures import SOURCE_TYPE, XMP_KEY, Picture, save_new_picture, save_picture
+from pipelines.pictures import SOURCE_TYPE, XMP_KEY, save_new_picture, save_picture
 from tests.support.pictures import REQUEST, job, picture
 
 
