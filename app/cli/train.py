@@ -120,7 +120,7 @@ def _train_model(
     from pipelines.train.decoder import train_decoder
     from pipelines.train.export import check_trained, export, sample_sheet
     from pipelines.train.parts import prepare
-    from pipelines.train.redrawing import train_redrawing
+    from pipelines.train.reconstruction import train_reconstruction
     from pipelines.train.representation import train_representation
     from pipelines.train.subjects import train_subjects
 
@@ -131,7 +131,7 @@ def _train_model(
     if not export_only:
         if start is None:
             _show("representation", train_representation(parts, compiled=compiled))
-            _show("redrawing", train_redrawing(parts, compiled=compiled))
+            _show("reconstruction", train_reconstruction(parts, compiled=compiled))
         _show("subject", train_subjects(parts, start=start, compiled=compiled))
         _show("decoder", train_decoder(parts))
     export(parts, folder, name=settings.name)

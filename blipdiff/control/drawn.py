@@ -30,9 +30,9 @@ def soft_edges(picture: Pixels, smoothing: float = 1.0) -> Pixels:
     smooth = cv2.GaussianBlur(picture, (0, 0), max(0.3, smoothing / 100 * min(picture.shape[:2])))
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
     across, down = cv2.Sobel(lab, cv2.CV_32F, 1, 0), cv2.Sobel(lab, cv2.CV_32F, 0, 1)
-    steepness = np.sqrt((across**2 + down**2).sum(axis=2))
-    strongest = max(float(np.percentile(steepness, 99)), _WEAKEST_EDGE)
-    lit: Pixels = (np.clip(steepness / strongest, 0, 1) ** 0.75 * 255).round().astype(np.uint8)
+    gradient_norm = np.sqrt((across**2 + down**2).sum(axis=2))
+    strongest = max(float(np.percentile(gradient_norm, 99)), _WEAKEST_EDGE)
+    lit: Pixels = (np.clip(gradient_norm / strongest, 0, 1) ** 0.75 * 255).round().astype(np.uint8)
     return lit
 
 

@@ -20,7 +20,7 @@ from blipdiff.training.config import WordsRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.workers import ALONE, Workers
 
-_REDRAWN_TOKENS = 10  # of a category where the photo is drawn again, which only the small model does
+_RECONSTRUCTED_TOKENS = 10  # of a category where the photo is drawn again, which only the small model does
 _ONSETS = ("b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo", "ou")
 _ENDS = ("", "", "n", "r", "s", "t", "l", "ck", "sh")
@@ -135,7 +135,7 @@ def made_up_word(rng: np.random.Generator) -> str:
 
 
 class PhotoBatches(Dataset[dict[str, Tensor]]):
-    """Batch number `step` of photos with their categories, for redrawing."""
+    """Batch number `step` of photos with their categories, for reconstruction."""
 
     def __init__(self, library: PairLibrary, categories: BertTokenizer, size: int, *, seed: int) -> None:
         self.library = library
@@ -148,8 +148,8 @@ class PhotoBatches(Dataset[dict[str, Tensor]]):
         ids, mask = category_ids(self.categories, [category for _, category in drawn], 512)
         return {
             "photo": _pictures([photo for photo, _ in drawn]),
-            "category_ids": _fixed(ids, _REDRAWN_TOKENS, self.categories.pad_token_id),
-            "category_mask": _fixed(mask, _REDRAWN_TOKENS, 0),
+            "category_ids": _fixed(ids, _RECONSTRUCTED_TOKENS, self.categories.pad_token_id),
+            "category_mask": _fixed(mask, _RECONSTRUCTED_TOKENS, 0),
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from blipdiff.errors import ConfigError
 from blipdiff.foreign import foreign
 from blipdiff.ranges import USUAL_GUIDANCE
+from blipdiff.training.old_names import with_new_keys
 
 Section = TypeVar("Section")
 
@@ -80,10 +81,10 @@ class SubjectRecipe(WordsRecipe):
     drop_subject: float
     drop_all: float
     mask_weight: float
-    redraw_weight: float
+    reconstruction_weight: float
     spread: float
     min_snr: float = 0.0  # gamma of min-SNR weighting, Hang et al. 2023, arXiv:2303.09556; 0 is off, 5 the paper's
-    early_power: float = 1.0  # k draws times by 1 - u**k: more of them where subjects are settled; 1 is uniform
+    timestep_exponent: float = 1.0  # k draws times by 1 - u**k: more of them where subjects are settled; 1 is uniform
     grid_every: int = 0  # steps from one sheet of sample pictures to the next; 0 is none
 
 
@@ -108,12 +109,12 @@ class RepresentationRecipe(OptimizerRecipe):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlRecipe(WordsRecipe):
-    """A ControlNet over a trained model: what its rows are told, and when (`early_power` as for the subject)."""
+    """A ControlNet over a trained model: what its rows are told, and when (`timestep_exponent` as for the subject)."""
 
     drop_subject: float
     drop_all: float
     mask_weight: float
-    early_power: float
+    timestep_exponent: float
     spread: float
     embedding_channels: tuple[int, ...]  # of the map on its way to the latents' size: a halving from each to the next
     reshaped: float = 0.0  # share of pairs whose target has the subject's look in a shape that its photo lacks
@@ -122,12 +123,12 @@ class ControlRecipe(WordsRecipe):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One training file of a small model; without [representation] its stage 1 is the redrawing alone."""
+    """One training file of a small model; without [representation] its stage 1 is the reconstruction alone."""
 
     name: str
     seed: int
     model: ModelRecipe
-    redrawing: OptimizerRecipe
+    reconstruction: OptimizerRecipe
     subject: SubjectRecipe
     autoencoder: AutoencoderRecipe
     representation: RepresentationRecipe | None = None
@@ -155,7 +156,7 @@ class ControlNetRecipe:
 
 _SECTIONS = {
     "model": ModelRecipe,
-    "redrawing": OptimizerRecipe,
+    "reconstruction": OptimizerRecipe,
     "subject": SubjectRecipe,
     "autoencoder": AutoencoderRecipe,
 }
@@ -228,6 +229,7 @@ def read_table(source: str | Path) -> dict[str, Any]:
 
 def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from a parsed table, every key checked."""
+    table = with_new_keys(table, _SECTIONS, source)
     unknown = sorted(set(table) - set(_SECTIONS) - {"name", "seed", "representation"})
     absent = sorted((set(_SECTIONS) | {"name", "seed"}) - set(table))
     if unknown or absent:
@@ -236,7 +238,7 @@ def recipe_from(table: Mapping[str, Any], source: str) -> Recipe:
         name=str(table["name"]),
         seed=value_of(int, table["seed"], f"{source}: seed"),
         model=section_of(ModelRecipe, table["model"], f"{source} [model]"),
-        redrawing=section_of(OptimizerRecipe, table["redrawing"], f"{source} [redrawing]"),
+        reconstruction=section_of(OptimizerRecipe, table["reconstruction"], f"{source} [reconstruction]"),
         subject=section_of(SubjectRecipe, table["subject"], f"{source} [subject]"),
         autoencoder=section_of(AutoencoderRecipe, table["autoencoder"], f"{source} [autoencoder]"),
         representation=section_of(RepresentationRecipe, table["representation"], f"{source} [representation]")
@@ -250,6 +252,7 @@ def section_of(kind: type[Section], table: Any, where: str) -> Section:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where} must be a section of keys and values, not {table!r}.")
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    table = with_new_keys(table, known, where)
     unknown = sorted(set(table) - set(known))
     absent = sorted(name for name, item in known.items() if name not in table and item.default is MISSING)
     if unknown or absent:

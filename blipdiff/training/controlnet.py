@@ -161,7 +161,7 @@ class ControlObjective:
                 latents = self.encode(batch["target"].float() / 127.5 - 1)
             context = self._context(batch)
             noise = torch.randn(latents.shape, generator=generator)
-            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.early_power)
+            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.timestep_exponent)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside

@@ -9,14 +9,14 @@ from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.config import ModelRecipe
-from blipdiff.training.redrawing import PlaceRedrawing, Redrawing, place_waves
+from blipdiff.training.reconstruction import PositionReconstruction, Reconstruction, position_waves
 from blipdiff.training.stage2 import SubjectNetworks
 
 
 def initial_networks(
     model: ModelRecipe, *, prompt_vocabulary: int, category_vocabulary: int, latent_side: int, seed: int
 ) -> SubjectNetworks:
-    """Subject encoder, text encoder, U-Net and redrawing head with fresh weights; the same seed, the same weights."""
+    """Subject encoder, text encoder, U-Net and reconstruction head, fresh; the same seed, the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = SubjectEncoder(subject_sizes(model, category_vocabulary))
@@ -42,7 +42,7 @@ def initial_networks(
             encoder,
             text,
             initial_unet(model, latent_side),
-            PlaceRedrawing(model.width, model.heads, model.latent_channels, latent_side),
+            PositionReconstruction(model.width, model.heads, model.latent_channels, latent_side),
         )
 
 
@@ -57,11 +57,11 @@ def initial_representation(model: ModelRecipe, *, vocabulary: int, shared_width:
         return network
 
 
-def initial_redrawing(model: ModelRecipe, *, rows: int, latent_side: int, seed: int) -> Redrawing:
-    """The head of the redrawing stage with fresh weights."""
+def initial_reconstruction(model: ModelRecipe, *, rows: int, latent_side: int, seed: int) -> Reconstruction:
+    """The head of the reconstruction stage with fresh weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Redrawing(rows, model.width, model.latent_channels, latent_side)
+        return Reconstruction(rows, model.width, model.latent_channels, latent_side)
 
 
 def subject_sizes(model: ModelRecipe, category_vocabulary: int) -> SubjectEncoderSizes:
@@ -114,7 +114,7 @@ def _prepare_to_see(encoder: SubjectEncoder | Representation) -> None:
     With the usual small positions and near-uniform attention all 16 rows begin as the same average of the photo.
     """
     positions = encoder.visual_encoder.embeddings.position_embedding
-    positions[0, 1:] = place_waves(
+    positions[0, 1:] = position_waves(
         encoder.sizes.vision.width, encoder.sizes.vision.picture // encoder.sizes.vision.patch
     )
     for name, weight in encoder.encoder.named_parameters():

@@ -140,10 +140,10 @@ def _step(
             f"The loss is {value} at step {step}; the last saved state is whole. "
             "Lower the learning rate and go on from it."
         )
-    steepness = float(whole(nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)))
-    if not math.isfinite(steepness):  # the loss may be finite and its slope not; the weights would be lost
+    gradient_norm = float(whole(nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)))
+    if not math.isfinite(gradient_norm):  # the loss may be finite and its slope not; the weights would be lost
         raise NumericsError(
-            f"The gradient is {steepness} at step {step}; the last saved state is whole. "
+            f"The gradient is {gradient_norm} at step {step}; the last saved state is whole. "
             "Lower the learning rate and go on from it."
         )
     optimizer.step()

@@ -31,16 +31,16 @@ class NoiseSchedule:
         self._signal = scheduler.alphas_cumprod.float().sqrt()
         self._noise = (1 - scheduler.alphas_cumprod.float()).sqrt()
 
-    def drawn(self, count: int, generator: torch.Generator, early_power: float = 1.0) -> Tensor:
+    def drawn(self, count: int, generator: torch.Generator, timestep_exponent: float = 1.0) -> Tensor:
         """`count` timesteps (n,), one from each of `count` equal parts of the draw, in random order.
 
-        early_power: k draws times by 1 - u**k (Mou et al. 2023, arXiv:2302.08453, sec. 3.4): 1 is uniform, more draws
-            more from the noisy beginning of a run, where subject and structure are settled
+        timestep_exponent: k draws times by 1 - u**k (Mou et al. 2023, arXiv:2302.08453, sec. 3.4): 1 is uniform, more
+            draws more from the noisy beginning of a run, where subject and structure are settled
         """
         places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
         places = places[torch.randperm(count, generator=generator)]
-        if early_power != 1:
-            places = 1 - places**early_power
+        if timestep_exponent != 1:
+            places = 1 - places**timestep_exponent
         return (places * self.count).long().clamp(max=self.count - 1)
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:

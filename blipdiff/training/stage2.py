@@ -3,7 +3,7 @@
 The input is the subject on other ground, the target is the subject in the scene that the prompt names; Q-Former,
 projection, text encoder and U-Net learn together. The subject is dropped from some rows, so that words alone keep
 working, and everything from a few, for guidance. Beside the paper: the loss weighs more inside the subject's mask,
-and an auxiliary head redraws the photo from what the text encoder makes of the subject's rows.
+and an auxiliary head reconstructs the photo from what the text encoder makes of the subject's rows.
 """
 
 import math
@@ -19,7 +19,7 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.config import ControlRecipe, SubjectRecipe
 from blipdiff.training.noise import NoiseSchedule
-from blipdiff.training.redrawing import PlaceRedrawing
+from blipdiff.training.reconstruction import PositionReconstruction
 
 SUBJECT_AT = 2  # the slot of the subject's first row: after the begin mark and "a"
 
@@ -55,18 +55,22 @@ class SubjectNetworks(nn.Module):
     """The trained networks in one module: one call from photos and words to the U-Net's prediction."""
 
     def __init__(
-        self, encoder: SubjectEncoder, text: ContextTextEncoder, unet: UNet, redrawing: PlaceRedrawing | None = None
+        self,
+        encoder: SubjectEncoder,
+        text: ContextTextEncoder,
+        unet: UNet,
+        reconstruction: PositionReconstruction | None = None,
     ) -> None:
         super().__init__()
         self.subject_encoder = encoder
         self.text_encoder = text
         self.unet = unet
-        self.redrawing = redrawing
+        self.reconstruction = reconstruction
 
     def forward(
         self, noised: Tensor, timesteps: Tensor, photos: Tensor, batch: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        """-> the prediction for every row (n, c, h, w), and the redrawn photos of the rows that have a subject."""
+        """-> the prediction for every row (n, c, h, w), and the reconstructed photos of rows with a subject."""
         rows = self.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
         with_subject = self.text_encoder(batch["short_ids"], rows, SUBJECT_AT)
         # a small batch may have no subject: one row runs all the same, since shards are gathered by all processes
@@ -74,13 +78,13 @@ class SubjectNetworks(nn.Module):
         if len(batch["long_ids"]):
             context = torch.cat([context, self.text_encoder(batch["long_ids"])])
         predicted = self.unet(noised, timesteps, context, return_dict=False)[0]
-        if self.redrawing is None:
+        if self.reconstruction is None:
             return predicted, None
-        return predicted, self.redrawing(with_subject[:, SUBJECT_AT : SUBJECT_AT + rows.shape[1]])
+        return predicted, self.reconstruction(with_subject[:, SUBJECT_AT : SUBJECT_AT + rows.shape[1]])
 
 
 class SubjectObjective:
-    """Noise prediction over latents, with the photo's redrawing beside it."""
+    """Noise prediction over latents, with the photo's reconstruction beside it."""
 
     def __init__(
         self,
@@ -117,25 +121,25 @@ class SubjectObjective:
         """
         with torch.no_grad():
             latents = self._latents(batch["target"])
-            photo_latents = None if self.networks.redrawing is None else self._latents(batch["photo"])
+            photo_latents = None if self.networks.reconstruction is None else self._latents(batch["photo"])
             device = latents.device
             photos = (batch["photo"].float() / 255 - self.mean.to(device)) / self.std.to(device)
             noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.early_power).to(latents.device)
+            timesteps = self.schedule.drawn(len(latents), generator, self.recipe.timestep_exponent).to(latents.device)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + self.recipe.mask_weight * inside
             weight = weight / weight.mean()
             if self.recipe.min_snr:
                 weight = weight * self.schedule.min_snr(timesteps, self.recipe.min_snr)[:, None, None, None]
-        predicted, redrawn = self._predict(noised, timesteps, photos, batch)
+        predicted, reconstructed = self._predict(noised, timesteps, photos, batch)
         error = (predicted.float() - wanted).square()
         noise_loss = (weight * error).mean()
-        if redrawn is None or photo_latents is None:
+        if reconstructed is None or photo_latents is None:
             return noise_loss, {"noise": error.mean().detach()}
-        redraw_loss = functional.mse_loss(redrawn.float(), photo_latents)
-        parts = {"noise": error.mean().detach(), "redraw": redraw_loss.detach()}
-        return noise_loss + self.recipe.redraw_weight * redraw_loss, parts
+        reconstruction_loss = functional.mse_loss(reconstructed.float(), photo_latents)
+        parts = {"noise": error.mean().detach(), "reconstruction": reconstruction_loss.detach()}
+        return noise_loss + self.recipe.reconstruction_weight * reconstruction_loss, parts
 
     def _latents(self, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, enabled=False):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
+from blipdiff.training.old_names import with_new_names
 from blipdiff.training.workers import Workers, like, whole
 
 
@@ -62,7 +63,7 @@ def resume_step(folder: RunFolder) -> int:
 def _stored(folder: RunFolder) -> dict[str, Tensor]:
     with foreign(folder.state, "a training state"):
         tensors: dict[str, Tensor] = load_file(folder.state)
-    return tensors
+    return with_new_names(tensors)
 
 
 def average_weights(folder: RunFolder, modules: dict[str, nn.Module]) -> None:

@@ -18,6 +18,7 @@ from blipdiff.training.autoencoder import linear_autoencoder
 from blipdiff.training.config import Recipe
 from blipdiff.training.initial import initial_networks
 from blipdiff.training.loop import RunFolder
+from blipdiff.training.old_names import FOLDERS
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.warm_start import take_over_vocabulary
@@ -50,7 +51,10 @@ class RunParts:
         return PhotoSettings(side=self.recipe.model.picture)
 
     def stage(self, name: str) -> RunFolder:
-        """The folder of one stage's state and log."""
+        """The folder of one stage's state and log; where a run has it under the name of earlier versions, that one."""
+        then = FOLDERS.get(name, name)
+        if not (self.folder / name).is_dir() and (self.folder / then).is_dir():
+            name = then
         return RunFolder(self.folder / name, self.save_every_seconds, self.tensorboard)
 
 

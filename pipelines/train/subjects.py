@@ -20,7 +20,7 @@ from pipelines.train.representation import begin_represented
 def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool = True) -> Iterator[TrainingStep]:
     """Stage 2 of the run; goes on from its last saved state.
 
-    start: a checkpoint to begin with instead of the redrawing stage and fresh weights
+    start: a checkpoint to begin with instead of the reconstruction stage and fresh weights
     """
     recipe = parts.recipe
     networks = fresh_networks(parts)
@@ -35,8 +35,8 @@ def train_subjects(parts: RunParts, *, start: Path | None = None, compiled: bool
     first = resume_step(folder)
     if not first and start is not None:
         warm_start(networks, start)
-    elif not first and resume_step(parts.stage("redrawing")):
-        average_weights(parts.stage("redrawing"), {"subject_encoder": networks.subject_encoder})
+    elif not first and resume_step(parts.stage("reconstruction")):
+        average_weights(parts.stage("reconstruction"), {"subject_encoder": networks.subject_encoder})
     elif not first:
         begin_represented(parts, networks.subject_encoder)
     batches = SubjectBatches(

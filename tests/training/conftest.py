@@ -38,7 +38,7 @@ def tiny_table() -> dict[str, Any]:
     """The bundled recipe with its sizes and its length made tiny, as the TOML file has it."""
     found = tomllib.loads((files("blipdiff.training") / "recipes" / "mini.toml").read_text())
     found["model"] |= copy.deepcopy(_SIZES)
-    for stage in ("redrawing", "subject", "autoencoder"):
+    for stage in ("reconstruction", "subject", "autoencoder"):
         found[stage] |= _SHORT
     return found
 

@@ -27,7 +27,24 @@ def test_a_file_is_read_by_its_path(tmp_path: Path, table: dict[str, Any]) -> No
     assert load_recipe(tmp_path / "tiny.toml") == recipe_from(table, "tiny")
 
 
-@pytest.mark.parametrize("section", ["", "model", "redrawing", "subject", "autoencoder"])
+def test_keys_of_earlier_versions_are_taken_with_a_word(table: dict[str, Any]) -> None:
+    wanted, old = recipe_from(table, "tiny"), dict(table)
+    old["redrawing"] = old.pop("reconstruction")
+    old["subject"] = dict(table["subject"])
+    old["subject"]["redraw_weight"] = old["subject"].pop("reconstruction_weight")
+    old["subject"]["early_power"] = old["subject"].pop("timestep_exponent")
+    with pytest.warns(UserWarning) as told:
+        assert recipe_from(old, "tiny") == wanted
+    assert sorted(str(one.message) for one in told) == [
+        "tiny [subject]: 'early_power' is called 'timestep_exponent' now; the old name is still taken.",
+        "tiny [subject]: 'redraw_weight' is called 'reconstruction_weight' now; the old name is still taken.",
+        "tiny: 'redrawing' is called 'reconstruction' now; the old name is still taken.",
+    ]
+    with pytest.raises(ConfigError, match=r"unknown keys \['redrawing'\]"):
+        recipe_from(table | {"redrawing": table["reconstruction"]}, "tiny")
+
+
+@pytest.mark.parametrize("section", ["", "model", "reconstruction", "subject", "autoencoder"])
 def test_an_unknown_key_is_refused_where_it_stands(section: str, table: dict[str, Any]) -> None:
     (table[section] if section else table)["colour"] = 1
     with pytest.raises(ConfigError, match=rf"{section}.*unknown keys \['colour'\]"):
@@ -36,7 +53,7 @@ def test_an_unknown_key_is_refused_where_it_stands(section: str, table: dict[str
 
 @pytest.mark.parametrize(
     ("section", "key"),
-    [("", "seed"), ("", "model"), ("model", "width"), ("subject", "drop_all"), ("redrawing", "batch")],
+    [("", "seed"), ("", "model"), ("model", "width"), ("subject", "drop_all"), ("reconstruction", "batch")],
 )
 def test_a_missing_key_is_named(section: str, key: str, table: dict[str, Any]) -> None:
     del (table[section] if section else table)[key]

@@ -201,7 +201,7 @@ def test_min_snr_and_the_other_keys_have_defaults() -> None:
         section_of(SubjectRecipe, table | {"accumulate": 0}, "x")
 
 
-TRICKS = {"made_up": 0.0, "repeated": 0.0, "category_tokens": 32, "early_power": 1.0, "min_snr": 0.0}
+TRICKS = {"made_up": 0.0, "repeated": 0.0, "category_tokens": 32, "timestep_exponent": 1.0, "min_snr": 0.0}
 TRICKS |= {"text_tokens": 32, "named": 0.0, "matching_share": 1.0}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from blipdiff.training.config import control_recipe_from, recipe_from
@@ -22,7 +22,7 @@ from pipelines.train.control import prepare_control, train_control
 from pipelines.train.decoder import train_decoder
 from pipelines.train.export import export
 from pipelines.train.parts import prepare
-from pipelines.train.redrawing import train_redrawing
+from pipelines.train.reconstruction import train_reconstruction
 from pipelines.train.representation import train_representation
 from pipelines.train.subjects import train_subjects
 from tests.support.command_line import at_call
@@ -32,7 +32,7 @@ STEPS = 4
 Start = Callable[[Path], tuple[RunFolder, Iterator[TrainingStep]]]
 STAGES = {
     "representation": train_representation,
-    "redrawing": train_redrawing,
+    "reconstruction": train_reconstruction,
     "subject": train_subjects,
 }
 
@@ -43,7 +43,7 @@ def tables() -> tuple[dict[str, Any], dict[str, Any]]:
     short = {"steps": STEPS, "batch": 4, "warmup_steps": 2}
     describe = tomllib.loads((recipes / "describe.toml").read_text())
     model["representation"] = describe["representation"] | short | {"shared_width": 8, "batch": 6}
-    for stage in ("redrawing", "subject", "autoencoder"):
+    for stage in ("reconstruction", "subject", "autoencoder"):
         model[stage] |= short
     net = tomllib.loads((recipes / "mini-canny.toml").read_text())
     net["control"] |= short | {"embedding_channels": [4, 4, 8, 8]}
@@ -82,7 +82,7 @@ def stop() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("stage", ["representation", "redrawing", "subject", "autoencoder", "controlnet"])
+@pytest.mark.parametrize("stage", ["representation", "reconstruction", "subject", "autoencoder", "controlnet"])
 def test_a_stage_killed_at_random_ends_as_one_that_never_stopped(
     stage: str, starts: dict[str, Start], tmp_path: Path
 ) -> None:
@@ -99,6 +99,32 @@ def test_a_stage_killed_at_random_ends_as_one_that_never_stopped(
     found = load_file(folder.state)
     different = [name for name, value in wanted.items() if not torch.equal(value, found[name])]
     assert (different, found.keys()) == ([], wanted.keys())
+
+
+@pytest.mark.parametrize("stage", ["reconstruction", "subject"])
+def test_a_run_of_an_earlier_version_goes_on(stage: str, starts: dict[str, Start], tmp_path: Path) -> None:
+    folder, steps = starts[stage](tmp_path / "whole")
+    list(steps)
+    wanted = load_file(folder.state)
+    folder, steps = starts[stage](tmp_path / "begun")
+    with at_call("training/state.py", "_write", 3, stop), suppress(KeyboardInterrupt):
+        list(steps)
+    begun = resume_step(folder)
+    assert 0 < begun < STEPS
+    tensors = {
+        name.replace("reconstruction.positions", "redrawing.places").replace("reconstruction", "redrawing"): tensor
+        for name, tensor in load_file(folder.state).items()
+    }
+    assert any(".redrawing." in name for name in tensors)
+    save_file(tensors, folder.state, metadata={"step": str(begun), "format": "pt"})
+    if stage == "reconstruction":
+        folder.path.rename(folder.path.with_name("redrawing"))
+    folder, steps = starts[stage](tmp_path / "begun")
+    assert resume_step(folder) == begun
+    list(steps)
+    found = load_file(folder.state)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(value, found[name]) for name, value in wanted.items())
 
 
 def test_a_weight_that_no_step_has_reached_is_saved_and_goes_on(tmp_path: Path) -> None:

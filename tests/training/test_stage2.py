@@ -81,7 +81,7 @@ def test_the_loss_depends_on_batch_and_generator_alone(objective: SubjectObjecti
 
 
 def test_every_part_learns_and_the_autoencoder_does_not(objective: SubjectObjective, batches: SubjectBatches) -> None:
-    assert set(objective.modules()) == {"subject_encoder", "text_encoder", "unet", "redrawing"}
+    assert set(objective.modules()) == {"subject_encoder", "text_encoder", "unet", "reconstruction"}
     loss_of(objective, batches[0]).backward()
     for name, module in objective.modules().items():
         steep = [float(weight.grad.abs().sum()) for weight in module.parameters() if weight.grad is not None]
@@ -105,7 +105,7 @@ def test_rows_without_a_subject_see_no_photo(objective: SubjectObjective, batche
     assert torch.equal(first[shares.subject :], second[shares.subject :])
 
 
-def test_the_mask_weighs_the_subject_and_redrawing_its_photo(
+def test_the_mask_weighs_the_subject_and_reconstruction_its_photo(
     objective: SubjectObjective, batches: SubjectBatches
 ) -> None:
     batch = batches[0]
@@ -117,10 +117,10 @@ def test_the_mask_weighs_the_subject_and_redrawing_its_photo(
     heavier = loss_of(objective, batch | {"mask": batch["mask"].flip(0)})
     assert not torch.allclose(plain, heavier)
     _, parts = objective.loss(batch, torch.Generator().manual_seed(0))
-    objective.recipe = replace(objective.recipe, redraw_weight=0.0, mask_weight=0.0)
+    objective.recipe = replace(objective.recipe, reconstruction_weight=0.0, mask_weight=0.0)
     assert torch.allclose(loss_of(objective, batch), parts["noise"])
-    objective.recipe = replace(objective.recipe, redraw_weight=2.0)
-    assert torch.allclose(loss_of(objective, batch), parts["noise"] + 2 * parts["redraw"])
+    objective.recipe = replace(objective.recipe, reconstruction_weight=2.0)
+    assert torch.allclose(loss_of(objective, batch), parts["noise"] + 2 * parts["reconstruction"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 48])

@@ -25,7 +25,7 @@ from pipelines import GenerateRequest, Job, Result, Studio, run
 from pipelines.train.decoder import train_decoder
 from pipelines.train.export import check_trained, export
 from pipelines.train.parts import RunParts, prepare
-from pipelines.train.redrawing import train_redrawing
+from pipelines.train.reconstruction import train_reconstruction
 from pipelines.train.representation import train_representation
 from pipelines.train.subjects import train_subjects
 from tests.support.command_line import Command
@@ -44,7 +44,7 @@ def few_pairs() -> Iterator[None]:
 
 def train_all(parts: RunParts) -> list[list[TrainingStep]]:
     return [
-        list(train_redrawing(parts, compiled=False)),
+        list(train_reconstruction(parts, compiled=False)),
         list(train_subjects(parts, compiled=False)),
         list(train_decoder(parts)),
     ]
@@ -95,14 +95,14 @@ def test_a_finished_run_started_again_trains_nothing_and_exports_the_same(
         assert all(torch.equal(value, weights[name]) for name, value in getattr(first, part).state_dict().items())
 
 
-def test_the_subjects_stage_begins_with_what_redrawing_learned(
+def test_the_subjects_stage_begins_with_what_reconstruction_learned(
     recipe: Recipe, library_folder: Path, tmp_path: Path
 ) -> None:
     still = replace(recipe.subject, steps=1, learning_rate=0.0)
     parts = prepare(replace(recipe, subject=still), tmp_path / "run", data=library_folder)
-    list(train_redrawing(parts, compiled=False))
+    list(train_reconstruction(parts, compiled=False))
     list(train_subjects(parts, compiled=False))
-    learned, begun = (load_file(parts.stage(name).state) for name in ("redrawing", "subject"))
+    learned, begun = (load_file(parts.stage(name).state) for name in ("reconstruction", "subject"))
     encoder = [name for name in begun if name.startswith("weight.subject_encoder.")]
     assert encoder
     assert all(torch.equal(begun[name], learned[name.replace("weight", "average", 1)]) for name in encoder)
@@ -114,11 +114,11 @@ def test_the_run_begins_with_stage_1_where_the_recipe_asks_for_it(
     monkeypatch.setattr("pipelines.train.describer.SAMPLED_CAPTIONS", 64)
     stage1 = tomllib.loads((files("blipdiff.training") / "recipes" / "describe.toml").read_text())["representation"]
     table["representation"] = stage1 | {"steps": 2, "batch": 6, "shared_width": 8}
-    table["redrawing"] |= {"steps": 1, "learning_rate": 0.0}
+    table["reconstruction"] |= {"steps": 1, "learning_rate": 0.0}
     parts = prepare(recipe_from(table, "tiny"), tmp_path / "run", data=library_folder)
     assert len(list(train_representation(parts, compiled=False))) == 1
-    list(train_redrawing(parts, compiled=False))
-    learned, begun = (load_file(parts.stage(name).state) for name in ("representation", "redrawing"))
+    list(train_reconstruction(parts, compiled=False))
+    learned, begun = (load_file(parts.stage(name).state) for name in ("representation", "reconstruction"))
     query = "query_tokens"
     assert torch.equal(begun[f"weight.subject_encoder.{query}"], learned[f"average.representation.{query}"])
 
@@ -216,7 +216,7 @@ def test_the_command_tells_of_each_stage_and_goes_on_with_a_run(
     assert ended.out == "run/model\nrun/sheets/final.png\n"
     assert Image.open("run/sheets/final.png").width > 100
     assert [line.split(" loss ")[0] for line in ended.err.splitlines()] == [
-        f"{stage} 4/4" for stage in ("redrawing", "subject", "decoder")
+        f"{stage} 4/4" for stage in ("reconstruction", "subject", "decoder")
     ]
     assert load_model("run/model", dtype="stored").name == "model"
     again = blipdiff(*asked, "--export-only", "--output", "elsewhere")

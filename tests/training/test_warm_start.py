@@ -21,7 +21,7 @@ from tests.training.conftest import SIDE
 
 @pytest.fixture(scope="module")
 def started(recipe: Recipe, library_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a short run without a redrawing stage."""
+    """The checkpoint of a short run without a reconstruction stage."""
     folder = tmp_path_factory.mktemp("start")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.train.parts.SAMPLED_PAIRS", 48)

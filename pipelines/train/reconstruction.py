@@ -6,25 +6,25 @@ import torch
 
 from blipdiff.training.autoencoder import patch_encoder
 from blipdiff.training.batches import PhotoBatches, stream
-from blipdiff.training.initial import initial_redrawing
+from blipdiff.training.initial import initial_reconstruction
 from blipdiff.training.loop import TrainingStep, resume_step, train
-from blipdiff.training.redrawing import RedrawingNetworks, RedrawingObjective
+from blipdiff.training.reconstruction import ReconstructionNetworks, ReconstructionObjective
 from blipdiff.training.stage2 import SubjectNetworks
 from pipelines.train.parts import RunParts, fresh_networks
 from pipelines.train.representation import begin_represented
 
 
-def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
-    """The redrawing stage of the run: the subject encoder learns to carry a photo in its rows."""
-    recipe, networks = parts.recipe.redrawing, fresh_networks(parts)
-    objective = RedrawingObjective(
-        _redrawing_networks(parts, networks),
+def train_reconstruction(parts: RunParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
+    """The reconstruction stage of the run: the subject encoder learns to carry a photo in its rows."""
+    recipe, networks = parts.recipe.reconstruction, fresh_networks(parts)
+    objective = ReconstructionObjective(
+        _reconstruction_networks(parts, networks),
         patch_encoder(parts.vae),
         torch.tensor(parts.photo.mean),
         torch.tensor(parts.photo.std),
         compiled=compiled,
     )
-    folder = parts.stage("redrawing")
+    folder = parts.stage("reconstruction")
     first = resume_step(folder)
     if not first:
         begin_represented(parts, networks.subject_encoder)
@@ -39,9 +39,9 @@ def train_redrawing(parts: RunParts, *, compiled: bool = True) -> Iterator[Train
     )
 
 
-def _redrawing_networks(parts: RunParts, networks: SubjectNetworks) -> RedrawingNetworks:
+def _reconstruction_networks(parts: RunParts, networks: SubjectNetworks) -> ReconstructionNetworks:
     encoder = networks.subject_encoder
-    head = initial_redrawing(
+    head = initial_reconstruction(
         parts.recipe.model, rows=encoder.sizes.qformer.queries, latent_side=parts.latent_side, seed=parts.recipe.seed
     )
-    return RedrawingNetworks(encoder, head)
+    return ReconstructionNetworks(encoder, head)
