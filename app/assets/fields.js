@@ -1,8 +1,9 @@
-// Fields of the form on a slow network. A button waits for what is on its way to the fields that it reads, and an
-// answer that was asked for before a field was changed by hand leaves this field as it is.
+// Fields of the form on a slow network. A click waits for what is on its way to the fields that it reads, and carries
+// what stood in them when it was made: what is changed while it waits is left to the next one. An answer that was asked
+// for before a field was changed by hand leaves this field as it is.
 (() => {
   const PAUSE = 30; // milliseconds
-  const QUIET = 3; // pauses in which nothing is on its way: what arrived last has then reached its field
+  const REACHING = 90; // milliseconds within which what has arrived reaches its field, and what follows is asked for
   const LONGEST = 60_000; // milliseconds that a click waits at most
   const STARTING = 1_000; // milliseconds within which a chosen file begins to be sent
 
@@ -13,7 +14,10 @@
   const touched = new Map(); // field -> when it was changed by hand
   const written = new Map(); // event and field -> when the answer was asked for that the field shows
   const pending = new Set(); // events that are asked for and not over: { fn, at }
-  const held = new Set(); // buttons whose click waits
+  const lines = new Map(); // button -> its clicks that are not asked for yet, the first one first
+  const pressed = new Map(); // button -> when it was clicked last
+  const presses = new Map(); // button -> its clicks whose values are still being read: { at, sent }
+  const filled = new Set(); // fields that files were chosen for
 
   const events = () => window.gradio_config.dependencies;
   const eventOf = (record) => events().find((event) => event.id === record?.fn);
@@ -21,27 +25,55 @@
   const nameOf = (id) => window.gradio_config.components.find((one) => one.id === id)?.props.elem_id || `component-${id}`;
 
   let fields = null; // the name of its element -> a field that events read
-  const fieldOf = (element) => {
-    fields ??= new Map(events().flatMap((event) => event.inputs).map((id) => [nameOf(id), id]));
-    const found = element?.closest?.([...fields.keys()].map((name) => `#${CSS.escape(name)}`).join());
-    return found ? fields.get(found.id) : undefined;
+  let buttons = null; // likewise
+  const named = (ids) => new Map(ids.map((id) => [nameOf(id), id]));
+  const around = (element, names) => {
+    const found = element?.closest?.([...names.keys()].map((name) => `#${CSS.escape(name)}`).join());
+    return found ? names.get(found.id) : undefined;
   };
+  const fieldOf = (element) => around(element, (fields ??= named(events().flatMap((event) => event.inputs))));
   const touch = (event) => {
     const field = fieldOf(event.target);
     if (field !== undefined) touched.set(field, ++count);
   };
+  const waitsForItsFields = (button) => events().some((event) => event.targets[0]?.[0] === button && /settled/.test(event.js));
+  const showWaiting = (button) => {
+    const isReading = isSendingFiles() && presses.get(button)?.length > 0; // Gradio waits for the files as it reads
+    const element = document.getElementById(nameOf(button));
+    if (isReading || lines.get(button)?.some((click) => !click.isReady)) element?.setAttribute("aria-busy", "true");
+    else element?.removeAttribute("aria-busy");
+  };
+  const press = (event) => {
+    const clicked = events().flatMap((one) => one.targets).filter(([, kind]) => kind === "click");
+    const button = around(event.target, (buttons ??= named(clicked.map(([id]) => id))));
+    if (button === undefined) return;
+    pressed.set(button, ++count);
+    if (!waitsForItsFields(button)) return;
+    const press = { at: count, sent: new Set(isSendingFiles() ? filled : []) };
+    presses.set(button, [...(presses.get(button) ?? []), press]);
+    showWaiting(button);
+  };
   const holdsFiles = (event) => (event.target.files ?? event.dataTransfer?.files ?? event.clipboardData?.files)?.length > 0;
+  const isSendingFiles = () => sending > 0 || performance.now() - chosen < STARTING;
+  const choose = (event) => {
+    if (!isSendingFiles()) filled.clear();
+    filled.add(fieldOf(event.target));
+    chosen = performance.now();
+  };
   for (const kind of ["input", "change", "drop", "paste"]) {
     document.addEventListener(kind, (event) => {
       touch(event);
-      if (kind !== "input" && holdsFiles(event)) chosen = performance.now();
+      if (kind !== "input" && holdsFiles(event)) choose(event);
     }, true);
   }
   document.addEventListener("pointerdown", (event) => { if (event.target.closest?.("canvas, [role=option]")) touch(event); }, true);
-  document.addEventListener("click", (event) => { if (event.target.closest?.("button")) touch(event); }, true);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("button")) touch(event);
+    press(event);
+  }, true);
 
   const isOnItsWay = (inputs) => {
-    if (sending || performance.now() - chosen < STARTING) return true;
+    if (isSendingFiles()) return true;
     return [...pending].map(eventOf).some((event) => !isLong(event) && event?.outputs.some((id) => inputs.includes(id)));
   };
   const isNothing = (value) => value?.__type__ === "update" && Object.keys(value).length === 1;
@@ -50,20 +82,58 @@
     return rest;
   };
 
-  Object.assign((window.blipdiff ??= {}), {
-    // Returns when nothing is on its way to these fields; a second click on a button that waits already is the same one.
-    async settled(button, inputs) {
-      if (held.has(button)) throw new Error("This click waits already.");
-      held.add(button);
-      const element = document.getElementById(nameOf(button));
-      element?.setAttribute("aria-busy", "true");
-      const end = performance.now() + LONGEST;
-      for (let quiet = isOnItsWay(inputs) ? 0 : QUIET; quiet < QUIET && performance.now() < end;) {
-        await new Promise((resolve) => setTimeout(resolve, PAUSE));
-        quiet = isOnItsWay(inputs) ? 0 : quiet + 1;
+  // What was changed by hand after a moment, with all that follows from it: the outputs of the events that this began.
+  const changedSince = (at) => {
+    const changed = new Set([...touched, ...pressed].filter(([, when]) => when > at).map(([id]) => id));
+    const begun = new Set();
+    for (let known = -1; known < begun.size;) {
+      known = begun.size;
+      for (const event of events()) {
+        const isBegun = begun.has(event.trigger_after) || event.targets.some(([id]) => changed.has(id));
+        if (!isBegun || begun.has(event.id) || isLong(event)) continue;
+        begun.add(event.id);
+        event.outputs.forEach((id) => changed.add(id));
       }
-      element?.removeAttribute("aria-busy");
-      held.delete(button);
+    }
+    return changed;
+  };
+  const isSame = (one, other) => JSON.stringify([...one.values]) === JSON.stringify([...other.values]);
+  const leave = (line, click) => line.splice(0, line.indexOf(click) + 1);
+
+  Object.assign((window.blipdiff ??= {}), {
+    // Returns when nothing is on its way to the inputs; `values` are what the fields `read` hold at the click. While one
+    // waits, a second one of the same values is the same one; another one takes its place, or stands in line behind it.
+    async settled(button, inputs, read, values, isLastAlone) {
+      const line = lines.get(button) ?? lines.set(button, []).get(button);
+      const press = presses.get(button)?.shift() ?? { at: ++count, sent: new Set() };
+      const click = { ...press, values: new Map(read.map((id, place) => [id, values[place]])), isReady: false };
+      const last = line.findLast((one) => !one.isReady);
+      if (last && isLastAlone) Object.assign(last, click);
+      if (last && (isLastAlone || isSame(last, click))) throw new Error("This click waits already.");
+      line.push(click);
+      showWaiting(button);
+      const end = performance.now() + LONGEST;
+      while ((line[0] !== click || isOnItsWay(inputs)) && performance.now() < end) {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      }
+      click.isReady = true;
+      line.splice(0, line.indexOf(click)); // should one before it not have been asked for in all the time
+      setTimeout(() => leave(line, click), STARTING); // should it never be asked for
+      showWaiting(button);
+    },
+
+    // What an event is asked for with: for a click, what stood in the fields when it was made.
+    carried(fn, values) {
+      const event = eventOf({ fn });
+      const button = eventOf({ fn: event?.trigger_after })?.targets[0]?.[0];
+      const click = lines.get(button)?.find((one) => one.isReady);
+      if (!click) return values;
+      leave(lines.get(button), click);
+      const changed = changedSince(click.at);
+      return values.map((value, place) => {
+        const field = event.inputs[place];
+        return changed.has(field) && click.values.has(field) && !click.sent.has(field) ? click.values.get(field) : value;
+      });
     },
 
     // What messages.js tells of the network: an event is asked for, and over; files are sent.
@@ -72,7 +142,7 @@
       pending.add(record);
       return record;
     },
-    over: (record) => pending.delete(record),
+    over: (record) => setTimeout(() => pending.delete(record), REACHING),
     // Whenever an event tells how far it is, Gradio sends what a canvas shows, and writes it back when it has arrived: a
     // stroke that was painted meanwhile would be gone. So nothing is painted meanwhile.
     async sendingCanvas(answer) {
@@ -84,7 +154,7 @@
         setTimeout(() => {
           reading -= 1;
           if (!reading) document.documentElement.classList.remove("canvases-wait");
-        }, QUIET * PAUSE);
+        }, REACHING);
       }
     },
     async sendingFiles(answer) {
@@ -93,7 +163,10 @@
       try {
         return await answer;
       } finally {
-        sending -= 1;
+        setTimeout(() => {
+          sending -= 1;
+          [...presses.keys()].forEach(showWaiting);
+        }, REACHING);
       }
     },
 

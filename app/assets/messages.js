@@ -68,10 +68,12 @@
   };
 
   const join = async (target, options) => {
-    const record = blipdiff.asking(told(String(options?.body)).fn_index);
+    const asked = told(String(options?.body));
+    const record = blipdiff.asking(asked.fn_index);
     let id;
     try {
-      const answer = await plain(target, options);
+      if (Array.isArray(asked.data)) asked.data = blipdiff.carried(asked.fn_index, asked.data);
+      const answer = await plain(target, asked.data ? { ...options, body: JSON.stringify(asked) } : options);
       ({ event_id: id } = await answer.clone().json().catch(() => ({})));
       return answer;
     } finally {

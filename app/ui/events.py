@@ -1,7 +1,8 @@
 """How events are connected: no click is lost, and no late answer overwrites what came after it.
 
 Gradio drops a click while an event of the same button is open. Here every click is answered, and of several changes
-the last one; a click reads its fields when what is on its way to them has arrived (app/assets/fields.js).
+the last one; a click waits for what is on its way to its fields, and carries what stood in them when it was made
+(app/assets/fields.js).
 """
 
 import json
@@ -24,9 +25,21 @@ STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
 BUSY = "Your last request is still being drawn, or the line is full; cancel it first, or wait."
 
 
-def on_click(button: Any, handler: Callable[..., Any], inputs: Any, outputs: Any, how: dict[str, Any] = AT_ONCE) -> Any:
-    """Every click is answered, once what is on its way to `inputs` has arrived; gives the event for `success`."""
-    return _ready(button, inputs).success(guarded(handler), inputs, outputs, trigger_mode="multiple", **how)
+def on_click(
+    button: Any,
+    handler: Callable[..., Any],
+    inputs: Any,
+    outputs: Any,
+    how: dict[str, Any] = AT_ONCE,
+    *,
+    last_alone: bool = False,
+) -> Any:
+    """Every click is answered, once what is on its way to `inputs` has arrived; gives the event for `success`.
+
+    Of several that wait, `last_alone` is asked for: what replaces what. Otherwise each is, one after the other.
+    """
+    ready = _ready(button, inputs, last_alone)
+    return ready.success(guarded(handler), inputs, outputs, trigger_mode="multiple", **how)
 
 
 def on_change(
@@ -65,7 +78,8 @@ def on_draw(
             orders.end(str(visit.session_hash))
         yield last
 
-    on_click(button, ask, inputs, [status]).success(guarded(drawn), None, outputs, trigger_mode="multiple", **ON_MODEL)
+    asked = on_click(button, ask, inputs, [status], last_alone=True)
+    asked.success(guarded(drawn), None, outputs, trigger_mode="multiple", **ON_MODEL)
 
 
 def on_cancel(button: Any, orders: Orders, status: Any) -> None:
@@ -89,10 +103,15 @@ def preview_of(visit: str) -> str:
     return f"{visit}, preview"
 
 
-def _ready(button: Any, inputs: Any) -> Any:
-    """The event that happens when nothing is on its way to the inputs; nothing of it reaches the server."""
-    read = [component._id for component in _listed(inputs)]
-    return button.click(None, None, None, js=f"() => blipdiff.settled({button._id}, {read})", **SILENT)
+def _ready(button: Any, inputs: Any, last_alone: bool) -> Any:
+    """The event that happens when nothing is on its way to the inputs; nothing of it reaches the server.
+
+    What a canvas shows is not read here, for Gradio would send it at once; a visit's own values are the server's.
+    """
+    waited = [component._id for component in _listed(inputs)]
+    read = [component for component in _listed(inputs) if not isinstance(component, gr.ImageEditor | gr.State)]
+    given = f"{button._id}, {waited}, {[component._id for component in read]}, values, {json.dumps(last_alone)}"
+    return button.click(None, read, None, js=f"(...values) => blipdiff.settled({given})", **SILENT)
 
 
 def _listed(several: Any) -> list[Any]:

@@ -44,6 +44,7 @@ def _connect_run(page: gr.Blocks, on: Layout, events: GenerateEvents) -> None:
         [on.subject.files, memory.pictures, *on.form],
         [*shown, on.fields["seed"]],
         ON_PHOTOS,
+        last_alone=True,
     )
     asked.success(guarded(events.generate), memory.pictures, [*shown, *pictures], trigger_mode="multiple", **ON_MODEL)
     action.cancel.click(None, None, action.status, js=STOPPING, **SILENT)

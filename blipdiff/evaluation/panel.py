@@ -8,8 +8,8 @@ import numpy as np
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError
-from blipdiff.evaluation.similarity import Floats, Judge, judges
-from blipdiff.evaluation.views import SubjectView
+from blipdiff.evaluation.similarity import Judge, judges
+from blipdiff.evaluation.views import Floats, SubjectView
 
 TOGETHER = "together"
 

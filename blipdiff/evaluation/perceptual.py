@@ -11,8 +11,7 @@ from blipdiff.data.composites import composite
 from blipdiff.data.drawn.scenes import SCENES, paint_scene
 from blipdiff.data.records import Pixels
 from blipdiff.evaluation.imagenet import ImageNetTrunk
-from blipdiff.evaluation.similarity import Floats, Remembered
-from blipdiff.evaluation.views import FRAME, SubjectView
+from blipdiff.evaluation.views import FRAME, Floats, Remembered, SubjectView
 
 _SIDE = 192  # pixels that the network sees: 12 x 12 places of its tenth block
 _BLOCK = 10  # counted from 0: 112 channels, one place for 16 x 16 pixels

@@ -12,9 +12,9 @@ from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.errors import ConfigError
 from blipdiff.evaluation.contexts import NO_STYLE, names_scene
-from blipdiff.evaluation.similarity import Floats, Judge
+from blipdiff.evaluation.similarity import Judge
 from blipdiff.evaluation.statistics import Figure, mean, share
-from blipdiff.evaluation.views import SubjectView, lab
+from blipdiff.evaluation.views import Floats, SubjectView, lab
 from blipdiff.ranges import LARGEST_SEED
 
 _DRAWS = 500  # before a wish for a scene is given up

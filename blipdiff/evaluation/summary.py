@@ -17,7 +17,7 @@ from blipdiff.evaluation.protocols import (
     likeness,
 )
 from blipdiff.evaluation.report import Line, Shown
-from blipdiff.evaluation.similarity import Floats
+from blipdiff.evaluation.views import Floats
 
 TRUE, RIGHT, WRONG, NO_SUBJECT = "true composite", "right subject", "wrong subject", "no subject"
 COLUMNS = (TRUE, RIGHT, WRONG, NO_SUBJECT)

@@ -1,14 +1,21 @@
 """A subject as a judge sees it: cut out exactly, in a frame of its own, without any ground."""
 
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from blipdiff.data.composites import premultiplied, warped
 from blipdiff.data.drawn.subjects import FILLED
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ImageError, ShapeError
+
+Floats: TypeAlias = NDArray[np.float32]
+T = TypeVar("T")
 
 FRAME = 128  # side of a view, of which the subject's longer side takes 112
 _SOLID = 16  # alpha below is no part of the subject
@@ -81,3 +88,20 @@ def _framed(cut_out: Pixels) -> Pixels:
     top, left = (FRAME - size[1]) // 2, (FRAME - size[0]) // 2
     view[top : top + size[1], left : left + size[0]] = small
     return view
+
+
+class Remembered(Generic[T]):
+    """What was made of the last subjects that were asked for; the longest unasked is forgotten."""
+
+    def __init__(self, make: Callable[[SubjectView], T], most: int = 256) -> None:
+        self._make, self._most = make, most
+        self._kept: OrderedDict[bytes, T] = OrderedDict()
+
+    def __call__(self, view: SubjectView) -> T:
+        key = view.cut_out.tobytes()
+        if key not in self._kept:
+            self._kept[key] = self._make(view)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]

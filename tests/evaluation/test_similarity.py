@@ -7,7 +7,7 @@ import pytest
 from blipdiff.data import PairLibrary, composite
 from blipdiff.errors import ConfigError
 from blipdiff.evaluation import Judge, choose, draw_trials, judge_named, subject_views
-from blipdiff.evaluation.similarity import Remembered
+from blipdiff.evaluation.views import Remembered
 
 
 def test_the_right_subject_is_found_in_true_composites(library: PairLibrary, judge: Judge) -> None:

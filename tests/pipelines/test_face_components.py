@@ -146,6 +146,14 @@ def test_a_lora_is_loaded_scaled_switched_off_and_unloaded(pipe: BlipDiffusionPi
     assert close(draw(pipe), plain)
 
 
+def test_a_lora_is_another_model_until_it_is_unloaded(pipe: BlipDiffusionPipeline, lora: Path) -> None:
+    own = pipe.model.identity
+    pipe.load_lora_weights(lora, adapter_name="mine")
+    assert pipe.model.identity.differing(own.told()) == ["U-Net"]
+    pipe.unload_lora_weights()
+    assert pipe.model.identity == own
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="offloading needs a GPU to offload from")
 def test_offloading_changes_no_picture(pipe: BlipDiffusionPipeline) -> None:
     wanted = draw(pipe)

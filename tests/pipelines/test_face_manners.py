@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload
+from diffusers import DDIMScheduler
 
 from blipdiff.checkpoints import convert, load_model, save_model
 from blipdiff.devices import placement
@@ -176,9 +177,32 @@ def test_another_subject_encoder_is_another_identity(pipe: BlipDiffusionPipeline
     assert pipe.model.subject_fingerprint == other.subject_fingerprint
 
 
+def test_another_part_that_draws_is_another_identity(pipe: BlipDiffusionPipeline) -> None:
+    own, other = pipe.model.identity, tiny_model(1)
+    assert own == tiny_model().identity
+    swaps = {"unet": other.unet, "vae": other.vae, "text_encoder": other.text_encoder}
+    labels = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder", "scheduler": "scheduler settings"}
+    swaps["scheduler"] = DDIMScheduler.from_config(pipe.scheduler.config)
+    for name, part in swaps.items():
+        before = pipe.components[name]
+        setattr(pipe, name, part)
+        assert pipe.model.identity.differing(own.told()) == [labels[name]]
+        setattr(pipe, name, before)
+    assert pipe.model.identity == own
+    pipe.unet.load_state_dict(other.unet.state_dict())
+    assert pipe.model.identity.differing(own.told()) == ["U-Net"]
+
+
 def test_moving_is_no_change_of_identity(pipe: BlipDiffusionPipeline) -> None:
-    own = pipe.model.subject_fingerprint
-    assert pipe.to(torch.float16).model.subject_fingerprint == own
+    own = pipe.model.identity
+    assert pipe.to(torch.float16).model.identity == own
+
+
+def test_what_a_pipeline_saves_is_the_same_model(pipe: BlipDiffusionPipeline, tmp_path: Path) -> None:
+    pipe.unet.load_state_dict(tiny_model(1).unet.state_dict())
+    pipe.save_pretrained(tmp_path / "saved")
+    again = BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", torch_dtype=torch.bfloat16)
+    assert again.model.identity == pipe.model.identity
 
 
 # Offloading
