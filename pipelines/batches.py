@@ -96,9 +96,14 @@ def batches_of(request: Sampling, index: int | None = None) -> list[tuple[int, .
     batches = [seeds[first : first + request.batch] for first in range(0, len(seeds), request.batch)]
     if index is None:
         return batches
-    if not 0 <= index < len(seeds):
-        raise ConfigError(f"The metadata is damaged: picture {index} is not among the request's {len(seeds)}.")
+    check_index(index, len(seeds))
     return [batches[index // request.batch]]
+
+
+def check_index(index: int | None, count: int) -> None:
+    """Passes for the place of one of `count` pictures. Raises: ConfigError for another."""
+    if index is not None and not 0 <= index < count:
+        raise ConfigError(f"The metadata is damaged: picture {index} is not among the request's {count}.")
 
 
 def seeded_rounds(

@@ -16,13 +16,14 @@ from safetensors.torch import save as to_safetensors
 
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, ImageError, PromptError, SubjectError
-from blipdiff.given_pictures import PictureLike, as_image
+from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb, open_picture, picture_from
 from blipdiff.masks import as_mask
+from blipdiff.picture_files import picture_of as file_pixels
 from blipdiff.picture_files import read_picture
 from pipelines.batches import draw
 from pipelines.parameters import plain, request_from
-from pipelines.task import Event, InputKind, Kind, Notice, task_named, task_of
+from pipelines.task import Event, InputKind, Kind, Notice, Task, task_named, task_of
 
 JOB_VERSION = 1
 CARD_SUFFIX = ".safetensors"
@@ -67,16 +68,8 @@ class Input:
         if kind == "subject":
             content = _subject(content, self.word)
             return replace(self, content=content, word=self.word or content.category, mask=mask)
-        if isinstance(content, Path):
-            word = self.word or content.stem
-            return replace(
-                self, content=open_picture(content) if kind == "picture" else read_picture(content), word=word
-            )
-        if isinstance(content, bytes):
-            return replace(self, content=picture_from(content, f"the {kind}"))
-        if isinstance(content, SubjectPhoto | SubjectEmbedding):
-            raise ImageError(f"{content.category!r} is a subject; a {kind} was expected.")
-        return replace(self, content=as_image(content))
+        word = self.word or content.stem if isinstance(content, Path) else self.word
+        return replace(self, content=_pixels_of(content, kind), word=word)
 
     @property
     def image(self) -> Image.Image:
@@ -90,8 +83,11 @@ class Input:
         assert isinstance(self.content, SubjectPhoto | SubjectEmbedding)
         return self.content
 
-    def as_mapping(self) -> dict[str, Any]:
-        """What JSON can hold of it; a subject's photo keeps its pixels, a card its rows."""
+    def as_mapping(self, kind: Kind) -> dict[str, Any]:
+        """What JSON can hold of it; a subject's photo keeps its pixels, a card its rows.
+
+        Raises: ImageError for content that is none of its kind.
+        """
         found: dict[str, Any] = {}
         if self.word:
             found["word"] = self.word
@@ -101,8 +97,8 @@ class Input:
         if self.box is not None:
             found["box"] = list(self.box)
         if self.mask is not None:
-            found["mask"] = self.mask.as_mapping()
-        return found | _content_text(self.content)
+            found["mask"] = self.mask.as_mapping("mask")
+        return found | _content_text(self.content, kind)
 
     @classmethod
     def from_mapping(cls, told: Any, *, paths: bool = False) -> "Input":
@@ -147,9 +143,7 @@ class Job:
         Raises: ConfigError for inputs that the task does not take.
         """
         task = task_of(request)
-        unknown = sorted(set(inputs) - set(task.inputs))
-        if unknown:
-            raise ConfigError(f"{task.name} takes no {unknown[0]}; it takes: {', '.join(task.inputs) or 'nothing'}.")
+        _check_names(task, inputs)
         listed = {name: given if isinstance(given, list | tuple) else [given] for name, given in inputs.items()}
         return cls(
             task.name,
@@ -182,8 +176,9 @@ class Job:
 
         Raises: ConfigError for one that is still missing, for others than those, and for one that is none of them.
         """
-        found = dict(self.inputs)
-        for name, kind in task_named(self.task).inputs.items():
+        found, task = dict(self.inputs), task_named(self.task)
+        _check_names(task, inputs)
+        for name, kind in task.inputs.items():
             given = [Input.of(one).opened(kind.kind) for one in inputs.get(name) or ()]
             wanted = [one for one in self.given(name) if one.content is None]
             if not wanted and not given:
@@ -205,12 +200,17 @@ class Job:
         return replace(self, inputs=found)
 
     def as_mapping(self) -> dict[str, Any]:
-        """The job as JSON can hold it; there is no code in it."""
+        """The job as JSON can hold it; there is no code in it. Raises: ImageError for an input that is none."""
+        kinds = task_named(self.task).inputs
         found: dict[str, Any] = {
             "version": JOB_VERSION,
             "task": self.task,
             "request": plain(self.request),
-            "inputs": {name: [one.as_mapping() for one in given] for name, given in self.inputs.items() if given},
+            "inputs": {
+                name: [one.as_mapping(kinds[name].kind) for one in given]
+                for name, given in self.inputs.items()
+                if given
+            },
         }
         if self.index is not None:
             found["index"] = self.index
@@ -228,10 +228,11 @@ class Job:
 
         Raises: ConfigError for a job that is damaged, of a newer version or of an unknown task.
         """
-        if not isinstance(told, Mapping) or not isinstance(told.get("version"), int):
+        version = told.get("version") if isinstance(told, Mapping) else None
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise ConfigError("This is no job: it has no version.")
-        if told["version"] > JOB_VERSION:
-            raise ConfigError(f"The job is of version {told['version']}; this blipdiff reads up to {JOB_VERSION}.")
+        if version > JOB_VERSION:
+            raise ConfigError(f"The job is of version {version}; this blipdiff reads up to {JOB_VERSION}.")
         request, inputs, detail = told.get("request"), told.get("inputs", {}), told.get("detail", {})
         index, model = told.get("index"), told.get("model")
         if not all(isinstance(one, Mapping) for one in (request, inputs, detail, {} if model is None else model)):
@@ -336,6 +337,12 @@ def _subject(content: Any, word: str) -> SubjectPhoto | SubjectEmbedding:
     return SubjectPhoto(picture, word)
 
 
+def _check_names(task: Task, inputs: Mapping[str, Any]) -> None:
+    unknown = sorted(set(inputs) - set(task.inputs))
+    if unknown:
+        raise ConfigError(f"{task.name} takes no {unknown[0]}; it takes: {', '.join(task.inputs) or 'nothing'}.")
+
+
 def _check_number(kind: InputKind, count: int) -> None:
     if count < kind.least:
         if kind.is_bound or not kind.missing:
@@ -355,7 +362,23 @@ def _check_pixels(kind: Kind, wanted: Input, given: Input) -> None:
         )
 
 
-def _content_text(content: Content) -> dict[str, Any]:
+def _pixels_of(content: Any, kind: Kind) -> Image.Image:
+    """A picture upright in RGB, a mask in one channel, whatever form it came in: what is written down draws the same.
+
+    Raises: ImageError for what cannot be read, and for what is no mask.
+    """
+    if isinstance(content, SubjectPhoto | SubjectEmbedding):
+        raise ImageError(f"{content.category!r} is a subject; a {kind} was expected.")
+    if kind == "mask":  # see-through parts mean something else in it than in a picture
+        if isinstance(content, Path):
+            return as_mask(read_picture(content))
+        return as_mask(file_pixels(content, "the mask") if isinstance(content, bytes) else content)
+    if isinstance(content, Path):
+        return open_picture(content)
+    return picture_from(content, "the picture") if isinstance(content, bytes) else as_rgb(content)
+
+
+def _content_text(content: Content, kind: Kind) -> dict[str, Any]:
     if isinstance(content, SubjectEmbedding):
         rows = base64.b64encode(to_safetensors({"tokens": content.tokens.contiguous()})).decode()
         return {"rows": rows, "category": content.category, "fingerprint": content.fingerprint}
@@ -365,7 +388,9 @@ def _content_text(content: Content) -> dict[str, Any]:
         return {"path": str(content)}
     if isinstance(content, bytes):
         return {"file": base64.b64encode(content).decode()}
-    return {} if content is None else {"picture": picture_text(as_image(content))}
+    if content is None:
+        return {}
+    return {"picture": picture_text(as_rgb(content) if kind == "subject" else _pixels_of(content, kind))}
 
 
 def _content_from(told: Mapping[str, Any], *, paths: bool) -> Content:

@@ -14,7 +14,7 @@ from blipdiff.errors import ConfigError, MissingDependencyError
 from blipdiff.filenames import short_name
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
-from pipelines.batches import Prepared, Round
+from pipelines.batches import Prepared, Round, check_index
 from pipelines.blend.plan import EncodedBlend, Spot, encode_blend, label_of, on_path, plan_blend, spot_batches, spots_of
 from pipelines.blend.request import BlendRequest
 from pipelines.job import Job, card_input
@@ -107,7 +107,8 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     kept = replace(job, inputs={"subject": tuple(map(card_input, subjects))})
     drawn = _Drawn(studio, kept, encoded)
     one, _ = plan_blend(model, encoded, [_middle(len(subjects))])
-    if job.detail:
+    check_index(job.index, _count(request, len(subjects)))
+    if job.index is not None:
         batch, wanted = _batch(job.detail, len(subjects))
         rounds, pictures = partial(drawn.rounds, batch), len(batch)
         count = len(spot_batches(batch, request.batch))
@@ -150,6 +151,11 @@ def earlier(metadata: Mapping[str, Any]) -> Job:
     return Job("blend", request, {"subject": subjects}, metadata["index"], detail, metadata["model"])
 
 
+def _count(request: BlendRequest, subjects: int) -> int:
+    """How many pictures the whole blend has."""
+    return request.frames if request.shape == "path" else sum(map(len, spots_of(request, subjects, None)))
+
+
 def _middle(subjects: int) -> Spot:
     return Spot((1.0 / subjects,) * subjects)
 
@@ -172,15 +178,15 @@ def _finished(drawn: _Drawn, rows: list[list[Spot]], kinds: Sequence[str], job: 
     if not rows:
         rows = [sorted(drawn.pictures, key=lambda spot: spot.position or 0.0)]
     name = f"{short_name('-'.join(dict.fromkeys(one.category for one in subjects)))}-{request.seed}"
-    count, results = sum(map(len, rows)), list[Result]()
+    count, results = _count(request, len(subjects)), list[Result]()
     for row, spots in enumerate(rows):
         for column, spot in enumerate(spots):
             index = len(results) if job.index is None else job.index
             picture = drawn.pictures[spot]
             picture = replace(picture, job={**picture.job, "index": index})
-            distance = drawn.distances[column] if column < len(drawn.distances) and not job.detail else None
+            distance = drawn.distances[column] if column < len(drawn.distances) and job.index is None else None
             frame = Frame(spot.shares, spot.position, row, column, distance)
-            number = f"-{index + 1:0{len(str(count))}}" if count > 1 or job.detail else ""
+            number = f"-{index + 1:0{len(str(count))}}" if count > 1 else ""
             results.append(Result(picture, name + number, label_of(subjects, spot.shares), detail=frame))
     yield from results
     if count > 1 and job.index is None:

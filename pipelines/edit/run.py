@@ -11,7 +11,7 @@ from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.filenames import short_name
 from blipdiff.latents import size_factor
 from blipdiff.sampling.loop import Step
-from pipelines.batches import Prepared, Round
+from pipelines.batches import Prepared, Round, check_index
 from pipelines.controls.nets import Followed
 from pipelines.edit.composite import EditPictures, edit_pictures
 from pipelines.edit.invert import Inversion, PhotoSource, invert_photo, prepare_photo, work_size
@@ -68,6 +68,7 @@ def prepare(studio: Studio, job: Job) -> Prepared:
         told = mask_input(masks[0].image)
         kept = replace(kept, inputs={**kept.inputs, "mask": (told,)})
         notices += [_LARGE] if told.content is None else []
+    check_index(job.index, len(job.given("source")) or request.count)
     photos = [one for place, one in enumerate(job.given("source")) if job.index in (None, place)]
     sources = (
         [_of_photo(studio, job, kept, one) for one in photos] if photos else list(_of_seeds(studio, job, kept, masks))
