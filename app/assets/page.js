@@ -3,7 +3,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     // the tab that is open: what is not laid out has no parent to be placed in
-    [...document.querySelectorAll("#generate, #stylize-draw, #blend-path, #scene-draw")].find((one) => one.offsetParent)?.click();
+    [...document.querySelectorAll(".draws")].find((one) => one.offsetParent)?.click();
   }
 });
 
@@ -11,19 +11,15 @@ document.addEventListener("keydown", (event) => {
 new MutationObserver((changes) => {
   const begins = changes.some((change) =>
     [...change.addedNodes].some((node) => node.querySelector?.(".previews .blank") || node.matches?.(".previews")));
-  const stage = document.querySelector("#stage");
+  const stage = [...document.querySelectorAll(".stage")].find((one) => one.offsetParent);
   if (begins && stage && stage.getBoundingClientRect().top > window.innerHeight - 200) {
     stage.scrollIntoView({ behavior: "smooth", block: "start" });
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
 
 // The last sentence of a run is read aloud; the steps in between are not.
-new MutationObserver((_, observer) => {
-  const status = document.querySelector("#status");
-  if (status) {
-    status.setAttribute("role", "status");
-    observer.disconnect();
-  }
+new MutationObserver(() => {
+  document.querySelectorAll(".status:not([role])").forEach((status) => status.setAttribute("role", "status"));
 }).observe(document.documentElement, { childList: true, subtree: true });
 
 // What was typed outlives a reload. The browser keeps it and brings it back by itself: an answer of the server

@@ -6,15 +6,13 @@ the last one; a click waits for what is on its way to its fields, and carries wh
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
 from app.ui import markup
-from app.ui.drawing import Changes, Run
-from app.ui.notices import guarded, notice
-from app.ui.orders import Order, Orders
+from app.ui.notices import guarded
 
 SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE: dict[str, Any] = {**SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
@@ -50,52 +48,20 @@ def on_change(
 
 
 def on_draw(
-    button: Any,
-    orders: Orders,
-    status: Any,
-    draw: Callable[..., Run],
-    inputs: Any,
-    outputs: Any,
+    button: Any, ask: Callable[..., Any], inputs: Any, answered: Any, draw: Callable[..., Any], *run: Any
 ) -> None:
-    """A click places an order, or hears that one is being drawn; the model, once free, does `draw(order, *values)`."""
-
-    def ask(visit: gr.Request, *values: Any) -> Changes:
-        name = str(visit.session_hash)
-        if not orders.place(name, Order(values, ())):
-            notice(BUSY)
-            return gr.skip()  # type: ignore[no-any-return]
-        orders.call_off(preview_of(name))
-        return {status: markup.progress("Waiting for the model", None, 1)}
-
-    def drawn(visit: gr.Request) -> Iterator[Changes]:
-        order = orders.begin(str(visit.session_hash))
-        if order is None:  # called off while it waited
-            yield gr.skip()
-            return
-        try:
-            last = yield from draw(order, *order.request)
-        finally:
-            orders.end(str(visit.session_hash))
-        yield last
-
-    asked = on_click(button, ask, inputs, [status], last_alone=True)
-    asked.success(guarded(drawn), None, outputs, trigger_mode="multiple", **ON_MODEL)
+    """A click asks for a run; the model, once free, does `draw`, whose inputs and outputs are `run`."""
+    asked = on_click(button, ask, inputs, answered, ON_PHOTOS, last_alone=True)
+    asked.success(guarded(draw), *run, trigger_mode="multiple", **ON_MODEL)
 
 
-def on_cancel(button: Any, orders: Orders, status: Any) -> None:
-    """A click takes the visit's order back at once; a run that is going on tells its end itself."""
+def on_cancel(button: Any, cancel: Callable[..., Any], inputs: Any, status: Any, outputs: Any) -> None:
+    """A click takes the visit's order back at once; a run that is going on tells its end itself.
 
-    def cancel(visit: gr.Request) -> Changes:
-        name = str(visit.session_hash)
-        orders.call_off(preview_of(name))
-        place = orders.call_off(name)
-        if place == "drawing":  # its own last word must not be overtaken
-            return gr.skip()  # type: ignore[no-any-return]
-        text = "Cancelled before it began." if place == "waiting" else "Nothing is being drawn."
-        return {status: markup.message(text)}
-
+    Gradio's own `cancels` is of no use here: its late messages overwrite the last word of what it stopped.
+    """
     button.click(None, None, status, js=STOPPING, **SILENT)
-    button.click(cancel, None, status, trigger_mode="multiple", **AT_ONCE)
+    button.click(guarded(cancel), inputs, outputs, trigger_mode="multiple", **AT_ONCE)
 
 
 def preview_of(visit: str) -> str:

@@ -14,14 +14,12 @@ from gradio.utils import get_upload_folder
 
 from app.settings import keep_uploads_in
 from app.ui.doors.space import own_prefix, remove_left
-from app.ui.subjects import CARD_SUFFIX
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.filenames import short_name
-from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import write_new
-from pipelines.studio import subject_from
+from pipelines.job import CARD_SUFFIX
 
-_SUBJECT = "subject"
+_LONGEST_SHOWN = 200  # letters without a space
 _A_DAY = 24 * 3600  # seconds
 
 
@@ -72,22 +70,11 @@ def kept_card(subject: SubjectEmbedding, folder: Path) -> Path:
     return write_new(folder, short_name(subject.category), CARD_SUFFIX, subject.save)
 
 
-def subject_of(metadata: Mapping[str, Any], model: BlipDiffusion) -> SubjectEmbedding:
-    """The subject of a picture, as its settings carry it.
-
-    Raises: ConfigError when they lack it, SubjectError when another model made it.
-    """
-    request = metadata["request"]
-    subject = subject_from(
-        request.get(_SUBJECT), str(request.get("category", "")), str(metadata["model"].get("fingerprint"))
-    )
-    subject.check_model(model.subject_fingerprint, model.text_encoder.sizes.width)
-    return subject
-
-
-def readable_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A picture's metadata for people: the subject's numbers, a page of letters, are only counted."""
-    request = dict(metadata["request"])
-    if isinstance(request.get(_SUBJECT), str):
-        request[_SUBJECT] = f"in the file, {len(request[_SUBJECT]) / 1000:.0f} kB"
-    return {**metadata, "request": request}
+def readable_settings(told: Any) -> Any:
+    """A picture's metadata for people: subjects and pictures in it, pages of letters each, are only counted."""
+    if isinstance(told, Mapping):
+        return {key: readable_settings(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [readable_settings(value) for value in told]
+    is_content = isinstance(told, str) and len(told) > _LONGEST_SHOWN and " " not in told
+    return f"in the file, {len(told) / 1000:.0f} kB" if is_content else told

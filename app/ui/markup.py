@@ -32,13 +32,10 @@ def heading(model: str, device: str, dtype: str, purpose: str | None = None) -> 
     )
 
 
-def welcome() -> str:
+def welcome(*steps: str) -> str:
     """What to do, where pictures will be."""
-    return (
-        '<div class="welcome"><p><strong>Your pictures will be here.</strong></p><ol>'
-        "<li>Add a photo of the subject.</li><li>Say what it is, in a word or two.</li>"
-        "<li>Describe the scene, and press Generate.</li></ol></div>"
-    )
+    told = "".join(f"<li>{escaped(step)}</li>" for step in steps)
+    return f'<div class="welcome"><p><strong>Your pictures will be here.</strong></p><ol>{told}</ol></div>'
 
 
 def subjects(tiles: Sequence[Tile]) -> str:
@@ -48,11 +45,11 @@ def subjects(tiles: Sequence[Tile]) -> str:
     return f'<ul class="subjects">{"".join(_subject(tile) for tile in tiles)}</ul>'
 
 
-def previews(pictures: Sequence[tuple[int, Image.Image]], expected: Sequence[int]) -> str:
-    """The pictures being drawn, (seed, picture) each; an empty frame for every seed of which nothing is known yet."""
-    known = dict(pictures)
-    frames = "".join(_frame(seed, known.get(seed)) for seed in expected)
-    grid = f"--columns: {columns(len(expected))}"
+def previews(seeds: Sequence[int], pictures: Sequence[Image.Image]) -> str:
+    """The pictures being drawn, one for each seed; empty frames where there is nothing to see of them yet."""
+    shown: Sequence[Image.Image | None] = pictures or [None] * len(seeds)
+    frames = "".join(_frame(seed, picture) for seed, picture in zip(seeds, shown, strict=False))
+    grid = f"--columns: {columns(len(seeds))}"
     return f'<div class="previews" role="group" aria-label="Pictures being drawn" style="{grid}">{frames}</div>'
 
 

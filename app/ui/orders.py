@@ -14,10 +14,10 @@ _SECONDS_TO_WAIT = 600.0  # after that a waiting order makes room for others, wh
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
-    """What one press of Generate asked for; its photos stay files until they are drawn."""
+    """The job that one click asked for, on the tab of this name; its photos stay files until they are drawn."""
 
-    request: Any
-    paths: tuple[str, ...]
+    job: Any
+    tab: str = ""
     called_off: Event = field(default_factory=Event)
 
 
@@ -51,12 +51,14 @@ class Orders:
         self._since.pop(visit, None)
         return self._waiting.pop(visit, None)
 
-    def begin(self, visit: str) -> Order | None:
-        """The visit's waiting order, now to be drawn; None when it was called off in the meantime."""
+    def begin(self, visit: str, tab: str = "") -> Order | None:
+        """The order of this tab that waits, now to be drawn; None when it was called off in the meantime."""
         with self._access:
-            order = self._taken(visit)
-            if order is not None:
-                self._drawing[visit] = order
+            order = self._waiting.get(visit)
+            if order is None or order.tab != tab:
+                return None
+            self._taken(visit)
+            self._drawing[visit] = order
             return order
 
     def end(self, visit: str) -> None:

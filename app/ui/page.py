@@ -9,46 +9,53 @@ import gradio as gr
 
 from app.settings import Settings, read_settings
 from app.ui import markup
-from app.ui.attend_tab import attend_tab
-from app.ui.blend_tab import blend_tab, refreshed
+from app.ui.bench import Room
 from app.ui.doors.access import Access
-from app.ui.edit_tab import edit_tab
 from app.ui.events import AT_ONCE, on_change
 from app.ui.files import forget_old, own_cache
-from app.ui.generate_tab import generate_tab
-from app.ui.library_tab import library_tab
 from app.ui.orders import Orders
-from app.ui.scene_tab import scene_tab
 from app.ui.server import serve
-from app.ui.stylize_tab import stylize_tab
-from pipelines.sizes import purpose
-from pipelines.studio import Studio
+from app.ui.slots import refreshed
+from app.ui.tabs.any_task import task_tab
+from app.ui.tabs.attend import attend_tab
+from app.ui.tabs.blend import blend_tab
+from app.ui.tabs.edit import edit_tab
+from app.ui.tabs.generate import generate_tab
+from app.ui.tabs.library import library_tab
+from app.ui.tabs.scene import scene_tab
+from app.ui.tabs.stylize import stylize_tab
+from pipelines.studio import Studio, purpose
+from pipelines.task import Task, tasks
+
+# the tabs of tasks that have a layout of their own: title and builder; other tasks follow, as they are declared
+_TABS: dict[str, tuple[str, Callable[[Room, Task], None]]] = {
+    "generate": ("Generate", generate_tab),
+    "stylize": ("Stylize", stylize_tab),
+    "edit": ("Edit", edit_tab),
+    "attend": ("Attention", attend_tab),
+    "blend": ("Blend", blend_tab),
+    "scene": ("Scene", scene_tab),
+}
 
 
 def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
-    """The page with all its tabs, whose runs go through `orders`; not yet served."""
+    """The page with a tab for every task, whose runs go through `orders`; not yet served."""
     model = studio.model
     dtype = str(model.unet.dtype).removeprefix("torch.")
     own_cache()
+    known = tasks()
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
+        room = Room(page, studio, settings, orders)
         gr.HTML(markup.heading(model.name, str(model.device), dtype, purpose(model)))
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Generate", id="generate-tab"):
-                generate_tab(page, studio, settings, orders)
-            with gr.Tab("Stylize", id="stylize-tab"):
-                stylize_tab(studio, settings, orders)
-            with gr.Tab("Edit", id="edit-tab"):
-                edit_tab(studio, settings, orders)
-            with gr.Tab("Attention", id="attend-tab"):
-                attend_tab(studio, settings, orders)
-            with gr.Tab("Blend", id="blend-tab"):
-                lists = blend_tab(studio, settings, orders)
-            with gr.Tab("Scene", id="scene-tab"):
-                lists += scene_tab(studio, settings, orders)
+            for name in [*_TABS, *(name for name in known if name not in _TABS)]:
+                title, build = _TABS.get(name, (name.replace("-", " ").capitalize(), task_tab))
+                with gr.Tab(title, id=f"{name}-tab"):
+                    build(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(studio, settings)
         page.load(show, search, shown, **AT_ONCE)
-        on_change([page.load, shown[1].change], partial(refreshed, settings, len(lists)), None, lists)
+        on_change([page.load, shown[1].change], partial(refreshed, room.library, len(room.lists)), None, room.lists)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page

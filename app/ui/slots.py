@@ -11,10 +11,8 @@ from app.ui.components import Listed
 from app.ui.events import on_change
 from app.ui.photos import photo_field
 from app.ui.subjects import category_of
-from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import BlipdiffError, PromptError
-from blipdiff.images import open_picture
-from pipelines.studio import Reference
+from pipelines.job import Input
 from pipelines.subject_library import SubjectLibrary
 
 LETTERS = "ABCD"
@@ -33,15 +31,6 @@ class Slot:
     def inputs(self) -> list[Any]:
         """In the order in which `filled` reads them."""
         return [self.photo, self.word, self.kept]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Filled:
-    """A slot that holds a subject."""
-
-    place: int  # of the slot
-    word: str
-    reference: Reference
 
 
 def place_slots(tab: str, count: int, examples: Sequence[Path]) -> list[Slot]:
@@ -75,21 +64,28 @@ def library_names(library: SubjectLibrary) -> list[str]:
         return [_NONE]
 
 
-def filled(values: Sequence[Any], library: SubjectLibrary) -> list[Filled]:
-    """The subjects of the slots that hold one, from the values of all slots' inputs.
+def refreshed(library: SubjectLibrary, count: int) -> list[Any]:
+    """The lists of library subjects as they are now."""
+    names = library_names(library)
+    return [gr.Dropdown(choices=names) for _ in range(count)]
 
-    Raises: PromptError for a photo without a word, ImageError and SubjectError for what cannot be read.
+
+def filled(values: Sequence[Any], library: SubjectLibrary) -> list[tuple[int, Input]]:
+    """The subjects of the slots that hold one, each with its slot's place, from the values of all slots' inputs.
+
+    Raises: PromptError for a photo without a word, SubjectError for a subject that the library has not.
     """
     found = []
     for place in range(len(values) // 3):
         photo, word, kept = values[3 * place : 3 * place + 3]
+        said = (word or "").strip()
         if kept:
             subject = library.load(kept)
-            found.append(Filled(place, (word or "").strip() or subject.category, subject))
+            found.append((place, Input(subject, said or subject.category)))
         elif photo:
-            if not (word or "").strip():
+            if not said:
                 raise PromptError(f"Say in a word or two what subject {LETTERS[place]} is.")
-            found.append(Filled(place, word.strip(), SubjectPhoto(open_picture(photo), word.strip())))
+            found.append((place, Input(Path(photo), said)))
     return found
 
 

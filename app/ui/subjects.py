@@ -6,13 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture, thumbnail
-from pipelines.studio import Reference
+from pipelines.job import CARD_SUFFIX
 
 MOST_SUBJECTS = 4
-CARD_SUFFIX = ".safetensors"
 
 _SIDE = 240  # pixels of the small pictures
 
@@ -52,26 +51,6 @@ def looked_through(paths: Sequence[str]) -> Dropped:
     return Dropped(tuple(kept), tuple(tiles), tuple(complaints))
 
 
-def references(paths: Sequence[str], category: str) -> list[Reference]:
-    """The photos, all of this category, and the cards.
-
-    Raises: ImageError, SubjectError, PromptError.
-    """
-    return [
-        SubjectEmbedding.load(path) if _is_card(Path(path)) else SubjectPhoto(open_picture(path), category)
-        for path in paths
-    ]
-
-
-def check_references(paths: Sequence[str], category: str) -> None:
-    """Passes when all of them can be read, one after the other; nothing of them is kept.
-
-    Raises: ImageError, SubjectError, PromptError.
-    """
-    for path in paths:
-        references([path], category)
-
-
 def category_of(path: Path) -> str:
     """What a bundled photo shows: its file's name without numbers."""
     return path.stem.rstrip("0123456789-_").replace("-", " ").replace("_", " ")
@@ -86,11 +65,7 @@ def by_name(error: BlipdiffError, paths: Sequence[str]) -> str:
 
 
 def _tile(path: Path) -> Tile:
-    if _is_card(path):
+    if path.suffix.lower() == CARD_SUFFIX:
         card = SubjectEmbedding.load(path)
         return Tile(path.name, card.thumbnail, card.category)
     return Tile(path.name, thumbnail(open_picture(path), _SIDE), None)
-
-
-def _is_card(path: Path) -> bool:
-    return path.suffix.lower() == CARD_SUFFIX

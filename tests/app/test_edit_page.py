@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.ui.edit_tab import painted
-from app.ui.edit_words import SwappedWords, swapped_words
-from app.ui.request_form import RequestForm
-from blipdiff.errors import ConfigError, PromptError
-from pipelines.blend_request import BlendRequest
-from pipelines.edit_request import EditRequest
-from pipelines.requests import GenerateRequest, parameters
-from pipelines.scene_request import SceneRequest
-from pipelines.stylize_request import ControlSettings, StylizeRequest
+from app.ui.tabs.edit import painted
+from app.ui.tabs.edit_words import SwappedWords, sentence_of, swapped_words
+from blipdiff.errors import PromptError
+from pipelines.controls.settings import ControlSettings
+from pipelines.edit.request import EditRequest
+from pipelines.parameters import parameters
+from pipelines.task import tasks
 
 
 @pytest.mark.parametrize(
@@ -56,25 +54,14 @@ def test_strokes_of_all_layers_become_one_mask_of_the_sources_size() -> None:
     assert painted(None, (40, 20)) is None
 
 
-@pytest.mark.parametrize(
-    "kind", [BlendRequest, ControlSettings, EditRequest, GenerateRequest, SceneRequest, StylizeRequest]
-)
+def test_a_request_becomes_a_sentence_that_gives_it_back() -> None:
+    found = swapped_words("a cat sits on a sofa", [1], "dog")
+    request = EditRequest(source=found.source, target=found.target, prompt=found.prompt, category="dog")
+    assert sentence_of(request) == ("cat sits on a sofa", "dog")
+    assert swapped_words("cat sits on a sofa", [0], "dog") == found
+
+
+@pytest.mark.parametrize("kind", [ControlSettings, *(task.request for task in tasks().values())])
 def test_no_two_controls_of_a_request_have_one_name(kind: type) -> None:
     labels = [declared.label for declared in parameters(kind).values()]
     assert sorted(set(labels)) == sorted(labels)
-
-
-def test_controls_give_back_the_requests_own_defaults_and_name_what_is_no_number() -> None:
-    form = RequestForm(EditRequest, "edit", {"guidance": 3.0})
-    names = ("seed", "guidance", "strength", "cross_stop", "width", "keep_background", "negative", "blend_words")
-    form.place(*names)
-    shown = [control.value for control in form.controls.values()]
-    values = form.values(shown)
-    default = EditRequest(source="cat")
-    assert values == {name: getattr(default, name) for name in names} | {"guidance": 3.0}
-    typed = form.values(["7", 2.0, 0.5, " 0.25 ", "64", True, "snow", "both"])
-    assert (typed["seed"], typed["cross_stop"], typed["width"], typed["keep_background"]) == (7, 0.25, 64, True)
-    with pytest.raises(ConfigError, match="Words until is 'half'"):
-        form.values(["7", 2.0, 0.5, "half", "", False, "", None])
-    with pytest.raises(ConfigError, match="Guidance is empty"):
-        form.values(["7", None, 0.5, "", "", False, "", None])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.settings import Settings
-from app.ui.library_tab import _Events
+from app.ui.tabs.library import _Events
 from blipdiff.conditioning.subject import SubjectEmbedding
 from pipelines.subject_library import SubjectLibrary
 

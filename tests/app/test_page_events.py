@@ -1,7 +1,7 @@
 """What the page answers to its events, and to files of every kind."""
 
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -9,24 +9,24 @@ import pytest
 from PIL import Image
 
 from app.settings import DOWNLOAD, MODEL, OUTPUT, Settings, read_settings, silence_libraries
-from app.ui import form, markup
+from app.ui import markup
 from app.ui.files import readable_settings
-from app.ui.generate_events import GenerateEvents
-from app.ui.generate_layout import Layout, lay_out
-from app.ui.notices import guarded
 from app.ui.orders import Orders
+from app.ui.page import build_page
+from app.ui.subject_field import SubjectField
 from app.ui.subjects import Tile, category_of, looked_through
 from app.ui.suggestions import Suggestions
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import ConfigError
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, save_picture
+from blipdiff.errors import ConfigError, OutputError
+from pipelines.pictures import save_picture
 from pipelines.studio import Studio
+from tests.support.page_asked import Asked
+from tests.support.studios import picture_of
 from tests.support.tiny_models import photo, tiny_model
 
-VISIT = SimpleNamespace(session_hash="visit")
-
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # how a notice shows without a page
+
+GENERATE = {"field_category": "dog", "field_steps": 2, "field_count": 2}
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,14 @@ def studio() -> Studio:
     return Studio(tiny_model())
 
 
-@pytest.fixture
-def layout() -> Layout:
-    with gr.Blocks():
-        return lay_out(16, [])
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages") / "output"
 
 
-@pytest.fixture
-def events(studio: Studio, layout: Layout, tmp_path: Path) -> GenerateEvents:
-    return GenerateEvents(studio, tmp_path / "output", Orders(), layout)
+@pytest.fixture(scope="module")
+def page(studio: Studio, output: Path) -> Asked:
+    return Asked(build_page(studio, Settings(output=output, library=output.parent / "library"), Orders()))
 
 
 @pytest.fixture
@@ -51,16 +50,28 @@ def dog(tmp_path: Path) -> str:
     return str(tmp_path / "dog.png")
 
 
-def values(**changes: Any) -> list[Any]:
-    typed = {name: form.starting_value(name) for name in form.NAMES} | {"category": "dog", "steps": 2, "count": 2}
-    return [*(typed | changes).values(), True]
+@pytest.fixture
+def ask(page: Asked, dog: str) -> Callable[..., dict[str, Any]]:
+    """ask(field_steps=50): a click on Generate, with a photo and these fields."""
+    return lambda **typed: page.click("generate", **({"subject": [dog]} | GENERATE | typed))
 
 
-def drawn(studio: Studio, path: Path) -> str:
+def made(studio: Studio, path: Path) -> str:
     """A picture's file."""
-    subject = studio.subject([SubjectPhoto(photo(), "dog")])
-    request = GenerateRequest(category="dog", prompt="in the snow", count=1, seed=5, steps=2)
-    return str(save_picture(next(one for one in studio.run(request, subject) if isinstance(one, Picture)), path))
+    return str(save_picture(picture_of(studio, prompt="in the snow", seed=5, steps=2), path))
+
+
+def last_of(answers: Any) -> dict[str, Any]:
+    """All changes of a run, the later over the earlier ones."""
+    changes: dict[str, Any] = {}
+    for one in answers:
+        changes |= one
+    return changes
+
+
+def gallery_of(changes: dict[str, Any]) -> list[tuple[str, str]]:
+    """The gallery's pictures: file, and what stands under it."""
+    return list(changes["gallery"].constructor_args["value"])
 
 
 class Guesses:
@@ -70,141 +81,144 @@ class Guesses:
         return [("dog", 0.875), ("wolf", 0.125)]
 
 
-def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
-    studio: Studio, layout: Layout, dog: str, tmp_path: Path
-) -> None:
-    events = GenerateEvents(studio, tmp_path, Orders(), layout, Guesses())
-    suggestions, category = layout.subject.suggestions, layout.fields["category"]
+def test_categories_are_suggested_only_for_a_photo_that_nobody_named(dog: str, tmp_path: Path) -> None:
+    with gr.Blocks():
+        field, category = SubjectField(str, "Subject"), gr.Textbox()
 
     def offered(paths: list[str], typed: str) -> list[tuple[str, str]]:
-        return list(events.look_at_subject(paths, typed)[suggestions].choices)
+        return list(field.look(Guesses(), category, paths, typed)[field.suggestions].choices)  # type: ignore[arg-type]
 
     assert offered([dog], "") == [("dog, 88 %", "dog"), ("wolf, 12 %", "wolf")]
     assert offered([dog], "cat") == offered([], "") == []
-    answer = events.use_suggestion("wolf")
+    answer = field.use_suggestion(category, "wolf")
     assert answer[category] == "wolf"
-    assert answer[suggestions].choices == []
+    assert answer[field.suggestions].choices == []
     assert Suggestions().of(str(tmp_path / "nothing.png")) == []
     assert Suggestions().of(dog) == []  # noise: the bundled describer is not sure
 
 
 def test_an_order_is_drawn_and_its_first_picture_is_selected(
-    events: GenerateEvents, layout: Layout, dog: str, tmp_path: Path
+    page: Asked, ask: Callable[..., dict[str, Any]], output: Path
 ) -> None:
-    answer = events.ask(VISIT, [dog], [], *values())
-    seed = int(answer[layout.fields["seed"]])
-    changes: dict[Any, Any] = {}
-    for one in events.generate(VISIT, [("older.png", 1)]):
-        changes |= one
-    pictures = changes[layout.memory.pictures]
-    assert [(Path(path).name, seed) for path, seed in pictures] == [
-        (f"dog-{seed}.png", seed),
-        (f"dog-{seed + 1}.png", seed + 1),
-        ("older.png", 1),  # its file may be gone: what the browser has is a copy
+    seed = int(ask()["field-seed"])
+    changes = last_of(page.drawn("generate", [("older.png", "seed 1", 1)]))
+    shown = [(Path(path).name, caption) for path, caption in gallery_of(changes)]
+    assert shown == [
+        (f"dog-{seed}.png", f"seed {seed}"),
+        (f"dog-{seed + 1}.png", f"seed {seed + 1}"),
+        ("older.png", "seed 1"),  # its file may be gone: what the browser has is a copy
     ]
-    for path, _ in pictures[:2]:
-        assert Path(path).read_bytes() == (tmp_path / "output" / Path(path).name).read_bytes()
-    assert "2 pictures in" in changes[layout.action.status]
-    assert changes[layout.memory.chosen] == pictures[0]
-    assert changes[layout.result.metadata]["request"]["subject"].startswith("in the file")
-    assert events.reuse_seed(pictures[1])[layout.fields["seed"]] == str(seed + 1)
+    for path, _ in gallery_of(changes)[:2]:
+        assert Path(path).read_bytes() == (output / Path(path).name).read_bytes()
+    assert "2 pictures in" in changes["status"]
+    assert changes["details"].label == f"The selected picture, seed {seed}"
+    assert changes["metadata"]["job"]["inputs"]["subject"][0]["rows"].startswith("in the file")
 
 
 def test_an_order_without_a_subject_or_with_a_bad_value_is_answered_and_not_drawn(
-    events: GenerateEvents, layout: Layout, dog: str
+    page: Asked, ask: Callable[..., dict[str, Any]]
 ) -> None:
-    for paths, typed, words in (
-        (None, values(), "There is no subject yet"),
-        ([dog], values(category=""), "The category is empty"),
-        ([dog], values(steps=None), "Steps is empty"),
+    for typed, words in (
+        ({"subject": None}, "There is no subject yet"),
+        ({"field_category": ""}, "The category is empty"),
+        ({"field_steps": None}, "Steps is empty"),
     ):
-        assert words in events.ask(VISIT, paths, [], *typed)[layout.action.status]
-        assert list(events.generate(VISIT, [])) == [gr.skip()]
+        assert words in ask(**typed)["status"]
+        assert list(page.drawn("generate")) == [{}]
 
 
-def test_a_second_press_while_one_order_waits_changes_nothing(events: GenerateEvents, layout: Layout, dog: str) -> None:
-    events.ask(VISIT, [dog], [], *values())
-    assert events.ask(VISIT, [dog], [], *values()) == gr.skip()
-    assert "Cancelled before it began" in events.cancel(VISIT, [])[layout.action.status]
-    assert list(events.generate(VISIT, [])) == [gr.skip()]
-    assert "Nothing is being drawn" in events.cancel(VISIT, [])[layout.action.status]
+def test_a_second_press_while_one_order_waits_changes_nothing(page: Asked, ask: Callable[..., dict[str, Any]]) -> None:
+    assert "Waiting for the model" in ask()["status"]
+    with pytest.warns(UserWarning, match="still being drawn"):
+        assert ask() == {}
+    assert list(page.drawn("stylize-draw")) == [{}], "the order is another tab's"
+    assert "Cancelled before it began" in page.cancelled("cancel")["status"]
+    assert list(page.drawn("generate")) == [{}]
+    assert "Nothing is being drawn" in page.cancelled("cancel")["status"]
 
 
-def test_cancelling_in_the_middle_ends_with_a_word_about_how_far_it_came(
-    events: GenerateEvents, layout: Layout, dog: str
-) -> None:
-    events.ask(VISIT, [dog], [], *values(steps=50))
-    last: dict[Any, Any] = {}
-    for answer in events.generate(VISIT, []):
+@pytest.mark.parametrize("tab", ["generate", "attend"])
+def test_cancelling_in_the_middle_ends_with_a_word_about_how_far_it_came(tab: str, page: Asked, dog: str) -> None:
+    named = "" if tab == "generate" else f"{tab}-"
+    prefix, button = ("field", "generate") if tab == "generate" else (tab, f"{tab}-draw")
+    typed = {f"{prefix}_category": "dog", f"{prefix}_steps": 50}
+    page.click(button, **{f"{named}subject": [dog]}, **typed)
+    last: dict[str, Any] = {}
+    for answer in page.drawn(button):
         last = answer
-        if "Step" in str(answer.get(layout.action.status)):
-            assert events.cancel(VISIT, []) == gr.skip()
-    assert "Cancelled after step" in last[layout.action.status]
-    assert "of 50" in last[layout.action.status]
+        if "Step" in str(answer.get(f"{named}status")):
+            assert page.cancelled(f"{named}cancel") == {}
+    assert "Cancelled after step" in last[f"{named}status"]
+    assert "of 50" in last[f"{named}status"]
 
 
 def test_whoever_sees_the_end_of_a_run_may_ask_for_the_next(
-    events: GenerateEvents, layout: Layout, dog: str, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    page: Asked, ask: Callable[..., dict[str, Any]], output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked_again() -> bool:
-        return layout.fields["seed"] in events.ask(VISIT, [dog], [], *values())
+        return "field-seed" in ask()
 
     assert asked_again()
-    for answer in events.generate(VISIT, []):
-        if "2 pictures in" in answer.get(layout.action.status, ""):
+    for answer in page.drawn("generate"):
+        if "2 pictures in" in answer.get("status", ""):
             assert asked_again()
-    (events._output / "file").write_text("in the way")
-    monkeypatch.setattr(events, "_output", events._output / "file")
-    for answer in events.generate(VISIT, []):
-        assert "file" in answer[layout.action.status]
+    monkeypatch.setattr("app.ui.views.check_writable", _refused)
+    for answer in page.drawn("generate"):
+        assert "in the way" in answer["status"]
         assert asked_again()
+    page.cancelled("cancel")
 
 
 def test_a_bug_is_shown_as_one_and_the_page_is_free_again(
-    events: GenerateEvents, studio: Studio, layout: Layout, dog: str, monkeypatch: pytest.MonkeyPatch
+    page: Asked, studio: Studio, ask: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("<b>never</b>")
 
-    events.ask(VISIT, [dog], [], *values())
+    ask()
+    last: dict[str, Any] = {}
     with monkeypatch.context() as broke:
         broke.setattr(studio, "subject", broken)
-        answers = guarded(events.generate)(VISIT, [])
         with pytest.raises(gr.Error, match="&lt;b&gt;never"):
-            for answer in answers:
+            for answer in page.drawn("generate"):
                 last = answer
-    assert "This is a bug" in last[layout.action.status]
-    assert "<b>" not in last[layout.action.status]
-    assert layout.fields["seed"] in events.ask(VISIT, [dog], [], *values())
+    assert "This is a bug" in last["status"]
+    assert "<b>" not in last["status"]
+    assert "field-seed" in ask()
+    page.cancelled("cancel")
 
 
-def test_a_picture_fills_the_form_and_brings_its_subject(
-    events: GenerateEvents, studio: Studio, layout: Layout, tmp_path: Path
-) -> None:
-    changes = events.fill_from_picture(drawn(studio, tmp_path / "made.png"))
-    assert changes[layout.fields["prompt"]] == "in the snow"
-    assert changes[layout.random_seed] is False
-    [card] = changes[layout.subject.files]
+def test_a_picture_fills_the_form_and_brings_its_subject(page: Asked, studio: Studio, tmp_path: Path) -> None:
+    changes = page.changed("made-here", "upload", made_here=made(studio, tmp_path / "made.png"))
+    assert (changes["field-prompt"], changes["field-seed"], changes["random-seed"]) == ("in the snow", "5", False)
+    [card] = changes["subject"]
     kept = SubjectEmbedding.load(card)
     assert (kept.category, kept.fingerprint) == ("dog", studio.model.subject_fingerprint)
+    answer = page.click("generate", subject=[card], **_as_typed(changes, "field"), random_seed=False)
+    assert answer["field-seed"] == "5"
+    [(path, _)] = gallery_of(last_of(page.drawn("generate")))
+    assert Image.open(path).tobytes() == Image.open(tmp_path / "made.png").tobytes()
 
 
-def test_another_models_picture_fills_the_form_without_its_subject(
-    events: GenerateEvents, layout: Layout, tmp_path: Path
+def test_another_models_picture_fills_the_form_without_its_subject(page: Asked, tmp_path: Path) -> None:
+    changes = page.changed("made-here", "upload", made_here=made(Studio(tiny_model(1)), tmp_path / "made.png"))
+    assert changes["field-prompt"] == "in the snow"
+    assert "subject" not in changes
+
+
+def test_a_picture_of_another_program_or_task_changes_nothing(
+    page: Asked, studio: Studio, dog: str, tmp_path: Path
 ) -> None:
-    changes = events.fill_from_picture(drawn(Studio(tiny_model(1)), tmp_path / "made.png"))
-    assert changes[layout.fields["prompt"]] == "in the snow"
-    assert layout.subject.files not in changes
+    assert page.changed("made-here", "upload", made_here=dog) == {"made-here": None}
+    other = made(studio, tmp_path / "made.png")
+    with pytest.warns(UserWarning, match="made by the task generate"):
+        assert page.changed("edit-made-here", "upload", edit_made_here=other) == {"edit-made-here": None}
 
 
-def test_a_picture_of_another_program_changes_nothing(events: GenerateEvents, layout: Layout, dog: str) -> None:
-    assert events.fill_from_picture(dog) == {layout.keeping.made_here: None}
-
-
-def test_a_subject_card_is_written_and_named_by_its_category(events: GenerateEvents, dog: str, tmp_path: Path) -> None:
-    events.save_card([dog], "bull dog", "pad")
-    assert SubjectEmbedding.load(tmp_path / "output" / "bull-dog.safetensors").category == "bull dog"
-    assert events.save_card([], "dog", "pad") == gr.skip()
+def test_a_subject_card_is_written_and_named_by_its_category(page: Asked, dog: str, output: Path) -> None:
+    page.click("save-card", subject=[dog], field_category="bull dog")
+    assert SubjectEmbedding.load(output / "bull-dog.safetensors").category == "bull dog"
+    assert page.click("save-card", subject=[], field_category="dog") == {}
 
 
 def test_files_are_looked_through_one_by_one(dog: str, studio: Studio, tmp_path: Path) -> None:
@@ -231,9 +245,10 @@ def test_names_and_words_cannot_become_html() -> None:
 
 
 def test_a_subjects_numbers_are_only_counted_in_what_is_shown() -> None:
-    metadata = {"seed": 1, "request": {"prompt": "x", "subject": "A" * 65000}}
-    assert readable_settings(metadata)["request"]["subject"] == "in the file, 65 kB"
-    assert len(metadata["request"]["subject"]) == 65000
+    metadata = {"seed": 1, "job": {"prompt": "a dog " * 200, "inputs": [{"rows": "A" * 65000}]}}
+    shown = readable_settings(metadata)
+    assert shown["job"]["inputs"] == [{"rows": "in the file, 65 kB"}]
+    assert shown["job"]["prompt"] == metadata["job"]["prompt"]  # type: ignore[index]
 
 
 def test_a_bundled_photo_is_named_by_its_file() -> None:
@@ -251,3 +266,11 @@ def test_settings_come_from_the_environment_and_keep_the_libraries_silent() -> N
         silence_libraries(settings, environment)
         assert environment.get("HF_HUB_OFFLINE") == offline
         assert environment["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+def _as_typed(changes: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if name.startswith(f"{prefix}-")}
+
+
+def _refused(folder: Path) -> None:
+    raise OutputError(f"{folder} cannot be written: a file of that name is in the way.")

@@ -167,9 +167,9 @@ def test_a_photo_that_waits_to_be_drawn_is_a_file(tmp_path: Path) -> None:
     now = [0.0]
     orders = Orders(clock=lambda: now[0])
     photo().save(tmp_path / "dog.png")
-    assert all(orders.place(f"visit {number}", Order(None, (str(tmp_path / "dog.png"),))) for number in range(64))
-    assert not orders.place("one more", Order(None, ()))
+    assert all(orders.place(f"visit {number}", Order(str(tmp_path / "dog.png"))) for number in range(64))
+    assert not orders.place("one more", Order(None))
     now[0] = 601.0
-    assert orders.place("one more", Order(None, ()))
+    assert orders.place("one more", Order(None))
     assert orders.begin("visit 0") is None
     assert orders.begin("one more") is not None

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
 
 from app.ui import markup
-from app.ui.drawing import followed
 from app.ui.notices import guarded, notice, refusal
-from app.ui.orders import Order
+from app.ui.orders import Orders
+from app.ui.runs import Parts, Runs
 from blipdiff.errors import ImageError
+from pipelines.job import Job
 
 EVIL = "<img src=x onerror=alert(1)>"
 SAFE = "&lt;img src=x onerror=alert(1)&gt;"
@@ -46,20 +48,22 @@ def test_notices_refusals_and_bugs_are_escaped() -> None:
             next(going)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # how a notice shows without a page
 def test_an_error_of_a_run_is_escaped_where_it_is_told() -> None:
-    def begin() -> None:
+    def asked() -> Job:
         raise ImageError(f"{get_upload_folder()}/0a1b/{EVIL}.png is not a picture.")
 
-    with pytest.raises(StopIteration) as ended:
-        next(followed(Order((), ()), "status", begin, dict, dict))  # type: ignore[arg-type]
-    change = ended.value.value
+    parts: Any = Parts(*("status", "cancel", "stage", "", "", "", "", "", ""))
+    runs = Runs("any", None, Path(), Orders(), parts)  # type: ignore[arg-type]
+    change, placed = runs.ask(SimpleNamespace(session_hash="visit"), [], asked)  # type: ignore[arg-type]
+    assert placed is None
     assert f">{SAFE}.png is not a picture" in change["status"]
     assert EVIL not in change["status"]
 
 
 def test_nothing_but_notices_speaks_to_gradio_itself() -> None:
     """A new `gr.Warning(text)` elsewhere would show the text as HTML."""
-    for source in UI.glob("*.py"):
+    for source in UI.rglob("*.py"):
         used = {
             node.attr
             for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))

@@ -13,9 +13,7 @@ from PIL import Image
 
 from app.settings import Settings
 from app.ui.components import PREVIEW, Canvas, Listed, Marks, OneOf, Photo
-from app.ui.drawing import Run
-from app.ui.events import on_draw
-from app.ui.orders import Order, Orders
+from app.ui.orders import Orders
 from app.ui.page import build_page
 from app.ui.photos import looked_at, to_paint_on
 from blipdiff.images import open_picture
@@ -144,29 +142,3 @@ def test_every_event_keeps_the_last_change_and_every_click(page: gr.Blocks) -> N
         changed = set(event.outputs) & {block for other in events_of(page) for block in other.inputs}
         fields = {block for block in changed if not isinstance(block, (gr.State, gr.BrowserState))}
         assert not (is_long and fields), "a run tells how far it is, and changes no field"
-
-
-def test_a_second_click_while_a_picture_is_drawn_is_answered() -> None:
-    orders, said = Orders(), []
-
-    def draw(order: Order, text: str) -> Run:
-        said.append(text)
-        yield {status: "going on"}
-        return {status: "at its end"}
-
-    with gr.Blocks() as page:
-        button, status = gr.Button(), gr.HTML()
-        on_draw(button, orders, status, draw, [gr.Textbox()], [status])
-    ask, drawn = (event.fn for event in events_of(page) if event.fn is not None)
-    visit = SimpleNamespace(session_hash="visit")
-    assert "Waiting for the model" in ask(visit, "first")[status]
-    with pytest.warns(UserWarning, match="still being drawn"):
-        assert ask(visit, "second") == gr.skip()
-    going = drawn(visit)
-    assert next(going) == {status: "going on"}
-    assert next(going) == {status: "at its end"}
-    assert "Waiting for the model" in ask(visit, "third")[status], "whoever sees the end may ask for more"
-    assert list(going) == []
-    assert said == ["first"]
-    orders.call_off("visit")
-    assert list(drawn(visit)) == [gr.skip()]

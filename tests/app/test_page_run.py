@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from app.ui.orders import Order, Orders
-from app.ui.run import View, views
-from blipdiff.conditioning.subject import SubjectPhoto
+from app.ui.views import View, views
 from blipdiff.errors import OutputError
-from pipelines.requests import GenerateRequest
-from pipelines.results import read_metadata
+from pipelines.job import Job
+from pipelines.metadata import read_metadata
 from pipelines.studio import Studio
-from tests.support.tiny_models import photo, tiny_model
+from tests.support.studios import job
+from tests.support.tiny_models import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,16 @@ def calls(studio: Studio) -> Iterator[list[int]]:
     hook.remove()
 
 
-def asked(**changes: Any) -> GenerateRequest:
-    return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "steps": 4, "count": 3, "seed": 7} | changes)
+def asked(**changes: Any) -> Job:
+    return job(**{"steps": 4, "count": 3, "seed": 7} | changes)
 
 
-def seen(studio: Studio, folder: Path, request: GenerateRequest, **how: Any) -> list[View]:
-    return list(views(studio, request, [SubjectPhoto(photo(), "dog")], folder, **how))
+def seen(studio: Studio, folder: Path, job: Job, **how: Any) -> list[View]:
+    return list(views(studio, job, folder, **how))
+
+
+def saved(view: View) -> list[tuple[str, int]]:
+    return [(one.paths["path"].name, one.result.picture.seed) for one in view.finished]
 
 
 def test_a_run_shows_previews_and_ends_with_its_pictures_on_disk(studio: Studio, tmp_path: Path) -> None:
@@ -46,10 +50,10 @@ def test_a_run_shows_previews_and_ends_with_its_pictures_on_disk(studio: Studio,
     steps = [view.step for view in found]
     assert steps == sorted(steps)
     assert {view.steps for view in found[1:]} == {8}
-    assert [seed for view in found for seed, _ in view.previews or ()][:2] == [7, 8]
-    assert [(path.name, seed) for path, seed in found[-1].finished] == [(f"dog-{seed}.png", seed) for seed in (7, 8, 9)]
-    for path, seed in found[-1].finished:
-        assert read_metadata(path)["seed"] == seed
+    assert next((view.seeds, len(view.previews)) for view in found if view.previews) == ((7, 8), 2)
+    assert saved(found[-1]) == [(f"dog-{seed}.png", seed) for seed in (7, 8, 9)]
+    for one in found[-1].finished:
+        assert read_metadata(one.paths["path"])["seed"] == one.result.picture.seed
 
 
 def test_stopping_ends_a_run_at_its_step_and_keeps_what_is_finished(
@@ -58,12 +62,12 @@ def test_stopping_ends_a_run_at_its_step_and_keeps_what_is_finished(
     found = seen(studio, tmp_path, asked(steps=50, batch=1), is_stopped=lambda: len(calls) >= 53)
     assert len(calls) == 53
     assert (found[-1].was_stopped, found[-1].step, found[-1].steps) == (True, 53, 150)
-    assert [seed for _, seed in found[-1].finished] == [7]
+    assert saved(found[-1]) == [("dog-7.png", 7)]
     assert seen(studio, tmp_path, asked(count=1))[-1].finished  # the model is free again
 
 
 def test_a_view_that_nobody_waits_for_frees_the_model(studio: Studio, calls: list[int], tmp_path: Path) -> None:
-    run = views(studio, asked(steps=50), [SubjectPhoto(photo(), "dog")], tmp_path)
+    run = views(studio, asked(steps=50), tmp_path)
     while next(run).step == 0:
         pass
     run.close()
@@ -95,29 +99,37 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
 
 
 def test_a_visit_has_one_order_at_a_time_and_calls_off_its_own() -> None:
-    orders, order = Orders(), Order(asked(), ())
+    orders, order = Orders(), Order(asked())
     assert orders.place("one", order)
-    assert not orders.place("one", Order(asked(), ()))
-    assert orders.place("two", Order(asked(), ()))
+    assert not orders.place("one", Order(asked()))
+    assert orders.place("two", Order(asked()))
     assert orders.begin("one") is order
-    assert not orders.place("one", Order(asked(), ()))
+    assert not orders.place("one", Order(asked()))
     assert orders.call_off("one") == "drawing"
     assert order.called_off.is_set()
     orders.end("one")
     assert orders.call_off("one") == "none"
     assert orders.call_off("two") == "waiting"
     assert orders.begin("two") is None
-    assert orders.place("one", Order(asked(), ()))
+    assert orders.place("one", Order(asked()))
+
+
+def test_an_order_is_drawn_on_the_tab_that_it_was_placed_on() -> None:
+    orders, order = Orders(), Order(asked(), "edit")
+    assert orders.place("one", order)
+    assert not orders.place("one", Order(asked(), "blend"))
+    assert orders.begin("one", "blend") is None
+    assert orders.begin("one", "edit") is order
 
 
 def test_closing_calls_off_every_order_and_waits_for_the_one_being_drawn() -> None:
-    orders, first, second = Orders(), Order(asked(), ()), Order(asked(), ())
+    orders, first, second = Orders(), Order(asked()), Order(asked())
     orders.place("one", first)
     orders.begin("one")
     orders.place("two", second)
     assert not orders.close(0.01)
     assert first.called_off.is_set()
     assert orders.begin("two") is None
-    assert not orders.place("three", Order(asked(), ()))
+    assert not orders.place("three", Order(asked()))
     orders.end("one")
     assert orders.close(0.01)

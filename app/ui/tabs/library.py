@@ -1,6 +1,7 @@
 """The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,8 +12,9 @@ from app.ui.components import Listed
 from app.ui.events import ON_MODEL, on_change, on_click
 from app.ui.files import served
 from app.ui.photos import FILE_TYPES
-from app.ui.subjects import CARD_SUFFIX, by_name, references
+from app.ui.subjects import by_name
 from blipdiff.errors import BlipdiffError, SubjectError
+from pipelines.job import CARD_SUFFIX, Input
 from pipelines.studio import Studio
 from pipelines.subject_library import Entry, SubjectLibrary
 
@@ -79,7 +81,8 @@ class _Events:
         def change() -> str:
             if not paths:
                 raise SubjectError("There is nothing to save yet; add photos of a subject, or a card.")
-            subject = self._studio.subject(references(paths, category))
+            given = [Input(Path(path), category).opened("subject") for path in paths]
+            subject = self._studio.subject_of(given)
             return f"Saved as {self._library.save(subject, name.strip() or None).name!r}."
 
         return self._changed(change, search, paths or [])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blipdiff.errors import PromptError
+from pipelines.edit.request import EditRequest
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _MARKS = ".,;:!?"
@@ -45,3 +46,9 @@ def swapped_words(sentence: str, clicked: Sequence[int], instead: str) -> Swappe
         focus=named if before else "",
         named=named,
     )
+
+
+def sentence_of(request: EditRequest) -> tuple[str, str]:
+    """What a request's picture shows, as a sentence, and what was swapped in."""
+    said = f"{request.source} {request.prompt}".strip()
+    return said, request.drawn if request.category is None else request.category

@@ -1,0 +1,98 @@
+"""The tab of any task: its inputs by their kinds, its own parameters, all others in their groups, and its pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.ui.bench import Bench, Room
+from app.ui.photos import FILE_TYPES, photo_field
+from app.ui.runs import Changes
+from app.ui.slots import connect_slots, filled, place_slots
+from app.ui.subject_field import SubjectField, given_subject
+from blipdiff.errors import ConfigError, SubjectError
+from pipelines.job import Job
+from pipelines.parameters import parameters
+from pipelines.task import InputKind, Task
+
+_MAIN = ("category", "prompt")
+_SLOTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """The field of one of a task's inputs: its components, and what their values give."""
+
+    components: list[Any]
+    given: Callable[..., Any]
+
+
+def task_tab(
+    room: Room, task: Task, own: dict[str, Any] | None = None, *, button: str = "Draw", hint: str = "", **hooks: Any
+) -> None:
+    """Builds the tab in the current Blocks; own: defaults of the page; hooks: as `Bench.place_results` takes them."""
+    bench = Bench(room, task, own)
+    subject: SubjectField | None = None
+    fields: dict[str, _Field] = {}
+    with bench.workbench():
+        with bench.asking():
+            for name, kind in task.inputs.items():
+                if kind.kind == "subject" and not kind.is_bound and subject is None:
+                    subject = SubjectField(bench.id, kind.label)
+                    fields[name] = _Field([subject.files], given_subject if kind.least else _paths)
+                elif kind.is_asked:
+                    fields[name] = _field(room, bench.id(name), kind)
+            bench.form.place(*_MAIN)
+            bench.form.place(*(name for name, one in parameters(task.request).items() if not one.group))
+            bench.place_settings()
+            [draw] = bench.place_actions(hint or task.summary, draw=button)
+        with bench.seeing():
+            bench.place_results(**hooks)
+    if subject is not None:
+        subject.connect(bench.form.controls.get("category"))
+
+    def asked(*values: Any) -> Job:
+        *given, typed = values
+        found, first = {}, 0
+        for name, field in fields.items():
+            after = first + len(field.components)
+            found[name] = field.given(*given[first:after])
+            first = after
+        return Job.of(bench.form.request(typed), **found)
+
+    def recalled(job: Job) -> Changes:
+        return {} if subject is None else subject.recalled(job, room.studio.model)
+
+    bench.connect(draw, asked, [one for field in fields.values() for one in field.components])
+    bench.connect_rest(recalled, [] if subject is None else [subject.files])
+
+
+def _field(room: Room, name: str, kind: InputKind) -> _Field:
+    """What suits an input's kind."""
+    if kind.kind == "subject":
+        slots = place_slots(name, _SLOTS, room.examples)
+        connect_slots(slots, room.library)
+        room.lists.extend(slot.kept for slot in slots)
+
+        def bound(*values: Any) -> Any:
+            return _enough(kind, [one for _, one in filled(values, room.library)])
+
+        return _Field([component for slot in slots for component in slot.inputs], bound)
+    if kind.most == 1:
+        photo = photo_field(kind.label, name, 240).photo
+        return _Field([photo], lambda path: _enough(kind, _paths([path] if path else [])))
+    several = gr.File(label=kind.label, file_count="multiple", file_types=FILE_TYPES, elem_id=name, height=140)
+    return _Field([several], lambda paths: _enough(kind, _paths(paths)))
+
+
+def _paths(paths: Sequence[str] | None) -> list[Path]:
+    return [Path(path) for path in paths or ()]
+
+
+def _enough(kind: InputKind, given: list[Any]) -> list[Any]:
+    if len(given) < kind.least:
+        wrong = SubjectError if kind.kind == "subject" else ConfigError
+        raise wrong(f"There is no {kind.label.lower()} yet. {kind.help}")
+    return given

@@ -1,0 +1,158 @@
+"""The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.ui import markup
+from app.ui.bench import Bench, Room
+from app.ui.events import ON_PHOTOS, on_change
+from app.ui.files import without_folder
+from app.ui.form import Form
+from app.ui.notices import notice
+from app.ui.photos import photo_field
+from app.ui.runs import Changes
+from app.ui.views import View
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, map_of_control
+from blipdiff.control.preprocessors import PREPROCESSORS
+from blipdiff.errors import BlipdiffError, SubjectError
+from blipdiff.images import fitted, open_picture
+from pipelines.controls.nets import map_of
+from pipelines.controls.settings import ControlSettings
+from pipelines.job import Job
+from pipelines.parameters import parameters, plain
+from pipelines.stylize.plan import structure_size
+from pipelines.stylize.request import StylizeRequest
+from pipelines.task import Task
+
+
+class _Control:
+    """The controls of how the structure is followed."""
+
+    def __init__(self) -> None:
+        self.form = Form(ControlSettings, "stylize")
+        self.sliders: dict[tuple[str, str], Any] = {}
+        self.groups: dict[str, Any] = {}
+
+    def place(self) -> None:
+        declared = parameters(ControlSettings)["control"]
+        self.form.use(
+            "control",
+            gr.Dropdown(
+                list(BUNDLED_CONTROLS),
+                value=BUNDLED_CONTROLS[0],
+                allow_custom_value=True,
+                label=declared.label,
+                info=declared.help,
+                elem_id="stylize-control",
+            ),
+        )
+        self.form.place("preprocessor")
+        for one in PREPROCESSORS.values():
+            if one.settings:
+                with gr.Group(visible=one.name == "canny") as self.groups[one.name]:
+                    self._place_sliders(one.name, one.settings)
+        self.form.place("strength")
+        with gr.Accordion("How the structure is followed", open=False):
+            self.form.place(*parameters(ControlSettings))
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [*self.sliders.values(), *self.form.inputs]
+
+    def settings(self, typed: Sequence[Any]) -> ControlSettings:
+        """What was set. Raises: BlipdiffError for what is out of range."""
+        values = dict(zip(self.sliders, typed, strict=False))
+        fields = self.form.values(typed[len(self.sliders) :])
+        chosen = fields["preprocessor"]
+        asked = {setting: values[owner, setting] for owner, setting in self.sliders if owner == chosen}
+        return ControlSettings(**fields, map_settings=asked)
+
+    def filled(self, settings: ControlSettings) -> Changes:
+        """The controls as they show settings."""
+        asked = settings.map_choice()
+        sliders = {
+            slider: asked.settings[name]
+            for (owner, name), slider in self.sliders.items()
+            if owner == settings.preprocessor and name in asked.settings
+        }
+        return self.form.filled(settings) | sliders
+
+    def connect(self) -> None:
+        control, preprocessor = self.form.controls["control"], self.form.controls["preprocessor"]
+        on_change(control.change, lambda name: map_of_control(name) or gr.skip(), control, preprocessor)
+        on_change(
+            preprocessor.change,
+            lambda chosen: [gr.Group(visible=name == chosen) for name in self.groups],
+            preprocessor,
+            list(self.groups.values()),
+        )
+
+    def _place_sliders(self, owner: str, settings: Mapping[str, Any]) -> None:
+        for name, it in settings.items():
+            self.sliders[owner, name] = gr.Slider(
+                it.low, it.high, value=it.default, step=it.step, label=it.label, info=it.help,
+                elem_id=f"stylize-{owner}-{name}",
+            )  # fmt: skip
+
+
+def stylize_tab(room: Room, task: Task) -> None:
+    """Builds the tab in the current Blocks."""
+    bench, control = Bench(room, task, {"count": 1}), _Control()
+    with bench.workbench():
+        with bench.asking():
+            look = photo_field("Look: a photo of the subject", "stylize-look", 200).photo
+            bench.form.place("category", "target", "prompt", max_lines=1)
+            structure = photo_field("Structure: a picture to follow", "stylize-structure", 200).photo
+            control.place()
+            bench.place_settings()
+            [draw] = bench.place_actions("Add a look and a structure.", draw="Stylize")
+        with bench.seeing():
+            looks = {"interactive": False, "format": "png", "height": 380, "min_width": 260}
+            with gr.Row():
+                shown = gr.Image(label="Map", buttons=["download"], elem_id="stylize-map", **looks)
+                slider = gr.ImageSlider(
+                    label="Structure and result", elem_id="stylize-slider", elem_classes="compared", **looks
+                )
+            bench.place_results(show=lambda job, view: {slider: _beside_structure(job, view)})
+
+    def asked(look_path: str | None, structure_path: str | None, *values: Any) -> Job:
+        *settings, typed = values
+        if look_path is None or structure_path is None:
+            raise SubjectError(f"There is no {'look' if look_path is None else 'structure'} yet; add a photo.")
+        request = bench.form.request(typed, controls=[plain(control.settings(settings))])
+        return Job.of(request, subject=Path(look_path), structure=Path(structure_path))
+
+    def preview(path: str | None, *settings: Any) -> Changes:
+        """The map that would be followed, or why there is none."""
+        if path is None:
+            return {shown: None}
+        try:
+            picture = open_picture(path)
+            size = structure_size(room.studio.model, StylizeRequest(category="subject"), picture)
+            drawn = map_of(room.studio.nets.preprocessors, control.settings(settings), picture, size)
+        except BlipdiffError as error:
+            return {shown: None, bench.on.status: markup.message(without_folder(str(error)), "bad")}
+        return {shown: drawn, bench.on.status: markup.message("The map is ready.")}
+
+    def recalled(job: Job) -> Changes:
+        """The way in which the structure was followed; pictures do not keep the structure and the photo themselves."""
+        notice("Give the look and the structure again: a picture keeps neither of them.")
+        return control.filled(job.request.controls[0])
+
+    made_from = [structure.change, *(control.form.controls[name].change for name in ("preprocessor", "structure_fit"))]
+    released = [one.release for one in control.sliders.values()]
+    on_change([*made_from, *released], preview, [structure, *control.inputs], [shown, bench.on.status], ON_PHOTOS)
+    control.connect()
+    bench.connect(draw, asked, [look, structure, *control.inputs], [slider])
+    bench.connect_rest(recalled, control.inputs)
+
+
+def _beside_structure(job: Job, view: View) -> Any:
+    """The structure as it was followed, and the newest picture."""
+    if not view.finished:
+        return gr.skip()
+    picture = view.finished[-1].result.picture.image
+    return fitted(job.given("structure")[0].opened("picture").image, picture.size, "crop"), picture
