@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pipelines.blend_request import BlendRequest
+from pipelines.requests import GenerateRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.images import open_picture
 from pipelines.blend import blend
-from pipelines.blend_request import BlendRequest
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"

@@ -22,15 +22,15 @@ from typing import Any
 
 import torch
 from load_memory import write_checkpoint
+from pipelines.edit_request import EditRequest
+from pipelines.requests import GenerateRequest
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.loop import Step
 from pipelines.edit import encode_edit, plan_edit
-from pipelines.edit_request import EditRequest
 from pipelines.generate import encode, plan_generate
 from pipelines.plan import execute
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 PLAIN, EDIT, OPENED = "two plain pictures", "edit", "edit, 64 x 64 self-attention opened"

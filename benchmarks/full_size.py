@@ -20,6 +20,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from load_memory import write_checkpoint
 from PIL import Image
+from pipelines.requests import GenerateRequest
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +28,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from blipdiff.checkpoints import configs
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.devices import placement
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 ROWS, SLOTS, WIDTH = 2, 77, 768  # guidance runs two rows

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.requests import GenerateRequest
 from torch import Tensor
 
 import blipdiff
@@ -27,7 +28,6 @@ from blipdiff.sampling.schedulers import SCHEDULER_NAMES, build_scheduler, draws
 from pipelines.evaluate.subjects import side_by_side
 from pipelines.generate import encode, plan_generate
 from pipelines.plan import SamplingPlan, execute
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 STEPS = (5, 8, 10, 15, 20, 25, 30, 50)

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from pipelines.diffusers_pipeline.pipeline import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
     from pipelines.edit.request import EditRequest
     from pipelines.generate.request import AttendRequest, GenerateRequest
-    from pipelines.job import Input, Job, run
+    from pipelines.inputs import Input
+    from pipelines.job import Job, run
     from pipelines.metadata import read_metadata, repeat
     from pipelines.parameters import Sampling, SubjectSampling, parameter
     from pipelines.pictures import Picture, save_new_picture, save_picture
@@ -29,7 +30,7 @@ _HOMES = {
     "EditRequest": "pipelines.edit.request",
     "Event": "pipelines.task",
     "GenerateRequest": "pipelines.generate.request",
-    "Input": "pipelines.job",
+    "Input": "pipelines.inputs",
     "InputKind": "pipelines.task",
     "Job": "pipelines.job",
     "Notice": "pipelines.task",

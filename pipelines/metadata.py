@@ -14,7 +14,8 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import png_text
 from blipdiff.picture_files import file_stream, picture_file
-from pipelines.job import Input, Job, picture_of, rows_from
+from pipelines.inputs import Input, picture_of, rows_from
+from pipelines.job import Job
 from pipelines.task import task_named
 
 METADATA_VERSION = 2

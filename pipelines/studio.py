@@ -25,7 +25,8 @@ from blipdiff.sampling.loop import Step
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
 from pipelines.controls.nets import Nets
-from pipelines.job import Input, Job
+from pipelines.inputs import Input
+from pipelines.job import Job
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
 from pipelines.task import Notice

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pipelines.requests import GenerateRequest
 
 from app.cli.options import (
     RANDOM,
@@ -20,7 +21,6 @@ from app.cli.options import (
     was_given,
 )
 from app.cli.terminal import say, say_json
-from pipelines.requests import GenerateRequest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,10 +52,11 @@ def attend(
     blipdiff attend --subject my_dog.png --category dog --prompt "on a beach"
     """
 
+    from pipelines.attend import run_attend
+
     from app.cli.drawing import followed, opened
     from app.cli.files import check_writable
     from app.cli.generate import category_of, parse_size, references_of
-    from pipelines.attend import run_attend
 
     references = references_of(subject, asked["category"])
     asked["category"] = asked["category"] or category_of(references)
@@ -83,9 +84,10 @@ def saved(attended: Any, folder: Path, *, metadata: bool, each: bool) -> list[Pa
     """The picture, the sheet of all maps, and each map where that is wanted."""
     from dataclasses import replace
 
-    from blipdiff.filenames import short_name
     from pipelines.attention_maps import map_sheet, overlay
     from pipelines.results import save_new_picture
+
+    from blipdiff.filenames import short_name
 
     picture, maps = attended.picture, attended.maps
     stem = f"{short_name(picture.request['category'])}-{picture.seed}"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pipelines.blend_request import BlendRequest
+from pipelines.requests import parameters
 
 from app.cli.generate import parse_size
 from app.cli.options import (
@@ -23,12 +25,11 @@ from app.cli.options import (
 )
 from app.cli.terminal import say, say_json, warn
 from blipdiff.errors import ConfigError, MissingDependencyError
-from pipelines.blend_request import BlendRequest
-from pipelines.requests import parameters
 
 if TYPE_CHECKING:
-    from pipelines.blend import Blended, BlendEvent, Frame
     from pipelines.results import Picture
+
+    from pipelines.blend import Blended, BlendEvent, Frame
 
 _FILM = ("webp", "gif", "mp4", "none")
 _FALLBACK = ".webp"
@@ -73,13 +74,14 @@ def blend(
 
     blipdiff blend --subject dog=my_dog.png --subject cat=my_cat.png --prompt "on a beach" --frames 25
     """
+    from pipelines.blend_repeat import repeat_blend
+    from pipelines.results import read_metadata
+
     from app.cli.drawing import followed, opened
     from app.cli.files import check_writable, read_bound
     from app.cli.generate import made_at
     from pipelines.blend import Blended
     from pipelines.blend import blend as blended
-    from pipelines.blend_repeat import repeat_blend
-    from pipelines.results import read_metadata
     from pipelines.sheets import check_film
 
     if like is not None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pipelines.stylize_request import ControlSettings
 
 from blipdiff.errors import ConfigError
-from pipelines.stylize_request import ControlSettings
 
 Structures = Annotated[
     list[Path] | None, typer.Option("--structure", help="A picture whose structure is followed; again for several.")

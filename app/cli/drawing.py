@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from pipelines.sizes import purpose
+
 from app.cli.progress import told, waiting
 from app.cli.terminal import warn
-from pipelines.sizes import purpose
 from pipelines.studio import Notice, Progress, Studio
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pipelines.edit_request import EditRequest
+from pipelines.requests import parameters
 
 from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.options import (
@@ -24,15 +26,13 @@ from app.cli.options import (
 )
 from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError
-from pipelines.edit_request import EditRequest
-from pipelines.requests import parameters
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
     from pipelines.edit_run import Edited, EditEvent, SourcePhoto
-    from pipelines.stylize import Stylist
     from pipelines.stylize_request import ControlSettings
+
+    from pipelines.stylize import Stylist
 
 _FLAGS = {"source": "--from", "target": "--to"}
 
@@ -81,15 +81,16 @@ def edit(
     Beside each edited picture stand what was before, the mask, and where each word was seen. With --control a photo's
     own structure is followed, unless --structure names others.
     """
+    from pipelines.controlled import followed_structures, restored_structures
+    from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
+    from pipelines.results import read_metadata
+
     from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import made_at, parse_size
     from blipdiff.images import open_picture
     from blipdiff.picture_files import read_picture
-    from pipelines.controlled import followed_structures, restored_structures
-    from pipelines.edit_run import SourcePhoto, repeat_edit, run_edit
     from pipelines.generate import picture_size
-    from pipelines.results import read_metadata
     from pipelines.stylize import Stylist
 
     photos = [SourcePhoto(open_picture(path), path.stem) for path in photo or ()]
@@ -169,10 +170,11 @@ def saved(edited: "Edited", folder: Path, *, metadata: bool = True) -> dict[str,
     """
     from dataclasses import replace
 
-    from blipdiff.filenames import short_name
     from pipelines.attention_maps import map_sheet
     from pipelines.edit_run import parts_of
     from pipelines.results import save_new_picture
+
+    from blipdiff.filenames import short_name
 
     request = edited.after.request
     swapped = short_name(f"{request['source']}-to-{request['target'] or request['source']}")

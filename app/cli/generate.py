@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pipelines.requests import GenerateRequest, parameters
 
 from app.cli.options import (
     RANDOM,
@@ -23,7 +24,6 @@ from app.cli.options import (
 )
 from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError, PromptError
-from pipelines.requests import GenerateRequest, parameters
 
 if TYPE_CHECKING:
     from pipelines.studio import Event
@@ -159,9 +159,10 @@ def made_at(found: dict[str, Any], name: str, asked: str) -> str:
 def save(events: "Iterator[Event]", output: Path, *, metadata: bool, as_json: bool) -> None:
     """Shows the progress, saves each picture as it is done, and tells where."""
 
+    from pipelines.results import save_new_picture
+
     from app.cli.drawing import followed
     from blipdiff.filenames import short_name
-    from pipelines.results import save_new_picture
 
     written: list[dict[str, Any]] = []
     notices: list[str] = []

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pipelines.requests import GenerateRequest, parameters
+from pipelines.stylize_request import StylizeRequest
 
 from app.cli.controls import Chosen, Controls, Guess, MapSettings, MapWeights, Starts, Stops, Strengths
 from app.cli.options import Device, Download, Dtype, Model, StructureSize, takes_parameters
 from app.cli.terminal import say
 from pipelines.evaluate.requests import StructureRequest
-from pipelines.requests import GenerateRequest, parameters
-from pipelines.stylize_request import StylizeRequest
 
 _DRAWING = parameters(GenerateRequest)
 
@@ -61,9 +61,9 @@ def matrix(
     from app.cli.generate import parse_size
     from blipdiff.conditioning.subject import SubjectPhoto
     from blipdiff.errors import ConfigError, ImageError
-    from pipelines.matrix import SHEET, Cell, Structure
-    from pipelines.matrix import matrix as drawn
     from pipelines.stylize import Stylist
+    from pipelines.stylize.matrix import SHEET, Cell, Structure
+    from pipelines.stylize.matrix import matrix as drawn
 
     looks = [read_bound(text)[1] for text in subjects or ()]
     places = []

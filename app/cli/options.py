@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from pipelines.requests import GenerateRequest, Parameter, parameters
 
 from blipdiff.errors import ConfigError
-from pipelines.requests import GenerateRequest, Parameter, parameters
 
 if TYPE_CHECKING:
     pass

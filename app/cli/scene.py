@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pipelines.requests import parameters
+from pipelines.scene_request import SceneRequest
 
 from app.cli.controls import TOLD_OPTIONS, asked_controls, folders_for, takes_controls
 from app.cli.generate import parse_size
@@ -23,8 +25,6 @@ from app.cli.options import (
 )
 from app.cli.terminal import say, say_json
 from blipdiff.errors import ConfigError
-from pipelines.requests import parameters
-from pipelines.scene_request import SceneRequest
 
 if TYPE_CHECKING:
     from pipelines.scene import Placed, SceneEvent
@@ -67,15 +67,16 @@ def scene(
 
     With --structure the whole scene follows a picture's edges, depth or other map.
     """
+    from pipelines.controlled import followed_structures, restored_structures
+    from pipelines.results import read_metadata
+    from pipelines.scene_repeat import repeat_scene
+
     from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import made_at
     from blipdiff.images import open_picture
-    from pipelines.controlled import followed_structures, restored_structures
     from pipelines.generate import picture_size
-    from pipelines.results import read_metadata
     from pipelines.scene import arranged, bound_in_order, draw_scene
-    from pipelines.scene_repeat import repeat_scene
     from pipelines.stylize import Stylist
 
     if like is not None:
@@ -107,9 +108,10 @@ def scene(
 
 def _save(events: "Iterable[SceneEvent]", output: Path, *, as_json: bool) -> None:
     """Shows the progress, saves each picture as it is done, and tells where."""
+    from pipelines.results import Picture, save_new_picture
+
     from app.cli.drawing import followed
     from blipdiff.filenames import short_name
-    from pipelines.results import Picture, save_new_picture
 
     notices: list[str] = []
     written: list[dict[str, Any]] = []

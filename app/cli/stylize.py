@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pipelines.requests import GenerateRequest, parameters
+from pipelines.stylize_request import ControlSettings, StylizeRequest
 
 from app.cli.controls import (
     Chosen,
@@ -38,8 +40,6 @@ from app.cli.options import (
 )
 from app.cli.terminal import say
 from blipdiff.errors import ConfigError
-from pipelines.requests import GenerateRequest, parameters
-from pipelines.stylize_request import ControlSettings, StylizeRequest
 
 _DRAWING = parameters(GenerateRequest)
 
@@ -85,11 +85,12 @@ def stylize(
 
     blipdiff stylize --subject teapot.png --category teapot --structure sofa.png --target sofa
     """
+    from pipelines.results import read_metadata
+
     from app.cli.drawing import opened
     from app.cli.files import check_writable
     from app.cli.generate import category_of, made_at, parse_size, references_of, save
     from blipdiff.images import open_picture
-    from pipelines.results import read_metadata
     from pipelines.stylize import Stylist
 
     if like is not None:

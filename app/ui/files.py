@@ -17,7 +17,7 @@ from app.ui.doors.space import own_prefix, remove_left
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.filenames import short_name
 from blipdiff.outputs import write_new
-from pipelines.job import CARD_SUFFIX
+from pipelines.inputs import CARD_SUFFIX
 
 _LONGEST_SHOWN = 200  # letters without a space
 _A_DAY = 24 * 3600  # seconds

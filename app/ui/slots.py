@@ -12,7 +12,7 @@ from app.ui.events import on_change
 from app.ui.photos import photo_field
 from app.ui.subjects import category_of
 from blipdiff.errors import BlipdiffError, PromptError
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.subject_library import SubjectLibrary
 
 LETTERS = "ABCD"

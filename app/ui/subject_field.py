@@ -20,7 +20,8 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.describe import KNOWS
-from pipelines.job import CARD_SUFFIX, Job
+from pipelines.inputs import CARD_SUFFIX
+from pipelines.job import Job
 
 
 class SubjectField:

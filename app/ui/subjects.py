@@ -9,7 +9,7 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture, thumbnail
-from pipelines.job import CARD_SUFFIX
+from pipelines.inputs import CARD_SUFFIX
 
 MOST_SUBJECTS = 4
 

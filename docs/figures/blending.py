@@ -4,16 +4,16 @@ import argparse
 from pathlib import Path
 
 from PIL import Image
+from pipelines.blend_request import BlendRequest
+from pipelines.results import Picture
+from pipelines.scene_request import SceneRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.evaluation.sheets import save_sheet
 from blipdiff.images import open_picture
 from pipelines.blend import Blended, blend
-from pipelines.blend_request import BlendRequest
-from pipelines.results import Picture
 from pipelines.scene import Placed, draw_scene
-from pipelines.scene_request import SceneRequest
 from pipelines.sheets import labelled_grid, save_animation
 from pipelines.studio import Studio
 

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pipelines.attend import Attended, run_attend
+from pipelines.attention_maps import map_sheet
+from pipelines.edit_request import EditRequest
+from pipelines.edit_run import Edited, SourcePhoto, run_edit
+from pipelines.requests import GenerateRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -13,11 +18,6 @@ from blipdiff.data.drawn.scenes import SCENES, paint_scene
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.views import SubjectView
 from blipdiff.images import open_picture
-from pipelines.attend import Attended, run_attend
-from pipelines.attention_maps import map_sheet
-from pipelines.edit_request import EditRequest
-from pipelines.edit_run import Edited, SourcePhoto, run_edit
-from pipelines.requests import GenerateRequest
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"

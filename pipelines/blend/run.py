@@ -17,7 +17,8 @@ from blipdiff.latents import decode_latents
 from pipelines.batches import Prepared, Round, check_index
 from pipelines.blend.plan import EncodedBlend, Spot, encode_blend, label_of, on_path, plan_blend, spot_batches, spots_of
 from pipelines.blend.request import BlendRequest
-from pipelines.job import Job, card_input
+from pipelines.inputs import card_input
+from pipelines.job import Job
 from pipelines.metadata import earlier_subject
 from pipelines.parameters import request_from
 from pipelines.pictures import Picture

@@ -20,7 +20,8 @@ from blipdiff.images import as_rgb, fitted, picture_tensor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.controls.found import found_control, told_control, untold_nets
 from pipelines.controls.settings import ControlSettings
-from pipelines.job import Input, Job, given_images, picture_text, pixels_hash
+from pipelines.inputs import Input, given_images, picture_text, pixels_hash
+from pipelines.job import Job
 
 Branch: TypeAlias = ControlBranch | AdapterBranch
 

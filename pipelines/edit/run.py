@@ -17,7 +17,8 @@ from pipelines.edit.composite import EditPictures, edit_pictures
 from pipelines.edit.invert import Inversion, PhotoSource, invert_photo, prepare_photo, work_size
 from pipelines.edit.plan import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit.request import BY_FRACTIONS, EditRequest
-from pipelines.job import Input, Job, card_input, mask_input, pixels_hash
+from pipelines.inputs import Input, card_input, mask_input, pixels_hash
+from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, earlier_mask, earlier_subject
 from pipelines.parameters import request_from
 from pipelines.pictures import EDITED_PHOTO_TYPE, Picture

@@ -24,7 +24,8 @@ from blipdiff.latents import decode_latents, size_factor
 from blipdiff.outputs import written_file
 from pipelines.blend.request import BlendRequest
 from pipelines.evaluate.requests import BlendingRequest, EvaluationProgress
-from pipelines.job import Input, Job, run
+from pipelines.inputs import Input
+from pipelines.job import Job, run
 from pipelines.plan import SamplingPlan, execute
 from pipelines.scene.plan import encode_scene, plan_scene, region_masks
 from pipelines.scene.request import SceneRequest

@@ -13,7 +13,8 @@ from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.batches import Prepared, Round, batches_of
 from pipelines.generate.request import AttendRequest
-from pipelines.job import Job, card_input
+from pipelines.inputs import card_input
+from pipelines.job import Job
 from pipelines.pictures import Picture
 from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, picture_size, plan_encoded
 from pipelines.studio import Studio

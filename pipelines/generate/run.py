@@ -7,7 +7,8 @@ from typing import Any
 
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
 from pipelines.generate.request import GenerateRequest
-from pipelines.job import Job, card_input
+from pipelines.inputs import card_input
+from pipelines.job import Job
 from pipelines.metadata import earlier_job, take_subject
 from pipelines.parameters import request_from
 from pipelines.plan import encode, picture_size, plan_encoded

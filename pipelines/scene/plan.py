@@ -26,7 +26,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.predictor import Control, Residuals
 from blipdiff.sampling.tiles import Tile, tiled
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.plan import SamplingPlan, check_slots, picture_size, plan_rows
 from pipelines.scene.request import SceneRequest, bound_in_order
 

@@ -9,7 +9,8 @@ from blipdiff.errors import ConfigError
 from blipdiff.latents import latent_size
 from blipdiff.masks import scaling_of
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
-from pipelines.job import Input, Job, card_input, mask_input
+from pipelines.inputs import Input, card_input, mask_input
+from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, earlier_mask, earlier_subject
 from pipelines.parameters import request_from
 from pipelines.plan import picture_size

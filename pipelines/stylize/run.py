@@ -8,7 +8,8 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.latents import latent_size
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
-from pipelines.job import Job, card_input
+from pipelines.inputs import card_input
+from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, take_subject
 from pipelines.parameters import request_from
 from pipelines.plan import picture_size

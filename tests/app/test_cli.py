@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pipelines.results import SOURCE_TYPE, XMP_KEY, read_metadata
 
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
-from pipelines.results import SOURCE_TYPE, XMP_KEY, read_metadata
 from tests.support.command_line import Command
 from tests.support.tiny_models import PIXELS, photo, tiny_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
 from pipelines.results import read_metadata
+
 from tests.support.command_line import Command
 from tests.support.refusals import assert_refused, files_below
 from tests.support.tiny_models import photo

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
 from pipelines.results import read_metadata
+
 from tests.support.command_line import Command, with_metadata
 from tests.support.tiny_models import PIXELS, photo
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pipelines.results import EDITED_PHOTO_TYPE, SOURCE_TYPE, XMP_KEY, read_metadata
 
 from blipdiff.sampling.predictor import GuidedPredictor
-from pipelines.results import EDITED_PHOTO_TYPE, SOURCE_TYPE, XMP_KEY, read_metadata
 from tests.support.command_line import Command, Ended
 from tests.support.tiny_models import photo
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from pipelines.results import read_metadata
+
 from tests.support.command_line import Command, with_metadata
 from tests.support.refusals import assert_refused
 

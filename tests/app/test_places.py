@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pipelines.nets import found_control, told_control, untold_nets
+from pipelines.results import read_metadata, save_picture
+from pipelines.stylize_request import ControlSettings
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.controls import load_control, save_control
 from blipdiff.errors import CheckpointError
-from pipelines.nets import found_control, told_control, untold_nets
-from pipelines.results import read_metadata, save_picture
-from pipelines.stylize_request import ControlSettings
 from tests.support.command_line import Command
 from tests.support.tiny_models import photo, tiny_controlnet
 

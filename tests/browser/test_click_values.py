@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from pipelines.results import read_metadata
+
 from tests.support.tiny_models import photo
 
 pytestmark = pytest.mark.browser

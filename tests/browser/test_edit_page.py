@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
 from pipelines.results import read_metadata
+
 from tests.support.painting import paint_left_of_the_middle
 from tests.support.tiny_models import photo
 

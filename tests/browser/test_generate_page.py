@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, read_metadata, save_picture
+
+from blipdiff.conditioning.subject import SubjectPhoto
 from tests.support.tiny_models import PIXELS, photo
 
 pytestmark = pytest.mark.browser

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipelines.results import read_metadata
 
 from blipdiff.checkpoints.controls import save_control
 from blipdiff.conditioning.subject import SubjectPhoto
-from pipelines.results import read_metadata
 from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pipelines.results import read_metadata
 
 from blipdiff.checkpoints.controls import save_control
-from pipelines.results import read_metadata
 from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser

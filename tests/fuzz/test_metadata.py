@@ -9,22 +9,22 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-
-from blipdiff.checkpoints.controls import save_control
-from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from pipelines.blend import Frame, blend
 from pipelines.blend_repeat import repeat_blend
 from pipelines.blend_request import BlendRequest
 from pipelines.edit_request import EditRequest
 from pipelines.edit_run import Edited, repeat_edit, run_edit
 from pipelines.requests import GenerateRequest
 from pipelines.results import Picture, read_metadata, save_picture
-from pipelines.scene import Placed, draw_scene
 from pipelines.scene_repeat import repeat_scene
 from pipelines.scene_request import SceneRequest
+from pipelines.stylize_request import ControlSettings, StylizeRequest
+
+from blipdiff.checkpoints.controls import save_control
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from pipelines.blend import Frame, blend
+from pipelines.scene import Placed, draw_scene
 from pipelines.studio import Studio
 from pipelines.stylize import Stylist
-from pipelines.stylize_request import ControlSettings, StylizeRequest
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_bytes, damaged_json
 from tests.support.tiny_models import PIXELS, photo, tiny_controlnet, tiny_model

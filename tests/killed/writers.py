@@ -19,12 +19,12 @@ from blipdiff.training.loop import RunFolder
 from blipdiff.training.state import load_state, resume_step, save_state
 from blipdiff.training.workers import ALONE
 from pipelines.controls.settings import ControlSettings
-from pipelines.matrix import Cell, Structure, matrix
 from pipelines.metadata import read_metadata
 from pipelines.pictures import Picture, save_new_picture
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 from pipelines.sheets import save_animation
 from pipelines.studio import Studio
+from pipelines.stylize.matrix import Cell, Structure, matrix
 from pipelines.stylize.request import StylizeRequest
 from pipelines.subject_library import SubjectLibrary
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model

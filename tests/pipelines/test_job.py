@@ -18,7 +18,8 @@ from pipelines.blend.request import BlendRequest
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import AttendRequest, GenerateRequest
-from pipelines.job import JOB_VERSION, Input, Job, run
+from pipelines.inputs import Input
+from pipelines.job import JOB_VERSION, Job, run
 from pipelines.metadata import job_of
 from pipelines.pictures import Picture
 from pipelines.scene.request import SceneRequest

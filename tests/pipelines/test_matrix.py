@@ -11,8 +11,8 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job, run
-from pipelines.matrix import Cell, Structure, matrix
 from pipelines.studio import Studio
+from pipelines.stylize.matrix import Cell, Structure, matrix
 from pipelines.stylize.request import StylizeRequest
 from tests.support.studios import pictures
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model

@@ -15,7 +15,8 @@ from blipdiff.sampling.cost import counted, most_pixels, seconds_of
 from pipelines.blend.request import BlendRequest
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import AttendRequest
-from pipelines.job import Input, Job, run
+from pipelines.inputs import Input
+from pipelines.job import Job, run
 from pipelines.plan import encode, execute, plan_encoded, unet_rows
 from pipelines.scene.request import SceneRequest
 from pipelines.studio import Studio, purpose

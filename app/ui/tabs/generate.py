@@ -13,7 +13,8 @@ from app.ui.runs import Changes
 from app.ui.subject_field import SubjectField, given_subject
 from blipdiff.errors import BlipdiffError
 from pipelines.generate.request import GenerateRequest
-from pipelines.job import Input, Job
+from pipelines.inputs import Input
+from pipelines.job import Job
 from pipelines.parameters import parameters
 from pipelines.task import Task
 

@@ -14,7 +14,7 @@ from app.ui.files import served
 from app.ui.photos import FILE_TYPES
 from app.ui.subjects import by_name
 from blipdiff.errors import BlipdiffError, SubjectError
-from pipelines.job import CARD_SUFFIX, Input
+from pipelines.inputs import CARD_SUFFIX, Input
 from pipelines.studio import Studio
 from pipelines.subject_library import Entry, SubjectLibrary
 

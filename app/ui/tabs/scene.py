@@ -9,7 +9,8 @@ import gradio as gr
 from app.ui.bench import Bench, Room
 from app.ui.slots import LETTERS, connect_slots, filled, place_slots
 from blipdiff.errors import ConfigError, SubjectError
-from pipelines.job import Box, Job
+from pipelines.inputs import Box
+from pipelines.job import Job
 from pipelines.task import Task
 
 _PROMPT = "a {balloon} and a {coffee} on a grass field"

@@ -16,7 +16,7 @@ from pipelines.blend.request import BlendRequest
 from pipelines.blend.run import Frame
 from pipelines.blend.words import encode_spot
 from pipelines.generate.request import GenerateRequest
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.studio import Reference, Studio
 from pipelines.task import Event, Progress, Result, Sheet
 from tests.support.jobs import events_of, pixels_of, results_in, results_of

@@ -11,7 +11,7 @@ from blipdiff.errors import ConfigError, ImageError
 from blipdiff.masks import as_mask
 from pipelines import job
 from pipelines.edit.request import EditRequest
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.studio import Studio
 from pipelines.task import Result
 from tests.support.jobs import earlier_metadata, events_of, notices_in, pixels_of, repeated, results_in, results_of

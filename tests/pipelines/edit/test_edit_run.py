@@ -7,7 +7,7 @@ import pytest
 
 from blipdiff.conditioning.subject import SubjectPhoto
 from pipelines.edit.request import EditRequest
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.studio import Studio
 from pipelines.task import Progress, Result
 from tests.support.jobs import events_of, pixels_of, results_in, results_of

@@ -11,7 +11,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, PromptError
 from pipelines.generate.request import GenerateRequest
-from pipelines.job import Box, Input
+from pipelines.inputs import Box, Input
 from pipelines.plan import SamplingPlan, encode, execute, plan_encoded
 from pipelines.scene.plan import encode_scene, plan_scene, region_masks
 from pipelines.scene.request import ScenePrompt, SceneRequest, bound_in_order
