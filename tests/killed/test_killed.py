@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+import torch
 
 from tests.killed.writers import WRITERS, Writer
 
@@ -28,7 +29,7 @@ class Process:
     def __init__(self, writer: Writer, folder: Path, first: int, count: int, *, calls: int | None = None) -> None:
         reading, telling = os.pipe()
         self._reading = reading
-        self.id = os.fork()
+        self.id = _forked()
         if not self.id:
             try:
                 os.close(reading)
@@ -50,6 +51,14 @@ class Process:
         status = os.waitpid(self.id, 0)[1]
         assert not any(word.startswith("failed") for word in words), words
         return words, os.WIFSIGNALED(status)
+
+
+def _forked() -> int:
+    """As os.fork; the new process computes in one thread, since the pool of an earlier test did not come along."""
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(1)
+    return child
 
 
 def _write(writer: Writer, folder: Path, numbers: range, telling: int, calls: int | None) -> None:
@@ -125,7 +134,7 @@ def test_many_processes_write_into_one_folder_and_lose_nothing(request: pytest.F
     def started() -> Iterator[Any]:
         for place in range(processes):
             reading, telling = os.pipe()
-            child = os.fork()
+            child = _forked()
             if not child:
                 for number in range(each):
                     for word in writer.write(tmp_path, place * each + number):
