@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from blipdiff.control.preprocessors import DRAWN, MapChoice, Preprocessors
+from blipdiff.control.choices import DRAWN, MapChoice
+from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.images import fitted, open_picture
 from blipdiff.outputs import written_file
 from pipelines.sheets import labelled_grid

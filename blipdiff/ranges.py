@@ -5,12 +5,14 @@ LARGEST_SEED = 2**63 - 1
 USUAL_GUIDANCE = 7.5  # Stable Diffusion's, for models that name none of their own
 MOST_GUIDANCE = 50.0
 
+MOST_EXTRAPOLATION = 1.0  # how far a blend's share may leave the span from 0 to 1
+
 AS_CONFIGURED = "as configured"
 SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm")
 USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 steps: docs/schedulers.md
 
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
-INJECTION_BLOCKS = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
+INJECTION_PLACES = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
 
 RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
 
@@ -19,7 +21,7 @@ FAR_TIMES = 2.25
 OWN_TIMES = 16
 
 
-def duration(seconds: float) -> str:
+def spoken(seconds: float) -> str:
     """A length of time in the two figures that a person wants of it."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"

@@ -72,7 +72,13 @@ class Sampling:
         group=PICTURES,
     )
     width: int | None = parameter(
-        None, "Width", "Pixels; for most models a multiple of 8.", low=8, high=4096, step=8, group=PICTURES
+        None,
+        "Width",
+        "Pixels; for most models a multiple of 8. The model's own if absent.",
+        low=8,
+        high=4096,
+        step=8,
+        group=PICTURES,
     )
     height: int | None = parameter(
         None, "Height", "Pixels; for most models a multiple of 8.", low=8, high=4096, step=8, group=PICTURES

@@ -41,6 +41,7 @@ class InputKind:
     is_weighted: bool = False
     is_placed: bool = False  # whether each may have a region: a box or a mask
     is_asked: bool = True  # whether people give it; else jobs alone hold it
+    has_noise: bool = False  # whether drawing begins with it, so that no seed has to be drawn where it is given
     missing: str = ""  # what is said where there are fewer than `least`
 
 
@@ -72,6 +73,7 @@ class Task:
     check: Callable[[Any, Mapping[str, Sequence[Any]]], None] | None = (
         None  # request and inputs, before a model is open
     )
+    about: str = ""  # what else is worth knowing of it, in a few sentences
 
     def prepare(self, studio: Any, job: Any) -> Any:
         """What there is to draw, everything checked: `pipelines.batches.Prepared`.
@@ -142,6 +144,7 @@ class Result:
     label: str = ""  # what stands under it, where it stands among others
     beside: Mapping[str, Any] = field(default_factory=dict)  # further pictures by what they are: "before", "mask"
     detail: Any = None  # what a program may want to know of it; each task says what
+    facts: Mapping[str, Any] = field(default_factory=dict)  # the same, as far as JSON can hold it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

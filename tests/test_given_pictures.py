@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectPhoto
-from blipdiff.control.preprocessors import MapChoice, Preprocessors
+from blipdiff.control.choices import MapChoice
+from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import ImageError
 from blipdiff.given_pictures import as_images
 from blipdiff.images import PhotoSettings, as_rgb, picture_tensor, subject_pixels, thumbnail

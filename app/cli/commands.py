@@ -1,4 +1,4 @@
-"""Every command with the module that it comes from, which is imported when the command is called."""
+"""Every command: those of tasks, and those of the table, whose modules are imported when they are called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from app.cli.draw import command_of
 from app.cli.panels import panelled
+from pipelines.task import tasks
 
 _DRAW, _SUBJECTS, _TRAIN = "Draw pictures", "Subjects and photos", "Models and training"
 _MEASURE, _MACHINE = "Measure", "This machine"
@@ -24,14 +26,8 @@ class Listed:
 
 
 COMMANDS: Mapping[str, Listed] = {
-    "generate": Listed("generate", "Draw a subject in a new scene.", _DRAW),
-    "edit": Listed("edit", "Swap the subject of a picture and keep the picture.", _DRAW),
-    "stylize": Listed("stylize", "Draw a subject's look in another picture's structure.", _DRAW),
-    "blend": Listed("blend", "Draw what lies between subjects: one picture, a path, or a map.", _DRAW),
-    "scene": Listed("scene", "Draw several subjects in one picture, each in its region.", _DRAW),
     "matrix": Listed("matrix", "Draw every look in every structure, and one sheet of all.", _DRAW),
-    "attend": Listed("attend", "Draw pictures and show where each word and the subject were seen in them.", _DRAW),
-    "preprocess": Listed("stylize", "Make a picture's control map, without drawing anything.", _DRAW),
+    "preprocess": Listed("matrix", "Make a picture's control map, without drawing anything.", _DRAW),
     "ui": Listed("ui", "Open the page in a browser: upload a photo, describe a scene, watch it being drawn.", _DRAW),
     "encode": Listed("encode", "Make a subject card: one small file that stands for the photos.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
@@ -39,35 +35,44 @@ COMMANDS: Mapping[str, Listed] = {
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),
     "train": Listed("train", "Train a small model or a describer, or go on where it was stopped.", _TRAIN),
-    "train-control": Listed("train_control", "Train a ControlNet over a small model.", _TRAIN),
+    "train-control": Listed("train", "Train a ControlNet over a small model.", _TRAIN),
     "evaluate": Listed("evaluate", "Score a model on subjects that it has never seen.", _MEASURE),
-    "evaluate-edits": Listed("evaluate_edits", "Measure what edits keep and what they swap.", _MEASURE),
-    "evaluate-inversion": Listed("evaluate_edits", "Measure how closely inverted pictures come back.", _MEASURE),
-    "evaluate-blending": Listed("evaluate_blending", "Measure blends and scenes of unseen subjects.", _MEASURE),
+    "evaluate-edits": Listed("evaluate", "Measure what edits keep and what they swap.", _MEASURE),
+    "evaluate-inversion": Listed("evaluate", "Measure how closely inverted pictures come back.", _MEASURE),
+    "evaluate-blending": Listed("evaluate", "Measure blends and scenes of unseen subjects.", _MEASURE),
     "evaluate-structure": Listed(
-        "matrix", "Measure how far pictures follow edges, and whose colours they have.", _MEASURE
+        "evaluate", "Measure how far pictures follow edges, and whose colours they have.", _MEASURE
     ),
     "doctor": Listed("doctor", "Say what is installed and what makes it fast here, for bug reports.", _MACHINE),
 }
 
 
 class LazyCommands(TyperGroup):
-    """The commands of `COMMANDS`: listed without being imported, imported when they are called."""
+    """All tasks' commands, then those of `COMMANDS`: listed without being imported, imported when they are called."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        for name, listed in COMMANDS.items():
-            self.commands[name] = TyperCommand(name, help=listed.summary, rich_help_panel=listed.panel)
+        for name, summary, panel in listed():
+            self.commands[name] = TyperCommand(name, help=summary, rich_help_panel=panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, as its module declares it."""
-        if args and args[0] in COMMANDS:
+        """The command that is called, with its options."""
+        if args and args[0] in self.commands:
             self.commands[args[0]] = declared(args[0])
         return super().resolve_command(ctx, args)
 
 
+def listed() -> list[tuple[str, str, str]]:
+    """Name, summary and panel of every command."""
+    drawing = [(task.name, task.summary, _DRAW) for task in tasks().values()]
+    return [*drawing, *((name, one.summary, one.panel) for name, one in COMMANDS.items())]
+
+
 def declared(name: str) -> Any:
-    """The command of this name from its module, its options in their panels."""
+    """The command of this name: its task's, or its module's; its options in their panels."""
     part = typer.Typer()
-    import_module(f"app.cli.{COMMANDS[name].module}").add_to(part)
+    if name in COMMANDS:
+        import_module(f"app.cli.{COMMANDS[name].module}").add_to(part)
+    else:
+        part.command(name)(command_of(tasks()[name]))
     return panelled(typer.main.get_group(part).commands[name])

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Download
-from app.cli.terminal import say
-from blipdiff.errors import ConfigError
+from app.cli.options import Download, run_by
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,6 +13,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("convert")(convert_checkpoint)
 
 
+@run_by("app.cli.runs.convert")
 def convert_checkpoint(
     source: Annotated[str, typer.Argument(help="A folder, a LAVIS archive or fine-tuned file, a hub id, or mini.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; new or empty.")],
@@ -36,23 +35,3 @@ def convert_checkpoint(
 
     blipdiff convert blip-diffusion.tar.gz my_model
     """
-    from app.cli.progress import waiting
-    from blipdiff.checkpoints import convert
-    from blipdiff.devices import DTYPES
-
-    if to not in ("diffusers", "lavis"):
-        raise ConfigError(f"The layout '{to}' is not known; choose diffusers or lavis.")
-    if dtype != "stored" and dtype not in DTYPES:
-        raise ConfigError(f"The dtype '{dtype}' is not known; choose {', '.join(DTYPES)}.")
-    with waiting(f"Converting {source}", quiet=download):
-        folder = convert(
-            source,
-            target,
-            layout="lavis" if to == "lavis" else "diffusers",
-            dtype=DTYPES.get(dtype),
-            qformer_tokenizer=vocabulary,
-            configs_from=configs_from,
-            base=base,
-            download=download,
-        )
-    say(folder)

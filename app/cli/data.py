@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Device, Download
-from app.cli.terminal import say
+from app.cli.options import Device, Download, run_by
 
 _DEFAULT_TOOLS = {
     "segmenter": "CIDAS/clipseg-rd64-refined",
@@ -22,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
 
 
+@run_by("app.cli.runs.data")
 def prepare(
     photos: Annotated[Path, typer.Argument(help="The folder of photos; captions may lie beside them as .txt.")],
     output: Annotated[Path, typer.Option("--output", help="The folder for shards and report.")],
@@ -48,47 +48,3 @@ def prepare(
 
     blipdiff data prepare photos --category dog --output data/dogs --download
     """
-    from tqdm import tqdm
-
-    from app.cli.files import check_writable
-    from blipdiff.checkpoints.describer import load_describer
-    from blipdiff.checkpoints.detect import folder_of
-    from blipdiff.data.captioner import DescriberCaptions, load_captioner, load_matcher
-    from blipdiff.data.folders import photo_folder
-    from blipdiff.data.matting import closed_form_matte, load_segmenter
-    from blipdiff.devices import placement
-    from blipdiff.errors import listed
-    from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
-
-    request = PrepareRequest(
-        category=category,
-        side=side,
-        subject_side=subject_side,
-        captions=captions,
-        least_match=least_match,
-        per_shard=per_shard,
-        seed=seed,
-    )
-    total = len(photo_folder(photos).photos)
-    check_writable(output)
-    place = placement(device).device
-    if captions and captioner == "mini-describe":
-        both = DescriberCaptions(load_describer(device=place))
-        speaking, matching = both, both
-    elif captions:
-        speaking = load_captioner(folder_of(captioner, download=download), place)  # type: ignore[assignment]
-        matching = load_matcher(folder_of(matcher, download=download), place)  # type: ignore[assignment]
-    else:
-        speaking = matching = None  # type: ignore[assignment]
-    tools = Tools(load_segmenter(folder_of(segmenter, download=download), place), closed_form_matte, speaking, matching)
-    with tqdm(total=total, unit=" photos", leave=False) as bar:
-        for state in prepare_photos(photos, output, tools, request):
-            bar.update(state.done - bar.n)
-    for one in state.skipped:
-        say(f"left out {one.photo}: {one.reason}")
-    if state.others:
-        say(f"left out {len(state.others)} files that are no photos: {listed([one.photo for one in state.others])}")
-    say(
-        f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
-        f"{output / 'report.html'}"
-    )

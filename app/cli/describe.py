@@ -1,13 +1,11 @@
 """`blipdiff describe`: a photo -> a caption, its likeliest categories, and how well a text fits."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.options import AsJson, Device
-from app.cli.terminal import say, say_json
+from app.cli.options import AsJson, Device, run_by
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,6 +13,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("describe")(describe_photo)
 
 
+@run_by("app.cli.runs.describe")
 def describe_photo(
     photo: Annotated[Path, typer.Argument(help="The photo.")],
     text: Annotated[str | None, typer.Option("--text", help="A text to be matched with the photo.")] = None,
@@ -32,20 +31,3 @@ def describe_photo(
 
     blipdiff describe my_dog.png --text "a brown dog"
     """
-    from blipdiff.checkpoints.describer import load_describer
-    from blipdiff.devices import placement
-    from blipdiff.images import open_picture
-    from pipelines.describe import KNOWS, DescribeRequest, describe
-
-    request = DescribeRequest(text=text, count=count, fit=fit)
-    picture = open_picture(photo)
-    found = describe(load_describer(describer, device=placement(device).device), picture, request)
-    if as_json:
-        say_json(asdict(found) | {"categories": [list(one) for one in found.categories], "sure": found.is_sure})
-        return
-    say(found.caption)
-    for name, chance in found.categories:
-        say(f"{100 * chance:5.1f} %  {name}")
-    if not found.is_sure:
-        say(f"It is not sure of these: {KNOWS}")
-    say(f"match of '{found.text}': {found.match:.2f}")

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option
-from app.cli.terminal import say, say_json
-from blipdiff.errors import OutputError
+from app.cli.options import AsJson, Device, Download, Dtype, Model, default, option, run_by
+from app.cli.panels import OUTPUT
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,6 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("encode")(encode)
 
 
+@run_by("app.cli.runs.encode")
 def encode(
     photos: Annotated[list[Path], typer.Argument(help="Photos of one subject.")],
     category: Annotated[str, option("category")] = default("category"),
@@ -22,7 +22,9 @@ def encode(
         list[float] | None,
         typer.Option("--weight", help="The weight of each photo, in their order; 1 each if absent."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.", rich_help_panel=OUTPUT)
+    ] = None,
     fit: Annotated[str, option("fit")] = default("fit"),
     model: Model = "mini",
     device: Device = "auto",
@@ -34,20 +36,3 @@ def encode(
 
     blipdiff encode my_dog.png --category dog --output dog.safetensors
     """
-    from app.cli.drawing import opened
-    from app.cli.files import CARD_SUFFIX, check_writable, read_reference
-    from blipdiff.filenames import short_name
-    from blipdiff.outputs import write_new
-
-    references = [read_reference(path, category) for path in photos]
-    if output is not None and output.suffix.lower() != CARD_SUFFIX:
-        raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
-    check_writable(Path() if output is None else output.absolute().parent)
-    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
-    subject = studio.subject(references, weights=weight, fit=fit)
-    name = short_name(category or references[0].category)
-    card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)
-    if as_json:
-        say_json({"card": str(card), "category": subject.category, "model": subject.fingerprint})
-    else:
-        say(card)

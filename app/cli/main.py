@@ -13,6 +13,7 @@ from app.cli.terminal import say, tell_of_bug, tell_of_warning, warn
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff import __version__
 from blipdiff.errors import BlipdiffError
+from pipelines.task import tasks
 
 CALLER_ERROR = 2  # what was asked for cannot be done
 STOPPED = 130  # Ctrl-C, as shells say it
@@ -87,12 +88,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
     """What the environment asks for, as each command's defaults; an option that is given wins."""
     drawing = {"model": settings.model, "download": settings.download}
     return {
-        "generate": {**drawing, "output": settings.output},
-        "edit": {**drawing, "output": settings.output},
-        "attend": {**drawing, "output": settings.output},
-        "blend": {**drawing, "output": settings.output},
-        "scene": {**drawing, "output": settings.output},
-        "stylize": {**drawing, "output": settings.output},
+        **{name: {**drawing, "output": settings.output} for name in tasks()},
         "preprocess": {"download": settings.download},
         "matrix": drawing,
         "evaluate-structure": {"model": settings.model},

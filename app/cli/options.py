@@ -1,69 +1,104 @@
 """Command-line options made from the declared parameters of a request, and those that commands share."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from pipelines.requests import GenerateRequest, Parameter, parameters
 
-from blipdiff.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
-Request = TypeVar("Request")
+from app.cli.panels import MACHINE, OUTPUT
+from pipelines.parameters import Parameter, SubjectSampling, parameters
 
 RANDOM = "a random one"  # seed, as --help says it
+SIZE = "WIDTHxHEIGHT, or one number for a square."
+OLD = "old_"  # before the names of options that are still taken, and have another name now
 
-_DECLARED = parameters(GenerateRequest)
-_DEFAULTS = {item.name: item.default for item in fields(GenerateRequest)}
+_DECLARED = parameters(SubjectSampling)
+_DEFAULTS = {item.name: item.default for item in fields(SubjectSampling)}
 
 
-def option(name: str, absent: str = "") -> Any:
-    """The option `--name` with the help and range of the request's parameter of that name.
+def run_by(module: str) -> Callable[[Callable[..., None]], Any]:
+    """A command that is declared here and done by the function of its name in `module`, imported when it is called.
 
-    absent: what the command puts in place of the request's default, in words for --help
+    So --help is there at once, whatever the command needs.
     """
-    return typer.Option(f"--{name.replace('_', '-')}", help=_help(_DECLARED[name]), show_default=absent or True)
+
+    def declared(command: Callable[..., None]) -> Any:
+        def run(**asked: Any) -> None:
+            getattr(import_module(module), command.__name__)(**asked)
+
+        return _like(command, run)
+
+    return declared
+
+
+def option(name: str) -> Any:
+    """The option `--name` with the help, range and panel of the parameter of that name that requests share."""
+    declared = _DECLARED[name]
+    return typer.Option(f"--{_flag(name, declared)}", help=_help(declared), rich_help_panel=declared.group)
 
 
 def default(name: str) -> Any:
-    """The request's own default of a parameter."""
+    """That parameter's own default."""
     return _DEFAULTS[name]
 
 
-def takes_parameters(
-    kind: type,
-    flags: Mapping[str, str] | None = None,
-    *,
-    but: Collection[str] = (),
-    absent: Mapping[str, str] | None = None,
-) -> Callable[[Callable[..., None]], Any]:
-    """Gives a command, which takes them as `**asked`, an option for every declared parameter of a request's class.
+def options_of(
+    kind: type, *, but: Collection[str] = (), absent: Mapping[str, str] | None = None
+) -> Iterator[inspect.Parameter]:
+    """An option for every declared parameter of a request's class, its old names hidden beside it.
 
-    flags: options that are called otherwise than `--parameter-name`; but: parameters that the command has by itself;
-    absent: what the command puts in place of the request's default, in words for --help
+    Width and height are one, `--size`. Where a request holds several values, the option is given again and again.
+
+    but: parameters that the command has by itself; absent: what it puts in place of a default, in words for --help
     """
-    hints, own = get_type_hints(kind), {item.name: item.default for item in fields(kind)}
+    hints = get_type_hints(kind)
+    own: dict[str, Any] = {item.name: item.default for item in fields(kind)}
+    declared = {name: one for name, one in parameters(kind).items() if name not in but}
+    for name, one in declared.items():
+        if {"width", "height"} <= set(declared) and name in ("width", "height"):
+            if name == "width":
+                yield keyword("size", str | None, "--size", f"{SIZE} {one.help}", one.group)
+            continue
+        hint, value, shown = hints[name], own[name], (absent or {}).get(name, True)
+        if get_origin(hint) is tuple:
+            hint, shown, value = _several(get_args(hint)[0]), ", ".join(map(str, value or ())) or True, None
+        yield keyword(name, hint, _switched(_flag(name, one), hint), _help(one), one.group, value, shown)
+        optional = hint if type(None) in _members(hint) else hint | None
+        for old in one.aliases:
+            flag = _switched(old.replace("_", "-"), hint)
+            yield keyword(OLD + old, optional, flag, hidden=True)
 
-    def option_of(name: str, declared: Parameter) -> inspect.Parameter:
-        flag = (flags or {}).get(name, f"--{name.replace('_', '-')}")
-        if hints[name] in (bool, bool | None):
-            flag += f"/--no-{flag.removeprefix('--')}"
-        annotated: Any = Annotated  # a type that is known only now
-        shown: str | bool = (absent or {}).get(name, True)
-        asked = annotated[hints[name], typer.Option(flag, help=_help(declared), show_default=shown)]
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=own[name], annotation=asked)
+
+def keyword(
+    name: str,
+    hint: Any,
+    flag: str,
+    help_text: str = "",
+    panel: str = "",
+    value: Any = None,
+    shown: str | bool = True,
+    *,
+    hidden: bool = False,
+) -> inspect.Parameter:
+    """A command's keyword that is given by an option."""
+    annotated: Any = Annotated  # a type that is known only now
+    made = typer.Option(flag, help=help_text, rich_help_panel=panel or None, show_default=shown, hidden=hidden)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=annotated[hint, made])
+
+
+def takes(*options: inspect.Parameter) -> Callable[[Callable[..., None]], Any]:
+    """Gives a command, which takes them as `**asked`, these options."""
 
     def with_options(command: Callable[..., None]) -> Any:
         listed = inspect.signature(command)
-        before = [item for item in listed.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
-        added = [option_of(name, declared) for name, declared in parameters(kind).items() if name not in but]
-        command.__signature__ = listed.replace(parameters=[*before, *added])  # type: ignore[attr-defined]
-        command.__annotations__ |= {item.name: item.annotation for item in added}
+        own = [item for item in listed.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+        command.__signature__ = listed.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        command.__annotations__ |= {item.name: item.annotation for item in options}
         return command
 
     return with_options
@@ -74,16 +109,29 @@ def was_given(context: typer.Context, name: str) -> bool:
     return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
-def check_alone(context: typer.Context, names: Iterable[str], flags: Mapping[str, str] | None = None) -> None:
-    """Passes when none of these was given beside --like: the picture tells them itself.
+def _like(command: Callable[..., None], run: Callable[..., None]) -> Callable[..., None]:
+    """`run` with the name, the help and the options of `command`."""
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    run.__annotations__ = dict(command.__annotations__)
+    return run
 
-    flags: options that are called otherwise than `--parameter-name`
 
-    Raises: ConfigError for those that were.
-    """
-    given = [(flags or {}).get(name, f"--{name.replace('_', '-')}") for name in names if was_given(context, name)]
-    if given:
-        raise ConfigError(f"--like draws a picture as it was; leave out {', '.join(given)}.")
+def _flag(name: str, declared: Parameter) -> str:
+    return declared.flag or name.replace("_", "-")
+
+
+def _switched(flag: str, hint: Any) -> str:
+    return f"--{flag}/--no-{flag}" if bool in _members(hint) else f"--{flag}"
+
+
+def _several(kind: Any) -> Any:
+    """The type of an option that is given again and again."""
+    return list[kind] | None
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def _help(declared: Parameter) -> str:
@@ -94,38 +142,24 @@ def _help(declared: Parameter) -> str:
     return declared.help + allowed
 
 
-_SIZE = "WIDTHxHEIGHT in pixels, or one number for a square;"
-
-Model = Annotated[str, typer.Option("--model", help="mini, a folder, a LAVIS archive, or a hub id.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a hub model that is not on this machine yet.")]
-Subjects = Annotated[
-    list[Path] | None,
+Model = Annotated[
+    str, typer.Option("--model", help="mini, a folder, a LAVIS archive, or a hub id.", rich_help_panel=MACHINE)
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MACHINE)]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.", rich_help_panel=MACHINE)]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch a hub model that is not on this machine yet.", rich_help_panel=MACHINE),
+]
+Output = Annotated[Path, typer.Option("--output", help="The folder for the pictures.", rich_help_panel=OUTPUT)]
+NoMetadata = Annotated[
+    bool,
     typer.Option(
-        "--subject", help="A photo of the subject, or its subject card; again for several, which are averaged."
+        "--no-metadata",
+        help="Leave out prompt, settings and inputs; the mark that a picture was generated stays.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Weights = Annotated[
-    list[float] | None, typer.Option("--weight", help="The weight of each --subject, in their order; 1 each if absent.")
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON object and no progress.", rich_help_panel=OUTPUT)
 ]
-Size = Annotated[str | None, typer.Option("--size", help=f"{_SIZE} the model's own if absent.")]
-StructureSize = Annotated[
-    str | None,
-    typer.Option(
-        "--size", help=f"{_SIZE} if absent, the first structure's shape at about the model's own number of pixels."
-    ),
-]
-SceneSize = Annotated[
-    str | None,
-    typer.Option(
-        "--size",
-        help=f"{_SIZE} if absent, the model's own, and for subjects in a row a place of that size for each.",
-    ),
-]
-EditSize = Annotated[
-    str | None,
-    typer.Option("--size", help=f"{_SIZE} if absent, a photo's shape at about the model's own number of pixels."),
-]
-MapSize = Annotated[str | None, typer.Option("--size", help=f"{_SIZE} the picture's own if absent.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object and no progress.")]

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Model
-from app.cli.terminal import say, warn
+from app.cli.options import Device, Download, Dtype, Model, run_by
 
 Auth = Annotated[
     str | None,
@@ -29,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("ui")(ui)
 
 
+@run_by("app.cli.runs.ui")
 def ui(
     model: Model = "mini",
     device: Device = "auto",
@@ -44,18 +44,3 @@ def ui(
     allow_host: AllowHost = None,
 ) -> None:
     """Open the page in a browser: upload a photo, describe a scene, watch it being drawn."""
-    from app.ui.doors.access import access_of
-    from app.ui.doors.listening import listen
-
-    access = access_of(host, auth=auth, token=token, is_insecure=insecure, names=allow_host or ())
-    listening = listen(host, port)  # before the model, which takes a while
-    if insecure and not access.credentials.are_asked_for:
-        warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
-
-    from app.ui.page import launch
-    from pipelines.studio import Studio
-
-    studio = Studio.open(model, device=device, dtype=dtype, download=download)
-    if access.credentials.token is not None:
-        say("Open the page with ?token= and the token behind its address.")
-    launch(studio, access=access, listening=listening, tell=say)

@@ -25,7 +25,7 @@ def overlaid(
     Raises: CheckpointError for tensors that the base has no place for, of another shape, or not finite.
     """
     parts: dict[str, dict[str, Tensor]] = {"subject": {}, "text": {}, "unet": {}, "vae": {}}
-    unexpected: list[str] = []
+    strangers: list[str] = []
     cache: Tensor | None = None
     for stored, value in open_tensors(checkpoint).items():
         if stored == _CACHE:
@@ -33,11 +33,11 @@ def overlaid(
             continue
         part, name = _place(stored)
         if part is None:
-            unexpected.append(stored)
+            strangers.append(stored)
         elif name is not None:
             parts[part][name] = value
-    if unexpected:
-        raise CheckpointError(f"{checkpoint} holds tensors of no part of the model: {listed(unexpected)}.")
+    if strangers:
+        raise CheckpointError(f"{checkpoint} holds tensors of no part of the model: {listed(strangers)}.")
     nets: dict[str, nn.Module] = {
         "subject": base.subject_encoder,
         "text": base.text_encoder,

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.ranges import MOST_EXTRAPOLATION
 
 Blend: TypeAlias = Literal["linear", "spherical", "token-wise"]
 Words: TypeAlias = Literal["heaviest", "joined"]
 Weight: TypeAlias = float | Sequence[float]  # one for the whole subject, or one for each of its tokens
 
-MOST_EXTRAPOLATION = 1.0  # how far a share may leave the span from 0 to 1
 EXTRAPOLATION_KEY = "extrapolation"  # of the provenance: the mixture is an extrapolation, and by how much
 _HEARD = 0.25  # the share from which on a subject is named in a joined category
 _ROUNDING = 1e-9

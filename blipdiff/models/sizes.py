@@ -17,7 +17,7 @@ class VisionSizes:
     activation: str = "quick_gelu"
 
     @property
-    def patches(self) -> int:
+    def places(self) -> int:
         """Rows of the trunk's output: one class row and one row for each patch."""
         return (self.picture // self.patch) ** 2 + 1
 

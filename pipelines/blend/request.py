@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from blipdiff.conditioning.mixing import MOST_EXTRAPOLATION
 from blipdiff.conditioning.paths import MOST
 from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.ranges import MOST_EXTRAPOLATION
 from pipelines.parameters import SUBJECT, WORDS, Sampling, declared, left_out, parameter
 from pipelines.task import InputKind, Task
 
 FILM = "Film"
+_USUAL_FILM = ("webp",)
 _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, at least and at most
 
 
@@ -71,7 +72,11 @@ class BlendRequest(Sampling):
         aliases=("beyond",),
     )
     film: tuple[str, ...] = parameter(
-        ("webp",), "Film", "The kinds of film that a path becomes.", choices=("webp", "gif", "mp4", "none"), group=FILM
+        _USUAL_FILM,
+        "Film",
+        "The kinds of film that a path becomes.",
+        choices=("webp", "gif", "mp4", "none"),
+        group=FILM,
     )
     per_second: float = parameter(12.0, "Frames a second", "Of the film.", low=0.1, high=60.0, step=0.5, group=FILM)
     loop: str = parameter(
@@ -86,6 +91,8 @@ class BlendRequest(Sampling):
 
     def __post_init__(self) -> None:
         Sampling.__post_init__(self)
+        if self.shape != "path" and self.film not in (_USUAL_FILM, ("none",)):
+            raise ConfigError("Only a path makes a film; leave the film out, or ask for the shape 'path'.")
         if self.extrapolation and self.shape == "map":
             raise ConfigError("A map lies between its subjects; leave out the extrapolation.")
         if self.extrapolation and self.how == "token-wise":

@@ -188,7 +188,9 @@ def _finished(drawn: _Drawn, rows: list[list[Spot]], kinds: Sequence[str], job: 
             distance = drawn.distances[column] if column < len(drawn.distances) and job.index is None else None
             frame = Frame(spot.shares, spot.position, row, column, distance)
             number = f"-{index + 1:0{len(str(count))}}" if count > 1 else ""
-            results.append(Result(picture, name + number, label_of(subjects, spot.shares), detail=frame))
+            facts = {"shares": list(spot.shares), "position": spot.position, "distance": distance}
+            label = label_of(subjects, spot.shares)
+            results.append(Result(picture, name + number, label, detail=frame, facts=facts))
     yield from results
     if count > 1 and job.index is None:
         yield from _sheets(results, rows, name, kinds, request)

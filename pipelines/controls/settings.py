@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from blipdiff.control.preprocessors import PREPROCESSORS, MapChoice
+from blipdiff.control.choices import PREPROCESSORS, MapChoice
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
 from blipdiff.ranges import RESAMPLING_NAMES

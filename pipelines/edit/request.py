@@ -78,6 +78,11 @@ class EditRequest(Sampling):
         "guidance", help="How strongly the prompts are followed; 1 is unguided. The model's own if absent."
     )
     scheduler: str = declared("scheduler", default="ddim", help="The sampling method; photos need ddim.")
+    width: int | None = declared(
+        "width",
+        help="Pixels; for most models multiples of 8. If absent, a photo's shape at about the model's own number of "
+        "pixels.",
+    )
     fit: str = declared("fit", help="How a subject's photo that is no square is made one.")
     batch: int = left_out("batch", 1)
     repeats: int = left_out("repeats")
@@ -272,7 +277,11 @@ TASKS = (
         EditRequest,
         {
             "source": InputKind(
-                "picture", "Photo", "A photo to edit; several are edited one after the other.", most=None
+                "picture",
+                "Photo",
+                "A photo to edit; several are edited one after the other.",
+                most=None,
+                has_noise=True,
             ),
             "mask": InputKind("mask", "Mask", "A picture of the source's size, white where the edit may happen."),
             "subject": replace(SUBJECTS, least=0),
@@ -281,5 +290,7 @@ TASKS = (
         },
         "pipelines.edit.run",
         _check,
+        "Beside each edited picture stand what was before, the mask, and where each word was seen. With a control and "
+        "no structure, a photo's own structure is followed.",
     ),
 )

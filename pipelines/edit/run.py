@@ -187,7 +187,9 @@ def _finished(
         after = replace(after, source_type=EDITED_PHOTO_TYPE)
     swapped = short_name(f"{request.source}-to-{request.target or request.source}")
     ending = short_name(source.name) if is_photo else source.seed
-    yield Result(after, f"{swapped}-{ending}", beside=_beside(after, pictures, is_photo=is_photo), detail=pictures)
+    beside = _beside(after, pictures, is_photo=is_photo)
+    facts = {"source": source.name if is_photo else None}
+    yield Result(after, f"{swapped}-{ending}", beside=beside, detail=pictures, facts=facts)
 
 
 def _beside(after: Picture, pictures: EditPictures, *, is_photo: bool) -> dict[str, Picture]:

@@ -30,7 +30,7 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
     encoded = encode(model, request, subject)
     kept = replace(job, inputs={"subject": (card_input(subject),)})
-    seeds = [seed for batch in batches_of(replace(request, batch=1), job.index) for seed in batch]
+    seeds = [seed for batch in batches_of(request, job.index) for seed in batch]
     return Prepared(
         picture_size(model, request),
         ((plan_attention_maps(model, encoded, [seed])[0], 1) for seed in seeds),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.parameters import PICTURES, SubjectSampling, declared, parameter
+from pipelines.parameters import PICTURES, SubjectSampling, declared, left_out, parameter
 from pipelines.task import SUBJECTS, Task
 
 
@@ -16,6 +16,7 @@ class AttendRequest(SubjectSampling):
     """Pictures of a subject in a new scene, with where each word and the subject were seen in them."""
 
     count: int = declared("count", default=1)
+    batch: int = left_out("batch", 1)
     each: bool = parameter(False, "Each word", "A picture for each word as well, beside the sheet.", group=PICTURES)
 
 

@@ -54,6 +54,11 @@ class SceneRequest(Sampling):
     prompt: str = parameter(
         "", "Prompt", "The scene, each subject's word in braces: 'a {dog} and a {cat} on a sofa'.", group=WORDS
     )
+    width: int | None = declared(
+        "width",
+        help="Pixels; for most models multiples of 8. If absent, the model's own, and for subjects in a row that size "
+        "for each.",
+    )
     count: int = declared("count", default=1)
     repeats: int = left_out("repeats")
     arrange: str = parameter(
@@ -155,5 +160,6 @@ TASKS = (
         },
         "pipelines.scene.run",
         _check,
+        "With a structure the whole scene follows a picture's edges, depth or other map.",
     ),
 )

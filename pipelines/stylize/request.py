@@ -6,9 +6,9 @@ from typing import Any
 
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
-from blipdiff.ranges import INJECTION_BLOCKS
+from blipdiff.ranges import INJECTION_PLACES
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import SUBJECT, SubjectSampling, fraction, parameter
+from pipelines.parameters import SUBJECT, SubjectSampling, declared, fraction, parameter
 from pipelines.task import SUBJECTS, Task
 
 
@@ -21,6 +21,11 @@ class StylizeRequest(SubjectSampling):
     Raises: ConfigError for no control, and for what the parts refuse.
     """
 
+    width: int | None = declared(
+        "width",
+        help="Pixels; for most models multiples of 8. If absent, the first structure's shape at about the model's own "
+        "number of pixels.",
+    )
     controls: tuple[ControlSettings, ...] = (ControlSettings(),)
     subject_strength: float = fraction(
         1.0, "Subject strength", "How much of the subject is drawn; 0 is the category's words alone.", group=SUBJECT
@@ -35,7 +40,7 @@ class StylizeRequest(SubjectSampling):
         "all",
         "Subject blocks",
         "The layers that the subject enters by: all, those of its look (up), or those of its layout (down, middle).",
-        choices=tuple(INJECTION_BLOCKS),
+        choices=tuple(INJECTION_PLACES),
         group=SUBJECT,
     )
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.results import SOURCE_TYPE, XMP_KEY, read_metadata
 
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
+from pipelines.metadata import read_metadata
+from pipelines.pictures import SOURCE_TYPE, XMP_KEY
 from tests.support.command_line import Command
 from tests.support.tiny_models import PIXELS, photo, tiny_model
 
@@ -85,7 +86,7 @@ def test_nothing_is_ever_overwritten(generate: Command) -> None:
 @pytest.mark.parametrize("name", [*SCHEDULER_NAMES, AS_CONFIGURED])
 def test_every_scheduler_draws_and_repeats_its_picture(name: str, generate: Command) -> None:
     path = generate("--scheduler", name, "--count", 1, "--seed", 3, "--steps", 4).pictures[0]
-    assert read_metadata(path)["request"]["scheduler"] == name
+    assert read_metadata(path)["job"]["request"]["scheduler"] == name
     again = generate("--like", path, "--output", "again").pictures[0]
     assert np.array_equal(pixels(path), pixels(again))
 
@@ -118,7 +119,7 @@ def test_a_model_names_the_guidance_where_nobody_else_does(generate: Command, tm
     save_model(replace(tiny_model(), guidance=2.5), tmp_path / "own")
     for options, scale in (((), 2.5), (("--guidance", 7.5), 7.5)):
         path = generate("--model", tmp_path / "own", "--count", 1, "--steps", 1, *options).pictures[0]
-        assert read_metadata(path)["request"]["guidance"] == scale
+        assert read_metadata(path)["job"]["request"]["guidance"] == scale
 
 
 @pytest.mark.parametrize(("text", "size"), [("32x16", (32, 16)), ("16X24", (16, 24)), ("24", (24, 24))])
@@ -173,9 +174,9 @@ def test_photos_and_cards_go_together(blipdiff: Command, generate: Command, mode
 def test_the_file_carries_what_made_it(generate: Command) -> None:
     path = generate("--prompt", "on a beach", "--negative", "snow", "--seed", 4, "--count", 2).pictures[1]
     found = read_metadata(path)
-    request = found["request"]
+    request = found["job"]["request"]
     assert (request["prompt"], request["negative"], request["category"]) == ("on a beach", "snow", "dog")
-    assert (found["seed"], found["index"], request["seed"], request["count"]) == (5, 1, 4, 2)
+    assert (found["seed"], found["job"]["index"], request["seed"], request["count"]) == (5, 1, 4, 2)
     info = Image.open(path).info
     assert SOURCE_TYPE in str(info[XMP_KEY])
     assert "Negative prompt: snow" in str(info["parameters"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.results import read_metadata
 
+from pipelines.metadata import read_metadata
 from tests.support.command_line import Command
 from tests.support.refusals import assert_refused, files_below
 from tests.support.tiny_models import photo
@@ -101,7 +101,7 @@ def test_encode_refuses_what_is_no_picture_and_writes_no_card(blipdiff: Command,
 def test_any_words_make_a_picture(prompt: str, generate: Command) -> None:
     ended = generate("--prompt", prompt, "--negative", prompt)
     assert ended.code == 0, ended.err
-    assert read_metadata(ended.pictures[0])["request"]["prompt"] == prompt
+    assert read_metadata(ended.pictures[0])["job"]["request"]["prompt"] == prompt
 
 
 @pytest.mark.parametrize("option", ["--prompt", "--negative", "--category", "--target"])

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-from pipelines.results import read_metadata
 
+from pipelines.metadata import read_metadata
 from tests.support.command_line import Command, with_metadata
 from tests.support.tiny_models import PIXELS, photo
 
@@ -30,24 +31,38 @@ def test_a_path_is_written_as_pictures_a_grid_and_films(blipdiff: Command, two: 
     names = [path.name for path in ended.pictures]
     endings = ("-1.png", "-2.png", "-3.png", "-4.png", "-grid.png", ".gif", ".webp")
     assert names == [f"dog-tiger-3{ending}" for ending in endings]
-    told = read_metadata(ended.pictures[0])["request"]
-    assert (told["task"], told["shares"], told["categories"]) == ("blend", [1.0, 0.0], ["dog", "tiger"])
+    told = read_metadata(ended.pictures[0])["job"]
+    words = [one["word"] for one in told["inputs"]["subject"]]
+    assert (told["task"], told["detail"]["spot"][0], words) == ("blend", [1.0, 0.0], ["dog", "tiger"])
     with Image.open(ended.pictures[-1]) as film:
         assert film.is_animated
 
 
 def test_every_option_of_a_blend_is_reached(blipdiff: Command, two: tuple[object, ...]) -> None:
     common = ("--guidance", 3, "--guidance-start", 0.1, "--guidance-stop", 0.9, "--scheduler", "ddim", "--size", 16)
-    words = ("--prompt", "on a beach", "--negative", "snow", "--words", "joined", "--how", "spherical", "--repeats", 2)
+    words = (
+        "--prompt",
+        "on a beach",
+        "--negative",
+        "snow",
+        "--categories",
+        "joined",
+        "--how",
+        "spherical",
+        "--repeats",
+        2,
+    )
     ended = blipdiff(
-        "blend", *two, *common, *words, "--prompt-to", "in the snow", "--target", "teapot", "--beyond", 0.2,
+        "blend", *two, *common, *words, "--prompt-to", "in the snow", "--target", "teapot", "--extrapolation", 0.2,
         "--spacing", "even", "--frames", 3, "--batch", 2, "--fit", "crop",
         "--film", "none", "--per-second", 5, "--json",
     )  # fmt: skip
     assert (ended.code, ended.err) == (0, "")
     assert [picture["position"] for picture in ended.answer["pictures"]] == pytest.approx([-0.2, 0.5, 1.2])
-    assert len(ended.answer["distances"]) == 2
-    assert ended.answer["film"] == []
+    distances = [picture["distance"] for picture in ended.answer["pictures"]]
+    assert (distances[0] > 0, distances[1] > 0, distances[2]) == (True, True, None)
+    assert "film" not in ended.answer
+    assert len(ended.answer["grid"]) == 1
 
 
 def test_one_picture_has_its_weights_and_a_map_its_side(
@@ -64,7 +79,7 @@ def test_one_picture_has_its_weights_and_a_map_its_side(
     "asked",
     [
         ("--frames", 7, "--batch", 3, "--prompt-to", "in the snow", "--film", "none"),
-        ("--shape", "one", "--weight", 1.1, "--weight", -0.1, "--how", "spherical", "--beyond", 0.2),
+        ("--shape", "one", "--weight", 1.1, "--weight", -0.1, "--how", "spherical", "--extrapolation", 0.2),
     ],
     ids=["path", "one"],
 )
@@ -86,19 +101,22 @@ def test_a_frame_that_cannot_be_drawn_again_is_refused(
     drawn = blipdiff("blend", *two, "--shape", "one", "--json").answer["pictures"][0]["path"]
     like = ("blend", "--model", model, "--like")
     assert "leave out --frames" in blipdiff(*like, drawn, "--frames", 3).err
-    assert "repeat it with that command's --like" in blipdiff("generate", "--model", model, "--like", drawn).err
-    assert "repeat it with the command that made it" in blipdiff("scene", "--model", model, "--like", drawn).err
+    for other in ("generate", "scene"):
+        ended = blipdiff(other, "--model", model, "--like", drawn)
+        assert f"was made by blend; repeat it with: blipdiff blend --like {drawn}" in ended.err
     told = read_metadata(drawn)
+    detail = told["job"]["detail"]
     for altered, sentence in (
-        ({"subjects": None}, "lacks the blend's subjects"),
-        ({"subjects": ["?", "?"]}, "it cannot be repeated"),
-        ({"shares": [1.0]}, "2 subjects have 1 shares"),
-        ({"company": [["?"]]}, "shares cannot be read"),
-        ({"company": []}, "not among those"),
-        ({"task": "edit"}, "is no blend"),
+        ({"inputs": {}}, "0 were given"),
+        ({"inputs": {"subject": [{"rows": "?", "category": "dog"}] * 2}}, "it cannot be repeated"),
+        ({"detail": {**detail, "spot": [[1.0], None]}}, "2 subjects have 1 shares"),
+        ({"detail": {**detail, "batch": [["?"]]}}, "shares cannot be read"),
+        ({"detail": {**detail, "batch": []}}, "not among those"),
+        ({"detail": {"spot": [[1.0, 0.0], None]}}, "lacks the blend's subjects"),
+        ({"task": "painting"}, "There is no task 'painting'"),
     ):
-        request = {**told["request"], **altered}
-        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "request": request}))
+        job = {**told["job"], **altered}
+        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "job": job}))
         ended = blipdiff(*like, path)
         assert (ended.code, sentence in ended.err) == (2, True), ended.err
 
@@ -122,7 +140,7 @@ def test_without_an_mp4_encoder_the_film_is_a_webp_and_a_sentence_says_so(
         (("--loop", "forth"), "there and back"),
         (("--weight", "nan", "--weight", 1, "--shape", "one"), "nan"),
         (("--weight", 1, "--weight", 1), "own weights"),
-        (("--how", "cubic"), "linear, spherical, dealt"),
+        (("--how", "cubic"), "linear, spherical, token-wise"),
         (("--subject", "nothing.png"), "Say what nothing.png shows"),
     ],
 )
@@ -130,6 +148,11 @@ def test_a_blend_that_cannot_be_is_refused(blipdiff: Command, two: tuple[object,
     ended = blipdiff("blend", *two, *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert told in ended.err
+
+
+def boxes_of(picture: str) -> dict[str, Any]:
+    """Where a scene's subjects stand, as its metadata tell."""
+    return {one["word"]: one.get("box") for one in read_metadata(picture)["job"]["inputs"]["subject"]}
 
 
 BOXES = ("--box", "dog=0,0,0.5,1", "--box", "tiger=0.5,0,1,1")
@@ -141,10 +164,8 @@ def test_a_scene_is_drawn_with_a_subject_in_each_region(
 ) -> None:
     every = ("--negative", "snow", "--count", 2, "--guidance", 3, "--guidance-start", 0.1, "--guidance-stop", 0.9)
     every += ("--scheduler", "ddim", "--size", "32x16", "--fit", "crop", "--softness", 0.1, "--batch", 1)
-    every += ("--regions-start", 0, "--regions-stop", 1, "--own-frame-until", 0.7)
-    ended = blipdiff(
-        "scene", *two, *PROMPT, *BOXES, *every, "--regions-start", 0, "--regions-stop", 1, "--own-frame-until", 0.7
-    )
+    every += ("--regions-start", 0, "--regions-stop", 1, "--tiles-until", 0.7)
+    ended = blipdiff("scene", *two, *PROMPT, *BOXES, *every)
     assert (ended.code, ended.err) == (0, "")
     assert [path.name for path in ended.pictures] == ["dog-tiger-3.png", "dog-tiger-4.png"]
     with Image.open(ended.pictures[0]) as picture:
@@ -163,13 +184,12 @@ def test_a_scene_follows_a_structure(blipdiff: Command, two: tuple[object, ...],
     assert ended.code == 0, ended.err
     led = ended.answer["pictures"][0]["path"]
     assert Image.open(plain).tobytes() != Image.open(led).tobytes()
-    assert read_metadata(led)["request"]["controls"][0]["preprocessor"] == "none"
+    assert read_metadata(led)["job"]["request"]["controls"][0]["preprocessor"] == "none"
 
 
 def test_without_regions_subjects_stand_side_by_side(blipdiff: Command, two: tuple[object, ...]) -> None:
     drawn = blipdiff("scene", *two, *PROMPT, "--json").answer["pictures"][0]["path"]
-    request = read_metadata(drawn)["request"]
-    assert request["regions"] == {"dog": [0, 0, 0.5, 1], "tiger": [0.5, 0, 1, 1]}
+    assert boxes_of(drawn) == {"dog": [0, 0, 0.5, 1], "tiger": [0.5, 0, 1, 1]}
     with Image.open(drawn) as picture:
         assert picture.size == (2 * PIXELS, PIXELS)  # a box each of the model's own size
     boxed = blipdiff("scene", *two, *PROMPT, *BOXES, "--size", f"{2 * PIXELS}x{PIXELS}", "--json")
@@ -182,8 +202,25 @@ def test_without_regions_subjects_stand_side_by_side(blipdiff: Command, two: tup
 
 def test_regions_are_found_on_request(blipdiff: Command, two: tuple[object, ...]) -> None:
     ended = blipdiff("scene", *two, *PROMPT, "--arrange", "found", "--find-until", 0.5, "--json")
-    request = read_metadata(ended.answer["pictures"][0]["path"])["request"]
-    assert request["regions"] == {"dog": "found", "tiger": "found"}
+    drawn = ended.answer["pictures"][0]["path"]
+    assert read_metadata(drawn)["job"]["request"]["arrange"] == "found"
+    assert boxes_of(drawn) == {"dog": None, "tiger": None}
+
+
+def test_old_names_are_still_taken_with_a_word(blipdiff: Command, two: tuple[object, ...]) -> None:
+    new = ("--how", "token-wise", "--categories", "joined")
+    drawn = blipdiff("blend", *two, "--shape", "one", *new).pictures[0]
+    old = ("--how", "dealt", "--words", "joined")
+    ended = blipdiff("blend", *two, "--shape", "one", *old, "--output", "old")
+    assert ended.err.splitlines() == [
+        "Blend: 'dealt' is called 'token-wise' now; both are taken.",
+        "--words is called --categories now; both are taken.",
+    ]
+    with Image.open(drawn) as one, Image.open(ended.pictures[0]) as other:
+        assert one.tobytes() == other.tobytes()
+    notices = blipdiff("blend", *two, "--shape", "one", *old, "--json").answer["notices"]
+    assert notices == ended.err.splitlines()
+    assert "--words" not in blipdiff("blend", "--help").out.split()
 
 
 @pytest.mark.parametrize("kind", ["boxes", "mask", "row", "found", "structure"])
@@ -220,18 +257,19 @@ def test_a_scene_that_cannot_be_drawn_again_is_refused(
     like = ("scene", "--model", model, "--like")
     assert "leave out --box" in blipdiff(*like, drawn, *BOXES[:2]).err
     told = read_metadata(drawn)
+    asked, (dog, tiger) = told["job"]["request"], told["job"]["inputs"]["subject"]
     for altered, sentence in (
-        ({"task": "blend"}, "is no scene"),
-        ({"subjects": {"dog": "?", "tiger": "?"}}, "it cannot be repeated"),
-        ({"subjects": ["dog"]}, "subjects cannot be read"),
-        ({"regions": {"dog": [0, 0, 1]}}, "no region for 'dog'"),
-        ({"regions": {"dog": "painted", "tiger": "painted"}}, "too large for the metadata"),
-        ({"regions": {"dog": "painted"}, "painted": {"dog": "?"}}, "painted mask in the metadata is damaged"),
-        ({"seed": 77}, "not among the request's"),
-        ({"controls": [{}]}, ""),
+        ({"inputs": {"subject": [{**dog, "rows": "?"}, tiger]}}, "it cannot be repeated"),
+        ({"inputs": {"subject": ["dog"]}}, "'dog' is no input"),
+        ({"inputs": {"subject": [{**dog, "box": [0, 0, 1]}, tiger]}}, "a box has four sides"),
+        ({"inputs": {"subject": [{**dog, "mask": {"pixels": "0"}}, tiger]}}, "is not kept in the job"),
+        ({"inputs": {"subject": [{**dog, "mask": {"picture": "?"}}, tiger]}}, "cannot be read"),
+        ({"inputs": {"subject": [dog]}}, "'tiger' of the prompt has no subject"),
+        ({"index": 77}, "not among the request's"),
+        ({"request": {**asked, "controls": [{}]}}, "0 structures were given for 1 controls"),
     ):
-        request = {**told["request"], **altered}
-        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "request": request}))
+        job = {**told["job"], **altered}
+        path = with_metadata(tmp_path / "altered.png", json.dumps({**told, "job": job}))
         ended = blipdiff(*like, path)
         assert (ended.code, sentence in ended.err) == (2, True), ended.err
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.results import EDITED_PHOTO_TYPE, SOURCE_TYPE, XMP_KEY, read_metadata
 
 from blipdiff.sampling.predictor import GuidedPredictor
+from pipelines.metadata import read_metadata
+from pipelines.pictures import EDITED_PHOTO_TYPE, SOURCE_TYPE, XMP_KEY
 from tests.support.command_line import Command, Ended
 from tests.support.tiny_models import photo
 
@@ -42,7 +43,7 @@ def scene(tmp_path: Path) -> Path:
 def test_a_generated_picture_is_edited_for_every_seed(edit: Command, dog: Path) -> None:
     ended = edit(*SWAP, "--from-prompt", "--subject", dog, "--seed", 7, "--count", 2, "--size", "24x16", "--json")
     assert ended.code == 0, ended.err
-    first, second = ended.answer["edits"]
+    first, second = ended.answer["pictures"]
     assert first["path"] == "outputs/dog-to-tiger-7.png"
     assert (first["seed"], second["seed"], first["source"]) == (7, 8, None)
     for name in PARTS[:3]:
@@ -50,7 +51,7 @@ def test_a_generated_picture_is_edited_for_every_seed(edit: Command, dog: Path) 
     assert not np.array_equal(pixels(first["path"]), pixels(first["before"]))
     assert not np.array_equal(pixels(first["before"]), pixels(second["before"]))
     for name in PARTS:
-        assert read_metadata(first[name])["request"]["target"] == "tiger"
+        assert read_metadata(first[name])["job"]["request"]["target"] == "tiger"
     assert SOURCE_TYPE in str(Image.open(first["path"]).info[XMP_KEY])
 
 
@@ -63,7 +64,7 @@ def test_photos_keep_their_size_and_what_is_outside_the_painted_mask(edit: Comma
     own = ("--mask", "painted.png", "--mask-use", "alone", "--keep-background")
     ended = edit(*SWAP, "--source", scene, "--source", other, "--subject", dog, *own, "--json")
     assert ended.code == 0, ended.err
-    first, second = ended.answer["edits"]
+    first, second = ended.answer["pictures"]
     assert (first["source"], second["source"]) == ("scene", "other")
     assert np.array_equal(pixels(first["before"]), pixels(scene))
     after = pixels(first["path"])
@@ -75,12 +76,12 @@ def test_photos_keep_their_size_and_what_is_outside_the_painted_mask(edit: Comma
 
 def test_like_repeats_an_edit_of_a_seed_and_of_a_photo_bit_for_bit(edit: Command, dog: Path, scene: Path) -> None:
     asked = (*SWAP, "--subject", dog, "--strength", 0.8, "--guidance", 3)
-    second = edit(*asked, "--from-prompt", "--seed", 7, "--count", 2, "--json").answer["edits"][1]
-    again = edit("--like", second["path"], "--output", "again", "--json").answer["edits"][0]
+    second = edit(*asked, "--from-prompt", "--seed", 7, "--count", 2, "--json").answer["pictures"][1]
+    again = edit("--like", second["path"], "--output", "again", "--json").answer["pictures"][0]
     assert np.array_equal(pixels(second["path"]), pixels(again["path"]))
     Image.new("L", (53, 37), 90).save("painted.png")
-    made = edit(*asked, "--source", scene, "--mask", "painted.png", "--json").answer["edits"][0]
-    again = edit("--like", made["path"], "--source", scene, "--output", "again", "--json").answer["edits"][0]
+    made = edit(*asked, "--source", scene, "--mask", "painted.png", "--json").answer["pictures"][0]
+    again = edit("--like", made["path"], "--source", scene, "--output", "again", "--json").answer["pictures"][0]
     for name in PARTS:
         assert np.array_equal(pixels(made[name]), pixels(again[name])), name
 
@@ -118,12 +119,12 @@ def test_attend_draws_the_picture_of_generate_and_its_maps(blipdiff: Command, mo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((*SWAP,), "Say what to edit: --source"),
-        ((*SWAP, "--from-prompt", "--source", "SCENE"), "both given"),
+        ((*SWAP,), "give a photo to edit"),
+        ((*SWAP, "--from-prompt", "--source", "SCENE"), "an edit has one source"),
         (("--from-prompt", "--to", "tiger"), "name what is in the picture"),
         ((*SWAP, "--from-prompt", "--focus", "sofa"), "does not hold 'sofa'"),
         ((*SWAP, "--from-prompt", "--method", "replace", "--to", "big cat"), "same structure"),
-        ((*SWAP, "--from-prompt", "--mask", "SCENE"), "The mask is 53 x 37 pixels, the picture 16 x 16"),
+        ((*SWAP, "--from-prompt", "--mask", "WHITE"), "The mask is 53 x 37 pixels, the picture 16 x 16"),
         ((*SWAP, "--from-prompt", "--mask", "BLACK", "--size", "53x37"), "makes multiples of 2"),
         ((*SWAP, "--source", "SCENE", "--mask", "BLACK"), "mask is empty"),
         ((*SWAP, "--source", "SCENE", "--mask", "SCENE"), "mask is a coloured picture"),
@@ -144,8 +145,14 @@ def test_bad_input_is_one_sentence_before_any_denoising(
 
     monkeypatch.setattr(GuidedPredictor, "__call__", refuse)
     Image.new("L", (53, 37)).save(scene.with_name("black.png"))
+    Image.new("L", (53, 37), 255).save(scene.with_name("white.png"))
     Image.new("RGB", (90, 10)).save(scene.with_name("strip.png"))
-    files = {"SCENE": scene, "BLACK": scene.with_name("black.png"), "STRIP": scene.with_name("strip.png")}
+    files = {
+        "SCENE": scene,
+        "WHITE": scene.with_name("white.png"),
+        "BLACK": scene.with_name("black.png"),
+        "STRIP": scene.with_name("strip.png"),
+    }
     ended = edit(*(files.get(str(one), one) for one in arguments))
     assert ended.code == 2, ended
     assert ended.err.startswith("blipdiff: "), ended.err
@@ -164,7 +171,7 @@ def test_like_wants_the_same_photo_and_nothing_beside_it(
         (("--like", path), "made of the photo scene"),
         (("--like", path, "--source", other), "its pixels differ"),
         (("--like", path, "--source", scene, "--strength", 0.5), "leave out --strength"),
-        (("--like", made[0]), "not made by an edit"),
+        (("--like", made[0]), "was made by generate"),
     ]:
         ended = edit(*arguments)
         assert (ended.code, ended.out) == (2, ""), ended
@@ -180,21 +187,21 @@ def test_an_edit_follows_structures_and_like_repeats_them_bit_for_bit(
     asked = (*SWAP, "--subject", dog, "--seed", 7, "--from-prompt", "--json")
     settings = ("--control", controlnet, "--preprocessor", "canny", "--map", "low=50,high=120")
     settings += ("--control-strength", 0.8, "--control-start", 0, "--control-stop", 0.9, "--structure-fit", "squash")
-    plain = edit(*asked).answer["edits"][0]
+    plain = edit(*asked).answer["pictures"][0]
     ended = edit(*asked, "--structure", scene, *settings)
     assert ended.code == 0, ended.err
-    led = ended.answer["edits"][0]
+    led = ended.answer["pictures"][0]
     assert not np.array_equal(pixels(plain["path"]), pixels(led["path"]))
-    again = edit("--like", led["path"], "--control", controlnet, "--output", "again", "--json").answer["edits"][0]
+    again = edit("--like", led["path"], "--control", controlnet, "--output", "again", "--json").answer["pictures"][0]
     assert np.array_equal(pixels(led["path"]), pixels(again["path"]))
-    told = read_metadata(again["path"])["request"]["controls"][0]
+    told = read_metadata(again["path"])["job"]["request"]["controls"][0]
     assert (told["strength"], told["stop"], told["map_settings"]) == (0.8, 0.9, {"low": 50.0, "high": 120.0})
 
 
 def test_a_photo_is_edited_under_its_own_structure(edit: Command, dog: Path, scene: Path, controlnet: Path) -> None:
     asked = (*SWAP, "--subject", dog, "--source", scene, "--source", dog, "--json")
-    plain = edit(*asked).answer["edits"]
-    led = edit(*asked, "--control", controlnet, "--preprocessor", "none", "--control-strength", 2).answer["edits"]
+    plain = edit(*asked).answer["pictures"]
+    led = edit(*asked, "--control", controlnet, "--preprocessor", "none", "--control-strength", 2).answer["pictures"]
     for one, other in zip(plain, led, strict=True):
         assert np.array_equal(pixels(one["before"]), pixels(other["before"]))
         assert not np.array_equal(pixels(one["path"]), pixels(other["path"]))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines.results import read_metadata
 
+from pipelines.metadata import read_metadata
 from tests.support.command_line import Command, with_metadata
 from tests.support.refusals import assert_refused
 
@@ -51,9 +51,11 @@ def test_a_picture_of_another_model_is_not_repeated(
         ({"request": {"steps": 10**9}}, "Steps is 1000000000"),
         ({"request": {"guidance": None}}, "Guidance must be a number"),
         ({"request": {"scheduler": "__import__('os').system('true')"}}, "choose one of"),
-        ({"request": {"subject": "aGVsbG8="}}, "lacks the picture's subject"),
+        ({"job": {"inputs": {"subject": [{"rows": "aGVsbG8=", "category": "dog"}]}}}, "lacks the picture's subject"),
+        ({"job": {"inputs": {}}}, "No subject was given"),
+        ({"job": {"task": "painting"}}, "There is no task 'painting'"),
+        ({"job": {"index": 10**400}}, "is not among the request's"),
         ({"request": {"count": 10**12}}, "Pictures is 1000000000000"),
-        ({"seed": 10**400}, "is not among the request's"),
         ({"model": {}}, "was made by the model None"),
         ({"place": {"device": "; rm -rf /"}}, "is not known"),
         ({"place": {"device": "cuda:7"}}, "is not available here"),
@@ -65,8 +67,10 @@ def test_altered_settings_are_refused(
     change: dict[str, Any], words: str, repeat: Command, drawn: Path, tmp_path: Path
 ) -> None:
     found = read_metadata(drawn)
-    request = found["request"] | change.get("request", {})
-    altered = with_metadata(tmp_path / "altered.png", json.dumps(found | change | {"request": request}))
+    job = found["job"] | change.get("job", {})
+    job["request"] |= change.get("request", {})
+    rest = {name: value for name, value in change.items() if name not in ("job", "request")}
+    altered = with_metadata(tmp_path / "altered.png", json.dumps(found | rest | {"job": job}))
     assert_refused(repeat(altered), words)
 
 

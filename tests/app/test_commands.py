@@ -2,36 +2,40 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
-from app.cli.commands import COMMANDS, declared
+from app.cli.commands import COMMANDS, declared, listed
+from pipelines.task import tasks
 from tests.support.command_line import Command
 
 pytest_plugins = ["tests.support.command_fixtures"]
 
 ROOT = Path(__file__).parents[2]
+NAMES = [name for name, _summary, _panel in listed()]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_listed_command_is_declared_by_its_module_with_panels(name: str) -> None:
     command = declared(name)
     assert command.name == name
     assert command.help
-    assert COMMANDS[name].summary.endswith(".")
+    assert next(summary for one, summary, _panel in listed() if one == name).endswith(".")
     if len(command.params) > 12:
         assert len({param.rich_help_panel for param in command.params}) > 2
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_panels_stand_in_one_order_with_what_is_asked_for_first(name: str) -> None:
     panels = list(dict.fromkeys(getattr(param, "rich_help_panel", None) for param in declared(name).params))
     common = ["Subject", "Words", "Pictures", "Structures", "Sampling", "Model and machine", "Output"]
     assert [panel for panel in panels if panel in common] == [panel for panel in common if panel in panels]
 
 
-@pytest.mark.parametrize("name", ["generate", "stylize", "edit", "blend", "scene", "attend"])
+@pytest.mark.parametrize("name", tasks())
 def test_help_says_that_an_absent_seed_is_a_random_one(name: str) -> None:
     (seed,) = (param for param in declared(name).params if param.name == "seed")
     assert "a random one" in str(seed.show_default)
@@ -46,20 +50,27 @@ def test_help_says_what_size_a_picture_has_that_none_was_asked_for(name: str, sa
 
 
 def test_modules_declare_no_command_that_is_not_listed() -> None:
-    import typer
-
-    from app.cli import attend, matrix, stylize
-
     part = typer.Typer()
-    for module in (attend, matrix, stylize):
-        module.add_to(part)
-    assert set(typer.main.get_group(part).commands) <= set(COMMANDS)
+    for module in {one.module for one in COMMANDS.values()}:
+        import_module(f"app.cli.{module}").add_to(part)
+    assert set(typer.main.get_group(part).commands) == set(COMMANDS)
+    assert not set(COMMANDS) & set(tasks())
+
+
+def test_help_of_every_command_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom app.cli.commands import declared\nfrom app.cli.main import run_blipdiff\n"
+        f"for name in {NAMES}:\n    sys.argv = ['blipdiff', name, '--help']\n    assert run_blipdiff() == 0\n"
+        "    assert not {'torch', 'numpy', 'PIL', 'gradio'} & set(sys.modules), name"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_and_version_need_no_torch() -> None:
     for asked in ("--help", "--version"):
         code = (
-            f"import sys\nfrom app.cli.main import run_blipdiff\nimport pipelines.requests\nsys.argv = ['blipdiff', "
+            f"import sys\nfrom app.cli.main import run_blipdiff\nimport pipelines.parameters\nsys.argv = ['blipdiff', "
             f"'{asked}']\nassert run_blipdiff() == 0\nassert not {{'torch', 'numpy', 'PIL'}} & set(sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.nets import found_control, told_control, untold_nets
-from pipelines.results import read_metadata, save_picture
-from pipelines.stylize_request import ControlSettings
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.controls import load_control, save_control
 from blipdiff.errors import CheckpointError
+from pipelines.controls.found import found_control, told_control, untold_nets
+from pipelines.controls.settings import ControlSettings
+from pipelines.metadata import read_metadata
+from pipelines.pictures import Picture, save_picture
 from tests.support.command_line import Command
 from tests.support.tiny_models import photo, tiny_controlnet
 
@@ -65,8 +66,8 @@ def test_a_picture_names_its_net_without_its_place_and_repeats(
     }[task]
     first, *others = drawn(blipdiff, task, *asked, *control)
     assert not any(map(tells, (first, *others)))
-    told = read_metadata(first)["request"]
-    (one,) = told.get("stylize", told)["controls"]
+    told = read_metadata(first)["job"]["request"]
+    (one,) = told["controls"]
     assert (one["control"], len(one["fingerprint"])) == ("our-net", 16)
 
     like = (task, "--model", model, "--like", first, *(("--source", sofa) if task == "edit" else ()))
@@ -105,7 +106,7 @@ def test_a_bundled_net_is_told_by_its_fingerprint_and_an_untold_one_is_noticed()
     with pytest.raises(CheckpointError, match="mini-canny is another one"):
         found_control(replace(told, fingerprint="0" * 16))
     (notice,) = untold_nets([settings, replace(settings, control="/home/me/our-net"), settings])
-    assert notice.text.startswith("The picture does not say which weights the control nets mini-canny, our-net had;")
+    assert notice.startswith("The picture does not say which weights the control nets mini-canny, our-net had;")
 
 
 def test_a_picture_that_still_tells_a_place_repeats_and_forgets_it(
@@ -131,7 +132,7 @@ def with_place(picture: Path, net: Path, path: Path) -> Path:
     from PIL.PngImagePlugin import PngInfo
 
     found = read_metadata(picture)
-    (control,) = found["request"].get("stylize", found["request"])["controls"]
+    (control,) = found["job"]["request"]["controls"]
     del control["fingerprint"]
     control["control"] = str(net)
     info = PngInfo()
@@ -168,9 +169,7 @@ def test_a_card_a_film_and_a_grid_name_no_place(blipdiff: Command, model: Path, 
 
 
 def test_saving_forgets_a_place_whoever_put_it_there(made: tuple[Path, Path], tmp_path: Path) -> None:
-    from pipelines.results import Picture
-
     told = {"prompt": "/a/path is a prompt", "controls": [{"control": f"/home/{SECRET}/net", "map_weights": "a/b"}]}
-    picture = Picture(Image.new("RGB", (8, 8)), 0, 0, told, "model", "0")
-    found = read_metadata(save_picture(picture, tmp_path / "a.png"))["request"]
+    picture = Picture(Image.new("RGB", (8, 8)), 0, {"request": told}, {"name": "model"})
+    found = read_metadata(save_picture(picture, tmp_path / "a.png"))["job"]["request"]
     assert found == {"prompt": "/a/path is a prompt", "controls": [{"control": "net", "map_weights": "a/b"}]}

@@ -6,7 +6,8 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from blipdiff.control.preprocessors import DRAWN, PREPROCESSORS, MapChoice, Preprocessors
+from blipdiff.control.choices import DRAWN, PREPROCESSORS, MapChoice
+from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
 
 

@@ -52,17 +52,44 @@ def listed(walk: str) -> list[str]:
     return [line.split()[0] for line in blocks[0].splitlines()]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_generate_walks_through_the_files_that_are_listed(
-    dtype: str, blipdiff: Command, model: Path, dog: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def asked(model: Path, dog: Path, controlnet: Path) -> dict[str, tuple[object, ...]]:
+    """What each task is asked for."""
+    subject = ("--subject", dog, "--category", "dog", "--prompt", "on a beach")
+    pair = ("--subject", f"dog={dog}", "--subject", f"cat={dog}")
+    follows = ("--structure", dog, "--control", controlnet, "--preprocessor", "tile")
+    return {
+        "generate": (*subject, "--count", 2),
+        "stylize": (*subject, *follows, "--count", 2),
+        "edit": ("--source", dog, "--from", "dog", "--to", "cat", "--subject", dog),
+        "blend": (*pair, "--frames", 3),
+        "scene": ("--prompt", "a {dog} and a {cat} on a beach", *pair),
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "dtype"),
+    [
+        ("generate", "float32"),
+        ("generate", "bfloat16"),
+        *((task, "float32") for task in ("stylize", "edit", "blend", "scene")),
+    ],
+)
+def test_a_task_walks_through_the_files_that_are_listed(
+    task: str,
+    dtype: str,
+    blipdiff: Command,
+    model: Path,
+    asked: dict[str, tuple[object, ...]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = ("generate", "--model", model, "--subject", dog, "--category", "dog", "--prompt", "on a beach")
-    asked += ("--steps", 3, "--count", 2, "--device", "cpu", "--dtype", dtype)
-    assert blipdiff(*asked).code == 0, "the first run imports what is imported when it is needed"
-    with walked("app/cli/generate.py") as files:
-        ended = blipdiff(*asked)
+    command = (task, "--model", model, *asked[task], "--steps", 3, "--device", "cpu", "--dtype", dtype)
+    assert blipdiff(*command).code == 0, "the first run imports what is imported when it is needed"
+    with walked("app/cli/runs/drawing.py") as files:
+        ended = blipdiff(*command)
     assert ended.code == 0, ended.err
     with capsys.disabled():
-        print(f"\ngenerate walks through {len(files)} files")
-    assert files == listed("generate")
+        print(f"\n{task} walks through {len(files)} files")
+    shared = () if task == "generate" else listed("generate")
+    assert [file for file in files if file not in shared] == listed(task)
     assert all((ROOT / file).is_file() for file in files)

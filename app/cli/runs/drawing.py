@@ -1,0 +1,129 @@
+"""How every task is run from the command line: its model is opened, its pictures are saved, and where is said."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from app.cli.progress import told, waiting
+from app.cli.runs.asked import Asked, job_like, new_job
+from app.cli.runs.files import check_writable
+from app.cli.terminal import say, say_json, warn
+from blipdiff.outputs import write_new
+from pipelines.evaluate.requests import EvaluationProgress
+from pipelines.job import run
+from pipelines.metadata import read_metadata
+from pipelines.pictures import save_new_picture
+from pipelines.studio import Studio, purpose
+from pipelines.task import Notice, Progress, Result, Sheet, Task
+
+Event = TypeVar("Event")
+
+
+def draw(
+    task: Task, context: typer.Context, values: Mapping[str, Any], place: Mapping[str, Any], like: Path | None
+) -> None:
+    """Runs a task's command.
+
+    place: the model, and where it runs; like: the picture that is drawn again
+    """
+    asked, notices, folders = Asked(task, context, values), list[str](), list[Path]()
+    if like is None:
+        job = new_job(asked, notices)
+    else:
+        metadata = read_metadata(like)
+        job = job_like(asked, metadata, like)
+        place = {**place, **{name: _made_at(metadata, name, place[name]) for name in ("device", "dtype")}}
+        folders = [*map(Path, values.get("control_control") or ()), like.absolute().parent]
+    check_writable(values["output"])
+    for text in notices:
+        if not values["as_json"]:
+            warn(text)
+    studio = opened(**place, folders=folders, quiet=values["as_json"])
+    save(run(studio, job), values["output"], notices, metadata=values["metadata"], as_json=values["as_json"])
+
+
+def opened(
+    model: str,
+    *,
+    device: str,
+    dtype: str,
+    download: bool = False,
+    folders: Iterable[Path] = (),
+    quiet: bool = False,
+) -> Studio:
+    """A studio with the model that a command was given; says what it is for, and where loading takes a while."""
+    with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
+        studio = Studio.open(model, device=device, dtype=dtype, download=download, folders=[*folders])
+    sentence = purpose(studio.model)
+    if sentence is not None and not quiet:
+        warn(sentence)
+    return studio
+
+
+def save(events: Iterable[Any], output: Path, notices: list[str], *, metadata: bool, as_json: bool) -> None:
+    """Shows the progress, saves each picture as it is done with what lies beside it, and tells where.
+
+    As JSON: "pictures", each with its path and seed, the paths of what lies beside it, and what the task says of it;
+    the paths of each kind of sheet, such as "grid" and "film"; "notices".
+    """
+    pictures, sheets = list[dict[str, Any]](), dict[str, list[str]]()
+    for event in followed(events, notices, quiet=as_json):
+        if isinstance(event, Result):
+            paths = saved(event, output, metadata=metadata)
+            named = {name: str(path) for name, path in paths.items()}
+            pictures.append({**named, "seed": event.picture.seed, **event.facts})
+        elif isinstance(event, Sheet):
+            paths = {event.kind: write_new(output, event.name, event.suffix, event.write)}
+            sheets.setdefault(event.kind, []).append(str(paths[event.kind]))
+        else:
+            continue
+        if not as_json:
+            for path in paths.values():
+                say(path)
+    if as_json:
+        say_json({"pictures": pictures, **sheets, "notices": notices})
+
+
+def saved(result: Result, folder: Path, *, metadata: bool = True) -> dict[str, Path]:
+    """Writes a result: its picture, "path", and beside it under its name what belongs to it, "before", "mask" ...
+
+    Raises: OutputError when a file cannot be written.
+    """
+    path = save_new_picture(result.picture, folder, result.name, metadata=metadata)
+    return {"path": path} | {
+        name: save_new_picture(part, folder, f"{path.stem}-{name}", metadata=metadata)
+        for name, part in result.beside.items()
+    }
+
+
+def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:
+    """The events that are results; progress is shown, and notices go to `notices` and to the standard error."""
+    with told("steps", quiet=quiet) as shown:
+        for event in events:
+            if isinstance(event, Progress):
+                shown.show(event.step, event.steps)
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+                shown.say(event.text)
+            else:
+                yield event
+
+
+def staged(events: Iterable[Event | EvaluationProgress]) -> Iterator[Event]:
+    """The events of an evaluation that are results; progress is shown with the name of its stage."""
+    with told() as shown:
+        for event in events:
+            if isinstance(event, EvaluationProgress):
+                shown.show(event.done, event.total, event.stage)
+            else:
+                shown.clear()
+                yield event
+
+
+def _made_at(metadata: Mapping[str, Any], name: str, asked: str) -> str:
+    """Where the picture was made, so that it comes out bit for bit, unless the caller asks for another place."""
+    place = metadata.get("place")
+    made = place.get(name) if isinstance(place, dict) else None
+    return str(made) if asked == "auto" and isinstance(made, str) else asked

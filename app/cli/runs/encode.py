@@ -1,0 +1,38 @@
+"""Photos of a subject become its subject card."""
+
+from pathlib import Path
+
+from app.cli.runs.drawing import opened
+from app.cli.runs.files import check_writable, read_reference
+from app.cli.terminal import say, say_json
+from blipdiff.errors import OutputError
+from blipdiff.filenames import short_name
+from blipdiff.outputs import write_new
+from pipelines.inputs import CARD_SUFFIX
+
+
+def encode(
+    photos: list[Path],
+    category: str,
+    weight: list[float] | None,
+    output: Path | None,
+    fit: str,
+    model: str,
+    device: str,
+    dtype: str,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Runs the command."""
+    references = [read_reference(path, category) for path in photos]
+    if output is not None and output.suffix.lower() != CARD_SUFFIX:
+        raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
+    check_writable(Path() if output is None else output.absolute().parent)
+    studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
+    subject = studio.subject(references, weights=weight, fit=fit)
+    name = short_name(category or references[0].category)
+    card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)
+    if as_json:
+        say_json({"card": str(card), "category": subject.category, "model": subject.fingerprint})
+    else:
+        say(card)

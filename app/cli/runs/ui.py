@@ -1,0 +1,31 @@
+"""The page is opened."""
+
+from app.cli.terminal import say, warn
+from app.ui.doors.access import access_of
+from app.ui.doors.listening import listen
+from app.ui.page import launch
+from pipelines.studio import Studio
+
+
+def ui(
+    model: str,
+    device: str,
+    dtype: str,
+    download: bool,
+    host: str,
+    port: int | None,
+    auth: str | None,
+    token: str | None,
+    insecure: bool,
+    allow_host: list[str] | None,
+) -> None:
+    """Runs the command."""
+    access = access_of(host, auth=auth, token=token, is_insecure=insecure, names=allow_host or ())
+    listening = listen(host, port)  # before the model, which takes a while
+    if insecure and not access.credentials.are_asked_for:
+        warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
+
+    studio = Studio.open(model, device=device, dtype=dtype, download=download)
+    if access.credentials.token is not None:
+        say("Open the page with ?token= and the token behind its address.")
+    launch(studio, access=access, listening=listening, tell=say)
