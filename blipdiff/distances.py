@@ -1,4 +1,4 @@
-"""How far apart two pictures are to the eye: colours in Lab at several scales."""
+"""How far apart two pictures look: mean delta-E in Lab at several scales."""
 
 from itertools import pairwise
 

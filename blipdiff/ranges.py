@@ -12,7 +12,7 @@ SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler"
 USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 steps: docs/schedulers.md
 
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
-INJECTION_PLACES = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
+INJECTION_BLOCKS = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
 
 RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
 
@@ -21,7 +21,7 @@ FAR_TIMES = 2.25
 OWN_TIMES = 16
 
 
-def spoken(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A length of time in the two figures that a person wants of it."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"

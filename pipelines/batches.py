@@ -88,7 +88,7 @@ def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator
 def batches_of(request: Sampling, index: int | None = None) -> list[tuple[int, ...]]:
     """The request's seeds, those that are drawn together in one batch; the batch of picture `index` alone if given.
 
-    A picture comes out to the last bit only in the company of its batch: matrix kernels round by its size.
+    A picture comes out to the last bit only with the rest of its batch: matrix kernels round by the batch's size.
 
     Raises: ConfigError for a picture that the request has not.
     """

@@ -74,24 +74,24 @@ def measure_categories(
         next(name for name in [*categories[place:], *categories] if name != categories[place])
         for place in range(len(categories))
     ]
-    places_of: list[int] = []
+    ranks: list[int] = []
     sure: list[bool] = []
     better: list[bool] = []
     for begin in range(0, len(photos), batch):
         stop = min(begin + batch, len(photos))
-        places = describer.places(photos[begin:stop])
-        for names, category in zip(describer.ranked(places), categories[begin:stop], strict=True):
+        patches = describer.patches(photos[begin:stop])
+        for names, category in zip(describer.ranked(patches), categories[begin:stop], strict=True):
             ranked = [name for name, _ in names]
             sure.append(names[0][1] >= SURE)
-            places_of.append(ranked.index(category) if category in ranked else len(ranked))
-        right = describer.matches(places, categories[begin:stop])
-        better += (right > describer.matches(places, others[begin:stop])).tolist()
+            ranks.append(ranked.index(category) if category in ranked else len(ranked))
+        right = describer.matches(patches, categories[begin:stop])
+        better += (right > describer.matches(patches, others[begin:stop])).tolist()
         if progress is not None:
             progress(len(better), len(photos))
-    among_five = [place < 5 for place in places_of]
+    among_five = [rank < 5 for rank in ranks]
     kept = [found for found, is_sure in zip(among_five, sure, strict=True) if is_sure]
     return CategoryFigures(
-        share([place == 0 for place in places_of]),
+        share([rank == 0 for rank in ranks]),
         share(among_five),
         share(better),
         share(sure),

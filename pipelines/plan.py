@@ -17,7 +17,7 @@ from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
-from blipdiff.ranges import FAR_TIMES, OWN_TIMES, spoken
+from blipdiff.ranges import FAR_TIMES, OWN_TIMES, duration
 from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
@@ -176,7 +176,7 @@ def size_notice(
     rows = sum(unet_rows(plan) * runs for plan, runs in given)
     pictures = sum(plan.guidance.rows * runs for plan, runs in given)
     seconds = seconds_of(model, size, round(rows), pictures)
-    return f"{about}: expect repetitions and textures. They take about {spoken(seconds)} here."
+    return f"{about}: expect repetitions and textures. They take about {duration(seconds)} here."
 
 
 def unet_rows(plan: SamplingPlan) -> float:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from app.plain import plain
-from blipdiff.ranges import spoken
+from blipdiff.ranges import duration
 
 _EVERY = 10.0  # seconds between plain lines
 _PATIENCE = 2.0  # seconds before something that tells no steps is told of at all on a terminal; elsewhere _EVERY
@@ -66,7 +66,7 @@ class Progress:
 
     def _line(self, done: int, total: int, stage: str, seconds: float) -> str:
         before = f"{stage}: " if stage else ""
-        left = f", about {spoken(seconds * (total - done) / done)} left" if 0 < done < total else ""
+        left = f", about {duration(seconds * (total - done) / done)} left" if 0 < done < total else ""
         return f"{before}{done} of {total}{' ' + self._unit if self._unit else ''}{left}"
 
 
@@ -93,7 +93,7 @@ def waiting(
             return
         while True:
             seconds = time.monotonic() - begun
-            text = f"{plain(what)} ..." if seconds < _EVERY else f"{plain(what)} ... {spoken(seconds)} so far"
+            text = f"{plain(what)} ..." if seconds < _EVERY else f"{plain(what)} ... {duration(seconds)} so far"
             print(f"\r{text}" if terminal else text, end="" if terminal else "\n", file=target, flush=True)
             if ended.wait(1.0 if terminal else _EVERY):
                 if terminal:

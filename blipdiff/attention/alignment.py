@@ -114,7 +114,7 @@ def _scores(before: tuple[str, ...], after: tuple[str, ...]) -> list[list[int]]:
 
 
 def _pairs(before: tuple[str, ...], after: tuple[str, ...]) -> dict[int, int]:
-    """target place -> source place, traced back with ties going left, then up, then along the diagonal."""
+    """target position -> source position, traced back with ties going left, then up, then along the diagonal."""
     table = _scores(before, after)
     i, j = len(before), len(after)
     found = {}

@@ -23,7 +23,7 @@ class SiteConditioning(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MoreKeys:
-    """Hidden states that a self-attention layer makes keys and values of, besides those of its own places.
+    """Hidden states that a self-attention layer makes keys and values of, besides those of its own positions.
 
     states: (rows, more, width), normalised as the layer's own; bias: (rows or 1, 1, 1, more), added to their logits:
     log(n) counts a key n times, -inf leaves it out
@@ -62,5 +62,5 @@ class KeyValueSource(Protocol):
     def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | None:
         """What the layer reads besides its own at this moment; with None it computes as without any source.
 
-        states: (rows, places, width) of the conditional rows, as the layer reads them, never changed in place
+        states: (rows, positions, width) of the conditional rows, as the layer reads them, never changed in place
         """

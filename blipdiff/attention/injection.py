@@ -13,7 +13,7 @@ from torch import Tensor
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Moment, Window
-from blipdiff.ranges import INJECTION_PLACES
+from blipdiff.ranges import INJECTION_BLOCKS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +33,11 @@ class Injection:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
             raise ConfigError(f"A subject strength of {self.strength} was given; it goes from 0 to 1.")
-        if self.blocks not in INJECTION_PLACES:
-            raise ConfigError(f"There are no blocks '{self.blocks}'; choose one of: {', '.join(INJECTION_PLACES)}.")
+        if self.blocks not in INJECTION_BLOCKS:
+            raise ConfigError(f"There are no blocks '{self.blocks}'; choose one of: {', '.join(INJECTION_BLOCKS)}.")
 
     def share(self, site: AttentionSite, moment: Moment) -> float:
         """How much of the subject a layer reads at a moment, the rest being words: 1 outside cross-attention."""
         if site.kind != "cross":
             return 1.0
-        return self.strength if site.place in INJECTION_PLACES[self.blocks] and self.window.holds(moment) else 0.0
+        return self.strength if site.block in INJECTION_BLOCKS[self.blocks] and self.window.holds(moment) else 0.0

@@ -52,7 +52,7 @@ class LocalBlend:
     """A latent edit that gives the target rows the source's latents, row 0, outside a mask (Hertz et al. 2022).
 
     The mask comes from words, from a painted one, or from both: the painted one "alone", "joined" with the words'
-    place, or as the border "within" which that place counts. Outside the window nothing is blended.
+    position, or as the border "within" which that position counts. Outside the window nothing is blended.
 
     painted: (h, w) in [0, 1], of the latents' size
 

@@ -25,8 +25,8 @@ def soft_mask(
 
     The slots' maps summed, their peaks widened by a 3 x 3 maximum, enlarged to the nearest, the highest value 1.
 
-    A `raised` map is the height above the median place, and not widened: where a model looks at a word from everywhere
-    a little, all of the plain map is above a threshold. Like the plain one it leaves thresholds their meaning.
+    A `raised` map is the height above the median position, and not widened: where a model looks at a word from
+    everywhere a little, all of the plain map is above a threshold. It leaves thresholds their meaning.
 
     attention: (height, width, slots) of one row; size: (H, W) -> (H, W) in [0, 1]; smooth: enlarged bilinearly
 
@@ -63,7 +63,7 @@ def mask(
 
 
 def resized(maps: Tensor, size: tuple[int, int], *, smooth: bool) -> Tensor:
-    """maps: (rows, channels, height, width) -> (rows, channels, *size), bilinear or from the nearest place."""
+    """maps: (rows, channels, height, width) -> (rows, channels, *size), bilinear or from the nearest position."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     mode = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}

@@ -13,7 +13,7 @@ from blipdiff.attention.context import MoreKeys
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Heads:
-    """A layer's projections by head, (rows * heads, places, width of a head), and what is added to its logits."""
+    """A layer's projections by head, (rows * heads, positions, width of a head), and what is added to its logits."""
 
     query: Tensor
     key: Tensor
@@ -131,8 +131,8 @@ def _projected(attention: Attention, mixed: Tensor, residual: Tensor) -> Tensor:
 
 
 def _by_head(attention: Attention, projected: Tensor, norm: torch.nn.Module | None) -> Tensor:
-    """(rows, places, width) -> (rows * heads, places, width of a head)"""
-    rows, places, width = projected.shape
-    heads = projected.view(rows, places, attention.heads, width // attention.heads).transpose(1, 2)
+    """(rows, positions, width) -> (rows * heads, positions, width of a head)"""
+    rows, positions, width = projected.shape
+    heads = projected.view(rows, positions, attention.heads, width // attention.heads).transpose(1, 2)
     heads = heads if norm is None else norm(heads)
-    return heads.reshape(rows * attention.heads, places, -1)
+    return heads.reshape(rows * attention.heads, positions, -1)

@@ -71,19 +71,19 @@ class PromptToPrompt:
 
     Row 0 is the source and stays as it is; all other rows are targets. Their cross-attention goes through `edits`
     within the window, or within a word's own; their self-attention is the source's in layers of at most
-    `self_places` places, so that a chosen resolution is the finest to be copied, and to be held in memory.
+    `self_positions` positions, so that a chosen resolution is the finest to be copied, and to be held in memory.
     """
 
     edits: Sequence[AttentionEdit]
     cross_window: Span = field(default_factory=lambda: Window(0.0, 0.8))
     slot_windows: Mapping[int, Span] = field(default_factory=dict)  # of target slots with a window of their own
     self_window: Span = field(default_factory=lambda: Window(0.0, 0.4))
-    self_places: int = 16 * 16
+    self_positions: int = 16 * 16
 
     def wants(self, site: AttentionSite, moment: Moment, queries: int) -> bool:
         """Cross-attention while a window holds it, self-attention of coarse enough layers while its window does."""
         if site.kind == "self":
-            return queries <= self.self_places and self.self_window.holds(moment)
+            return queries <= self.self_positions and self.self_window.holds(moment)
         windows = (self.cross_window, *self.slot_windows.values())
         return bool(self.edits) and any(window.holds(moment) for window in windows)
 

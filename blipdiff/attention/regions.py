@@ -1,7 +1,7 @@
 """Regions: several subjects in one picture, each with a sentence of its own that acts only in its place.
 
 The picture's text conditioning is made of blocks: the whole scene's sentence, then one sentence with its subject for
-each region. `RegionAttention` divides each place of the picture's cross-attention among them: where a region is, its
+each region. `RegionAttention` divides each position of the picture's cross-attention among them: where a region is, its
 block alone is heard. Each block's probabilities are first brought to a sum of 1, which makes the blend the mean of
 what the U-Net would compute for each sentence alone (cf. Bar-Tal et al. 2023, arXiv:2302.08113, who average whole
 predictions; here only what is read from the words is divided, and shapes and light stay one picture's).
@@ -25,8 +25,8 @@ from blipdiff.moment import Moment, Window
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the picture
 Masks: TypeAlias = Tensor  # (rows or 1, regions, h, w) in [0, 1], the sum over regions at most 1
 
-_EMPTY = 0.5  # latent places that a region covers at least
-_OVERLAP = 0.05  # the share of a place that two masks may both claim: painted edges are not exact
+_EMPTY = 0.5  # latent positions that a region covers at least
+_OVERLAP = 0.05  # the share of a position that two masks may both claim: painted edges are not exact
 _PEAK = 0.5  # of a found word's highest value: where its place ends
 _SMALLEST_FOUND = 0.15  # the radius, in sides, of what a found word gets at the least
 
@@ -54,18 +54,18 @@ class Blocks:
         joined = Conditioning(torch.cat([sentence.embeddings for sentence in sentences], dim=1), (TokenLayout(pieces),))
         return cls(joined, len(sentences[0].layouts[0]))
 
-    def sentence(self, place: int) -> Conditioning:
+    def sentence(self, index: int) -> Conditioning:
         """One of the sentences alone, in all rows: 0 is the scene's."""
-        slots = slice(place * self.slots, (place + 1) * self.slots)
+        slots = slice(index * self.slots, (index + 1) * self.slots)
         layouts = tuple(TokenLayout(layout.pieces[slots]) for layout in self.conditioning.layouts)
         return Conditioning(self.conditioning.embeddings[:, slots], layouts)
 
 
 class RegionAttention:
-    """A tap that lets each place hear the scene's sentence, or the sentence of the region that it lies in.
+    """A tap that lets each position hear the scene's sentence, or the sentence of the region that it lies in.
 
     masks: (rows or 1, regions, h, w) of any size, or what gives them when asked; None as long as there are none yet,
-    which leaves everything to the scene's sentence. Outside the window every place hears all sentences alike.
+    which leaves everything to the scene's sentence. Outside the window every position hears all sentences alike.
 
     latent_size: (h, w); slots: of one sentence; levels: of the U-Net's blocks
 
@@ -122,7 +122,7 @@ class FoundRegions:
 
     A function of the moment, for `RegionAttention`; `store` must be a tap of the run, after that one, with a window
     that ends where the finding does. A word's region is where its map is above half its height and above the other
-    words' maps, at least a disc about the place that it has most to itself.
+    words' maps, at least a disc about the position that it has most to itself.
 
     words: the slots of each region's word in the scene's sentence
     """
@@ -157,11 +157,11 @@ class FoundRegions:
         in_disc = away.amin(0) <= (_SMALLEST_FOUND * max(self._size)) ** 2
         owner = torch.where(in_disc, away.argmin(0), lead.argmax(0))
         inside = in_disc | (maps.amax(0) > _PEAK)
-        return torch.stack([((owner == place) & inside).float() for place in range(len(maps))])
+        return torch.stack([((owner == index) & inside).float() for index in range(len(maps))])
 
 
 def box_mask(box: Box, size: tuple[int, int]) -> Tensor:
-    """How much of each place of a grid lies in the box: (h, w) in [0, 1]
+    """How much of each position of a grid lies in the box: (h, w) in [0, 1]
 
     Raises: ConfigError for a box that is empty, turned round or not inside the picture.
     """
@@ -184,11 +184,11 @@ def checked_regions(masks: Tensor, names: Sequence[str]) -> Tensor:
     for name, mask in zip(names, masks, strict=True):
         if float(mask.sum()) < _EMPTY:
             raise ConfigError(f"The region of {name!r} is empty, or smaller than what the model can tell apart.")
-    for place, name in enumerate(names):
-        for later in range(place + 1, len(names)):
-            shared = torch.minimum(masks[place], masks[later])
-            both = (masks[place] + masks[later] - 1).clamp(min=0)
-            if float(both.sum()) > _OVERLAP * float(torch.minimum(masks[place].sum(), masks[later].sum())):
+    for index, name in enumerate(names):
+        for later in range(index + 1, len(names)):
+            shared = torch.minimum(masks[index], masks[later])
+            both = (masks[index] + masks[later] - 1).clamp(min=0)
+            if float(both.sum()) > _OVERLAP * float(torch.minimum(masks[index].sum(), masks[later].sum())):
                 raise ConfigError(
                     f"The regions of {name!r} and {names[later]!r} overlap in "
                     f"{float(shared.mean()):.0%} of the picture; a place can show one subject."
@@ -214,5 +214,5 @@ def softened(masks: Tensor, softness: float) -> Tensor:
 
 
 def _covered(low: float, high: float, count: int) -> Tensor:
-    places = torch.arange(count) / count
-    return ((torch.minimum(places + 1 / count, torch.tensor(high)) - places.clamp(min=low)) * count).clamp(0, 1)
+    positions = torch.arange(count) / count
+    return ((torch.minimum(positions + 1 / count, torch.tensor(high)) - positions.clamp(min=low)) * count).clamp(0, 1)

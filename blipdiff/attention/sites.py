@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Place: TypeAlias = Literal["down", "mid", "up"]
+Block: TypeAlias = Literal["down", "mid", "up"]
 Kind: TypeAlias = Literal["self", "cross"]
 
 
@@ -12,5 +12,5 @@ class AttentionSite:
     """One attention layer of the U-Net."""
 
     name: str  # the module's: "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
-    place: Place
+    block: Block
     kind: Kind

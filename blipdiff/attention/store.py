@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.maps import resized
-from blipdiff.attention.sites import AttentionSite, Place
+from blipdiff.attention.sites import AttentionSite, Block
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Window
 
-_PLACES_A_SIDE = 16
-OUTER: tuple[Place, ...] = ("down", "up")  # without the middle block, whose maps are the coarsest
+_POSITIONS_A_SIDE = 16
+OUTER: tuple[Block, ...] = ("down", "up")  # without the middle block, whose maps are the coarsest
 
 
 def grid(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
@@ -27,12 +27,12 @@ def cross_levels(unet: UNet) -> tuple[int, ...]:
     """The levels at which the U-Net reads words in its outer blocks: (0, 1, 2) for Stable Diffusion 1."""
     count = len(unet.config.down_block_types)
     down = {level for level, kind in enumerate(unet.config.down_block_types) if "CrossAttn" in kind}
-    up = {count - 1 - place for place, kind in enumerate(unet.config.up_block_types) if "CrossAttn" in kind}
+    up = {count - 1 - index for index, kind in enumerate(unet.config.up_block_types) if "CrossAttn" in kind}
     return tuple(sorted(down | up))
 
 
 def layout_level(unet: UNet) -> int:
-    """The level whose maps show best what is where: that of about 16 x 16 places at the size of the U-Net's training.
+    """The level whose maps show best what is where: about 16 x 16 positions at the size of the U-Net's training.
 
     Hertz et al. 2022 (arXiv:2208.01626) take the 16 x 16 maps of 64 x 64 latents, level 2; where the latents are small
     themselves, coarser maps would show next to nothing.
@@ -42,7 +42,7 @@ def layout_level(unet: UNet) -> int:
     side, levels = int(unet.config.sample_size), cross_levels(unet)
     if not levels:
         raise ConfigError("This U-Net has no cross-attention in its outer blocks; no words can be found.")
-    return min(levels, key=lambda level: abs(grid((side, side), level)[0] - _PLACES_A_SIDE))
+    return min(levels, key=lambda level: abs(grid((side, side), level)[0] - _POSITIONS_A_SIDE))
 
 
 class CrossAttentionStore:
@@ -61,12 +61,12 @@ class CrossAttentionStore:
         latent_size: tuple[int, int],
         levels: Collection[int] = (2,),
         *,
-        places: Collection[Place] = OUTER,
+        blocks: Collection[Block] = OUTER,
         window: Window | None = None,
     ) -> None:
         if min(latent_size) < 1 or not levels or min(levels) < 0:
             raise ShapeError(f"Attention maps of latents of size {latent_size} at levels {list(levels)} do not exist.")
-        self.places = frozenset(places)
+        self.blocks = frozenset(blocks)
         self.window = window or Window()
         self._grids = {
             height * width: (height, width) for height, width in (grid(latent_size, level) for level in levels)
@@ -76,9 +76,9 @@ class CrossAttentionStore:
         self._last: dict[str, int] = {}  # layer -> the index of its last moment
 
     def wants(self, site: AttentionSite, moment: Moment, queries: int) -> bool:
-        """Cross-attention at the wanted places and resolutions, inside the window."""
+        """Cross-attention at the wanted blocks and resolutions, inside the window."""
         return (
-            site.kind == "cross" and site.place in self.places and queries in self._grids and self.window.holds(moment)
+            site.kind == "cross" and site.block in self.blocks and queries in self._grids and self.window.holds(moment)
         )
 
     def __call__(self, probs: Tensor, site: AttentionSite, moment: Moment) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from blipdiff.attention.context import KeyValueSource, MoreKeys, SiteConditioning
 from blipdiff.attention.processor import explicit_attention, extended_attention
-from blipdiff.attention.sites import AttentionSite, Kind, Place
+from blipdiff.attention.sites import AttentionSite, Block, Kind
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment
@@ -32,7 +32,7 @@ _SAME_MATHEMATICS = (
     SlicedAttnProcessor,
     XFormersAttnProcessor,
 )
-_PLACES: dict[str, Place] = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
+_BLOCKS: dict[str, Block] = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
 _SWAPPING = Lock()  # held only while processors are exchanged
 
 
@@ -40,7 +40,7 @@ class AttentionTap(Protocol):
     """What reads or replaces the attention probabilities of the layers that it wants."""
 
     def wants(self, site: AttentionSite, moment: Moment, queries: int) -> bool:
-        """Whether it takes this layer, which has `queries` places, at this moment."""
+        """Whether it takes this layer, which has `queries` positions, at this moment."""
 
     def __call__(self, probs: Tensor, site: AttentionSite, moment: Moment) -> Tensor:
         """The probabilities to go on with; those given are never changed in place.
@@ -114,7 +114,7 @@ class _TappedProcessor:
     ) -> Tensor:
         if tap_call is None:
             return self._by_inner(attention, hidden_states, given)
-        wanting = self._wanting(tap_call, _places(hidden_states).shape[1])
+        wanting = self._wanting(tap_call, _positions(hidden_states).shape[1])
         more, first = self._more(tap_call, hidden_states, given), tap_call.first_conditional_row
         if more is None:
             if not wanting:
@@ -150,7 +150,7 @@ class _TappedProcessor:
     def _more(self, tap_call: TapCall, hidden_states: Tensor, given: dict[str, Tensor | None]) -> MoreKeys | None:
         if tap_call.more_keys is None or self.site.kind != "self" or given["encoder_hidden_states"] is not None:
             return None
-        states = _places(hidden_states)[tap_call.first_conditional_row :]
+        states = _positions(hidden_states)[tap_call.first_conditional_row :]
         more = tap_call.more_keys.more(states, self.site, tap_call.moment)
         return None if more is None else more.checked(states, self.site)
 
@@ -158,8 +158,8 @@ class _TappedProcessor:
         return [tap for tap in tap_call.taps if tap.wants(self.site, tap_call.moment, queries)]
 
 
-def _places(hidden_states: Tensor) -> Tensor:
-    """(rows, width, h, w) as (rows, places, width); what has places already as it is."""
+def _positions(hidden_states: Tensor) -> Tensor:
+    """(rows, width, h, w) as (rows, positions, width); what has positions already as it is."""
     return hidden_states if hidden_states.ndim == 3 else hidden_states.flatten(2).transpose(1, 2)
 
 
@@ -190,7 +190,7 @@ def _wrap(unet: UNet) -> list[tuple[Attention, _TappedProcessor]]:
         if not isinstance(layer.processor, _TappedProcessor):
             kind: Kind = "cross" if layer.is_cross_attention else "self"
             layer.processor = _TappedProcessor(
-                layer.processor, AttentionSite(name, _PLACES[name.partition(".")[0]], kind)
+                layer.processor, AttentionSite(name, _BLOCKS[name.partition(".")[0]], kind)
             )
         layer.processor.users += 1
         held.append((layer, layer.processor))

@@ -49,9 +49,9 @@ def overlay(picture: Image.Image, heat: Tensor, opacity: float = 0.6) -> Image.I
     heat: (H, W) in [0, 1], of the picture's size
     """
     pixels = picture_tensor(picture)
-    place = heat.detach().float().cpu().clamp(0, 1) * (len(_COLOURS) - 1)
-    below = place.floor().long().clamp(max=len(_COLOURS) - 2)
-    share = (place - below)[..., None]
+    position = heat.detach().float().cpu().clamp(0, 1) * (len(_COLOURS) - 1)
+    below = position.floor().long().clamp(max=len(_COLOURS) - 2)
+    share = (position - below)[..., None]
     colours = ((1 - share) * _COLOURS[below] + share * _COLOURS[below + 1]).permute(2, 0, 1)  # (3, H, W)
     mixed = (1 - opacity) * pixels.mean(0, keepdim=True) + opacity * colours
     return to_pictures(mixed[None])[0]
@@ -67,8 +67,8 @@ def map_sheet(picture: Image.Image, maps: Sequence[WordMap]) -> Image.Image:
     rows = -(-len(shown) // columns)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for place, (name, one) in enumerate(shown):
-        x, y = _GAP + place % columns * cell[0], _GAP + place // columns * cell[1]
+    for index, (name, one) in enumerate(shown):
+        x, y = _GAP + index % columns * cell[0], _GAP + index // columns * cell[1]
         pen.text((x, y), name, fill="black", font=font)
         sheet.paste(one.resize(size, Image.Resampling.BICUBIC), (x, y + _LABEL))
     return sheet

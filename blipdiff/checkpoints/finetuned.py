@@ -25,7 +25,7 @@ def overlaid(
     Raises: CheckpointError for tensors that the base has no place for, of another shape, or not finite.
     """
     parts: dict[str, dict[str, Tensor]] = {"subject": {}, "text": {}, "unet": {}, "vae": {}}
-    strangers: list[str] = []
+    unexpected: list[str] = []
     cache: Tensor | None = None
     for stored, value in open_tensors(checkpoint).items():
         if stored == _CACHE:
@@ -33,11 +33,11 @@ def overlaid(
             continue
         part, name = _place(stored)
         if part is None:
-            strangers.append(stored)
+            unexpected.append(stored)
         elif name is not None:
             parts[part][name] = value
-    if strangers:
-        raise CheckpointError(f"{checkpoint} holds tensors of no part of the model: {listed(strangers)}.")
+    if unexpected:
+        raise CheckpointError(f"{checkpoint} holds tensors of no part of the model: {listed(unexpected)}.")
     nets: dict[str, nn.Module] = {
         "subject": base.subject_encoder,
         "text": base.text_encoder,

@@ -1,4 +1,4 @@
-"""Where the pictures of a blend stand: shares along a path and over a map, and positions evenly spaced to the eye."""
+"""Where the pictures of a blend stand: shares along a path and over a map, and positions of equal distances."""
 
 import heapq
 from collections.abc import Sequence

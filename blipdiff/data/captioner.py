@@ -112,13 +112,13 @@ class DescriberCaptions:
 
     def captions(self, photo: Image.Image, count: int, seed: int) -> list[str]:
         """`count` captions by nucleus sampling."""
-        places = self.describer.places([photo]).expand(count, -1, -1)
-        return self.describer.captions(places, generator=torch.Generator().manual_seed(seed), share=SHARE)
+        patches = self.describer.patches([photo]).expand(count, -1, -1)
+        return self.describer.captions(patches, generator=torch.Generator().manual_seed(seed), share=SHARE)
 
     def matches(self, photo: Image.Image, texts: Sequence[str]) -> list[float]:
         """From 0 to 1, for each text."""
-        places = self.describer.places([photo]).expand(len(texts), -1, -1)
-        return [float(match) for match in self.describer.matches(places, [self.describer.readable(t) for t in texts])]
+        patches = self.describer.patches([photo]).expand(len(texts), -1, -1)
+        return [float(match) for match in self.describer.matches(patches, [self.describer.readable(t) for t in texts])]
 
 
 def load_captioner(folder: Path, device: torch.device | str = "cpu") -> BlipCaptioner:

@@ -1,7 +1,7 @@
 """What a photo shows, in words: a caption, ranked categories, and how well a text fits.
 
-The heads of the representation model at work (BLIP-2, arXiv:2301.12597, sec. 3.1): categories are compared, the
-nearest of them matched with the photo, captions spoken word by word.
+The heads of the representation model at work (BLIP-2, arXiv:2301.12597, sec. 3.1): categories are ranked by
+image-text contrast, texts are matched with the photo, captions are generated word by word.
 """
 
 from collections.abc import Sequence
@@ -53,21 +53,21 @@ class Describer:
         self, photo: Image.Image, *, text: str | None = None, count: int = 5, fit: PhotoFit = "pad"
     ) -> Description:
         """Caption, the `count` likeliest categories, and the match of `text`, or else of the caption."""
-        places = self.places([photo], fit=fit)
-        caption = self.captions(places)[0]
+        patches = self.patches([photo], fit=fit)
+        caption = self.captions(patches)[0]
         said = self.readable(caption) if text is None else text
-        return Description(caption, self.ranked(places)[0][:count], said, float(self.matches(places, [said])[0]))
+        return Description(caption, self.ranked(patches)[0][:count], said, float(self.matches(patches, [said])[0]))
 
     @torch.no_grad()
-    def places(self, photos: Sequence[Image.Image], *, fit: PhotoFit = "pad") -> Tensor:
-        """The trunk's features of photos (n, places, width), which every other question here starts from."""
+    def patches(self, photos: Sequence[Image.Image], *, fit: PhotoFit = "pad") -> Tensor:
+        """The trunk's features of photos (n, patches, width), which every other question here starts from."""
         pixels = torch.stack([subject_pixels(photo, self.photo, fit=fit) for photo in photos])
         return self.network.visual_encoder(pixels.to(self.network.device, self.network.dtype))  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def ranked(self, places: Tensor) -> list[tuple[tuple[str, float], ...]]:
+    def ranked(self, patches: Tensor) -> list[tuple[tuple[str, float], ...]]:
         """For each photo every known category with its chance, the likeliest first."""
-        cosines = self.network.compared(self.network.picture_features(places), self.category_features)
+        cosines = self.network.itc(self.network.picture_features(patches), self.category_features)
         chances = (cosines / self.network.temp.float()).softmax(dim=1)
         best = chances.sort(dim=1, descending=True, stable=True)
         return [
@@ -76,27 +76,27 @@ class Describer:
         ]
 
     @torch.no_grad()
-    def matches(self, places: Tensor, texts: Sequence[str]) -> Tensor:
+    def matches(self, patches: Tensor, texts: Sequence[str]) -> Tensor:
         """How likely each text is of its photo, from 0 to 1: (n,).
 
         Raises: PromptError for an empty text or one that is too long.
         """
         ids, mask = category_ids(self.tokenizer, texts, self.network.sizes.qformer.positions)
         device = self.network.device
-        return self.network.matched(places, ids.to(device), mask.to(device)).float().softmax(dim=1)[:, 1]
+        return self.network.itm(patches, ids.to(device), mask.to(device)).float().softmax(dim=1)[:, 1]
 
     @torch.no_grad()
-    def captions(self, places: Tensor, *, generator: torch.Generator | None = None, share: float = 0.9) -> list[str]:
+    def captions(self, patches: Tensor, *, generator: torch.Generator | None = None, share: float = 0.9) -> list[str]:
         """A caption for each photo: the likeliest word each time, or with a generator one drawn from the likeliest.
 
         share: words are drawn from the smallest set that has this share of the chances (Holtzman et al. 2020,
             arXiv:1904.09751)
         """
         longest = min(LONGEST_CAPTION, self.network.sizes.qformer.positions)
-        ids = torch.full((len(places), 1), self.tokenizer.bos_token_id, device=self.network.device)
-        ended = torch.zeros(len(places), dtype=torch.bool, device=self.network.device)
+        ids = torch.full((len(patches), 1), self.tokenizer.bos_token_id, device=self.network.device)
+        ended = torch.zeros(len(patches), dtype=torch.bool, device=self.network.device)
         while ids.shape[1] < longest and not bool(ended.all()):
-            scores = self.network.spoken(places, ids, torch.ones_like(ids))[1][:, -1].float()
+            scores = self.network.itg(patches, ids, torch.ones_like(ids))[1][:, -1].float()
             chosen = scores.argmax(dim=1) if generator is None else _drawn(scores, share, generator)
             chosen = torch.where(ended, self.tokenizer.pad_token_id, chosen)
             ended |= chosen == self.tokenizer.sep_token_id

@@ -113,7 +113,7 @@ class QFormer(nn.Module):
         self.layer = nn.ModuleList(Layer(sizes, vision_width) for _ in range(sizes.depth))
 
     def forward(self, x: Tensor, picture: Tensor | None, queries: int, mask: Tensor | None = None) -> Tensor:
-        """x (n, queries + words, width), picture (n, places, vision width) -> the shape of x.
+        """x (n, queries + words, width), picture (n, patches, vision width) -> the shape of x.
 
         `mask` is boolean and broadcasts to (n, heads, rows, rows): True where a row may look.
         """

@@ -1,7 +1,8 @@
 """The multimodal representation model: the subject encoder's trunk and Q-Former with the heads of its first training.
 
-BLIP-2 (Li et al. 2023, arXiv:2301.12597, sec. 3.1): one Q-Former that compares, matches and captions, by which of
-its rows may look at which. The heads stay usable after the training: see `blipdiff.models.describer`.
+BLIP-2 (Li et al. 2023, arXiv:2301.12597, sec. 3.1): one Q-Former for image-text contrast (ITC), matching (ITM)
+and grounded text generation (ITG), by which of its rows may look at which. The heads stay usable after the
+training: see `blipdiff.models.describer`.
 """
 
 import torch
@@ -57,14 +58,14 @@ class Representation(nn.Module):
         """The device of the weights."""
         return self.query_tokens.device
 
-    def compared(self, features: Tensor, texts: Tensor) -> Tensor:
-        """Cosines of pictures and texts: (n, 16, shared), (m, shared) -> (n, m), each picture by its nearest query."""
+    def itc(self, features: Tensor, texts: Tensor) -> Tensor:
+        """Image-text contrast, as cosines: (n, 16, shared), (m, shared) -> (n, m), by the nearest query."""
         return torch.einsum("nqd,md->nqm", features, texts).amax(dim=1)
 
-    def picture_features(self, places: Tensor) -> Tensor:
-        """places (n, places, vision width), from the trunk -> (n, 16, shared), of length 1; no text is looked at."""
-        rows = self.embeddings(None, self._queries(len(places)))
-        return self.shared(self.encoder(rows, places, self.sizes.qformer.queries))
+    def picture_features(self, patches: Tensor) -> Tensor:
+        """patches (n, patches, vision width), from the trunk -> (n, 16, shared), of length 1; no text is looked at."""
+        rows = self.embeddings(None, self._queries(len(patches)))
+        return self.shared(self.encoder(rows, patches, self.sizes.qformer.queries))
 
     def shared(self, queries: Tensor) -> Tensor:
         """Query rows -> their features in the space that pictures and texts share."""
@@ -75,18 +76,21 @@ class Representation(nn.Module):
         rows = self.encoder(self.embeddings(ids, None), None, 0, mask.bool()[:, None, None, :])
         return functional.normalize(self.text_proj(rows[:, 0]).float(), dim=-1)
 
-    def matched(self, places: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """-> (n, 2): scores of 'the text is of another picture' and 'of this one'; all rows look at all."""
-        seen = torch.cat([mask.new_ones(len(ids), self.sizes.qformer.queries), mask], dim=1).bool()
-        return self.itm_head(self._both(places, ids, seen[:, None, None, :])[0]).mean(dim=1)  # type: ignore[no-any-return]
+    def itm(self, patches: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Image-text matching -> (n, 2): scores of 'the text is of another picture' and 'of this one'.
 
-    def spoken(self, places: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Query rows (n, 16, width), and scores of the word after each (n, words, vocabulary).
+        All rows look at all.
+        """
+        seen = torch.cat([mask.new_ones(len(ids), self.sizes.qformer.queries), mask], dim=1).bool()
+        return self.itm_head(self._both(patches, ids, seen[:, None, None, :])[0]).mean(dim=1)  # type: ignore[no-any-return]
+
+    def itg(self, patches: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Text generation: query rows (n, 16, width), and scores of the word after each (n, words, vocabulary).
 
         Queries see queries only, words the queries and the words before them: so the query rows are those of
-        `picture_features`, and one pass serves comparing and captioning.
+        `picture_features`, and one pass serves contrast and captions.
         """
-        queries, words = self._both(places, ids, causal_mask(self.sizes.qformer.queries, mask))
+        queries, words = self._both(patches, ids, causal_mask(self.sizes.qformer.queries, mask))
         return queries, self.cls(words, self.embeddings.word_embeddings.weight)
 
     def take(self, encoder: SubjectEncoder) -> None:
@@ -106,9 +110,9 @@ class Representation(nn.Module):
     def _queries(self, count: int) -> Tensor:
         return self.query_tokens.expand(count, -1, -1)
 
-    def _both(self, places: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _both(self, patches: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         count = self.sizes.qformer.queries
-        rows = self.encoder(self.embeddings(ids, self._queries(len(ids))), places, count, mask)
+        rows = self.encoder(self.embeddings(ids, self._queries(len(ids))), patches, count, mask)
         return rows[:, :count], rows[:, count:]
 
 

@@ -17,7 +17,7 @@ class VisionSizes:
     activation: str = "quick_gelu"
 
     @property
-    def places(self) -> int:
+    def patches(self) -> int:
         """Rows of the trunk's output: one class row and one row for each patch."""
         return (self.picture // self.patch) ** 2 + 1
 

@@ -18,7 +18,7 @@ class PatchEmbeddings(nn.Module):
     def __init__(self, sizes: VisionSizes) -> None:
         super().__init__()
         self.class_embedding = nn.Parameter(torch.zeros(1, 1, sizes.width))
-        self.position_embedding = nn.Parameter(torch.randn(1, sizes.places, sizes.width) * 0.02)
+        self.position_embedding = nn.Parameter(torch.randn(1, sizes.patches, sizes.width) * 0.02)
         self.patch_embedding = nn.Conv2d(3, sizes.width, sizes.patch, stride=sizes.patch, bias=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class VisionTrunk(nn.Module):
         self.post_layernorm = nn.LayerNorm(sizes.width, eps=sizes.eps)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """pictures (n, 3, side, side), normalised -> (n, places, width).
+        """pictures (n, 3, side, side), normalised -> (n, patches, width).
 
         Raises: ShapeError when the pictures are not of the size that the positions were learned for.
         """

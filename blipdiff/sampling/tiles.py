@@ -20,18 +20,18 @@ from blipdiff.sampling.predictor import GuidedPredictor
 class Tile:
     """A part of the latents with a conditioning of its own.
 
-    place: (rows, columns) of the latents; weight: (1, 1, h, w) of the part, 1 where it alone decides
+    position: (rows, columns) of the latents; weight: (1, 1, h, w) of the part, 1 where it alone decides
 
-    Raises: ShapeError when weight and place differ in size.
+    Raises: ShapeError when weight and position differ in size.
     """
 
     guidance: Guidance
-    place: tuple[slice, slice]
+    position: tuple[slice, slice]
     weight: Tensor
     window: Window = field(default_factory=Window)
 
     def __post_init__(self) -> None:
-        size = tuple(side.stop - side.start for side in self.place)
+        size = tuple(side.stop - side.start for side in self.position)
         if tuple(self.weight.shape) != (1, 1, *size):
             raise ShapeError(f"A tile's weight is {tuple(self.weight.shape)}, its part of the latents {size}.")
 
@@ -48,7 +48,7 @@ class TiledPredictor:
         mixed = self._whole(latents, moment).clone()
         for tile, predict in self._parts:
             if tile.window.holds(moment):
-                rows, columns = tile.place
+                rows, columns = tile.position
                 own = predict(latents[:, :, rows, columns], moment)
                 mixed[:, :, rows, columns] = mixed[:, :, rows, columns].lerp(own, tile.weight.to(own))
         return mixed

@@ -202,14 +202,14 @@ def _dry_representation(recipe: RepresentationRecipe) -> MemoryPlan:
     half = Representation(sizes, recipe.shared_width).to(torch.bfloat16)
     half.visual_encoder.requires_grad_(recipe.train_trunk)
     ids = torch.zeros(n, recipe.text_tokens, dtype=torch.long)
-    places = torch.empty(3 * n, sizes.vision.places, sizes.vision.width, dtype=torch.bfloat16)
+    patches = torch.empty(3 * n, sizes.vision.patches, sizes.vision.width, dtype=torch.bfloat16)
 
     def forward() -> tuple[Tensor, ...]:
         thrice = torch.cat([ids] * 3)
         return (
-            half.spoken(places[:n], ids, ids)[1],
+            half.itg(patches[:n], ids, ids)[1],
             half.text_features(ids, ids),
-            half.matched(places, thrice, thrice),
+            half.itm(patches, thrice, thrice),
         )
 
     return plan_memory(network, (), kept_bytes(forward, half, checkpointing=recipe.checkpointing))

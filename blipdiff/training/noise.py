@@ -37,11 +37,11 @@ class NoiseSchedule:
         timestep_exponent: k draws times by 1 - u**k (Mou et al. 2023, arXiv:2302.08453, sec. 3.4): 1 is uniform, more
             draws more from the noisy beginning of a run, where subject and structure are settled
         """
-        places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-        places = places[torch.randperm(count, generator=generator)]
+        times = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        times = times[torch.randperm(count, generator=generator)]
         if timestep_exponent != 1:
-            places = 1 - places**timestep_exponent
-        return (places * self.count).long().clamp(max=self.count - 1)
+            times = 1 - times**timestep_exponent
+        return (times * self.count).long().clamp(max=self.count - 1)
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """latents and noise (n, c, h, w), timesteps (n,) -> noised latents and what the U-Net should say."""

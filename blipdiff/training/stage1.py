@@ -35,7 +35,7 @@ class RepresentationObjective:
         """matching_share: of a batch's rows that are matched, each in three passes; wrong ones come from all rows."""
         self.network = network
         self.matching_share = matching_share
-        self._see, self._spoken, self._text_features, self._matched = _passes(network, compiled=compiled)
+        self._see, self._itg, self._text_features, self._itm = _passes(network, compiled=compiled)
         self.mean, self.std = photo_mean.view(1, 3, 1, 1), photo_std.view(1, 3, 1, 1)
         self.train_trunk = train_trunk
         network.visual_encoder.requires_grad_(train_trunk)
@@ -58,40 +58,38 @@ class RepresentationObjective:
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         photos = (batch["photo"].float() / 255 - self.mean.to(device)) / self.std.to(device)
         with torch.set_grad_enabled(self.train_trunk):
-            places = self._see(photos)
-        queries, scores = self._spoken(places, batch["caption_ids"], batch["caption_mask"])
+            patches = self._see(photos)
+        queries, scores = self._itg(patches, batch["caption_ids"], batch["caption_mask"])
         captioning = _captioning(scores, batch["caption_ids"], batch["caption_mask"])
 
         texts = self._text_features(batch["text_ids"], batch["text_mask"])
-        cosines = self.network.compared(self.network.shared(queries), texts)
+        cosines = self.network.itc(self.network.shared(queries), texts)
         with torch.no_grad():  # the number itself: beyond a bound of the loss alone it would learn no more
             self.network.temp.clamp_(COLDEST, WARMEST)
         logits = cosines / self.network.temp.float()  # (n photos, n texts)
         same, near = _equal(batch["text_key"]), _equal(batch["category_key"])
         contrast = (_contrast(logits, same, near) + _contrast(logits.T, same, near)) / 2
 
-        matching, right = self._matching(places, batch, cosines.detach() / HARDNESS, near | same, generator)
+        matching, right = self._matching(patches, batch, cosines.detach() / HARDNESS, near | same, generator)
         parts = {
-            "contrast": contrast.detach(),
-            "matching": matching.detach(),
-            "captioning": captioning.detach(),
-            "first": (same.gather(1, logits.argmax(dim=1)[:, None]))
-            .float()
-            .mean(),  # photos whose nearest text is right
-            "matched": right,
+            "itc": contrast.detach(),
+            "itm": matching.detach(),
+            "itg": captioning.detach(),
+            "itc_accuracy": same.gather(1, logits.argmax(dim=1)[:, None]).float().mean(),
+            "itm_accuracy": right,
         }
         return contrast + matching + captioning, parts
 
     def _matching(
-        self, places: Tensor, batch: dict[str, Tensor], logits: Tensor, excluded: Tensor, generator: torch.Generator
+        self, patches: Tensor, batch: dict[str, Tensor], logits: Tensor, excluded: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Each photo with its text, with a hard wrong text, and each text with a hard wrong photo."""
         ids, mask = batch["text_ids"], batch["text_mask"]
         rows = max(1, round(self.matching_share * len(ids)))
         wrong_texts, texts_exist = _hard(logits[:rows], excluded[:rows], generator)
         wrong_photos, photos_exist = _hard(logits.T[:rows], excluded[:rows], generator)
-        pairs = self._matched(
-            torch.cat([places[:rows], places[:rows], places[wrong_photos]]),
+        pairs = self._itm(
+            torch.cat([patches[:rows], patches[:rows], patches[wrong_photos]]),
             torch.cat([ids[:rows], ids[wrong_texts], ids[:rows]]),
             torch.cat([mask[:rows], mask[wrong_texts], mask[:rows]]),
         ).float()
@@ -106,9 +104,9 @@ def _passes(network: Representation, *, compiled: bool) -> tuple[Callable[..., A
     """The trunk and the Q-Former under its three masks."""
     passes: tuple[Callable[..., Any], ...] = (
         network.visual_encoder,
-        network.spoken,
+        network.itg,
         network.text_features,
-        network.matched,
+        network.itm,
     )
     return tuple(torch.compile(one, dynamic=False) for one in passes) if compiled else passes
 

@@ -165,7 +165,7 @@ def _prompt_to_prompt(model: BlipDiffusion, encoded: EncodedEdit, latents: Tenso
         cross_window=request.cross_span(dial.cross_stop),
         slot_windows=encoded.slot_windows,
         self_window=request.self_span(dial.self_stop),
-        self_places=height * width,
+        self_positions=height * width,
     )
 
 

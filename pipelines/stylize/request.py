@@ -6,7 +6,7 @@ from typing import Any
 
 from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
-from blipdiff.ranges import INJECTION_PLACES
+from blipdiff.ranges import INJECTION_BLOCKS
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
 from pipelines.parameters import SUBJECT, SubjectSampling, declared, fraction, parameter
 from pipelines.task import SUBJECTS, Task
@@ -40,7 +40,7 @@ class StylizeRequest(SubjectSampling):
         "all",
         "Subject blocks",
         "The layers that the subject enters by: all, those of its look (up), or those of its layout (down, middle).",
-        choices=tuple(INJECTION_PLACES),
+        choices=tuple(INJECTION_BLOCKS),
         group=SUBJECT,
     )
 

@@ -81,8 +81,8 @@ def prepare(
         texts = [build_prompt(pair.category, pair.prompt) for pair in pairs]
         names = sorted({library.records[i].category for i in library.members["train"]})
         train_prompt_tokenizer([*texts, *names], folder / "tokenizer", recipe.model.vocabulary)
-        spoken = [] if recipe.representation is None else caption_words(library, recipe.seed)
-        train_category_tokenizer([*names * 3, *spoken], folder / "qformer_tokenizer", recipe.model.vocabulary)
+        captions = [] if recipe.representation is None else caption_words(library, recipe.seed)
+        train_category_tokenizer([*names * 3, *captions], folder / "qformer_tokenizer", recipe.model.vocabulary)
         pictures = torch.stack([torch.from_numpy(pair.target) for pair in pairs]).permute(0, 3, 1, 2).float() / 255
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.cli.progress import Progress, waiting
-from blipdiff.ranges import spoken
+from blipdiff.ranges import duration
 
 
 class Terminal(io.StringIO):
@@ -68,4 +68,4 @@ def test_what_tells_no_steps_is_told_of_once_it_takes_a_while(stream: io.StringI
     [(0.2, "1 s"), (59.4, "59 s"), (61, "1 min"), (600, "10 min"), (5400, "1.5 h"), (9000, "2.5 h")],
 )
 def test_a_length_of_time_is_spoken_in_two_figures(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
+    assert duration(seconds) == text

@@ -125,7 +125,7 @@ def test_a_word_follows_its_own_window():
 
 
 def test_self_attention_is_taken_up_to_the_chosen_resolution_within_its_window():
-    tap = PromptToPrompt((), self_window=Window(0, 0.4), self_places=256)
+    tap = PromptToPrompt((), self_window=Window(0, 0.4), self_positions=256)
     assert tap.wants(SELF, at(3), 256)
     assert not tap.wants(SELF, at(4), 256)
     assert not tap.wants(SELF, at(0), 4096)

@@ -35,7 +35,7 @@ def test_several_levels_are_enlarged_to_the_finest(unet, call):
 
 
 def test_the_middle_block_is_left_out_unless_asked_for(unet, call, recorder):
-    outer, inner = CrossAttentionStore((8, 8), (3,)), CrossAttentionStore((8, 8), (3,), places=("mid",))
+    outer, inner = CrossAttentionStore((8, 8), (3,)), CrossAttentionStore((8, 8), (3,), blocks=("mid",))
     call(unet, [outer, inner])
     assert inner.mean().shape == (2, 1, 1, 77)
     with pytest.raises(ConfigError, match="No attention has been collected"):

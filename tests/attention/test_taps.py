@@ -96,9 +96,9 @@ def test_the_place_and_kind_of_a_layer_are_told(unet, call, recorder):
     watching = recorder()
     call(unet, [watching])
     for site, _, _ in watching.seen:
-        assert site.name.startswith(site.place)
+        assert site.name.startswith(site.block)
         assert site.kind == ("cross" if site.name.endswith("attn2") else "self")
-    assert {site.place for site, _, _ in watching.seen} == {"down", "mid", "up"}
+    assert {site.block for site, _, _ in watching.seen} == {"down", "mid", "up"}
 
 
 def test_processors_are_the_same_objects_after_an_exception_in_a_tap(unet, call, recorder):

@@ -70,7 +70,7 @@ def test_a_folder_without_sizes_borrows_them(tiny: BlipDiffusion, tiny_folder: P
     assert all(same(getattr(tiny, part), getattr(again, part)) for part in PARTS)
 
 
-def test_heads_of_the_first_training_stage_are_dropped_but_strangers_are_not(
+def test_heads_of_the_first_training_stage_are_dropped_but_unexpected_keys_are_not(
     tiny: BlipDiffusion, tiny_lavis: Path
 ) -> None:
     path = tiny_lavis / "blip_model" / "blip_weight.pt"

@@ -76,7 +76,7 @@ def test_a_subject_that_does_not_fit_is_refused(model: BlipDiffusion, subject: S
         encode(model, asked(), SubjectEmbedding(subject.tokens, "dog", fingerprint="0" * 16))
 
 
-def test_the_noise_of_a_seed_is_the_same_in_every_company(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
+def test_the_noise_of_a_seed_is_the_same_in_every_batch(model: BlipDiffusion, subject: SubjectEmbedding) -> None:
     encoded = encode(model, asked(), subject)
     together = plan_encoded(model, encoded, [5, 6, 7]).latents
     assert torch.equal(together[1:2], plan_encoded(model, encoded, [6]).latents)

@@ -49,15 +49,15 @@ def batch(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory):
 
 def test_one_causal_pass_serves_comparing_and_captioning() -> None:
     net = network().eval()
-    places = net.visual_encoder(torch.randn(2, 3, 32, 32))
+    patches = net.visual_encoder(torch.randn(2, 3, 32, 32))
     ids, mask = torch.randint(5, 50, (2, 6)), torch.ones(2, 6, dtype=torch.long)
-    queries, scores = net.spoken(places, ids, mask)
-    torch.testing.assert_close(net.shared(queries), net.picture_features(places))
+    queries, scores = net.itg(patches, ids, mask)
+    torch.testing.assert_close(net.shared(queries), net.picture_features(patches))
     changed = ids.clone()
     changed[:, 4] = 7
-    torch.testing.assert_close(net.spoken(places, changed, mask)[1][:, :4], scores[:, :4])
-    assert not torch.allclose(net.spoken(places, changed, mask)[1][:, 4:], scores[:, 4:])
-    assert not torch.allclose(net.matched(places, changed, mask), net.matched(places, ids, mask))
+    torch.testing.assert_close(net.itg(patches, changed, mask)[1][:, :4], scores[:, :4])
+    assert not torch.allclose(net.itg(patches, changed, mask)[1][:, 4:], scores[:, 4:])
+    assert not torch.allclose(net.itm(patches, changed, mask), net.itm(patches, ids, mask))
 
 
 def test_the_causal_mask_is_that_of_the_papers_figure() -> None:
@@ -67,11 +67,11 @@ def test_the_causal_mask_is_that_of_the_papers_figure() -> None:
 
 def test_padding_changes_no_feature_and_no_match() -> None:
     net = network().eval()
-    places = net.visual_encoder(torch.randn(1, 3, 32, 32))
+    patches = net.visual_encoder(torch.randn(1, 3, 32, 32))
     ids, mask = torch.tensor([[4, 9, 8]]), torch.ones(1, 3, dtype=torch.long)
     longer, longer_mask = torch.tensor([[4, 9, 8, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]])
     torch.testing.assert_close(net.text_features(longer, longer_mask), net.text_features(ids, mask))
-    torch.testing.assert_close(net.matched(places, longer, longer_mask), net.matched(places, ids, mask))
+    torch.testing.assert_close(net.itm(patches, longer, longer_mask), net.itm(patches, ids, mask))
 
 
 def test_wrong_answers_are_never_of_the_same_category() -> None:
@@ -98,7 +98,7 @@ def test_all_three_losses_fall_on_a_batch_that_is_seen_again(batch) -> None:
         loss.backward()
         optimizer.step()
         first, last = (parts if step == 0 else first), parts
-    for name in ("contrast", "captioning"):
+    for name in ("itc", "itg"):
         assert last[name] < first[name], name
     assert all(p.grad is not None for p in net.parameters())
 
@@ -192,10 +192,12 @@ def test_a_describer_is_trained_saved_and_asked_by_commands(
     assert figures.among_five.count == 6
     save_describer(describer, tmp_path / "again")
     assert load_describer(tmp_path / "again").describe(photo) == describer.describe(photo)
-    places = describer.places([photo])
-    spoken = [describer.captions(places, generator=torch.Generator().manual_seed(seed))[0] for seed in (0, 0, 1, 2, 3)]
-    assert spoken[0] == spoken[1]
-    assert len(set(spoken)) > 1
+    patches = describer.patches([photo])
+    captions = [
+        describer.captions(patches, generator=torch.Generator().manual_seed(seed))[0] for seed in (0, 0, 1, 2, 3)
+    ]
+    assert captions[0] == captions[1]
+    assert len(set(captions)) > 1
 
     (folder / "categories.json").write_text("[]")
     with pytest.raises(CheckpointError, match="list the names"):
