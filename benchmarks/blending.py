@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pipelines.blend_request import BlendRequest
-from pipelines.requests import GenerateRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.images import open_picture
-from pipelines.blend import blend
+from pipelines.blend.request import BlendRequest
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
 from pipelines.studio import Studio
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
@@ -49,7 +49,7 @@ def main() -> None:
     for _ in range(asked.rounds):
         with counted(model) as calls:
             start = time.process_time()
-            for _event in blend(Studio(model), path, photos):
+            for _event in run(Studio(model), Job.of(path, subject=photos)):
                 pass
             times["path"].append(time.process_time() - start)
         start = time.process_time()
@@ -74,7 +74,7 @@ def _draw_singles(studio: Studio, request: GenerateRequest, photos: list[Subject
         steps=steps,
         batch=request.batch,
     )
-    for _event in studio.run(asked, studio.subject(photos)):
+    for _event in run(studio, Job.of(asked, subject=photos)):
         pass
 
 

@@ -22,15 +22,14 @@ from typing import Any
 
 import torch
 from load_memory import write_checkpoint
-from pipelines.edit_request import EditRequest
-from pipelines.requests import GenerateRequest
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.loop import Step
-from pipelines.edit import encode_edit, plan_edit
-from pipelines.generate import encode, plan_generate
-from pipelines.plan import execute
+from pipelines.edit.plan import encode_edit, plan_edit
+from pipelines.edit.request import EditRequest
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio
 
 PLAIN, EDIT, OPENED = "two plain pictures", "edit", "edit, 64 x 64 self-attention opened"
@@ -108,7 +107,7 @@ def plain_steps(model: BlipDiffusion, steps: int, side: int | None) -> Iterator[
     request = GenerateRequest(
         category="dog", prompt="on a beach", count=2, steps=steps, scheduler="ddim", width=side, height=side
     )
-    return execute(model.unet, plan_generate(model, encode(model, request, subject_of(model)), (0, 1)))
+    return execute(model.unet, plan_encoded(model, encode(model, request, subject_of(model)), (0, 1)))
 
 
 def edit_steps(model: BlipDiffusion, steps: int, side: int | None, settings: dict[str, Any]) -> Iterator[Step]:

@@ -20,7 +20,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from load_memory import write_checkpoint
 from PIL import Image
-from pipelines.requests import GenerateRequest
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,6 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from blipdiff.checkpoints import configs
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.devices import placement
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
 from pipelines.studio import Studio
 
 ROWS, SLOTS, WIDTH = 2, 77, 768  # guidance runs two rows
@@ -138,7 +139,7 @@ def whole_picture(side: int, steps: int) -> None:
         loaded = time.perf_counter()
         subject = studio.subject([SubjectPhoto(Image.new("RGB", (640, 480), "orange"), "dog")])
         request = GenerateRequest(category="dog", prompt="on a beach", count=1, steps=steps, width=side, height=side)
-        for _event in studio.run(request, subject):
+        for _event in run(studio, Job.of(request, subject=subject)):
             pass
         done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

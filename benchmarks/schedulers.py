@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.requests import GenerateRequest
 from torch import Tensor
 
 import blipdiff
@@ -24,10 +23,11 @@ from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.sampling.schedulers import SCHEDULER_NAMES, build_scheduler, draws_noise
+from blipdiff.ranges import SCHEDULER_NAMES
+from blipdiff.sampling.schedulers import build_scheduler, draws_noise
 from pipelines.evaluate.subjects import side_by_side
-from pipelines.generate import encode, plan_generate
-from pipelines.plan import SamplingPlan, execute
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import SamplingPlan, encode, execute, plan_encoded
 from pipelines.studio import Studio
 
 STEPS = (5, 8, 10, 15, 20, 25, 30, 50)
@@ -59,13 +59,13 @@ def main() -> None:
     """Prints one table for each guidance scale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--guidance", type=float, nargs="+", default=[GenerateRequest(category="x").guidance])
+    parser.add_argument("--guidance", type=float, nargs="+", help="the model's own if absent")
     parser.add_argument("--pairs", type=int, default=len(PAIRS), choices=range(1, len(PAIRS) + 1))
     parser.add_argument("--threshold", type=float, default=35.0, help="dB, of the median picture")
     parser.add_argument("--dtype", default="auto")
     arguments = parser.parse_args()
     model = Studio.open(arguments.model, dtype=arguments.dtype).model
-    for guidance in dict.fromkeys(arguments.guidance):
+    for guidance in dict.fromkeys(arguments.guidance or [model.guidance]):
         report(model, guidance, arguments.pairs, arguments.threshold)
 
 
@@ -124,8 +124,8 @@ def single(model: BlipDiffusion, place: int, scheduler: str, steps: int, guidanc
     request = GenerateRequest(
         category=category, prompt=prompt, count=1, steps=steps, guidance=guidance, scheduler=scheduler
     )
-    subject = model.encode_subject(SubjectPhoto(open_picture(SUBJECTS / f"{category}.png"), category), fit=request.fit)
-    return plan_generate(model, encode(model, request, subject), [place])
+    subject = model.encode_subject(SubjectPhoto(open_picture(SUBJECTS / f"{category}.png"), category), fit="pad")
+    return plan_encoded(model, encode(model, request, subject), [place])
 
 
 def agreement(found: Run, reference: Run) -> float:

@@ -29,7 +29,6 @@ from pipelines.evaluate.requests import StructureRequest
 from pipelines.evaluate.structure import Way, drawn_trials
 from pipelines.sheets import labelled_grid
 from pipelines.studio import Studio
-from pipelines.stylize import Stylist
 
 SIDE = 128
 LOOKS = ("umbrella", "coffee", "croissant", "tractor")
@@ -208,7 +207,7 @@ def agreement(trial: StructureTrial, made: Pixels, control: str) -> float:
 def main() -> None:
     """Prints a row for each net and strength."""
     options = parsed()
-    stylist = Stylist(Studio.open("mini"))
+    studio = Studio.open("mini")
     folder = Path(str(files("blipdiff"))) / "assets" / "subjects"
     cut_outs = [cut_out(folder / f"{name}.png") for name in LOOKS]
     structures = drawn_structures() + ([] if options.photos is None else photographs(options.photos))
@@ -218,7 +217,7 @@ def main() -> None:
     for control in options.controls.split(","):
         for strength in map(float, options.strengths.split(",")):
             request = StructureRequest(strength=strength)
-            made = [np.asarray(one) for one in pictures(stylist, trials, request, control)]
+            made = [np.asarray(one) for one in pictures(studio, trials, request, control)]
             scores = [agreement(trial, one, control) for trial, one in zip(trials, made, strict=True)]
             drawn = len(DRAWN) * len(LOOKS)
             hits = [
@@ -235,12 +234,12 @@ def main() -> None:
 
 
 def pictures(
-    stylist: Stylist, trials: Sequence[StructureTrial], request: StructureRequest, control: str
+    studio: Studio, trials: Sequence[StructureTrial], request: StructureRequest, control: str
 ) -> Iterator[Image.Image]:
     """The trials' pictures, in their order."""
     way = Way(control, control, map="relief" if control.endswith("depth") else None)
     for first in range(0, len(trials), request.batch):
-        yield from drawn_trials(stylist, trials[first : first + request.batch], request, way, first)
+        yield from drawn_trials(studio, trials[first : first + request.batch], request, way, first)
 
 
 def cut_out(path: Path) -> Pixels:

@@ -2,20 +2,21 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from pipelines.blend_request import BlendRequest
-from pipelines.results import Picture
-from pipelines.scene_request import SceneRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.evaluation.sheets import save_sheet
 from blipdiff.images import open_picture
-from pipelines.blend import Blended, blend
-from pipelines.scene import Placed, draw_scene
+from pipelines.blend.request import BlendRequest
+from pipelines.inputs import Input
+from pipelines.job import Job, run
+from pipelines.scene.request import SceneRequest
 from pipelines.sheets import labelled_grid, save_animation
 from pipelines.studio import Studio
+from pipelines.task import Result
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
 OUTPUT = Path(__file__).parents[1] / "blending"
@@ -30,16 +31,15 @@ def main() -> None:
     studio = Studio.open("mini", dtype="float32")
     guidance = studio.model.guidance
 
-    def blended(names: tuple[str, ...], **values: object) -> Blended:
-        asked = BlendRequest(steps=steps, guidance=guidance, **values)  # type: ignore[arg-type]
-        photos = [subject(name) for name in names]
-        return [event for event in blend(studio, asked, photos) if isinstance(event, Blended)][-1]
+    def blended(names: tuple[str, ...], **values: Any) -> list[Result]:
+        asked = BlendRequest(steps=steps, guidance=guidance, **values)
+        return results(studio, Job.of(asked, subject=[subject(name) for name in names]))
 
     path = blended(("eggplant", "balloon"), prompt="on a grass field", frames=9)
     save_sheet(sheet(path), OUTPUT / "path.png")
-    save_animation([frame.picture.image for frame in path.frames], OUTPUT / "path.webp", per_second=8)
+    save_animation([frame.picture.image for frame in path], OUTPUT / "path.webp", per_second=8)
     even = blended(("eggplant", "balloon"), prompt="on a grass field", frames=9, spacing="even")
-    rows = [[(frame.picture.image, frame.label) for frame in found.frames] for found in (even, path)]
+    rows = [[(frame.picture.image, frame.label) for frame in found] for found in (even, path)]
     save_sheet(labelled_grid(rows), OUTPUT / "spacing.png")
     four = ("balloon", "croissant", "padlock", "eggplant")
     save_sheet(sheet(blended(four, prompt="on a beach", shape="map", side=5)), OUTPUT / "map.png")
@@ -52,9 +52,9 @@ def main() -> None:
         request = SceneRequest(
             prompt=f"a {{{first}}} and a {{{second}}} {scene}", width=256, height=128, steps=steps, guidance=guidance
         )
-        placed = [Placed(first, subject(first), LEFT), Placed(second, subject(second), RIGHT)]
-        drawn = [event.image for event in draw_scene(studio, request, placed) if isinstance(event, Picture)]
-        scenes.append((drawn[0], request.parsed.text))
+        placed = [Input(subject(first), first, box=LEFT), Input(subject(second), second, box=RIGHT)]
+        (drawn,) = results(studio, Job.of(request, subject=placed))
+        scenes.append((drawn.picture.image, request.parsed.text))
     save_sheet(labelled_grid([scenes]), OUTPUT / "scenes.png")
 
 
@@ -63,9 +63,17 @@ def subject(name: str) -> SubjectPhoto:
     return SubjectPhoto(open_picture(SUBJECTS / f"{name}.png"), name)
 
 
-def sheet(found: Blended) -> Image.Image:
+def results(studio: Studio, job: Job) -> list[Result]:
+    """What a job draws."""
+    return [event for event in run(studio, job) if isinstance(event, Result)]
+
+
+def sheet(found: list[Result]) -> Image.Image:
     """A blend's labelled grid."""
-    return labelled_grid([[(frame.picture.image, frame.label) for frame in row] for row in found.rows])
+    rows: dict[int, list[tuple[Image.Image, str]]] = {}
+    for one in found:
+        rows.setdefault(one.detail.row, []).append((one.picture.image, one.label))
+    return labelled_grid(list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pipelines.attend import Attended, run_attend
-from pipelines.attention_maps import map_sheet
-from pipelines.edit_request import EditRequest
-from pipelines.edit_run import Edited, SourcePhoto, run_edit
-from pipelines.requests import GenerateRequest
 
 import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -18,7 +13,12 @@ from blipdiff.data.drawn.scenes import SCENES, paint_scene
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.views import SubjectView
 from blipdiff.images import open_picture
+from pipelines.edit.composite import EditPictures
+from pipelines.edit.request import EditRequest
+from pipelines.generate.request import AttendRequest
+from pipelines.job import Job, run
 from pipelines.studio import Studio
+from pipelines.task import Result
 
 SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
 OUTPUT = Path(__file__).parents[1] / "editing"
@@ -42,40 +42,46 @@ def main() -> None:
     guidance = studio.model.guidance
     rows = []
     for number, (old, new, scene, prompt) in enumerate(SWAPS):
-        source = SourcePhoto(drawn(old, scene, number))
+        source = drawn(old, scene, number)
         asked = {"source": old, "target": new, "prompt": prompt, "steps": steps, "guidance": guidance}
-        found = [edited(studio, EditRequest(**asked, strength=strength), new, [source]) for strength in STRENGTHS]
+        free = {**asked, "keep_background": False}
+        found = [edited(studio, EditRequest(**free, strength=strength), new, [source]) for strength in STRENGTHS]
         kept = edited(studio, EditRequest(**asked, keep_background=True), new, [source])
-        after = [one.pictures.after for one in found]
-        mask = kept.pictures.mask or Image.new("L", source.image.size)
-        rows.append([source.image, photo(new), *after, kept.pictures.after, mask])
+        mask = kept.mask or Image.new("L", source.size)
+        rows.append([source, photo(new), *(one.after for one in found), kept.after, mask])
     headings = ["before", "the subject", *(f"strength {one}" for one in STRENGTHS), "background kept", "mask"]
     names = [f"{old} to {new}" for old, new, *_ in SWAPS]
     save_sheet(contact_sheet(rows, headings, names), OUTPUT / "swaps.png")
     save_sheet(generated(studio, steps, guidance), OUTPUT / "generated.png")
-    request = GenerateRequest(category="balloon", prompt="on a grass field", count=1, steps=steps, guidance=guidance)
-    subject = studio.subject([SubjectPhoto(photo("balloon"), "balloon")])
-    *_, attended = (one for one in run_attend(studio, request, subject) if isinstance(one, Attended))
-    save_sheet(map_sheet(attended.picture.image, attended.maps), OUTPUT / "attention.png")
+    request = AttendRequest(category="balloon", prompt="on a grass field", steps=steps, guidance=guidance)
+    (attended,) = results(studio, Job.of(request, subject=photo("balloon")))
+    save_sheet(attended.beside["maps"].image, OUTPUT / "attention.png")
 
 
 def generated(studio: Studio, steps: int, guidance: float) -> Image.Image:
     """Pictures that the model drew itself, before and after."""
     rows, names = [], []
     for old, new, _, prompt in SWAPS[:4]:
-        request = EditRequest(source=old, target=new, prompt=prompt, steps=steps, guidance=guidance, seed=1)
+        request = EditRequest(
+            source=old, target=new, prompt=prompt, from_prompt=True, steps=steps, guidance=guidance, seed=1
+        )
         found = edited(studio, request, new, [])
-        mask = found.pictures.mask or Image.new("L", found.pictures.after.size)
-        rows.append([found.pictures.before, photo(new), found.pictures.after, mask])
+        rows.append([found.before, photo(new), found.after, found.mask or Image.new("L", found.after.size)])
         names.append(f"{old} to {new}")
     return contact_sheet(rows, ["before", "the subject", "after", "mask"], names)
 
 
-def edited(studio: Studio, request: EditRequest, subject: str, sources: list[SourcePhoto]) -> Edited:
+def edited(studio: Studio, request: EditRequest, subject: str, sources: list[Image.Image]) -> EditPictures:
     """One edit, run."""
-    embedding = studio.subject([SubjectPhoto(photo(subject), subject)])
-    *_, last = (one for one in run_edit(studio, request, embedding, sources) if isinstance(one, Edited))
-    return last
+    job = Job.of(request, subject=SubjectPhoto(photo(subject), subject), source=sources)
+    (result,) = results(studio, job)
+    assert isinstance(result.detail, EditPictures)
+    return result.detail
+
+
+def results(studio: Studio, job: Job) -> list[Result]:
+    """What a job draws."""
+    return [event for event in run(studio, job) if isinstance(event, Result)]
 
 
 def photo(name: str) -> Image.Image:
