@@ -76,7 +76,7 @@ class Job:
         found, task = dict(self.inputs), task_named(self.task)
         _check_names(task, inputs)
         for name, kind in task.inputs.items():
-            given = [Input.of(one).opened(kind.kind) for one in inputs.get(name) or ()]
+            given = [Input.of(one) for one in inputs.get(name) or ()]
             wanted = [one for one in self.given(name) if one.content is None]
             if not wanted and not given:
                 continue
@@ -88,6 +88,7 @@ class Job:
                     if wanted
                     else f"The picture was made without a {kind.label.lower()} of its own; leave that out."
                 )
+            given = [one.opened(kind.kind) for one in given]
             for one, again in zip(wanted, given, strict=True):
                 check_pixels(kind.kind, one, again)
             filled = iter(given)
