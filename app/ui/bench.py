@@ -20,6 +20,7 @@ from app.ui.orders import Orders
 from app.ui.runs import Changes, Parts, Runs, Seen
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.latents import size_factor
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
 from pipelines.studio import Studio
@@ -80,11 +81,17 @@ class Bench:
         self.runs: Runs
         self._status: Any = None
         self._cancel: Any = None
+        self._stage: Any = None
         self._made_here: Any = None
 
     def id(self, part: str) -> str:
         """The name of an element of this tab."""
         return part if self.task.name == FIRST else f"{self.task.name}-{part}"
+
+    @property
+    def model(self) -> BlipDiffusion:
+        """What draws."""
+        return self.room.studio.model
 
     def workbench(self) -> AbstractContextManager[Any]:
         """The row that holds both sides."""
@@ -130,12 +137,17 @@ class Bench:
             self._status = gr.HTML(markup.message(hint), elem_id=self.id("status"), elem_classes="status")
         return made
 
+    def place_stage(self, welcome: str = "") -> None:
+        """Where pictures are seen while they are drawn."""
+        self._stage = gr.HTML(welcome, elem_id=self.id("stage"), elem_classes="stage")
+
     def place_results(self, welcome: str = "", columns: int = 2, **hooks: Any) -> None:
         """The pictures being drawn, those that are done, and the selected one's details.
 
         Nothing here is switched visible: Gradio drops changes that follow fast. The style sheet hides what is empty.
         """
-        stage = gr.HTML(welcome, elem_id=self.id("stage"), elem_classes="stage")
+        if self._stage is None:
+            self.place_stage(welcome)
         gallery = gr.Gallery(
             label="Pictures of this visit, the newest first",
             show_label=False,
@@ -154,7 +166,7 @@ class Bench:
                 label="Settings in its file", elem_id=self.id("metadata"), elem_classes="metadata", max_height=360
             )
         self.on = Parts(
-            self._status, self._cancel, stage, gallery, details, metadata, download, gr.State([]), gr.State(None)
+            self._status, self._cancel, self._stage, gallery, details, metadata, download, gr.State([]), gr.State(None)
         )
         room = self.room
         self.runs = Runs(

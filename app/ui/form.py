@@ -18,7 +18,7 @@ _COMMON = ("", SUBJECT, WORDS, PICTURES, SAMPLING)  # groups that stand together
 _MOST_PLACES = 200  # of a slider that a finger can still set
 _LARGEST_EXACT = 2**53  # above it a browser's numbers are no longer whole
 _MOST_DIGITS = 30
-_NARROW = 150  # pixels of a control that stands beside others
+_NARROW = 190  # pixels of a control that stands beside others
 _SWITCH = {"yes": True, "no": False}
 _AS_USUAL = ("as usual", "")  # the choice that stands for None
 

@@ -18,22 +18,22 @@ from app.ui.server import serve
 from app.ui.slots import refreshed
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab
-from app.ui.tabs.blend import blend_tab
-from app.ui.tabs.edit import edit_tab
+from app.ui.tabs.blend import BlendTab
+from app.ui.tabs.edit import EditTab
 from app.ui.tabs.generate import generate_tab
 from app.ui.tabs.library import library_tab
 from app.ui.tabs.scene import scene_tab
-from app.ui.tabs.stylize import stylize_tab
+from app.ui.tabs.stylize import StylizeTab
 from pipelines.studio import Studio, purpose
 from pipelines.task import Task, tasks
 
 # the tabs of tasks that have a layout of their own: title and builder; other tasks follow, as they are declared
-_TABS: dict[str, tuple[str, Callable[[Room, Task], None]]] = {
+_TABS: dict[str, tuple[str, Callable[[Room, Task], object]]] = {
     "generate": ("Generate", generate_tab),
-    "stylize": ("Stylize", stylize_tab),
-    "edit": ("Edit", edit_tab),
+    "stylize": ("Stylize", StylizeTab),
+    "edit": ("Edit", EditTab),
     "attend": ("Attention", attend_tab),
-    "blend": ("Blend", blend_tab),
+    "blend": ("Blend", BlendTab),
     "scene": ("Scene", scene_tab),
 }
 

@@ -29,9 +29,12 @@ def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Calla
     told(page, "blend-status", "A preview in 2 steps.")
     page.wait_for_function("() => +document.querySelector('#blend-w-A input').value > 0.7")
     page.locator("#blend-path").click()
-    told(page, "blend-status", "4 pictures, saved in")
+    told(page, "blend-status", "4 pictures in")
     assert page.locator("#blend-stage img").get_attribute("src").startswith("data:image/webp")
-    assert len(list(served.output.glob("balloon-coffee-0*.png"))) == 4
+    assert len(list(served.output.glob("balloon-coffee-0-?.png"))) == 4
+    assert {path.suffix for path in served.output.glob("balloon-coffee-0*")} == {".png", ".webp"}
+    assert (served.output / "balloon-coffee-0-grid.png").exists()
+    assert page.locator("#blend-files").get_by_text("grid.png").is_visible()
 
 
 def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callable[..., Any], served: Served) -> None:
@@ -60,7 +63,7 @@ def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callabl
     box.focus()
     page.keyboard.press("ArrowRight")
     page.locator("#scene-draw").click()
-    told(page, "scene-status", "1 picture, saved in")
+    told(page, "scene-status", "1 picture in")
     cut = "frame => frame.scrollHeight - frame.clientHeight > 1"
     page.locator("#scene-gallery img").first.wait_for()
     assert not page.locator("#scene-gallery .grid-wrap").evaluate(cut)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.results import read_metadata
 
+from pipelines.metadata import read_metadata
 from tests.support.painting import paint_left_of_the_middle
 from tests.support.tiny_models import photo
 
@@ -45,7 +45,7 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     before, after = page.evaluate(PLACES)
     assert before == after, "what is compared lies one over the other"
     path = served.output / "dog-to-tiger-scene.png"
-    asked = read_metadata(path)["request"]
+    asked = read_metadata(path)["job"]["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
     assert Image.open(path).size == (40, 24)
 
@@ -67,8 +67,8 @@ def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
     paint_left_of_the_middle(page, "edit-canvas")
     page.locator("#edit-draw").click()
     page.get_by_text("Saved as").wait_for()
-    asked = read_metadata(served.output / "dog-to-tiger-garden.png")["request"]
-    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(asked["painted"]))).convert("L"))
+    [kept] = read_metadata(served.output / "dog-to-tiger-garden.png")["job"]["inputs"]["mask"]
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept["picture"]))).convert("L"))
     assert mask.shape == (64, 64)
     columns = np.flatnonzero(mask.max(axis=0) > 128)
     assert 0 < len(columns) < 60, "a stroke, not the whole picture"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from pipelines.requests import GenerateRequest
-from pipelines.results import Picture, read_metadata, save_picture
 
-from blipdiff.conditioning.subject import SubjectPhoto
-from tests.support.tiny_models import PIXELS, photo
+from pipelines.metadata import read_metadata
+from pipelines.pictures import save_picture
+from tests.support.studios import picture_of
+from tests.support.tiny_models import PIXELS
 
 pytestmark = pytest.mark.browser
 
@@ -119,7 +119,8 @@ def test_a_photo_and_a_prompt_become_pictures(
         page.locator("#download").click()
     download.value.save_as(tmp_path / "downloaded.png")
     made = read_metadata(tmp_path / "downloaded.png")
-    assert (made["seed"], made["request"]["steps"], made["request"]["prompt"]) == (seed + 1, 40, "on a beach")
+    asked = made["job"]["request"]
+    assert (made["seed"], asked["steps"], asked["prompt"]) == (seed + 1, 40, "on a beach")
     assert (served.output / f"dog-{seed + 1}.png").read_bytes() == (tmp_path / "downloaded.png").read_bytes()
 
 
@@ -172,9 +173,7 @@ def test_a_click_as_the_stream_of_messages_ends_is_not_lost(open_page: Callable[
 def test_a_picture_made_here_fills_the_form_and_draws_itself_again(
     open_page: Callable[..., Any], served: Any, tmp_path: Path
 ) -> None:
-    request = GenerateRequest(category="dog", prompt="in the snow", count=1, seed=2**60 + 1, steps=3, guidance=4.5)
-    subject = served.studio.subject([SubjectPhoto(photo(3), "dog")])
-    made = next(event for event in served.studio.run(request, subject) if isinstance(event, Picture))
+    made = picture_of(served.studio, prompt="in the snow", seed=2**60 + 1, guidance=4.5)
     save_picture(made, tmp_path / "made.png")
     page = open_page()
     page.locator("#refill > button").click()

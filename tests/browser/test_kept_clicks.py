@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines.results import read_metadata
 
 from blipdiff.checkpoints.controls import save_control
 from blipdiff.conditioning.subject import SubjectPhoto
+from pipelines.metadata import read_metadata
 from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser
@@ -68,7 +68,7 @@ def test_an_edit_is_asked_for_as_soon_as_its_parts_are_given(
     word = page.locator("#edit-words label").filter(has_text="dog").locator("input")
     word.wait_for()
     page.locator("#edit-draw").click()
-    page.get_by_text("Click on the words that").wait_for()
+    page.locator("#edit-status").get_by_text("Click on the words that").wait_for()
     field(page, "edit-sentence").fill("a dog on a beach")
     word.check()  # the words of the longer sentence may still be on their way
     field(page, "edit-instead").fill("tiger")
@@ -78,9 +78,10 @@ def test_an_edit_is_asked_for_as_soon_as_its_parts_are_given(
     page.locator("#edit-draw").click()  # while the last run's end may still be on its way
     page.get_by_text(f"dog-to-tiger-{name}-2.png.").wait_for()
     assert word.is_checked()
-    asked = read_metadata(served.output / f"dog-to-tiger-{name}.png")["request"]
+    job = read_metadata(served.output / f"dog-to-tiger-{name}.png")["job"]
+    asked = job["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
-    assert asked["subject"] is not None
+    assert len(job["inputs"]["subject"]) == 1
 
 
 def test_what_is_typed_while_a_card_is_looked_at_stays(slow_page: Any, served: Any, tmp_path: Path) -> None:
@@ -135,4 +136,4 @@ def test_a_structure_is_followed_as_soon_as_it_is_given(slow_page: Any, dog: Pat
     page.locator("#stylize-look input[type=file]").set_input_files(dog)
     page.locator("#stylize-structure input[type=file]").set_input_files(dog)
     page.locator("#stylize-draw").click()
-    page.locator("#stylize-status").get_by_text("1 picture, saved in").wait_for()
+    page.locator("#stylize-status").get_by_text("1 picture in").wait_for()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from pipelines.results import read_metadata
 
 from blipdiff.checkpoints.controls import save_control
+from pipelines.metadata import read_metadata
 from tests.support.tiny_models import photo, tiny_controlnet
 
 pytestmark = pytest.mark.browser
@@ -41,8 +41,8 @@ def test_from_a_look_and_a_structure_to_a_picture(
     page.wait_for_timeout(500)
     before = set(served.output.glob("dog-*.png"))
     page.locator("#stylize-draw").click()
-    page.locator("#stylize-status").get_by_text("1 picture, saved in").wait_for()
+    page.locator("#stylize-status").get_by_text("1 picture in").wait_for()
     page.locator("#stylize-slider img").first.wait_for()
     (made,) = set(served.output.glob("dog-*.png")) - before
-    assert read_metadata(made)["request"]["stylize"]["controls"][0]["control"] == "net"  # its name, not where it lies
+    assert read_metadata(made)["job"]["request"]["controls"][0]["control"] == "net"  # its name, not where it lies
     made.unlink()

@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from app.ui import markup
 from app.ui.bench import Bench, Room
 from app.ui.photos import FILE_TYPES, photo_field
 from app.ui.runs import Changes
-from app.ui.slots import connect_slots, filled, place_slots
+from app.ui.slots import Slots
 from app.ui.subject_field import SubjectField, given_subject
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.job import Job
@@ -18,7 +19,6 @@ from pipelines.parameters import parameters
 from pipelines.task import InputKind, Task
 
 _MAIN = ("category", "prompt")
-_SLOTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def task_tab(
             bench.place_settings()
             [draw] = bench.place_actions(hint or task.summary, draw=button)
         with bench.seeing():
-            bench.place_results(**hooks)
+            bench.place_results(markup.welcome("Give what is asked for on the left.", f"Press {button}."), **hooks)
     if subject is not None:
         subject.connect(bench.form.controls.get("category"))
 
@@ -72,14 +72,8 @@ def task_tab(
 def _field(room: Room, name: str, kind: InputKind) -> _Field:
     """What suits an input's kind."""
     if kind.kind == "subject":
-        slots = place_slots(name, _SLOTS, room.examples)
-        connect_slots(slots, room.library)
-        room.lists.extend(slot.kept for slot in slots)
-
-        def bound(*values: Any) -> Any:
-            return _enough(kind, [one for _, one in filled(values, room.library)])
-
-        return _Field([component for slot in slots for component in slot.inputs], bound)
+        slots = Slots(name, room)
+        return _Field(slots.inputs, lambda *values: _enough(kind, [one for _, one in slots.given(values)]))
     if kind.most == 1:
         photo = photo_field(kind.label, name, 240).photo
         return _Field([photo], lambda path: _enough(kind, _paths([path] if path else [])))

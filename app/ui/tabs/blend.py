@@ -13,7 +13,7 @@ from app.ui.bench import Bench, Room
 from app.ui.events import ON_MODEL, on_change
 from app.ui.files import served
 from app.ui.runs import Changes
-from app.ui.slots import LETTERS, connect_slots, filled, place_slots
+from app.ui.slots import LETTERS, Slots
 from app.ui.views import View
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
@@ -25,91 +25,89 @@ _PREVIEW_STEPS = 6
 _SHOWN = {".webp": "image/webp", ".gif": "image/gif"}  # films that a picture's place can play
 
 
-def blend_tab(room: Room, task: Task) -> None:
-    """Builds the tab in the current Blocks."""
-    bench = Bench(room, task, {"per_second": 8.0}, without=("shape",))
-    form = bench.form
-    with bench.workbench():
-        with bench.asking():
-            slots = place_slots("blend", len(LETTERS), room.examples)
-            weights = [
-                gr.Slider(
-                    0, 1, float(place < 2) / 2, step=0.01, label=f"Weight of {letter}", elem_id=f"blend-w-{letter}"
-                )
-                for place, letter in enumerate(LETTERS)
-            ]
-            form.place("prompt", "prompt_to")
-            bench.place_settings()
-            path, one, map_ = bench.place_actions(
-                "Two subjects or more, each with its word.", path="Draw path", one="Draw picture", map="Draw map"
-            )
-        with bench.seeing():
-            gr.HTML(_pad(), elem_id="blend-pad-holder")
-            place = gr.Textbox("0.5,0", elem_id="blend-xy", elem_classes="unseen", label="Place", show_label=False)
-            live = gr.Checkbox(
-                True,
-                label="Live preview",
-                info=f"{_PREVIEW_STEPS} steps, whenever a weight changes.",
-                elem_id="blend-live",
-            )
-            downloads = gr.File(label="Grid and film", file_count="multiple", interactive=False, elem_id="blend-files")
-            bench.place_results(columns=4, show=lambda _job, view: _sheets(bench, downloads, view))
-    subjects = [control for slot in slots for control in slot.inputs]
+class BlendTab(Bench):
+    """Built in the current Blocks."""
 
-    def asked(shape: str, *values: Any) -> Job:
-        slots_, weights_, typed = values[: len(subjects)], values[len(subjects) : -1], values[-1]
-        given = {"shape": shape} if shape == "path" else {"shape": shape, "prompt_to": None}
-        request = form.request(typed, **given)
+    def __init__(self, room: Room, task: Task) -> None:
+        super().__init__(room, task, {"per_second": 8.0}, without=("shape",))
+        with self.workbench():
+            with self.asking():
+                self.slots = Slots("blend", room)
+                self.weights = [_weight(place, letter) for place, letter in enumerate(LETTERS)]
+                self.form.place("prompt", "prompt_to")
+                self.place_settings()
+                buttons = self.place_actions(
+                    "Two subjects or more, each with its word.", path="Draw path", one="Draw picture", map="Draw map"
+                )
+            with self.seeing():
+                gr.HTML(_pad(), elem_id="blend-pad-holder")
+                place = gr.Textbox("0.5,0", elem_id="blend-xy", elem_classes="unseen", label="Place", show_label=False)
+                told = f"{_PREVIEW_STEPS} steps, whenever a weight changes."
+                live = gr.Checkbox(True, label="Live preview", info=told, elem_id="blend-live")
+                self.place_results(columns=4, show=self._sheets)
+                self.files = gr.File(
+                    label="Grid and film", file_count="multiple", interactive=False, elem_id="blend-files"
+                )
+        given = [*self.slots.inputs, *self.weights]
+        for button, shape in zip(buttons, ("path", "one", "map"), strict=True):
+            self.connect(button, partial(self.asked, shape), given, [self.files])
+        self.connect_rest(self.recalled, [])
+        on_change(place.change, _weights_at, [place, *self.slots.inputs], self.weights)
+        changed = [place.change, *(weight.release for weight in self.weights)]
+        shown = [self.on.status, self.on.stage]
+        on_change(changed, self.preview, [live, *given, *self.form.inputs], shown, ON_MODEL)
+
+    def asked(self, shape: str, *values: Any) -> Job:
+        """One picture at the weights, a path, or a map."""
+        (*given, typed), count = values, len(self.slots.inputs)
+        request = self.form.request(typed, shape=shape, **({} if shape == "path" else {"prompt_to": None}))
         if shape == "path" and request.frames > _MOST_FRAMES:
             raise ConfigError(f"A path on the page has up to {_MOST_FRAMES} frames; the command line draws more.")
-        found = filled(slots_, room.library)
-        weighted = shape == "one"
+        weights = given[count:]
         return Job.of(
-            request, subject=[replace(it, weight=float(weights_[number]) if weighted else None) for number, it in found]
+            request,
+            subject=[
+                replace(one, weight=float(weights[place]) if shape == "one" else None)
+                for place, one in self.slots.given(given[:count])
+            ],
         )
 
-    def preview(is_live: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
+    def preview(self, is_live: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
         """The blend as it stands, in few steps; nothing where live previews are off or subjects are missing."""
-        given, typed = values[: len(subjects) + len(weights)], values[len(subjects) + len(weights) :]
+        count = len(self.slots.inputs) + len(self.weights)
         try:
-            job = asked("one", *given, typed)
+            job = self.asked("one", *values[:count], values[count:])
             job = replace(job, request=replace(job.request, steps=min(job.request.steps, _PREVIEW_STEPS)))
             job.opened()
         except BlipdiffError:
             is_live = False
-        yield from bench.runs.trial(visit, job, lambda view: _seen(bench, view)) if is_live else [gr.skip()]
+        yield from self.runs.trial(visit, job, self._seen) if is_live else [gr.skip()]
 
-    for button, shape in ((one, "one"), (path, "path"), (map_, "map")):
-        bench.connect(button, partial(asked, shape), [*subjects, *weights], [downloads])
-    bench.connect_rest(lambda _job: _given_again(), [])
-    on_change(place.change, _weights_at, [place, *subjects], weights)
-    changed = [place.change, *(weight.release for weight in weights)]
-    every = [live, *subjects, *weights, *form.inputs]
-    on_change(changed, preview, every, [bench.on.status, bench.on.stage], ON_MODEL)
-    connect_slots(slots, room.library)
-    room.lists.extend(slot.kept for slot in slots)
+    def recalled(self, _job: Job) -> Changes:
+        """A blend's subjects have no place on the page but their photos'."""
+        raise SubjectError("Give the subjects again.")
 
+    def _seen(self, view: View) -> Changes:
+        """A trial's picture."""
+        if not view.finished:
+            return {}
+        result = view.finished[-1].result
+        return {self.on.stage: _figure(markup.data(result.picture.image), result.label)}
 
-def _given_again() -> Changes:
-    raise SubjectError("Give the subjects again.")
-
-
-def _seen(bench: Bench, view: View) -> Changes:
-    """A trial's picture."""
-    if not view.finished:
-        return {}
-    result = view.finished[-1].result
-    return {bench.on.stage: _figure(markup.data(result.picture.image), result.label)}
+    def _sheets(self, _job: Job, view: View) -> Changes:
+        """The grid and the films to fetch, and a film that plays."""
+        changes: Changes = {self.files: [served(path) for _, path in view.sheets] or None}
+        film = next((path for kind, path in view.sheets if kind == "film" and path.suffix in _SHOWN), None)
+        if film is not None:
+            source = f"data:{_SHOWN[film.suffix]};base64,{base64.b64encode(film.read_bytes()).decode()}"
+            changes[self.on.stage] = _figure(source, "The path")
+        return changes
 
 
-def _sheets(bench: Bench, downloads: Any, view: View) -> Changes:
-    """The grid and the films to fetch, and a film that plays."""
-    changes: Changes = {downloads: [served(path) for _, path in view.sheets] or None}
-    film = next((path for kind, path in view.sheets if kind == "film" and path.suffix in _SHOWN), None)
-    if film is not None:
-        source = f"data:{_SHOWN[film.suffix]};base64,{base64.b64encode(film.read_bytes()).decode()}"
-        changes[bench.on.stage] = _figure(source, "The path")
-    return changes
+def _weight(place: int, letter: str) -> Any:
+    return gr.Slider(
+        0, 1, 0.5 if place < 2 else 0.0, step=0.01, label=f"Weight of {letter}", elem_id=f"blend-w-{letter}"
+    )
 
 
 def _weights_at(place: str, *slots: Any) -> list[Any]:

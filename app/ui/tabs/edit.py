@@ -31,83 +31,97 @@ _OWN = {"steps": 20, "keep_background": True}
 _SAID = ("source", "target", "category", "prompt", "focus", "from_prompt")  # by the sentence and the kind of source
 
 
-def edit_tab(room: Room, task: Task) -> None:
-    """Builds the tab in the current Blocks."""
-    bench = Bench(room, task, _OWN, without=_SAID)
-    form = bench.form
-    with bench.workbench():
-        with bench.asking():
-            kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
-            photo = photo_field("Photo", "edit-photo", 240).photo
-            with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
-                canvas = _canvas()
-            sentence = gr.Textbox(
-                label="What the picture shows", placeholder="a cat sits on a sofa", max_lines=2, elem_id="edit-sentence"
-            )
-            words = Marks([], label="Swap", info="Click on the words for what is swapped.", elem_id="edit-words")
-            instead = gr.Textbox(label="For", placeholder="dog", max_lines=1, elem_id="edit-instead")
-            subject = SubjectField(bench.id, "In the look of this subject")
-            form.place("strength", "keep_background", "seed")
-            bench.place_settings()
-            [edit] = bench.place_actions("Give a source, click on a word, and say what it becomes.", draw="Edit")
-        with bench.seeing():
-            slider = gr.ImageSlider(
-                label="Before and after",
-                interactive=False,
-                format="png",
-                height=420,
-                elem_id="edit-slider",
-                elem_classes="compared",
-            )
-            with gr.Row():
-                mask = gr.Image(label="Mask: white was edited", interactive=False, format="png", elem_id="edit-mask")
-                maps = gr.Image(label="Where each word was seen", interactive=False, format="png", elem_id="edit-maps")
-            take_over = gr.Button("Paint on this source", size="sm", elem_id="edit-take-over")
-            source = gr.State(None)  # the last source's file, to paint on
-            seen = {"slider": slider, "mask": mask, "maps": maps, "source": source}
-            bench.place_results(show=lambda _job, view: _compared(seen, view))
+class EditTab(Bench):
+    """Built in the current Blocks."""
+
+    def __init__(self, room: Room, task: Task) -> None:
+        super().__init__(room, task, _OWN, without=_SAID)
+        with self.workbench():
+            with self.asking():
+                self._place_source()
+                self.subject = SubjectField(self.id, "In the look of this subject")
+                self.form.place("strength", "keep_background", "seed")
+                self.place_settings()
+                [edit] = self.place_actions("Give a source, click on a word, and say what it becomes.", draw="Edit")
+            with self.seeing():
+                self._place_compared()
+                self.place_results(show=self._compared)
+        self.subject.connect()
+        self.sentence.change(None, [self.sentence, self.words], self.words, js="blipdiff.words", **SILENT)
+        on_change(self.kind.input, lambda kind: kind == PHOTO, self.kind, self.form.controls["keep_background"])
+        on_change(self.photo.change, to_paint_on, self.photo, self.canvas, ON_PHOTOS)
+        on_click(self.take_over, to_paint_on, self.source, self.canvas, ON_PHOTOS)
+        read = [self.kind, self.photo, self.canvas, self.sentence, self.words, self.instead, self.subject.files]
+        self.connect(edit, self.asked, read, [self.slider, self.mask, self.maps, self.source])
+        self.connect_rest(self.recalled, [self.kind, self.sentence, self.instead, self.subject.files])
 
     def asked(
-        source_kind: str,
-        path: str | None,
-        painting: Mapping[str, Any] | None,
-        said: str,
+        self,
+        kind: str,
+        photo: str | None,
+        canvas: Mapping[str, Any] | None,
+        sentence: str,
         clicked: list[int],
-        target: str,
+        instead: str,
         paths: list[str] | None,
         typed: Any,
     ) -> Job:
-        swapped = swapped_words(said, clicked, target)
-        request = form.request(
-            typed,
-            source=swapped.source,
-            target=swapped.target,
-            prompt=swapped.prompt,
-            focus=swapped.focus,
-            category=target.strip() or swapped.named,
-            from_prompt=source_kind == GENERATED,
-        )
-        given = {"subject": [Path(one) for one in paths or ()]}
+        """The edit of a photo, or of the picture that the sentence makes."""
+        said = swapped_words(sentence, clicked, instead)
+        words = {"source": said.source, "target": said.target, "prompt": said.prompt, "focus": said.focus}
+        category = instead.strip() or said.named
+        request = self.form.request(typed, **words, category=category, from_prompt=kind == GENERATED)
+        subject = [Path(one) for one in paths or ()]
         if request.from_prompt:
-            return Job.of(request, mask=painted(painting, picture_size(room.studio.model, request)), **given)
-        if path is None:
+            mask = painted(canvas, picture_size(self.room.studio.model, request))
+            return Job.of(request, mask=mask, subject=subject)
+        if photo is None:
             raise ConfigError("There is no photo yet; add one, or choose the prompt's own picture.")
-        return Job.of(request, source=Path(path), mask=painted(painting, open_picture(path).size), **given)
+        return Job.of(request, source=Path(photo), mask=painted(canvas, open_picture(photo).size), subject=subject)
 
-    def recalled(job: Job) -> Changes:
+    def recalled(self, job: Job) -> Changes:
         """The sentence and the subject; the photo, and which words were clicked on, have to be given again."""
-        said, target = sentence_of(job.request)
-        told = {sentence: said, instead: target, kind: GENERATED if job.request.from_prompt else PHOTO}
+        sentence, instead = sentence_of(job.request)
         notice(f"Click on what was swapped, {job.request.source}; and give the photo again if it was one.")
-        return told | (subject.recalled(job, room.studio.model) if job.given("subject") else {subject.files: None})
+        kind = GENERATED if job.request.from_prompt else PHOTO
+        return {self.sentence: sentence, self.instead: instead, self.kind: kind} | self.subject.recalled(
+            job, self.model
+        )
 
-    sentence.change(None, [sentence, words], words, js="blipdiff.words", **SILENT)
-    subject.connect()
-    on_change(kind.input, lambda chosen: chosen == PHOTO, kind, form.controls["keep_background"])
-    on_change(photo.change, to_paint_on, photo, canvas, ON_PHOTOS)
-    on_click(take_over, to_paint_on, source, canvas, ON_PHOTOS)
-    bench.connect(edit, asked, [kind, photo, canvas, sentence, words, instead, subject.files], list(seen.values()))
-    bench.connect_rest(recalled, [kind, sentence, instead, subject.files])
+    def _place_source(self) -> None:
+        self.kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
+        self.photo = photo_field("Photo", "edit-photo", 240).photo
+        with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
+            self.canvas = _canvas()
+        self.sentence = gr.Textbox(
+            label="What the picture shows", placeholder="a cat sits on a sofa", max_lines=2, elem_id="edit-sentence"
+        )
+        self.words = Marks([], label="Swap", info="Click on the words for what is swapped.", elem_id="edit-words")
+        self.instead = gr.Textbox(label="For", placeholder="dog", max_lines=1, elem_id="edit-instead")
+
+    def _place_compared(self) -> None:
+        self.place_stage()
+        looks = {"interactive": False, "format": "png"}
+        self.slider = gr.ImageSlider(
+            label="Before and after", height=420, elem_id="edit-slider", elem_classes="compared", **looks
+        )
+        with gr.Row():
+            self.mask = gr.Image(label="Mask: white was edited", elem_id="edit-mask", **looks)
+            self.maps = gr.Image(label="Where each word was seen", elem_id="edit-maps", **looks)
+        self.take_over = gr.Button("Paint on this source", size="sm", elem_id="edit-take-over")
+        self.source = gr.State(None)  # the last source's file, to paint on
+
+    def _compared(self, _job: Job, view: View) -> Changes:
+        """The newest edit beside its source, its mask, and where its words were seen."""
+        if not view.finished:
+            return {}
+        paths = {part: served(path) for part, path in view.finished[-1].paths.items()}
+        return {
+            self.slider: (paths["before"], paths[PICTURE]),
+            self.mask: paths.get("mask"),
+            self.maps: paths["maps"],
+            self.source: paths["before"],
+        }
 
 
 def painted(canvas: Mapping[str, Any] | None, size: tuple[int, int]) -> Image.Image | None:
@@ -131,16 +145,3 @@ def _canvas() -> Any:
         height=340,
         elem_id="edit-canvas",
     )
-
-
-def _compared(on: Mapping[str, Any], view: View) -> Changes:
-    """The newest edit beside its source, its mask, and where its words were seen."""
-    if not view.finished:
-        return {}
-    paths = {part: served(path) for part, path in view.finished[-1].paths.items()}
-    return {
-        on["slider"]: (paths["before"], paths[PICTURE]),
-        on["mask"]: paths.get("mask"),
-        on["maps"]: paths["maps"],
-        on["source"]: paths["before"],
-    }

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from app.ui.bench import Bench, Room
-from app.ui.slots import LETTERS, connect_slots, filled, place_slots
+from app.ui.slots import LETTERS, Slots
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Box
 from pipelines.job import Job
@@ -25,7 +25,7 @@ def scene_tab(room: Room, task: Task) -> None:
     with bench.workbench():
         with bench.asking():
             bench.form.place("prompt")
-            slots = place_slots("scene", len(LETTERS), room.examples)
+            slots = Slots("scene", room)
             bench.place_settings()
             [draw] = bench.place_actions("Put each subject's word in braces, and drag its box.", draw="Draw scene")
         with bench.seeing():
@@ -37,12 +37,10 @@ def scene_tab(room: Room, task: Task) -> None:
                 False, label="No boxes", info="Look for the words' places in the first steps.", elem_id="scene-free"
             )
             bench.place_results()
-    connect_slots(slots, room.library)
-    room.lists.extend(slot.kept for slot in slots)
 
     def asked(text: str, is_free: bool, *values: Any) -> Job:
         *given, typed = values
-        subjects = filled(given, room.library)
+        subjects = slots.given(given)
         if not subjects:
             raise SubjectError("There is no subject yet; add a photo or choose one of the library.")
         request = bench.form.request(typed, arrange="found" if is_free else "row")
@@ -51,7 +49,7 @@ def scene_tab(room: Room, task: Task) -> None:
         places = _boxes(text)
         return Job.of(request, subject=[replace(one, box=None if is_free else places[place]) for place, one in used])
 
-    bench.connect(draw, asked, [boxes, free, *(control for slot in slots for control in slot.inputs)])
+    bench.connect(draw, asked, [boxes, free, *slots.inputs])
     bench.connect_rest(lambda _job: _given_again(), [])
 
 

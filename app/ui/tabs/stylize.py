@@ -98,61 +98,68 @@ class _Control:
             )  # fmt: skip
 
 
-def stylize_tab(room: Room, task: Task) -> None:
-    """Builds the tab in the current Blocks."""
-    bench, control = Bench(room, task, {"count": 1}), _Control()
-    with bench.workbench():
-        with bench.asking():
-            look = photo_field("Look: a photo of the subject", "stylize-look", 200).photo
-            bench.form.place("category", "target", "prompt", max_lines=1)
-            structure = photo_field("Structure: a picture to follow", "stylize-structure", 200).photo
-            control.place()
-            bench.place_settings()
-            [draw] = bench.place_actions("Add a look and a structure.", draw="Stylize")
-        with bench.seeing():
-            looks = {"interactive": False, "format": "png", "height": 380, "min_width": 260}
-            with gr.Row():
-                shown = gr.Image(label="Map", buttons=["download"], elem_id="stylize-map", **looks)
-                slider = gr.ImageSlider(
-                    label="Structure and result", elem_id="stylize-slider", elem_classes="compared", **looks
-                )
-            bench.place_results(show=lambda job, view: {slider: _beside_structure(job, view)})
+class StylizeTab(Bench):
+    """Built in the current Blocks."""
 
-    def asked(look_path: str | None, structure_path: str | None, *values: Any) -> Job:
+    def __init__(self, room: Room, task: Task) -> None:
+        super().__init__(room, task, {"count": 1})
+        self.control = control = _Control()
+        with self.workbench():
+            with self.asking():
+                look = photo_field("Look: a photo of the subject", "stylize-look", 200).photo
+                self.form.place("category", "target", "prompt", max_lines=1)
+                structure = photo_field("Structure: a picture to follow", "stylize-structure", 200).photo
+                control.place()
+                self.place_settings()
+                [draw] = self.place_actions("Add a look and a structure.", draw="Stylize")
+            with self.seeing():
+                self._place_compared()
+                self.place_results(show=self._compared)
+        control.connect()
+        changed = [control.form.controls[name].change for name in ("preprocessor", "structure_fit")]
+        released = [one.release for one in control.sliders.values()]
+        shown, made_from = [self.map, self.on.status], [structure, *control.inputs]
+        on_change([structure.change, *changed, *released], self.preview, made_from, shown, ON_PHOTOS)
+        self.connect(draw, self.asked, [look, *made_from], [self.slider])
+        self.connect_rest(self.recalled, control.inputs)
+
+    def asked(self, look: str | None, structure: str | None, *values: Any) -> Job:
+        """The look in the structure."""
         *settings, typed = values
-        if look_path is None or structure_path is None:
-            raise SubjectError(f"There is no {'look' if look_path is None else 'structure'} yet; add a photo.")
-        request = bench.form.request(typed, controls=[plain(control.settings(settings))])
-        return Job.of(request, subject=Path(look_path), structure=Path(structure_path))
+        if look is None or structure is None:
+            raise SubjectError(f"There is no {'look' if look is None else 'structure'} yet; add a photo.")
+        request = self.form.request(typed, controls=[plain(self.control.settings(settings))])
+        return Job.of(request, subject=Path(look), structure=Path(structure))
 
-    def preview(path: str | None, *settings: Any) -> Changes:
+    def preview(self, structure: str | None, *settings: Any) -> Changes:
         """The map that would be followed, or why there is none."""
-        if path is None:
-            return {shown: None}
+        if structure is None:
+            return {self.map: None}
         try:
-            picture = open_picture(path)
-            size = structure_size(room.studio.model, StylizeRequest(category="subject"), picture)
-            drawn = map_of(room.studio.nets.preprocessors, control.settings(settings), picture, size)
+            picture = open_picture(structure)
+            size = structure_size(self.model, StylizeRequest(category="subject"), picture)
+            drawn = map_of(self.room.studio.nets.preprocessors, self.control.settings(settings), picture, size)
         except BlipdiffError as error:
-            return {shown: None, bench.on.status: markup.message(without_folder(str(error)), "bad")}
-        return {shown: drawn, bench.on.status: markup.message("The map is ready.")}
+            return {self.map: None, self.on.status: markup.message(without_folder(str(error)), "bad")}
+        return {self.map: drawn, self.on.status: markup.message("The map is ready.")}
 
-    def recalled(job: Job) -> Changes:
-        """The way in which the structure was followed; pictures do not keep the structure and the photo themselves."""
+    def recalled(self, job: Job) -> Changes:
+        """How the structure was followed; a picture keeps neither structure nor photo."""
         notice("Give the look and the structure again: a picture keeps neither of them.")
-        return control.filled(job.request.controls[0])
+        return self.control.filled(job.request.controls[0])
 
-    made_from = [structure.change, *(control.form.controls[name].change for name in ("preprocessor", "structure_fit"))]
-    released = [one.release for one in control.sliders.values()]
-    on_change([*made_from, *released], preview, [structure, *control.inputs], [shown, bench.on.status], ON_PHOTOS)
-    control.connect()
-    bench.connect(draw, asked, [look, structure, *control.inputs], [slider])
-    bench.connect_rest(recalled, control.inputs)
+    def _place_compared(self) -> None:
+        self.place_stage()
+        looks: dict[str, Any] = {"interactive": False, "format": "png", "height": 380, "min_width": 260}
+        with gr.Row():
+            self.map = gr.Image(label="Map", buttons=["download"], elem_id="stylize-map", **looks)
+            self.slider = gr.ImageSlider(
+                label="Structure and result", elem_id="stylize-slider", elem_classes="compared", **looks
+            )
 
-
-def _beside_structure(job: Job, view: View) -> Any:
-    """The structure as it was followed, and the newest picture."""
-    if not view.finished:
-        return gr.skip()
-    picture = view.finished[-1].result.picture.image
-    return fitted(job.given("structure")[0].opened("picture").image, picture.size, "crop"), picture
+    def _compared(self, job: Job, view: View) -> Changes:
+        """The structure as it was followed, and the newest picture."""
+        if not view.finished:
+            return {}
+        picture = view.finished[-1].result.picture.image
+        return {self.slider: (fitted(job.given("structure")[0].opened("picture").image, picture.size, "crop"), picture)}
