@@ -34,7 +34,7 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     word = page.locator("#edit-words label").filter(has_text="dog")
     word.wait_for()
     page.locator("#edit-draw").click()
-    page.get_by_text("Click on the words that").wait_for()
+    page.locator("#edit-status").get_by_text("Click on the words that").wait_for()
     word.locator("input").check()
     page.locator("#edit-instead textarea, #edit-instead input").first.fill("tiger")
     page.locator("#edit-subject input[type=file]").set_input_files(dog)

@@ -16,7 +16,7 @@ from app.ui.photos import photo_field
 from app.ui.runs import Changes
 from app.ui.views import View
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, map_of_control
-from blipdiff.control.preprocessors import PREPROCESSORS
+from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.errors import BlipdiffError, SubjectError
 from blipdiff.images import fitted, open_picture
 from pipelines.controls.nets import map_of
