@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from tqdm import tqdm
+
 from app.plain import plain
 from blipdiff.ranges import duration
 
@@ -29,8 +31,6 @@ class Progress:
         self._bar = None
         self._quiet = quiet
         if not quiet and self._stream.isatty():
-            from tqdm import tqdm
-
             self._bar = tqdm(total=None, unit=unit, leave=False, file=self._stream, ncols=_columns(self._stream))
 
     def show(self, done: int, total: int, stage: str = "") -> None:
