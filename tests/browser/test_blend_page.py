@@ -34,7 +34,7 @@ def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Calla
     assert len(list(served.output.glob("balloon-coffee-0-?.png"))) == 4
     assert {path.suffix for path in served.output.glob("balloon-coffee-0*")} == {".png", ".webp"}
     assert (served.output / "balloon-coffee-0-grid.png").exists()
-    assert page.locator("#blend-files").get_by_text("grid.png").is_visible()
+    page.locator("#blend-files tr.file").nth(1).wait_for()
 
 
 def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callable[..., Any], served: Served) -> None:

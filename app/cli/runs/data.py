@@ -5,8 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from app.cli.runs.files import check_writable
 from app.cli.terminal import say
+from app.outputs import check_writable
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.checkpoints.detect import folder_of
 from blipdiff.data.captioner import DescriberCaptions, load_captioner, load_matcher

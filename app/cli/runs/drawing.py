@@ -8,13 +8,11 @@ import typer
 
 from app.cli.progress import told, waiting
 from app.cli.runs.asked import Asked, job_like, new_job
-from app.cli.runs.files import check_writable
 from app.cli.terminal import say, say_json, warn
-from blipdiff.outputs import write_new
+from app.outputs import check_writable, save_result, save_sheet
 from pipelines.evaluate.requests import EvaluationProgress
 from pipelines.job import run
 from pipelines.metadata import read_metadata
-from pipelines.pictures import save_new_picture
 from pipelines.studio import Studio, purpose
 from pipelines.task import Notice, Progress, Result, Sheet, Task
 
@@ -71,11 +69,11 @@ def save(events: Iterable[Any], output: Path, notices: list[str], *, metadata: b
     pictures, sheets = list[dict[str, Any]](), dict[str, list[str]]()
     for event in followed(events, notices, quiet=as_json):
         if isinstance(event, Result):
-            paths = saved(event, output, metadata=metadata)
+            paths = save_result(event, output, metadata=metadata)
             named = {name: str(path) for name, path in paths.items()}
             pictures.append({**named, "seed": event.picture.seed, **event.facts})
         elif isinstance(event, Sheet):
-            paths = {event.kind: write_new(output, event.name, event.suffix, event.write)}
+            paths = {event.kind: save_sheet(event, output)}
             sheets.setdefault(event.kind, []).append(str(paths[event.kind]))
         else:
             continue
@@ -84,18 +82,6 @@ def save(events: Iterable[Any], output: Path, notices: list[str], *, metadata: b
                 say(path)
     if as_json:
         say_json({"pictures": pictures, **sheets, "notices": notices})
-
-
-def saved(result: Result, folder: Path, *, metadata: bool = True) -> dict[str, Path]:
-    """Writes a result: its picture, "path", and beside it under its name what belongs to it, "before", "mask" ...
-
-    Raises: OutputError when a file cannot be written.
-    """
-    path = save_new_picture(result.picture, folder, result.name, metadata=metadata)
-    return {"path": path} | {
-        name: save_new_picture(part, folder, f"{path.stem}-{name}", metadata=metadata)
-        for name, part in result.beside.items()
-    }
 
 
 def followed(events: Iterable[Event | Progress | Notice], notices: list[str], *, quiet: bool) -> Iterator[Event]:

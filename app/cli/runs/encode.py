@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from app.cli.runs.drawing import opened
-from app.cli.runs.files import check_writable, read_reference
+from app.cli.runs.files import read_reference
 from app.cli.terminal import say, say_json
+from app.outputs import check_writable
 from blipdiff.errors import OutputError
 from blipdiff.filenames import short_name
 from blipdiff.outputs import write_new

@@ -9,8 +9,8 @@ from PIL import Image
 from app.cli.progress import told
 from app.cli.runs.asked import request_values
 from app.cli.runs.drawing import opened, staged
-from app.cli.runs.files import check_writable
 from app.cli.terminal import say, warn
+from app.outputs import check_writable
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.devices import placement

@@ -1,13 +1,11 @@
 """Files that commands take and write."""
 
-import tempfile
 from pathlib import Path
 
 from app.settings import read_settings
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import PromptError
 from blipdiff.images import open_picture
-from blipdiff.outputs import writing
 from pipelines.inputs import CARD_SUFFIX
 from pipelines.subject_library import SubjectLibrary
 
@@ -62,14 +60,3 @@ def read_bound(text: str, flag: str = "--subject") -> tuple[str, SubjectPhoto | 
     word, path = parse_bound(text, flag)
     reference = read_reference(path, word)
     return word or reference.category, reference
-
-
-def check_writable(folder: Path) -> None:
-    """Passes when files can be written to `folder`, which is made; asked before any long work.
-
-    Raises: OutputError when they cannot.
-    """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass

@@ -5,8 +5,9 @@ from typing import Any
 
 from app.cli.runs.asked import control_settings, parse_map, parse_size, request_values
 from app.cli.runs.drawing import followed, opened
-from app.cli.runs.files import check_writable, read_bound
+from app.cli.runs.files import read_bound
 from app.cli.terminal import say
+from app.outputs import check_writable
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.preprocessors import Preprocessors

@@ -6,8 +6,9 @@ from pathlib import Path
 import typer
 
 from app.cli.runs.drawing import opened
-from app.cli.runs.files import check_writable, read_reference
+from app.cli.runs.files import read_reference
 from app.cli.terminal import say, say_json
+from app.outputs import check_writable
 from app.plain import plain
 from app.settings import read_settings
 from blipdiff.errors import ConfigError

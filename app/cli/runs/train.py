@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.cli.runs.files import check_writable
 from app.cli.terminal import say, warn
+from app.outputs import check_writable
 from blipdiff.errors import ConfigError
 from blipdiff.training import full
 from blipdiff.training.config import (
