@@ -183,7 +183,7 @@ def photographs(folder: Path, count: int = 10) -> list[Structure]:
 
 
 def trials_of(structures: Sequence[Structure]) -> list[StructureTrial]:
-    """Each structure in each look; the colours are judged inside the silhouette."""
+    """Each structure in each look; the colours are measured inside the silhouette."""
     folder = Path(str(files("blipdiff"))) / "assets" / "subjects"
     photos = [np.asarray(fitted(open_picture(folder / f"{name}.png"), (SIDE, SIDE), "pad")) for name in LOOKS]
     found = []

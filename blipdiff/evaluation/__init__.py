@@ -1,25 +1,25 @@
-"""Evaluation: judges that no model has a part in, what is asked of a model, and the report of the answers."""
+"""Evaluation: metrics that no model has a part in, what is asked of a model, and the report of the answers."""
 
-from blipdiff.evaluation.colour_shape import ColourShapeJudge
-from blipdiff.evaluation.contexts import ContextJudge, ContextTraining, train_context_judge
-from blipdiff.evaluation.panel import TOGETHER, Panel
+from blipdiff.evaluation.colour_shape import ColourShapeMetric
+from blipdiff.evaluation.contexts import ContextClassifier, ContextTraining, train_context_classifier
+from blipdiff.evaluation.ensemble import TOGETHER, Ensemble
 from blipdiff.evaluation.protocols import Choice, Trial, choose, diversity, draw_trials, forced_choice, subject_views
 from blipdiff.evaluation.report import Line, Report, Shown
-from blipdiff.evaluation.similarity import JUDGE_NAMES, Judge, judge_named, judges
+from blipdiff.evaluation.similarity import METRIC_NAMES, Metric, metric_named, metrics
 from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.evaluation.views import SubjectView
 
 __all__ = [
-    "JUDGE_NAMES",
+    "METRIC_NAMES",
     "TOGETHER",
     "Choice",
-    "ColourShapeJudge",
-    "ContextJudge",
+    "ColourShapeMetric",
+    "ContextClassifier",
     "ContextTraining",
+    "Ensemble",
     "Figure",
-    "Judge",
     "Line",
-    "Panel",
+    "Metric",
     "Report",
     "Shown",
     "SubjectView",
@@ -28,10 +28,10 @@ __all__ = [
     "diversity",
     "draw_trials",
     "forced_choice",
-    "judge_named",
-    "judges",
     "mean",
+    "metric_named",
+    "metrics",
     "share",
     "subject_views",
-    "train_context_judge",
+    "train_context_classifier",
 ]

@@ -75,7 +75,7 @@ def draw_subject_pairs(library: PairLibrary, *, pairs: int = 30, choices: int = 
 
 
 def _others(library: PairLibrary, pool: Sequence[int], pair: tuple[int, int], count: int, seed: int) -> list[int]:
-    """Subjects of the other pairs, of as many different concepts: judges meet few subjects, and learn them once."""
+    """Subjects of the other pairs, of as many different concepts: metrics meet few subjects, and learn them once."""
     taken = {library.records[number].concept for number in pair}
     others: list[int] = []
     for number in np.random.default_rng((seed, 8)).permutation(np.array(pool)):

@@ -1,4 +1,4 @@
-"""A judge of subjects by colour and shape, made by hand, that searches over place and size."""
+"""A metric of subjects by colour and shape, made by hand, that searches over place and size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _EDGE_WEIGHT = 1.6
 _EDGELESS = 0.7  # energy of edges below which a place counts as empty
 
 
-class ColourShapeJudge:
+class ColourShapeMetric:
     """Colours inside the silhouette against those around it, and the directions of edges, at the best place and size.
 
     Colours are compared by a Gaussian kernel in Lab through random Fourier features (Rahimi, Recht 2007), so that the

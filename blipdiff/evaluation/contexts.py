@@ -1,4 +1,4 @@
-"""A judge of contexts: which scene a picture shows, and in which style. It learns from true composites alone."""
+"""A classifier of contexts: which scene a picture shows, and in which style. It learns from true composites alone."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ class ContextHead(nn.Module):
         return self.scenes(x), self.styles(x)
 
 
-class ContextJudge:
+class ContextClassifier:
     """Names the scene and the style of pictures. `scenes` and `styles` are what it can tell apart.
 
     Raises: MissingDependencyError when the ImageNet network's packages are not installed.
@@ -75,8 +75,8 @@ class ContextJudge:
         named: list[tuple[str, str]] = []
         for first in range(0, len(pictures), _AT_ONCE):
             scenes, styles = self.head(context_features(self._trunk, pictures[first : first + _AT_ONCE]))
-            places = zip(scenes.argmax(1).tolist(), styles.argmax(1).tolist(), strict=True)
-            named += [(self.scenes[scene], self.styles[style]) for scene, style in places]
+            indices = zip(scenes.argmax(1).tolist(), styles.argmax(1).tolist(), strict=True)
+            named += [(self.scenes[scene], self.styles[style]) for scene, style in indices]
         return named
 
     def save(self, path: Path) -> None:
@@ -87,17 +87,19 @@ class ContextJudge:
             save_file(weights, part, {**about, "library": self.library})
 
     @classmethod
-    def load(cls, path: Path) -> "ContextJudge":
+    def load(cls, path: Path) -> "ContextClassifier":
         """Reads what `save` wrote.
 
         Raises: CheckpointError for a file that is missing, damaged or of another version.
         """
-        with foreign(path, "a judge of contexts"):
+        with foreign(path, "a classifier of contexts"):
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if about.get("format") != _FORMAT:
-                raise CheckpointError(f"{path} is no judge of contexts of this version; delete it to train a new one.")
+                raise CheckpointError(
+                    f"{path} is no classifier of contexts of this version; delete it to train a new one."
+                )
             scenes, styles = json.loads(about["scenes"]), json.loads(about["styles"])
             head = ContextHead(len(weights["mean"]), len(scenes), len(styles))
             head.load_state_dict(weights)
@@ -106,15 +108,15 @@ class ContextJudge:
 
 @dataclass(frozen=True, slots=True)
 class ContextTraining:
-    """How many of the pictures have been seen; the judge is there when all have."""
+    """How many of the pictures have been seen; the classifier is there when all have."""
 
     done: int
     total: int
-    judge: ContextJudge | None = None
+    classifier: ContextClassifier | None = None
 
 
-def train_context_judge(library: PairLibrary, *, pictures: int = 6000, seed: int = 0) -> Iterator[ContextTraining]:
-    """Trains a judge on composites of the training subjects, half of them softened; the last value holds it."""
+def train_context_classifier(library: PairLibrary, *, pictures: int = 6000, seed: int = 0) -> Iterator[ContextTraining]:
+    """Trains a classifier on composites of the training subjects, half of them softened; the last value holds it."""
     trunk, rng = ImageNetTrunk(_SIDE), np.random.default_rng(seed)
     features: list[Tensor] = []
     truth: list[tuple[str, str | None]] = []
@@ -132,7 +134,7 @@ def train_context_judge(library: PairLibrary, *, pictures: int = 6000, seed: int
         everything = torch.cat(features)
         head = ContextHead(everything.shape[1], len(scenes), len(styles))
         _fit(head, everything, torch.tensor(told), torch.tensor(worn))
-    yield ContextTraining(pictures, pictures, ContextJudge(head, scenes, styles, library_key(library)))
+    yield ContextTraining(pictures, pictures, ContextClassifier(head, scenes, styles, library_key(library)))
 
 
 def names_scene(scene: str, style: str | None) -> bool:
@@ -141,7 +143,7 @@ def names_scene(scene: str, style: str | None) -> bool:
 
 
 def library_key(library: PairLibrary) -> str:
-    """What the judge was trained on, in sixteen letters: it is trained again for another library."""
+    """What the classifier was trained on, in sixteen letters: it is trained again for another library."""
     parts = [f"{record.source}/{record.name}" for record in library.records]
     parts += [record.scene for record in library.scene_records]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -87,13 +87,13 @@ def mask_iou(found: Pixels, true: Pixels) -> float:
 
 
 def inside(picture: Pixels, mask: Pixels) -> Pixels:
-    """What a judge sees of an edit: the square around the mask with a little margin, as large as the picture.
+    """What a metric sees of an edit: the square around the mask with a little margin, as large as the picture.
 
     Raises: ShapeError for an empty mask.
     """
     rows, columns = (np.flatnonzero((mask >= _SOLID).any(axis=axis)) for axis in (1, 0))
     if len(rows) == 0:
-        raise ShapeError("The mask is empty; there is nothing inside it to judge.")
+        raise ShapeError("The mask is empty; there is nothing inside it to compare.")
     spans = [(int(places[0]), int(places[-1]) + 1) for places in (rows, columns)]
     side = round(max(stop - start for start, stop in spans) * (1 + 2 * _MARGIN))
     side = min(side, *picture.shape[:2])

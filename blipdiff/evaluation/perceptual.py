@@ -1,4 +1,4 @@
-"""A judge of subjects that looks through an ImageNet network."""
+"""A metric of subjects that looks through an ImageNet network."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _GREYS = (0, 128, 255)  # grounds whose mean features stand for the subject with
 _LEAST_COVER = 0.3  # of a place by the subject
 
 
-class PerceptualJudge:
+class PerceptualMetric:
     """The subject's features, found again at the best place and size among the picture's.
 
     Features from the middle of the network, standardised by channel over drawn scenes, are compared by their cosines

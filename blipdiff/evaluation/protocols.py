@@ -12,7 +12,7 @@ from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.errors import ConfigError
 from blipdiff.evaluation.contexts import NO_STYLE, names_scene
-from blipdiff.evaluation.similarity import Judge
+from blipdiff.evaluation.similarity import Metric
 from blipdiff.evaluation.statistics import Figure, mean, share
 from blipdiff.evaluation.views import Floats, SubjectView, lab
 from blipdiff.ranges import LARGEST_SEED
@@ -81,7 +81,7 @@ def draw_trials(
 
 
 def subject_views(library: PairLibrary, subjects: Sequence[int]) -> list[SubjectView]:
-    """The subjects as judges see them, with their exact masks."""
+    """The subjects as metrics see them, with their exact masks."""
     return [
         SubjectView.of_cut_out(np.array(library.subjects[subject]), library.records[subject].name)
         for subject in subjects
@@ -90,7 +90,7 @@ def subject_views(library: PairLibrary, subjects: Sequence[int]) -> list[Subject
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer of a judge: `hit` is 1 when the right subject was chosen, a tie's share of it, or 0.
+    """One answer of a metric: `hit` is 1 when the right subject was chosen, a tie's share of it, or 0.
 
     `alike` is the right subject's number; `margin` what it leads the best other one by, negative when it lost.
     """
@@ -100,13 +100,13 @@ class Choice:
     margin: float
 
 
-def choose(judge: Judge, picture: Pixels, views: Sequence[SubjectView], right: int) -> Choice:
-    """Which of the subjects the picture shows, according to the judge."""
-    return choice_of(judge.compare(picture, views), right)
+def choose(metric: Metric, picture: Pixels, views: Sequence[SubjectView], right: int) -> Choice:
+    """Which of the subjects the picture shows, according to the metric."""
+    return choice_of(metric.compare(picture, views), right)
 
 
 def choice_of(scores: Floats, right: int) -> Choice:
-    """The choice that a judge's numbers come to; equal best ones share the hit."""
+    """The choice that a metric's numbers come to; equal best ones share the hit."""
     best = float(scores.max())
     tied = int((scores == best).sum())
     others = np.delete(scores, right)
@@ -120,7 +120,7 @@ def forced_choice(choices: Sequence[Choice]) -> Figure:
 
 
 def likeness(choices: Sequence[Choice], trials: Sequence[Trial]) -> Figure:
-    """The mean number that a judge gave the right subject; the interval draws whole subjects again."""
+    """The mean number that a metric gave the right subject; the interval draws whole subjects again."""
     return mean([choice.alike for choice in choices], groups=[trial.pair.subject for trial in trials])
 
 

@@ -30,10 +30,10 @@ figcaption { max-width: 128px; font-size: 12px }
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure: what was measured, by which judge, on which pictures (`column`) and which of the trials (`cases`)."""
+    """One figure: what was measured, by which metric, on which pictures (`column`), which trials (`cases`)."""
 
     measure: str
-    judge: str
+    metric: str
     column: str
     cases: str
     figure: Figure
@@ -44,7 +44,7 @@ class Line:
         figure = self.figure
         numbers = {name: getattr(figure, name) for name in ("value", "low", "high")}
         return {
-            **{name: getattr(self, name) for name in ("measure", "judge", "column", "cases")},
+            **{name: getattr(self, name) for name in ("measure", "metric", "column", "cases")},
             **{name: None if math.isnan(number) else round(number, 5) for name, number in numbers.items()},
             "count": figure.count,
         }
@@ -56,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """One picture of the page; `hit` outlines it: a judge traced it to the right subject or not."""
+    """One picture of the page; `hit` outlines it: a metric traced it to the right subject or not."""
 
     picture: Pixels
     caption: str = ""
@@ -73,13 +73,13 @@ class Report:
     headings: tuple[str, ...]
     rows: tuple[tuple[Shown, ...], ...]
 
-    def figure(self, measure: str, column: str, *, judge: str | None = None, cases: str = "all") -> Figure:
+    def figure(self, measure: str, column: str, *, metric: str | None = None, cases: str = "all") -> Figure:
         """The first figure of that name.
 
         Raises: KeyError when the report has none.
         """
         for line in self.lines:
-            if (line.measure, line.column, line.cases) == (measure, column, cases) and judge in (None, line.judge):
+            if (line.measure, line.column, line.cases) == (measure, column, cases) and metric in (None, line.metric):
                 return line.figure
         raise KeyError(f"The report has no figure '{measure}' of '{column}', {cases}.")
 
@@ -103,8 +103,8 @@ class Report:
 
     def as_table(self) -> str:
         """The figures as a table in Markdown."""
-        rows = [("measure", "judge", "pictures", "cases", "figure"), ("---",) * 5]
-        rows += [(line.measure, line.judge, line.column, line.cases, line.text()) for line in self.lines]
+        rows = [("measure", "metric", "pictures", "cases", "figure"), ("---",) * 5]
+        rows += [(line.measure, line.metric, line.column, line.cases, line.text()) for line in self.lines]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     def as_html(self) -> str:
@@ -126,17 +126,17 @@ class Report:
 
 
 def _table(measure: str, lines: Sequence[Line]) -> str:
-    """Columns of pictures across, judges and cases down."""
+    """Columns of pictures across, metrics and cases down."""
     columns = list(dict.fromkeys(line.column for line in lines))
-    cells = {(line.judge, line.cases, line.column): line.text() for line in lines}
+    cells = {(line.metric, line.cases, line.column): line.text() for line in lines}
     head = "".join(f"<th>{_text(column)}</th>" for column in columns)
     body = "".join(
-        f"<tr><th>{_text(judge)}</th><td>{_text(cases)}</td>"
-        + "".join(f"<td>{_text(cells.get((judge, cases, column), '-'))}</td>" for column in columns)
+        f"<tr><th>{_text(metric)}</th><td>{_text(cases)}</td>"
+        + "".join(f"<td>{_text(cells.get((metric, cases, column), '-'))}</td>" for column in columns)
         + "</tr>"
-        for judge, cases in dict.fromkeys((line.judge, line.cases) for line in lines)
+        for metric, cases in dict.fromkeys((line.metric, line.cases) for line in lines)
     )
-    return f"<table><caption>{_text(measure)}</caption><tr><th>judge</th><th>cases</th>{head}</tr>{body}</table>"
+    return f"<table><caption>{_text(measure)}</caption><tr><th>metric</th><th>cases</th>{head}</tr>{body}</table>"
 
 
 def _cell(shown: Shown) -> str:

@@ -1,7 +1,7 @@
-"""How much a picture shows a subject: what a judge is, and the judges by name.
+"""How much a picture shows a subject: what a metric is, and the metrics by name.
 
-A judge knows nothing of any generating model. It takes cut-out subjects and a picture, and gives a number for each
-subject; numbers of one judge compare with each other, not with another judge's.
+A metric knows nothing of any generating model. It takes cut-out subjects and a picture, and gives a number for each
+subject; numbers of one metric compare with each other, not with another metric's.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from typing import Protocol
 
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError, MissingDependencyError
-from blipdiff.evaluation.colour_shape import ColourShapeJudge
-from blipdiff.evaluation.perceptual import PerceptualJudge
+from blipdiff.evaluation.colour_shape import ColourShapeMetric
+from blipdiff.evaluation.perceptual import PerceptualMetric
 from blipdiff.evaluation.views import Floats, SubjectView
 
-JUDGE_NAMES = ("perceptual", "colour and shape")
+METRIC_NAMES = ("perceptual", "colour and shape")
 
 
-class Judge(Protocol):
+class Metric(Protocol):
     """Compares one picture with several subjects."""
 
     name: str
@@ -26,24 +26,24 @@ class Judge(Protocol):
         ...
 
 
-def judge_named(name: str) -> Judge:
-    """The judge of one of `JUDGE_NAMES`.
+def metric_named(name: str) -> Metric:
+    """The metric of one of `METRIC_NAMES`.
 
     Raises: ConfigError for another name, MissingDependencyError when its packages are not installed.
     """
     if name == "perceptual":
-        return PerceptualJudge()
+        return PerceptualMetric()
     if name == "colour and shape":
-        return ColourShapeJudge()
-    raise ConfigError(f"There is no judge named '{name}'; choose one of: {', '.join(JUDGE_NAMES)}.")
+        return ColourShapeMetric()
+    raise ConfigError(f"There is no metric named '{name}'; choose one of: {', '.join(METRIC_NAMES)}.")
 
 
-def judges() -> list[Judge]:
-    """Every judge whose packages are installed, the best first."""
-    found: list[Judge] = []
-    for name in JUDGE_NAMES:
+def metrics() -> list[Metric]:
+    """Every metric whose packages are installed, the best first."""
+    found: list[Metric] = []
+    for name in METRIC_NAMES:
         try:
-            found.append(judge_named(name))
+            found.append(metric_named(name))
         except MissingDependencyError:
             continue
     return found

@@ -22,7 +22,7 @@ _BLUR = 1.0  # of the histograms, in bins: neighbouring colours are alike
 class StructureTrial:
     """One look in another subject's picture; `candidates` are subjects of different concepts, `right` the look's place.
 
-    `structure.target` gives the structure, `structure.mask` the shape whose colours are judged.
+    `structure.target` gives the structure, `structure.mask` the shape whose colours are measured.
     """
 
     look: Pixels  # the photo (side, side, 3), the subject on white or plain ground

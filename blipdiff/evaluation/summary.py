@@ -1,4 +1,4 @@
-"""From judges' answers to the lines, notes and rows of a report."""
+"""From metrics' answers to the lines, notes and rows of a report."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,44 +37,44 @@ _CASES: Mapping[str, Callable[[Trial], bool]] = {
 
 @dataclass(slots=True, eq=False)
 class Answers:
-    """What the judges said of every trial: collected while pictures are judged."""
+    """What the metrics said of every trial: collected while pictures are measured."""
 
-    choices: dict[str, dict[str, list[Choice]]] = field(default_factory=dict)  # judge, column
-    given: dict[str, list[Choice]] = field(default_factory=dict)  # judge; of the wrong subject's column
+    choices: dict[str, dict[str, list[Choice]]] = field(default_factory=dict)  # metric, column
+    given: dict[str, list[Choice]] = field(default_factory=dict)  # metric; of the wrong subject's column
     contexts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # column
 
 
 def collect(answers: Answers, column: str, scores: Mapping[str, Floats], trial: Trial) -> None:
-    """Adds every judge's choice of the right subject, and in the wrong subject's column that of the given photo.
+    """Adds every metric's choice of the right subject, and in the wrong subject's column that of the given photo.
 
-    scores: by judge, of the candidates, then of the wrong subject
+    scores: by metric, of the candidates, then of the wrong subject
     """
-    for judge, numbers in scores.items():
+    for metric, numbers in scores.items():
         choice = choice_of(numbers[:-1], trial.right)
-        answers.choices.setdefault(judge, {}).setdefault(column, []).append(choice)
+        answers.choices.setdefault(metric, {}).setdefault(column, []).append(choice)
         if column == WRONG:
             replaced = numbers[:-1].copy()
             replaced[trial.right] = numbers[-1]
-            answers.given.setdefault(judge, []).append(choice_of(replaced, trial.right))
+            answers.given.setdefault(metric, []).append(choice_of(replaced, trial.right))
 
 
 def lines_of(answers: Answers, trials: Sequence[Trial], groups: Sequence[Sequence[Pixels]]) -> Iterator[Line]:
-    """Every figure: forced choice and likeness by judge and column, contexts by column, diversity.
+    """Every figure: forced choice and likeness by metric and column, contexts by column, diversity.
 
     groups: pictures of one request each, from several seeds
     """
-    for judge, by_column in answers.choices.items():
+    for metric, by_column in answers.choices.items():
         for cases, holds in _CASES.items():
             kept = [number for number, trial in enumerate(trials) if holds(trial)]
             for column, choices in by_column.items():
                 figure = forced_choice([choices[number] for number in kept])
-                yield Line(FORCED_CHOICE, judge, column, cases, figure)
-            given = answers.given.get(judge, [])
+                yield Line(FORCED_CHOICE, metric, column, cases, figure)
+            given = answers.given.get(metric, [])
             if given:
-                yield Line(GIVEN_PHOTO, judge, WRONG, cases, forced_choice([given[number] for number in kept]))
-    for judge, by_column in answers.choices.items():
+                yield Line(GIVEN_PHOTO, metric, WRONG, cases, forced_choice([given[number] for number in kept]))
+    for metric, by_column in answers.choices.items():
         for column, choices in by_column.items():
-            yield Line(LIKENESS, judge, column, "all", likeness(choices, trials), in_percent=False)
+            yield Line(LIKENESS, metric, column, "all", likeness(choices, trials), in_percent=False)
     for column, named in answers.contexts.items():
         for measure, figure in context_figures(named, trials).items():
             yield Line(measure, CONTEXTS, column, "all", figure)
@@ -89,9 +89,9 @@ def notes_of(choices: int) -> tuple[str, ...]:
     return (
         f"Each picture is compared with {choices} unseen subjects of different concepts: its own and {choices - 1} "
         f"others; chance is {100 / choices:.0f} %. The column '{TRUE}' holds the same subjects in the same contexts "
-        "drawn by code: what a judge says of them is the ceiling of its measure. The wrong subject's photo is none of "
+        "drawn by code: what a metric says of them is the ceiling of its measure. The wrong subject's photo is none of "
         "the compared ones. Brackets hold 95 % intervals: Wilson's for shares, a bootstrap over subjects for means.",
-        "No judge has any part in the model or in its training: cut-outs are compared with pictures by colours and "
+        "No metric has any part in the model or in its training: cut-outs are compared with pictures by colours and "
         "edges, by an ImageNet network, and by both together, as standard scores: each subject's zero and unit are its "
         "mean and spread on pictures that do not show it; scenes and styles are named by a small head on that network, "
         "which was trained on true composites of training subjects, never on generated pictures.",
@@ -109,8 +109,8 @@ def most_missed(answers: Answers, trials: Sequence[Trial], column: str = RIGHT, 
 def rows_of(
     answers: Answers, trials: Sequence[Trial], pictures: Mapping[str, Sequence[Pixels]], most: int
 ) -> tuple[tuple[str, ...], tuple[tuple[Shown, ...], ...]]:
-    """The headings and the first `most` trials with their photos and pictures, marked by the first judge's choice."""
-    judge = next(iter(answers.choices), None)
+    """The headings and the first `most` trials with their photos and pictures, marked by the first metric's choice."""
+    metric = next(iter(answers.choices), None)
     rows = []
     for number, trial in enumerate(trials[:most]):
         words = f"{trial.pair.category} {trial.pair.prompt}"
@@ -120,7 +120,7 @@ def rows_of(
                 continue
             if column == WRONG:
                 row.append(Shown(trial.wrong_photo, "the wrong photo"))
-            hit = None if judge is None else answers.choices[judge][column][number].hit > 0.5
+            hit = None if metric is None else answers.choices[metric][column][number].hit > 0.5
             row.append(Shown(np.asarray(pictures[column][number]), _context(answers, column, number), hit))
         rows.append(tuple(row))
     headings = ["photo"]

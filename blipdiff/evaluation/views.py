@@ -1,4 +1,4 @@
-"""A subject as a judge sees it: cut out exactly, in a frame of its own, without any ground."""
+"""A subject as a metric sees it: cut out exactly, in a frame of its own, without any ground."""
 
 from collections import OrderedDict
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Blends and scenes of unseen subjects, drawn and judged: what `blipdiff evaluate-blending` reports."""
+"""Blends and scenes of unseen subjects, drawn and measured: what `blipdiff evaluate-blending` reports."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.distances import picture_distance
 from blipdiff.evaluation.blending import SubjectPair, draw_subject_pairs, is_monotone, spearman, true_scene
-from blipdiff.evaluation.panel import TOGETHER, Panel
+from blipdiff.evaluation.ensemble import TOGETHER, Ensemble
 from blipdiff.evaluation.protocols import choice_of, subject_views
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.statistics import Figure, mean, share
@@ -32,7 +32,7 @@ from pipelines.scene.request import SceneRequest
 from pipelines.studio import Studio
 from pipelines.task import Result
 
-SLACK = 0.1  # of a path's range: what a judge's number may go back by and the path still count as monotone
+SLACK = 0.1  # of a path's range: what a metric's number may go back by and the path still count as monotone
 VARIANTS = ("with regions", "with regions, no tiles", "regions found", "without regions", "merely mixed")
 TRUE = "true composites"
 
@@ -57,12 +57,12 @@ def evaluate_blending(
     """
     request = request or BlendingRequest()
     pairs = draw_subject_pairs(library, pairs=request.pairs, choices=request.choices, seed=request.seed)
-    panel = Panel.of_library(library)
+    ensemble = Ensemble.of_library(library)
     figures: dict[str, Figure] = {}
     if request.what != "scenes":
-        figures |= yield from _paths(studio, library, panel, pairs, request, folder)
+        figures |= yield from _paths(studio, library, ensemble, pairs, request, folder)
     if request.what != "paths":
-        figures |= yield from _scenes(studio, library, panel, pairs, request, folder)
+        figures |= yield from _scenes(studio, library, ensemble, pairs, request, folder)
     lines = tuple((name, _text(name, figure)) for name, figure in figures.items())
     told = {"request": asdict(request), "model": studio.model.name} | {
         name: asdict(figure) for name, figure in figures.items()
@@ -75,12 +75,12 @@ def evaluate_blending(
 def _paths(
     studio: Studio,
     library: PairLibrary,
-    panel: Panel,
+    ensemble: Ensemble,
     pairs: Sequence[SubjectPair],
     request: BlendingRequest,
     folder: Path,
 ) -> Generator[EvaluationProgress, None, dict[str, Figure]]:
-    judged = _Courses()
+    scored = _Courses()
     drawn = _Courses()
     largest: dict[str, list[float]] = {"even": [], "perceptual": []}
     unevenness: dict[str, list[float]] = {"even": [], "perceptual": []}
@@ -95,9 +95,9 @@ def _paths(
             if spacing == "perceptual":
                 continue
             images = [frame.picture.image for frame in path]
-            scores = [panel.compare(_pixels(image), views)[TOGETHER] for image in images]
-            judged.add([-float(score[0]) for score in scores])
-            judged.add([float(score[1]) for score in scores])
+            scores = [ensemble.compare(_pixels(image), views)[TOGETHER] for image in images]
+            scored.add([-float(score[0]) for score in scores])
+            scored.add([float(score[1]) for score in scores])
             drawn.add([picture_distance(images[0], image) for image in images])
             drawn.add([-picture_distance(images[-1], image) for image in images])
             shown.append(images)
@@ -106,7 +106,7 @@ def _paths(
     names = [f"{pair.categories[0]} to {pair.categories[1]}" for pair in pairs]
     save_sheet(contact_sheet(shown[:12], headings, names[:12]), folder / "paths.png")
     return {
-        **judged.figures("the judges' likeness to either subject"),
+        **scored.figures("the metrics' likeness to either subject"),
         **drawn.figures("the distance from either end's picture"),
         "largest step, even spacing": mean(largest["even"]),
         "largest step, perceptual spacing": mean(largest["perceptual"]),
@@ -156,7 +156,7 @@ def _path(studio: Studio, pair: SubjectPair, spacing: str, request: BlendingRequ
 def _scenes(
     studio: Studio,
     library: PairLibrary,
-    panel: Panel,
+    ensemble: Ensemble,
     pairs: Sequence[SubjectPair],
     request: BlendingRequest,
     folder: Path,
@@ -174,8 +174,8 @@ def _scenes(
         views = subject_views(library, pair.candidates)
         for name, drawn in pictures.items():
             for half, right in zip(_halves(drawn[number]), pair.rights, strict=True):
-                hits[name].append(choice_of(panel.compare(half, views)[TOGETHER], right).hit)
-        yield EvaluationProgress("judging scenes", number + 1, len(pairs))
+                hits[name].append(choice_of(ensemble.compare(half, views)[TOGETHER], right).hit)
+        yield EvaluationProgress("scoring scenes", number + 1, len(pairs))
     rows = [[_sheet(pictures[name][number]) for name in pictures] for number in range(min(len(pairs), 12))]
     names = [f"{' | '.join(pair.categories)}" for pair in pairs[:12]]
     save_sheet(contact_sheet(rows, list(pictures), names, 160), folder / "scenes.png")

@@ -1,4 +1,4 @@
-"""Evaluate edits: unseen subjects swapped for other unseen ones, judged against plainly drawing the new subject."""
+"""Evaluate edits: unseen subjects swapped for other unseen ones, measured against plainly drawing the new subject."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.evaluation.edits import EditTrial, background, draw_edit_trials, inside, mask_iou, psnr
-from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import choice_of, forced_choice, subject_views
 from blipdiff.evaluation.report import Line, Report, Shown
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
@@ -140,16 +140,16 @@ def _last(model: BlipDiffusion, plan: SamplingPlan) -> Tensor:
 def _hits(
     library: PairLibrary, trials: Sequence[EditTrial], drawn: Sequence[_Drawn]
 ) -> Generator[EvaluationProgress, None, dict[tuple[str, str], Figure]]:
-    """Progress after each trial; returns the share of pictures traced to the new subject, by column and judge."""
-    panel = Panel.of_library(library)
+    """Progress after each trial; returns the share of pictures traced to the new subject, by column and metric."""
+    ensemble = Ensemble.of_library(library)
     choices: dict[tuple[str, str], list[object]] = {}
     for number, (trial, one) in enumerate(zip(trials, drawn, strict=True)):
         views = subject_views(library, trial.candidates)
         for column in (EDIT, KEPT, PLAIN):
-            answers = panel.compare(inside(one.pictures[column], trial.pair.mask), views)
-            for judge, scores in answers.items():
-                choices.setdefault((column, judge), []).append(choice_of(scores, trial.right))
-        yield EvaluationProgress("judging", number + 1, len(trials))
+            answers = ensemble.compare(inside(one.pictures[column], trial.pair.mask), views)
+            for metric, scores in answers.items():
+                choices.setdefault((column, metric), []).append(choice_of(scores, trial.right))
+        yield EvaluationProgress("scoring", number + 1, len(trials))
     return {key: forced_choice(found) for key, found in choices.items()}  # type: ignore[arg-type]
 
 
@@ -163,8 +163,8 @@ def _lines(
             if background(trial.pair.mask).any()
         ]
         yield Line("background, dB", "pixels", column, "all", mean(values), in_percent=False)
-    for (column, judge), figure in hits.items():
-        yield Line("new subject found", judge, column, "all", figure)
+    for (column, metric), figure in hits.items():
+        yield Line("new subject found", metric, column, "all", figure)
     overlaps = [
         mask_iou(one.mask, trial.pair.mask) for trial, one in zip(trials, drawn, strict=True) if one.mask is not None
     ]

@@ -1,4 +1,4 @@
-"""Evaluate: pictures of unseen subjects from a model, judged by what it has no part in; and a grid to look at."""
+"""Evaluate: pictures of unseen subjects from a model, measured by what it has no part in; and a grid to look at."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError
-from blipdiff.evaluation.contexts import ContextJudge, library_key, train_context_judge
-from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.contexts import ContextClassifier, library_key, train_context_classifier
+from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
 from blipdiff.evaluation.report import Report
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
@@ -44,7 +44,7 @@ from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, plan_e
 from pipelines.studio import Studio
 
 _DEFAULT = GenerateRequest(category="subject")
-JUDGE_FILE = "context-judge.safetensors"
+CLASSIFIER_FILE = "context-judge.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +66,13 @@ def evaluate(
     out_folder: str | Path,
     request: EvaluateRequest | None = None,
     *,
-    judge_file: Path | None = None,
+    classifier_file: Path | None = None,
 ) -> Iterator[Event]:
-    """Draws every trial's prompt with the right photo, a wrong photo and no photo, and has them judged.
+    """Draws every trial's prompt with the right photo, a wrong photo and no photo, and has them scored.
 
-    Progress first, the report last, which is then also in `out_folder` as report.json and report.html. The judge of
-    contexts is read from `judge_file`, by default in `out_folder`, or trained once on the library and kept there.
+    Progress first, the report last, which is then also in `out_folder` as report.json and report.html. The
+    classifier of contexts is read from `classifier_file`, by default in `out_folder`, or trained once on the
+    library and kept there.
 
     Raises: ConfigError where the library has too few unseen concepts, OutputError where nothing can be written.
     """
@@ -83,7 +84,7 @@ def evaluate(
     if request.guidance is None:
         request = replace(request, guidance=model.guidance)  # the report tells it
     trials = _trials(library, request)
-    contexts = yield from _context_judge(library, judge_file or folder / JUDGE_FILE)
+    contexts = yield from _context_classifier(library, classifier_file or folder / CLASSIFIER_FILE)
     pictures: dict[str, list[Pixels]] = {TRUE: [trial.pair.target for trial in trials]}
     for column in (RIGHT, WRONG, NO_SUBJECT):
         pictures[column] = yield from _drawn(model, column, [_wanted(trial, column) for trial in trials], request)
@@ -219,31 +220,31 @@ def _drawn(
     return pictures
 
 
-def _context_judge(library: PairLibrary, path: Path) -> Generator[EvaluationProgress, None, ContextJudge]:
-    """The judge in the file, where it was trained on this library; else a new one, kept there."""
+def _context_classifier(library: PairLibrary, path: Path) -> Generator[EvaluationProgress, None, ContextClassifier]:
+    """The classifier in the file, where it was trained on this library; else a new one, kept there."""
     if path.is_file():
-        kept = ContextJudge.load(path)
+        kept = ContextClassifier.load(path)
         if kept.library == library_key(library):
             return kept
-    for training in train_context_judge(library):
+    for training in train_context_classifier(library):
         yield EvaluationProgress("learning contexts", training.done, training.total)
-        if training.judge is not None:
-            training.judge.save(path)
-            return training.judge
-    raise ConfigError("The judge of contexts was trained on no pictures.")
+        if training.classifier is not None:
+            training.classifier.save(path)
+            return training.classifier
+    raise ConfigError("The classifier of contexts was trained on no pictures.")
 
 
 def _answers(
-    library: PairLibrary, trials: Sequence[Trial], pictures: Mapping[str, Sequence[Pixels]], contexts: ContextJudge
+    library: PairLibrary, trials: Sequence[Trial], pictures: Mapping[str, Sequence[Pixels]], contexts: ContextClassifier
 ) -> Generator[EvaluationProgress, None, Answers]:
-    """Progress after each trial; returns what every judge says of every picture."""
+    """Progress after each trial; returns what every metric says of every picture."""
     answers = Answers(contexts={column: contexts.classify(drawn) for column, drawn in pictures.items()})
-    panel = Panel.of_library(library)
+    ensemble = Ensemble.of_library(library)
     for number, trial in enumerate(trials):
         views = subject_views(library, [*trial.candidates, trial.wrong])
         for column, drawn in pictures.items():
-            collect(answers, column, panel.compare(drawn[number], views), trial)
-        yield EvaluationProgress("judging", number + 1, len(trials))
+            collect(answers, column, ensemble.compare(drawn[number], views), trial)
+        yield EvaluationProgress("scoring", number + 1, len(trials))
     return answers
 
 

@@ -1,4 +1,4 @@
-"""A small library of invented subjects, of which enough concepts are unseen, and what judges make of it."""
+"""A small library of invented subjects, of which enough concepts are unseen, and what metrics make of it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from blipdiff.data import PairLibrary
 from blipdiff.data.drawn import Drawing, build_scenes, build_subjects
 from blipdiff.errors import MissingDependencyError
-from blipdiff.evaluation import Judge, judge_named
+from blipdiff.evaluation import Metric, metric_named
 
 SIDE = 128
 
@@ -50,8 +50,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> PairLibrary:
 
 
 @pytest.fixture(scope="session", params=["colour and shape", "perceptual"])
-def judge(request: pytest.FixtureRequest) -> Judge:
+def metric(request: pytest.FixtureRequest) -> Metric:
     try:
-        return judge_named(request.param)
+        return metric_named(request.param)
     except MissingDependencyError as reason:
         pytest.skip(str(reason))

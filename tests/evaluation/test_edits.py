@@ -42,7 +42,7 @@ def test_psnr_counts_only_the_pixels_that_are_meant() -> None:
         psnr(one, other[:4])
 
 
-def test_masks_overlap_by_their_share_and_a_judge_sees_the_square_around_one() -> None:
+def test_masks_overlap_by_their_share_and_a_metric_sees_the_square_around_one() -> None:
     one, other = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8)
     one[10:20, 10:20], other[10:20, 15:25] = 255, 255
     assert mask_iou(one, other) == pytest.approx(1 / 3)

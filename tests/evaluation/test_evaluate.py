@@ -12,17 +12,17 @@ from blipdiff.checkpoints import load_model
 from blipdiff.data import PairLibrary
 from blipdiff.errors import ConfigError, OutputError, ShapeError
 from blipdiff.evaluation import (
-    JUDGE_NAMES,
+    METRIC_NAMES,
     TOGETHER,
-    ContextJudge,
-    Panel,
+    ContextClassifier,
+    Ensemble,
     Report,
     draw_trials,
-    judge_named,
+    metric_named,
     subject_views,
 )
 from blipdiff.evaluation.contexts import ContextHead, library_key
-from blipdiff.evaluation.panel import unrelated_pictures
+from blipdiff.evaluation.ensemble import unrelated_pictures
 from blipdiff.evaluation.sheets import contact_sheet
 from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, collect, lines_of
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -47,21 +47,21 @@ def model(tiny: Path) -> BlipDiffusion:
 
 
 @pytest.fixture(scope="module")
-def judge_file(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A judge that never learned anything: quick, and of this library."""
+def classifier_file(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that never learned anything: quick, and of this library."""
     pytest.importorskip("efficientnet_lite_pytorch")
     scenes = sorted({record.scene for record in library.scene_records})
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    ContextJudge(ContextHead(2816, len(scenes), 2), scenes, ("none", "sepia"), library_key(library)).save(path)
+    path = tmp_path_factory.mktemp("classifier") / "classifier.safetensors"
+    ContextClassifier(ContextHead(2816, len(scenes), 2), scenes, ("none", "sepia"), library_key(library)).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def events(
-    model: BlipDiffusion, library: PairLibrary, judge_file: Path, tmp_path_factory: pytest.TempPathFactory
+    model: BlipDiffusion, library: PairLibrary, classifier_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[object], Path]:
     folder = tmp_path_factory.mktemp("evaluation")
-    return list(evaluate(Studio(model), library, folder, REQUEST, judge_file=judge_file)), folder
+    return list(evaluate(Studio(model), library, folder, REQUEST, classifier_file=classifier_file)), folder
 
 
 def test_progress_counts_up_in_every_stage_and_the_report_comes_last(events: tuple[list[object], Path]) -> None:
@@ -82,9 +82,9 @@ def test_the_report_is_written_whole(events: tuple[list[object], Path]) -> None:
     written = json.loads((events[1] / "report.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(report.as_json()))
     assert written["about"]["subjects"] == 2
-    for judge in (TOGETHER, *JUDGE_NAMES):
+    for metric in (TOGETHER, *METRIC_NAMES):
         for column in (TRUE, RIGHT, WRONG, NO_SUBJECT):
-            figure = report.figure(FORCED_CHOICE, column, judge=judge)
+            figure = report.figure(FORCED_CHOICE, column, metric=metric)
             assert figure.count == 4
             assert 0 <= figure.low <= figure.value <= figure.high <= 1
     assert report.figure("scene", RIGHT).count <= 4
@@ -102,9 +102,9 @@ def test_the_page_holds_its_pictures_and_asks_for_nothing_outside(events: tuple[
 
 
 def test_the_same_request_gives_the_same_figures(
-    model: BlipDiffusion, library: PairLibrary, judge_file: Path, events: tuple[list[object], Path], tmp_path: Path
+    model: BlipDiffusion, library: PairLibrary, classifier_file: Path, events: tuple[list[object], Path], tmp_path: Path
 ) -> None:
-    *_, again = evaluate(model, library, tmp_path, REQUEST, judge_file=judge_file)
+    *_, again = evaluate(model, library, tmp_path, REQUEST, classifier_file=classifier_file)
     report = events[0][-1]
     assert isinstance(again, Report)
     assert isinstance(report, Report)
@@ -130,12 +130,12 @@ def test_an_evaluation_that_could_not_be_written_does_not_begin(
 def test_true_pictures_reach_the_ceiling_and_shuffled_ones_fall_to_chance(library: PairLibrary) -> None:
     trials = draw_trials(library, "source", subjects=40, pictures=1, seed=9)
     trials = [trial for trial in trials if trial.pair.style is None]
-    panel, answers = Panel([judge_named("colour and shape")], unrelated_pictures(library, 6)), Answers()
+    ensemble, answers = Ensemble([metric_named("colour and shape")], unrelated_pictures(library, 6)), Answers()
     pictures = [trial.pair.target for trial in trials]
     for column, drawn in ((RIGHT, pictures), (WRONG, [*pictures[7:], *pictures[:7]])):
         for picture, trial in zip(drawn, trials, strict=True):
             views = subject_views(library, [*trial.candidates, trial.wrong])
-            collect(answers, column, panel.compare(picture, views), trial)
+            collect(answers, column, ensemble.compare(picture, views), trial)
     figures = {
         line.column: line.figure.value
         for line in lines_of(answers, trials, [])

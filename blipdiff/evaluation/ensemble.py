@@ -1,4 +1,4 @@
-"""Several judges at one picture, on one scale: how far a subject's score stands above what it scores by chance."""
+"""Several metrics at one picture, on one scale: how far a subject's score stands above what it scores by chance."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ import numpy as np
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.errors import ConfigError
-from blipdiff.evaluation.similarity import Judge, judges
+from blipdiff.evaluation.similarity import Metric, metrics
 from blipdiff.evaluation.views import Floats, SubjectView
 
 TOGETHER = "together"
@@ -18,25 +18,27 @@ _BLURS = (0.0, 2.5, 5.0)  # pixels: generated pictures are softer than drawn one
 _LEAST_SPREAD = 1e-3
 
 
-class Panel:
-    """The judges' numbers as standard scores, and the sum of them as the voice of all together.
+class Ensemble:
+    """The metrics' numbers as standard scores, and the sum of them as the voice of all together.
 
     Some subjects fit any picture a little: a plain round one is found wherever there is a blob. So each subject is
-    first shown to the judges in pictures that do not show it, and their mean and spread there are its zero and unit.
+    first shown to the metrics in pictures that do not show it, and their mean and spread there are its zero and unit.
 
-    Raises: ConfigError for no judge or fewer than two unrelated pictures.
+    Raises: ConfigError for no metric or fewer than two unrelated pictures.
     """
 
-    def __init__(self, members: Sequence[Judge], unrelated: Sequence[Pixels]) -> None:
+    def __init__(self, members: Sequence[Metric], unrelated: Sequence[Pixels]) -> None:
         if not members or len(unrelated) < 2:
-            raise ConfigError(f"A panel of {len(members)} judges with {len(unrelated)} unrelated pictures is none.")
+            raise ConfigError(
+                f"An ensemble of {len(members)} metrics with {len(unrelated)} unrelated pictures is none."
+            )
         self._members, self._unrelated = tuple(members), tuple(unrelated)
-        self._chance: dict[tuple[str, bytes], tuple[float, float]] = {}  # judge and subject: mean and spread
+        self._chance: dict[tuple[str, bytes], tuple[float, float]] = {}  # metric and subject: mean and spread
 
     @classmethod
-    def of_library(cls, library: PairLibrary) -> "Panel":
-        """Every judge whose packages are installed; the unrelated pictures are composites of training subjects."""
-        return cls(judges(), unrelated_pictures(library))
+    def of_library(cls, library: PairLibrary) -> "Ensemble":
+        """Every metric whose packages are installed; the unrelated pictures are composites of training subjects."""
+        return cls(metrics(), unrelated_pictures(library))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,8 +57,8 @@ class Panel:
         together: Floats = np.sum(list(found.values()), axis=0, dtype=np.float32)
         return {name: found.get(name, together) for name in self.names}
 
-    def _learn(self, member: Judge, subjects: Sequence[SubjectView], keys: Sequence[bytes]) -> None:
-        """What the subjects that are new to this judge score by chance."""
+    def _learn(self, member: Metric, subjects: Sequence[SubjectView], keys: Sequence[bytes]) -> None:
+        """What the subjects that are new to this metric score by chance."""
         fresh = {key: view for key, view in zip(keys, subjects, strict=True) if (member.name, key) not in self._chance}
         if not fresh:
             return
