@@ -9,7 +9,7 @@ from PIL import Image
 
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.masks import as_mask
-from pipelines import job
+from pipelines import inputs
 from pipelines.edit.request import EditRequest
 from pipelines.inputs import Input
 from pipelines.studio import Studio
@@ -131,7 +131,7 @@ def test_a_repeated_edit_has_its_large_mask_again(studio: Studio) -> None:
 
 
 def test_a_mask_too_large_for_the_metadata_is_asked_for(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_MOST_MASK_LETTERS", 8)
+    monkeypatch.setattr(inputs, "_MOST_MASK_LETTERS", 8)
     events = list(events_of(studio, asked(), source=source(), mask=left_half()))
     assert any("give the mask again" in text for text in notices_in(events))
     (first,) = results_in(events)
