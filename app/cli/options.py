@@ -31,6 +31,7 @@ def run_by(module: str) -> Callable[[Callable[..., None]], Any]:
         def run(**asked: Any) -> None:
             getattr(import_module(module), command.__name__)(**asked)
 
+        run.module = module  # type: ignore[attr-defined]
         return _like(command, run)
 
     return declared

@@ -1,5 +1,6 @@
 """The list of commands is short, true, and there at once."""
 
+import inspect
 import subprocess
 import sys
 from importlib import import_module
@@ -55,6 +56,17 @@ def test_modules_declare_no_command_that_is_not_listed() -> None:
         import_module(f"app.cli.{module}").add_to(part)
     assert set(typer.main.get_group(part).commands) == set(COMMANDS)
     assert not set(COMMANDS) & set(tasks())
+
+
+def test_what_runs_a_command_takes_all_that_is_declared() -> None:
+    checked = 0
+    for module in {one.module for one in COMMANDS.values()}:
+        for command in vars(import_module(f"app.cli.{module}")).values():
+            if hasattr(command, "module"):
+                runs = getattr(import_module(command.module), command.__name__)
+                inspect.signature(runs).bind(**inspect.signature(command).parameters)
+                checked += 1
+    assert checked > len(COMMANDS)
 
 
 def test_help_of_every_command_needs_no_torch() -> None:
