@@ -69,7 +69,7 @@ def _aux(name: str, weights: str, download: bool, device: str) -> Detector:
     else:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                options = {} if Path(weights).is_dir() else {"local_files_only": not download}
+                options = {} if _is_folder(weights) else {"local_files_only": not download}
                 detector = kind.from_pretrained(weights, **options)
         except ImportError as error:
             raise MissingDependencyError(f"The preprocessor '{name}' needs another package: {error}.") from error
@@ -137,9 +137,16 @@ def _transformers(name: str, weights: str, download: bool, device: str, kind: An
     return processor, net.to(device).eval()
 
 
+def _is_folder(weights: str) -> bool:
+    try:
+        return Path(weights).is_dir()
+    except OSError:  # a name that no file system takes
+        return False
+
+
 def _unusable(name: str, weights: str, download: bool, error: Exception) -> CheckpointError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if Path(weights).is_dir():
+    if _is_folder(weights):
         return CheckpointError(f"The folder {weights} holds no weights for the preprocessor '{name}': {reason}")
     advice = "the hub is out of reach" if download else "nothing is fetched unless asked. Add --download"
     return CheckpointError(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_folder
+from blipdiff.checkpoints.detect import is_folder
 from blipdiff.errors import CheckpointError
 from pipelines.controls.settings import ControlSettings
 from pipelines.metadata import without_place
@@ -18,11 +19,11 @@ from pipelines.metadata import without_place
 def told_control(settings: ControlSettings) -> ControlSettings:
     """The settings as metadata tell them."""
     told = replace(settings, map_weights=settings.map_weights and without_place(settings.map_weights))
-    is_folder = Path(settings.control).is_dir()
-    if settings.fingerprint is not None or not (is_folder or settings.control in BUNDLED_CONTROLS):
+    is_place = is_folder(settings.control)
+    if settings.fingerprint is not None or not (is_place or settings.control in BUNDLED_CONTROLS):
         return replace(told, control=without_place(settings.control))
     seen = control_fingerprint(control_folder(settings.control))
-    name = Path(settings.control).absolute().name if is_folder else settings.control
+    name = Path(settings.control).absolute().name if is_place else settings.control
     return replace(told, control=name, fingerprint=seen)
 
 
@@ -39,7 +40,7 @@ def untold_nets(controls: Sequence[ControlSettings]) -> Iterator[str]:
 
 def _is_here(settings: ControlSettings) -> bool:
     path = Path(settings.control)
-    return settings.control in BUNDLED_CONTROLS or path.is_absolute() or path.is_dir()
+    return settings.control in BUNDLED_CONTROLS or path.is_absolute() or is_folder(path)
 
 
 def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:
@@ -51,7 +52,7 @@ def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:
     """
     name = without_place(settings.control)
     if settings.fingerprint is None:  # a name, a hub id, or a folder as pictures of earlier versions tell it
-        is_lost = Path(settings.control).is_absolute() and not Path(settings.control).is_dir()
+        is_lost = Path(settings.control).is_absolute() and not is_folder(settings.control)
         if not is_lost:
             return settings.control
         for folder in given:
@@ -79,4 +80,5 @@ def _candidates(name: str, given: Sequence[Path]) -> Iterator[Path]:
     for folder in given:
         yield from (folder, folder / name)
     yield Path(name)
-    yield from sorted(Path().glob(f"*/{glob.escape(name)}"))
+    with suppress(OSError, ValueError):  # a name that no file can have
+        yield from sorted(Path().glob(f"*/{glob.escape(name)}"))

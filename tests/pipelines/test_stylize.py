@@ -14,6 +14,7 @@ from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import CheckpointError, ConfigError, ShapeError
 from pipelines.controls.nets import map_of
 from pipelines.controls.settings import ControlSettings
+from pipelines.edit.request import EditRequest
 from pipelines.generate.request import GenerateRequest
 from pipelines.job import Job, run
 from pipelines.metadata import job_of, read_metadata, repeat
@@ -210,6 +211,18 @@ def test_a_missing_net_is_named(tmp_path):
         load_control(tmp_path)
     with pytest.raises(CheckpointError, match="nothing is fetched"):
         load_control("nobody/no-such-net")
+
+
+@pytest.mark.parametrize("changes", [{}, {"fingerprint": "0" * 16}], ids=str)
+@pytest.mark.parametrize("name", ["x" * 70_000, "x" * 300, "a/" * 3000], ids=len)
+def test_a_name_that_no_file_system_takes_is_a_missing_net(studio, subject, name, changes):
+    control = ControlSettings(control=name, preprocessor="none", **changes)
+    for request, inputs in (
+        (StylizeRequest(**DRAWING, controls=(control,)), {"subject": subject}),
+        (EditRequest(source="dog", from_prompt=True, controls=(control,)), {}),
+    ):
+        with pytest.raises(CheckpointError):
+            next(run(studio, Job.of(request, structure=photo(4), **inputs)))
 
 
 def test_a_pipelines_folder_lends_its_net(net, tmp_path):
