@@ -30,7 +30,9 @@ def test_the_examples_run_as_written_and_a_task_of_ones_own_is_a_command(tmp_pat
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     shutil.copy(ROOT / "blipdiff" / "assets" / "subjects" / "padlock.png", tmp_path / "my_dog.png")
-    (tmp_path / "example.py").write_text("\n".join([blocks[0].replace("seed=7)", "seed=7, steps=2)"), blocks[1], CHECK]))
+    (tmp_path / "example.py").write_text(
+        "\n".join([blocks[0].replace("seed=7)", "seed=7, steps=2)"), blocks[1], CHECK])
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
     asked = [sys.executable, "example.py"]
     done = subprocess.run(asked, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
