@@ -118,17 +118,19 @@
       }
       click.isReady = true;
       line.splice(0, line.indexOf(click)); // should one before it not have been asked for in all the time
-      setTimeout(() => leave(line, click), STARTING); // should it never be asked for
+      setTimeout(() => click.isAsked || leave(line, click), STARTING); // should it never be asked for
       showWaiting(button);
     },
 
-    // What an event is asked for with: for a click, what stood in the fields when it was made.
-    carried(fn, values) {
-      const event = eventOf({ fn });
+    // What an event is asked for with: for a click, what stood in the fields when it was made. The next one in line waits
+    // until this one is taken (`record.leave`), or it could overtake it on its way to the server.
+    carried(record, values) {
+      const event = eventOf(record);
       const button = eventOf({ fn: event?.trigger_after })?.targets[0]?.[0];
-      const click = lines.get(button)?.find((one) => one.isReady);
+      const click = lines.get(button)?.find((one) => one.isReady && !one.isAsked);
       if (!click) return values;
-      leave(lines.get(button), click);
+      click.isAsked = true;
+      record.leave = () => leave(lines.get(button), click);
       const changed = changedSince(click.at);
       return values.map((value, place) => {
         const field = event.inputs[place];

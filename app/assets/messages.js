@@ -72,13 +72,14 @@
     const record = blipdiff.asking(asked.fn_index);
     let id;
     try {
-      if (Array.isArray(asked.data)) asked.data = blipdiff.carried(asked.fn_index, asked.data);
+      if (Array.isArray(asked.data)) asked.data = blipdiff.carried(record, asked.data);
       const answer = await plain(target, asked.data ? { ...options, body: JSON.stringify(asked) } : options);
       ({ event_id: id } = await answer.clone().json().catch(() => ({})));
       return answer;
     } finally {
       if (id) open.set(id, record);
       else blipdiff.over(record);
+      record.leave?.();
     }
   };
 
