@@ -18,6 +18,7 @@ from app.ui.subjects import Tile, category_of, looked_through
 from app.ui.suggestions import Suggestions
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, OutputError
+from pipelines.metadata import read_metadata, repeat
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
 from tests.support.page_asked import Asked
@@ -26,6 +27,7 @@ from tests.support.tiny_models import photo, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # how a notice shows without a page
 
+RECORDED = Path(__file__).parents[1] / "recorded" / "pictures"
 GENERATE = {"field_category": "dog", "field_steps": 2, "field_count": 2}
 
 
@@ -198,6 +200,16 @@ def test_a_picture_fills_the_form_and_brings_its_subject(page: Asked, studio: St
     assert answer["field-seed"] == "5"
     [(path, _)] = gallery_of(last_of(page.drawn("generate")))
     assert Image.open(path).tobytes() == Image.open(tmp_path / "made.png").tobytes()
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.png")), ids=lambda path: path.stem)
+def test_a_picture_of_an_earlier_version_fills_the_form_of_its_task(path: Path, page: Asked) -> None:
+    job = repeat(path)
+    named, prefix = ("made-here", "field") if job.task == "generate" else (f"{job.task}-made-here", job.task)
+    changes = page.changed(named, "upload", **{named: str(path)})
+    assert changes[f"{prefix}-steps"] == job.request.steps
+    assert changes[f"{prefix}-negative"] == job.request.negative
+    assert changes[f"{prefix}-seed"] == str(read_metadata(path)["seed"])
 
 
 def test_another_models_picture_fills_the_form_without_its_subject(page: Asked, tmp_path: Path) -> None:
