@@ -1,6 +1,5 @@
 """Photo fields: what is uploaded is read by our own reader, and what is wrong with it is said beside it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,8 @@ _PREVIEW_SIDE = 1024
 _SHOWN = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "AVIF", "ICO")  # what browsers show
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoField:
-    """A photo and what there is to say of it."""
-
-    photo: Any
-    note: Any
-
-
-def photo_field(label: str, name: str, height: int, example: Path | None = None, **looks: Any) -> PhotoField:
-    """A field for one photo in the current Blocks: uploaded, dropped or pasted; `name` is its element's."""
+def photo_field(label: str, name: str, height: int, example: Path | None = None, **looks: Any) -> Any:
+    """A field for one photo in the current Blocks, and a note on it; `name` is its element's."""
     photo = Photo(
         label=label,
         type="filepath",
@@ -45,7 +36,7 @@ def photo_field(label: str, name: str, height: int, example: Path | None = None,
     )
     note = gr.HTML("", elem_id=f"{name}-note", elem_classes="note")
     on_change([photo.input, photo.upload, photo.clear], looked_at, photo, [photo, note], ON_PHOTOS)
-    return PhotoField(photo, note)
+    return photo
 
 
 def looked_at(path: str | None) -> tuple[Any, Any]:

@@ -137,12 +137,12 @@ class Runs:
 
     def cancel(self, visit: gr.Request, pictures: Sequence[Seen]) -> Changes:
         """Calls the visit's order off; a run that is going on tells its end itself."""
-        self._orders.call_off(preview_of(_name(visit)))
+        trial = self._orders.call_off(preview_of(_name(visit)))
         place = self._orders.call_off(_name(visit))
         if place == "drawing":  # its own last word must not be overtaken
             return _UNCHANGED
-        text = "Cancelled before it began." if place == "waiting" else "Nothing is being drawn."
-        return self.at_rest(text, "plain", pictures)
+        none = "Nothing is being drawn." if trial == "none" else "The preview is stopped."
+        return self.at_rest("Cancelled before it began." if place == "waiting" else none, "plain", pictures)
 
     def leave(self, visit: gr.Request) -> None:
         """The visit's page is closed: nobody waits for its pictures."""

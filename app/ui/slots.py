@@ -54,7 +54,7 @@ class Slots:
         with gr.Column(min_width=130, elem_classes="slot"):
             photo = photo_field(
                 f"Subject {letter}", f"{tab}-photo-{letter}", 130, example, buttons=[], placeholder="Drop a photo"
-            ).photo
+            )
             word = gr.Textbox(
                 label=f"What {letter} is",
                 max_lines=1,

@@ -75,7 +75,7 @@ def _field(room: Room, name: str, kind: InputKind) -> _Field:
         slots = Slots(name, room)
         return _Field(slots.inputs, lambda *values: _enough(kind, [one for _, one in slots.given(values)]))
     if kind.most == 1:
-        photo = photo_field(kind.label, name, 240).photo
+        photo = photo_field(kind.label, name, 240)
         return _Field([photo], lambda path: _enough(kind, _paths([path] if path else [])))
     several = gr.File(label=kind.label, file_count="multiple", file_types=FILE_TYPES, elem_id=name, height=140)
     return _Field([several], lambda paths: _enough(kind, _paths(paths)))

@@ -90,7 +90,7 @@ class EditTab(Bench):
 
     def _place_source(self) -> None:
         self.kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
-        self.photo = photo_field("Photo", "edit-photo", 240).photo
+        self.photo = photo_field("Photo", "edit-photo", 240)
         with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
             self.canvas = _canvas()
         self.sentence = gr.Textbox(

@@ -106,9 +106,9 @@ class StylizeTab(Bench):
         self.control = control = _Control()
         with self.workbench():
             with self.asking():
-                look = photo_field("Look: a photo of the subject", "stylize-look", 200).photo
+                look = photo_field("Look: a photo of the subject", "stylize-look", 200)
                 self.form.place("category", "target", "prompt", max_lines=1)
-                structure = photo_field("Structure: a picture to follow", "stylize-structure", 200).photo
+                structure = photo_field("Structure: a picture to follow", "stylize-structure", 200)
                 control.place()
                 self.place_settings()
                 [draw] = self.place_actions("Add a look and a structure.", draw="Stylize")
