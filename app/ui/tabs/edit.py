@@ -101,11 +101,12 @@ class EditTab(Bench):
 
     def _place_compared(self) -> None:
         self.place_stage()
-        looks = {"interactive": False, "format": "png"}
+        looks: dict[str, Any] = {"interactive": False, "format": "png"}
         self.slider = gr.ImageSlider(
             label="Before and after", height=420, elem_id="edit-slider", elem_classes="compared", **looks
         )
         with gr.Row():
+            looks |= {"buttons": ["download", "fullscreen"], "height": 240}
             self.mask = gr.Image(label="Mask: white was edited", elem_id="edit-mask", **looks)
             self.maps = gr.Image(label="Where each word was seen", elem_id="edit-maps", **looks)
         self.take_over = gr.Button("Paint on this source", size="sm", elem_id="edit-take-over")
