@@ -94,7 +94,7 @@ def test_the_environment_gives_a_password_and_the_console_warns_where_nobody_is_
 
     given: list[Access] = []
     monkeypatch.setattr(Studio, "open", lambda *_, **__: None)
-    monkeypatch.setattr("app.ui.page.launch", served)
+    monkeypatch.setattr("app.cli.runs.ui.launch", served)
     monkeypatch.setattr("sys.argv", ["blipdiff", "ui", "--host", "0.0.0.0", "--insecure"])
     assert run_blipdiff() == 0
     assert "Everybody who reaches 0.0.0.0" in capfd.readouterr().err
