@@ -11,11 +11,10 @@ from app.settings import Settings, read_settings
 from app.ui import markup
 from app.ui.bench import Room
 from app.ui.doors.access import Access
-from app.ui.events import AT_ONCE, on_change
+from app.ui.events import AT_ONCE
 from app.ui.files import forget_old, own_cache
 from app.ui.orders import Orders
 from app.ui.server import serve
-from app.ui.slots import refreshed
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
@@ -53,9 +52,8 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
                 with gr.Tab(title, id=f"{name}-tab"):
                     build(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
-                show, search, shown = library_tab(studio, settings)
+                show, search, shown = library_tab(studio, settings, room.lists)
         page.load(show, search, shown, **AT_ONCE)
-        on_change([page.load, shown[1].change], partial(refreshed, room.library, len(room.lists)), None, room.lists)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page

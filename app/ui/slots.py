@@ -79,9 +79,3 @@ def library_names(library: SubjectLibrary) -> list[str]:
         return [_NONE, *(entry.name for entry in library.entries() if entry.trouble is None)]
     except BlipdiffError:
         return [_NONE]
-
-
-def refreshed(library: SubjectLibrary, count: int) -> list[Any]:
-    """The lists of library subjects as they are now."""
-    names = library_names(library)
-    return [gr.Dropdown(choices=names) for _ in range(count)]

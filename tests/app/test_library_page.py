@@ -24,7 +24,7 @@ def library(tmp_path: Path) -> SubjectLibrary:
 
 @pytest.fixture
 def events(library: SubjectLibrary) -> Any:
-    return _Events(None, Settings(library=library.folder), *ON)  # type: ignore[arg-type]
+    return _Events(None, Settings(library=library.folder), [], *ON)  # type: ignore[arg-type]
 
 
 def test_deleting_asks_by_a_second_click_and_can_be_undone(library: SubjectLibrary, events: Any) -> None:

@@ -88,14 +88,14 @@ SCRIPT = """
 import blipdiff
 from blipdiff import SubjectPhoto, load_model
 from PIL import Image
-from pipelines import BlipDiffusionPipeline, GenerateRequest, Picture, Studio
+from pipelines import BlipDiffusionPipeline, GenerateRequest, Job, Picture, Studio, repeat, run
 
 photo = Image.new("RGB", (8, 8))
 pipeline: BlipDiffusionPipeline = BlipDiffusionPipeline.from_pretrained("mini")
 pictures = pipeline(prompt=["on a beach"], reference_image=photo, negative_prompt=["snow"])
 studio = Studio(load_model("mini"))
-subject = studio.subject([SubjectPhoto(photo, "dog")])
-for event in studio.run(GenerateRequest(category="dog", seed=7), subject, preview_every=5):
+job = Job.of(GenerateRequest(category="dog", seed=7), subject=[SubjectPhoto(photo, "dog"), "my_dog.png"])
+for event in run(studio, repeat("dog-7.png") if job.index else job, preview_every=5):
     print(event, blipdiff.__version__)
 
 

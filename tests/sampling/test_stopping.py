@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from blipdiff.sampling.stopping import Stopped, interruptible, until_stopped
-from pipelines.studio import Progress, Studio
+from pipelines.studio import Studio
+from pipelines.task import Progress
 from tests.support.studios import run, state
 from tests.support.tiny_models import tiny_model
 

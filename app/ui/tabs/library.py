@@ -1,6 +1,6 @@
 """The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from app.ui.components import Listed
 from app.ui.events import ON_MODEL, on_change, on_click
 from app.ui.files import served
 from app.ui.photos import FILE_TYPES
+from app.ui.slots import library_names
 from app.ui.subjects import by_name
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.inputs import CARD_SUFFIX, Input
@@ -19,8 +20,11 @@ from pipelines.studio import Studio
 from pipelines.subject_library import Entry, SubjectLibrary
 
 
-def library_tab(studio: Studio, settings: Settings) -> Any:
-    """Builds the tab in the current Blocks; gives the search, whose change shows the library afresh."""
+def library_tab(studio: Studio, settings: Settings, lists: Sequence[Any]) -> Any:
+    """Builds the tab in the current Blocks; gives the search, whose change shows the library afresh.
+
+    lists: of the library's subjects on other tabs: they change with it, in the same answer
+    """
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=5, min_width=300):
             photos = gr.File(
@@ -46,8 +50,8 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
             download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
             status = gr.HTML(markup.message(f"The library is the folder {settings.library}."), elem_id="library-status")
     asked = gr.State("")  # the subject that Delete was clicked for once
-    events = _Events(studio, settings, status, search, cards, chosen, download, delete, asked)
-    shown = [cards, chosen]
+    events = _Events(studio, settings, lists, status, search, cards, chosen, download, delete, asked)
+    shown = [cards, chosen, *lists]
     on_click(save, events.save, [photos, category, name, search], [status, *shown], ON_MODEL)
     on_click(rename, events.rename, [chosen, name, search], [status, *shown])
     on_click(delete, events.delete, [chosen, search, asked], [status, *shown, delete, asked])
@@ -61,8 +65,8 @@ def library_tab(studio: Studio, settings: Settings) -> Any:
 class _Events:
     """The tab's handlers."""
 
-    def __init__(self, studio: Studio, settings: Settings, *on: Any) -> None:
-        self._studio = studio
+    def __init__(self, studio: Studio, settings: Settings, lists: Sequence[Any], *on: Any) -> None:
+        self._studio, self._lists = studio, lists
         self._library = SubjectLibrary(settings.library)
         self._status, self._search, self._cards, self._chosen, self._download, self._delete, self._asked = on
 
@@ -73,7 +77,12 @@ class _Events:
         except BlipdiffError as error:
             return {self._cards: markup.message(str(error), "bad"), self._chosen: gr.Dropdown([])}
         names = [entry.name for entry in entries if entry.trouble is None]
-        return {self._cards: _cards(entries), self._chosen: gr.Dropdown(names, value=names[0] if names else None)}
+        offered = library_names(self._library)
+        return {
+            self._cards: _cards(entries),
+            self._chosen: gr.Dropdown(names, value=names[0] if names else None),
+            **{one: gr.Dropdown(choices=offered) for one in self._lists},
+        }
 
     def save(self, paths: list[str] | None, category: str, name: str, search: str) -> dict[Any, Any]:
         """Photos are encoded, a card is copied; both under the name that was typed."""
