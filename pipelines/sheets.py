@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,6 @@ def mp4_encoder() -> Callable[[Sequence[Image.Image], Path, float], None]:
 
 
 def _by_pyav(frames: Sequence[Image.Image], path: Path, per_second: float) -> None:
-    from fractions import Fraction
-
     import av
 
     try:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
 from torch.nn import functional
 
@@ -86,9 +87,7 @@ def _aux(name: str, weights: str, download: bool, device: str) -> Detector:
 
 
 def _depth(weights: str, download: bool, device: str) -> Detector:
-    from transformers import AutoModelForDepthEstimation
-
-    processor, net = _transformers("depth", weights, download, device, AutoModelForDepthEstimation)
+    processor, net = _transformers("depth", weights, download, device, transformers.AutoModelForDepthEstimation)
     says_metres = net.config.model_type in _METRIC or getattr(net.config, "depth_estimation_type", "") == "metric"
 
     @torch.no_grad()
@@ -106,9 +105,9 @@ def _depth(weights: str, download: bool, device: str) -> Detector:
 
 
 def _segmentation(weights: str, download: bool, device: str) -> Detector:
-    from transformers import AutoModelForSemanticSegmentation
-
-    processor, net = _transformers("segmentation", weights, download, device, AutoModelForSemanticSegmentation)
+    processor, net = _transformers(
+        "segmentation", weights, download, device, transformers.AutoModelForSemanticSegmentation
+    )
     colours = np.frombuffer(bytes.fromhex(PALETTE), np.uint8).reshape(-1, 3)
 
     @torch.no_grad()
@@ -122,10 +121,8 @@ def _segmentation(weights: str, download: bool, device: str) -> Detector:
 
 
 def _transformers(name: str, weights: str, download: bool, device: str, kind: Any) -> tuple[Any, Any]:
-    from transformers import AutoImageProcessor
-
     try:
-        processor = AutoImageProcessor.from_pretrained(weights, local_files_only=not download)
+        processor = transformers.AutoImageProcessor.from_pretrained(weights, local_files_only=not download)
         what = f"preprocessor '{name}'"
         net = strict_network(kind, weights, what, unused=_UNUSED, local_files_only=not download)
     except BlipdiffError:

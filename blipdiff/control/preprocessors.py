@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from blipdiff.control.choices import DRAWN, NONE, PREPROCESSORS, MapChoice
+from blipdiff.control.detectors import load_detector
 from blipdiff.errors import ConfigError, MissingDependencyError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_rgb
@@ -40,8 +41,6 @@ class Preprocessors:
         return self._detector(choice)(rgb)
 
     def _detector(self, choice: MapChoice) -> Callable[[Image.Image], Image.Image]:
-        from blipdiff.control.detectors import load_detector
-
         weights = choice.weights or PREPROCESSORS[choice.name].weights or ""
         key = (choice.name, str(Path(weights)))
         with self._loading:

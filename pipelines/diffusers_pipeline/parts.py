@@ -22,7 +22,7 @@ from blipdiff.models.identity import fingerprint
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
-from blipdiff.sampling.schedulers import Scheduler
+from blipdiff.sampling.schedulers import Scheduler, build_scheduler
 from pipelines.diffusers_pipeline.running import Calls
 
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
@@ -89,8 +89,6 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
 
         Components given by name take the place of the model's.
         """
-        from blipdiff.sampling.schedulers import build_scheduler
-
         parts: dict[str, Any] = {
             "tokenizer": model.prompt_tokenizer,
             "text_encoder": model.text_encoder,
