@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 
 from blipdiff.checkpoints import diffusers_layout, lavis_layout
+from blipdiff.checkpoints.additions import Additions, added
 from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.finetuned import cached_subject, overlaid
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -14,7 +15,7 @@ from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.identity import fingerprint
 
-__all__ = ["SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
+__all__ = ["Additions", "SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
 
 SaveLayout = Literal["diffusers", "lavis"]
 
@@ -28,14 +29,25 @@ def load_model(
     qformer_tokenizer: str | Path | None = None,
     configs_from: str | Path | None = None,
     base: str | Path | None = None,
+    additions: Additions | None = None,
 ) -> BlipDiffusion:
     """A model from "mini", a folder in the hub's or LAVIS's layout, a LAVIS archive or fine-tuned file, or a hub id.
 
     `dtype` None or "auto" is the fastest on `device`, "stored" that of the file. `qformer_tokenizer` is a folder with
     vocab.txt, `configs_from` a hub-layout folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the
-    model under a fine-tuned file.
+    model under a fine-tuned file, `additions` what goes on it: LoRAs and the like.
     Raises: CheckpointError.
     """
+    if additions:
+        model = load_model(
+            source,
+            dtype=STORED,
+            download=download,
+            qformer_tokenizer=qformer_tokenizer,
+            configs_from=configs_from,
+            base=base,
+        )
+        return added(model, additions, dtype=dtype_for(dtype, device), device=device, download=download)
     return load_model_and_subject(
         source,
         dtype=dtype,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from diffusers import ControlNetModel, ModelMixin, T2IAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import agreed, check_words
@@ -115,6 +115,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
 
     Raises: OutputError when the place cannot be written or holds something else.
     """
+    for net in (model.unet, model.text_encoder):
+        merged_tensors(net)
     with written_folder(folder) as place:
         index = configs.model_index(
             model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
@@ -280,7 +282,25 @@ def guidance_of(index: Mapping[str, Any]) -> float:
     return float(scale)
 
 
+def merged_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network under its own names, with adapters of PEFT where they are merged into them.
+
+    Raises: CheckpointError for adapters that are loaded beside the weights.
+    """
+    wrapped = [module for module in net.modules() if hasattr(module, "merged_adapters")]
+    if any(not module.merged for module in wrapped):
+        raise CheckpointError(
+            f"The {type(net).__name__} has adapters loaded beside its weights, and a checkpoint has no place for them: "
+            "call fuse_lora() first to save merged weights, or unload_lora_weights() to save without."
+        )
+    tensors = net.state_dict()
+    if not wrapped:
+        return dict(tensors)
+    own = {name.replace(".base_layer.", "."): value for name, value in tensors.items()}
+    return {name: value for name, value in own.items() if ".lora_" not in name}
+
+
 def _save_weights(net: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().contiguous() for name, value in net.state_dict().items()}
+    tensors = {name: value.detach().contiguous() for name, value in merged_tensors(net).items()}
     save_file(tensors, path, metadata={"format": "pt"})
