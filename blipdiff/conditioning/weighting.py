@@ -13,6 +13,7 @@ from blipdiff.errors import PromptError
 
 OFF = "off"
 MEANINGS = ("a1111", "compel", OFF)
+MARKS_HELP = r"How (word:1.3), [word], \( and {subject:1.2} are read: as by A1111's page, as by compel, or as letters."
 
 _STEP = 1.1
 _MOST = 10.0
