@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from blipdiff.checkpoints.agreements import agreed
 from blipdiff.checkpoints.base_swap import Base, Strengths
@@ -82,7 +83,8 @@ def with_vae(model: BlipDiffusion, source: str, *, download: bool = False) -> Bl
     groups = int(model.vae.config.get("norm_num_groups", 32))
     vae = load_given_vae(source, groups=groups, download=download)
     seen = known_fingerprint(vae)
-    vae.to(device=model.vae.device, dtype=torch.float32 if model.vae.dtype == torch.float16 else model.vae.dtype)
+    dtype = torch.float32 if model.vae.dtype == torch.float16 else model.vae.dtype
+    nn.Module.to(vae, device=model.vae.device, dtype=dtype)
     remember(vae, seen)
     other = agreed(replace(model, vae=vae))
     if len(other.vae.config.block_out_channels) != len(model.vae.config.block_out_channels):

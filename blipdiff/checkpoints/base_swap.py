@@ -5,7 +5,7 @@ BLIP-Diffusion + (custom - original) at strength 1, so that the original as cust
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -56,7 +56,7 @@ class Strengths:
             )
 
     @classmethod
-    def of(cls, given: "float | Strengths | list[str] | tuple[str, ...]") -> "Strengths":
+    def of(cls, given: "float | Strengths | Sequence[str]") -> "Strengths":
         """Of a number, or of texts: "0.8", "up_blocks.1=0.5". Raises: ConfigError for anything else."""
         if isinstance(given, Strengths):
             return given

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from diffusers import ControlNetModel, ModelMixin, T2IAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import agreed, check_words
@@ -25,7 +25,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_category_tokenizer,
     save_prompt_tokenizer,
 )
-from blipdiff.checkpoints.weights import Rename, filled, weight_paths
+from blipdiff.checkpoints.weights import Rename, filled, merged_tensors, weight_paths
 from blipdiff.diffusers_types import VAE, Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
@@ -280,24 +280,6 @@ def guidance_of(index: Mapping[str, Any]) -> float:
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MOST_GUIDANCE:
         raise CheckpointError(f"'guidance_scale' of the checkpoint is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}.")
     return float(scale)
-
-
-def merged_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network under its own names, with adapters of PEFT where they are merged into them.
-
-    Raises: CheckpointError for adapters that are loaded beside the weights.
-    """
-    wrapped = [module for module in net.modules() if hasattr(module, "merged_adapters")]
-    if any(not module.merged for module in wrapped):
-        raise CheckpointError(
-            f"The {type(net).__name__} has adapters loaded beside its weights, and a checkpoint has no place for them: "
-            "call fuse_lora() first to save merged weights, or unload_lora_weights() to save without."
-        )
-    tensors = net.state_dict()
-    if not wrapped:
-        return dict(tensors)
-    own = {name.replace(".base_layer.", "."): value for name, value in tensors.items()}
-    return {name: value for name, value in own.items() if ".lora_" not in name}
 
 
 def _save_weights(net: nn.Module, path: Path) -> None:

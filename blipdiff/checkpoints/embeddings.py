@@ -70,8 +70,8 @@ def word_in(file: GivenFile, model: BlipDiffusion, word: str | None = None) -> t
     width, room = model.text_encoder.sizes.width, model.positions - _ROOM
     if vectors.shape[1] != width:
         raise CheckpointError(
-            f"{file.path} is an embedding {vectors.shape[1]} wide, this model's words are {width} wide: it was made for "
-            "another model."
+            f"{file.path} is an embedding {vectors.shape[1]} wide, this model's words are {width} wide: it was made "
+            "for another model."
         )
     if len(vectors) > room or not len(vectors):
         raise CheckpointError(f"{file.path} has {len(vectors)} vectors; a prompt has room for {room}.")

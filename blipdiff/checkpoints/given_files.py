@@ -125,7 +125,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _flat(stored: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, also where they lie under `state_dict` or an embedding's `string_to_param`, and what else there is."""
+    """The tensors, also where they lie under `state_dict` or an embedding's `string_to_param`, and the rest."""
     if isinstance(stored, Tensor):
         return {"": stored}, {}
     if not isinstance(stored, Mapping):

@@ -96,7 +96,7 @@ def by_its_start(path: Path) -> str | None:
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page: the site answered the download with a page of its own"
-    if text.startswith((b"{", b"[")) and not start[8:9] == b"{":
+    if text.startswith((b"{", b"[")) and start[8:9] != b"{":
         return "a text of JSON"
     return next((what for sign, what in _STARTS if start.startswith(sign)), None)
 

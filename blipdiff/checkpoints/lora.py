@@ -156,8 +156,8 @@ def _with(weight: Tensor, change: LayerChange, strength: float, name: str) -> Te
     wanted = (weight.shape[0], weight[0].numel())
     if (up.shape[0], down.shape[1]) != wanted or up.shape[1] != down.shape[0]:
         raise CheckpointError(
-            f"{name} changes a layer of {up.shape[0]} x {down.shape[1]}, this model's is {wanted[0]} x {wanted[1]}: the "
-            "LoRA was made for another model."
+            f"{name} changes a layer of {up.shape[0]} x {down.shape[1]}, this model's is {wanted[0]} x {wanted[1]}: "
+            "the LoRA was made for another model."
         )
     found = weight + (strength * change.scale * (up @ down)).reshape(weight.shape)
     if change.magnitude is not None:
@@ -171,9 +171,11 @@ def _of_length(weight: Tensor, magnitude: Tensor, name: str) -> Tensor:
     """Each row of the weight, or each column where the file has one length for each, at its own length (DoRA)."""
     flat = weight.flatten(1)
     if (magnitude.numel() == flat.shape[0] and magnitude.shape[:1] != (1,)) or magnitude.ndim == 4:
-        return (flat * (magnitude.reshape(-1, 1) / flat.norm(dim=1, keepdim=True))).reshape(weight.shape)
+        scaled: Tensor = flat * (magnitude.reshape(-1, 1) / flat.norm(dim=1, keepdim=True))
+        return scaled.reshape(weight.shape)
     if magnitude.numel() != weight.shape[1]:
         raise CheckpointError(f"{name} has {magnitude.numel()} lengths for a layer of {list(weight.shape)}.")
     rows = weight.transpose(0, 1).flatten(1)
     shape = (1, -1, *(1,) * (weight.ndim - 2))
-    return weight * magnitude.reshape(shape) / rows.norm(dim=1).reshape(shape)
+    found: Tensor = weight * magnitude.reshape(shape) / rows.norm(dim=1).reshape(shape)
+    return found

@@ -88,7 +88,7 @@ def changes_in(file: GivenFile, nets: Mapping[str, nn.Module], config: Any = Non
             continue
         net, layer = place
         change = found[net].get(layer, LayerChange())
-        value = float(tensor) if role == "alpha" else tensor
+        value: Any = float(tensor) if role == "alpha" else tensor
         found[net][layer] = replace(change, **{role: value})
     if strangers:
         raise CheckpointError(

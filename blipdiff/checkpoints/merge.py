@@ -1,7 +1,7 @@
 """A model on another base, written as a folder tensor by tensor, or put into a loaded one."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,9 @@ def merge(source: str | Path, base: Base, target: Path, *, download: bool = Fals
         own, expected = _own(model.place), _expected(model.place)
         config = read_json(model.place / "unet" / "config.json")
         custom = stable_diffusion(base.source, config, download=download)
+        parts = check_fit(custom, expected)
         original = original_of(base.original, config, download=download)
-        parts = _shared(custom, original, expected)
+        _check_original(original, parts, expected)
         note = _note(model.name, own, custom, original, base.strengths, model.place)
         with written_folder(target) as place:
             _copy(model.place, place, parts)
@@ -72,25 +73,26 @@ def based(model: BlipDiffusion, base: Base, *, download: bool = False) -> BlipDi
     """
     nets: dict[str, nn.Module] = {"unet": model.unet, "text_encoder": model.text_encoder}
     custom = stable_diffusion(base.source, model.unet.config, download=download)
+    expected = {part: net.state_dict() for part, net in nets.items()}
+    parts = check_fit(custom, expected)
     original = original_of(base.original, model.unet.config, download=download)
-    parts = _shared(custom, original, {part: net.state_dict() for part, net in nets.items()})
+    _check_original(original, parts, expected)
     for part in parts:
-        own = nets[part].state_dict()
-        fresh = dict(differences(part, lambda own=own: own, custom.parts[part], original.parts[part], base.strengths))
+        own = nets[part].state_dict
+        fresh = dict(differences(part, own, custom.parts[part], original.parts[part], base.strengths))
         nets[part].load_state_dict(fresh, assign=True)
     name = f"{Path(custom.name).name} at {base.strengths.text}"
     return replace(model, additions=(*model.additions, Addition("base", name, None, custom.fingerprint())))
 
 
-def _shared(
-    custom: StableDiffusion, original: StableDiffusion, expected: Mapping[str, Mapping[str, Tensor]]
-) -> list[str]:
-    """The parts that change: those that the custom checkpoint has; the original needs them too."""
-    parts = check_fit(custom, expected)
-    lacking = [PARTS[part] for part in parts if part not in check_fit(original, expected)]
+def _check_original(
+    original: StableDiffusion, parts: Sequence[str], expected: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Raises: CheckpointError where the original lacks a part that changes: those that the custom checkpoint has."""
+    own = check_fit(original, expected)
+    lacking = [PARTS[part] for part in parts if part not in own]
     if lacking:
         raise CheckpointError(f"{original.name} has no {lacking[0]}; give the whole Stable Diffusion 1.5.")
-    return parts
 
 
 def _own(folder: Path) -> dict[str, Opened]:

@@ -31,9 +31,9 @@ def write_streamed(
         file.write(len(text).to_bytes(8, "little") + text)
         announced = iter(shapes.items())
         for name, tensor in tensors:
-            wanted, (dtype, shape) = next(announced, ("", (None, ())))
-            if (name, tensor.dtype, tuple(tensor.shape)) != (wanted, dtype, shape):
-                raise CheckpointError(f"{name} came where {wanted or 'nothing'} was announced.")
-            file.write(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+            wanted = next(announced, None)
+            if wanted != (name, (tensor.dtype, tuple(tensor.shape))):
+                raise CheckpointError(f"{name} came where {wanted[0] if wanted else 'nothing'} was announced.")
+            file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         if next(announced, None) is not None:
             raise CheckpointError(f"{path.name} lacks tensors that were announced.")

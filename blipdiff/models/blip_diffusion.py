@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.guidance import Conditioning
@@ -74,8 +74,8 @@ class BlipDiffusion:
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
         for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet):
             if net is not None:
-                net.to(device=device, dtype=dtype)
-        self.vae.to(device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)
+                nn.Module.to(net, device=device, dtype=dtype)  # diffusers' own warns of what does not concern it here
+        nn.Module.to(self.vae, device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)
         return replace(self)
 
     @torch.no_grad()

@@ -208,7 +208,7 @@ class PipelineParts(DiffusionPipeline, LoraParts):  # type: ignore[misc]
         """
         several = isinstance(pretrained_model_name_or_path, list)
         sources = pretrained_model_name_or_path if several else [pretrained_model_name_or_path]
-        tokens = list(token) if isinstance(token, list | tuple) else [token] * len(sources)
+        tokens = [token] * len(sources) if token is None or isinstance(token, str) else list(token)
         model = self.model
         for source, word in zip(sources, tokens, strict=True):
             place = str(Path(source) / weight_name) if weight_name else source
