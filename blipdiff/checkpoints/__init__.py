@@ -1,5 +1,6 @@
 """Models on disk, in every layout they were published in: load, save, convert."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,12 @@ def save_model(model: BlipDiffusion, folder: str | Path, layout: SaveLayout = "d
     writers = {"diffusers": diffusers_layout.save, "lavis": lavis_layout.save}
     if layout not in writers:
         raise ConfigError(f"The layout '{layout}' is not known; expected one of: {', '.join(writers)}.")
+    words = [one.name for one in model.additions if one.kind == "embedding"]
+    if words:
+        warnings.warn(
+            f"A model's folder has no place for embeddings; give those of {', '.join(words)} when it is loaded.",
+            stacklevel=2,
+        )
     writers[layout](model, Path(folder))
 
 

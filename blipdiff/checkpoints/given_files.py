@@ -78,7 +78,11 @@ def given_path(source: str | Path, what: str, preferred: Collection[str], *, dow
         place = snapshot(str(source), download=download, choose=lambda names: _chosen(names, preferred, what))
     with foreign(place, "a folder that can be read"):
         names = [path.relative_to(place).as_posix() for path in sorted(place.iterdir()) if path.is_file()]
-    return place / next(name for name in _chosen(names, preferred, what) if name.endswith(SUFFIXES))
+    try:
+        chosen = _chosen(names, preferred, what)
+    except CheckpointError as reason:
+        raise CheckpointError(f"{source} does not do: {reason}.") from None
+    return place / next(name for name in chosen if name.endswith(SUFFIXES))
 
 
 def named(text: str) -> tuple[str, float]:
@@ -105,11 +109,9 @@ def _chosen(names: Names, preferred: Collection[str], what: str) -> list[str]:
         [name for name in preferred if name in files] or [one for one in files if one.endswith(SUFFIXES[0])] or files
     )
     if not first:
-        raise CheckpointError(f"There is no {what} in it: no file ends in {', '.join(SUFFIXES)}")
+        raise CheckpointError(f"there is no {what} in it, for no file ends in {', '.join(SUFFIXES)}")
     if len(first) > 1 and first[0] not in preferred:
-        raise CheckpointError(
-            f"There are {len(first)} files in it that may be the {what}: give one of them by its path"
-        )
+        raise CheckpointError(f"{len(first)} files in it may be the {what}; give one of them by its path")
     return [first[0], *beside]
 
 

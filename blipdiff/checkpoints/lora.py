@@ -89,6 +89,7 @@ def attach(model: BlipDiffusion, loras: Sequence[Lora], *, download: bool = Fals
         twice = next(part for part in parts if parts.count(part) > 1)
         raise ConfigError(f"{twice} is given twice; give it once, with the sum of the weights.")
     replaced = []
+    read.sort(key=lambda one: one.addition.part)  # in whatever order they are given, the sums are the same to the bit
     for net, module in nets.items():
         changed = [(one.lora.weight, one.changes[net], one.file) for one in read if one.changes[net]]
         if not changed:

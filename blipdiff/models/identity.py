@@ -84,7 +84,7 @@ class Addition:
     @property
     def part(self) -> str:
         """Its name among the parts that draw: "LoRA chalk at 0.8"."""
-        return f"{self.kind} {self.name}" + ("" if self.weight is None else f" at {self.weight:g}")
+        return f"{self.kind} {self.name}" + ("" if self.weight is None else f" at {self.weight:.12g}")
 
 
 @dataclass(frozen=True, slots=True)

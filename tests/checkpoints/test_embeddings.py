@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from blipdiff.attention.alignment import align, word_matrix
+from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.additions import Additions, added
 from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
 from blipdiff.conditioning.prompt import amplify
@@ -128,3 +129,9 @@ def test_others_are_refused(plain: BlipDiffusion, tmp_path: Path, rows: torch.Te
     path = write_embedding(tmp_path / "toy.safetensors", rows)
     with pytest.raises(CheckpointError, match=said):
         with_embeddings(plain, [Embedding(str(path))])
+
+
+def test_saving_says_that_it_is_left_out(model: BlipDiffusion, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="give those of <cat-toy> when it is loaded"):
+        save_model(model, tmp_path / "saved")
+    assert len(load_model(tmp_path / "saved").prompt_tokenizer) == len(model.prompt_tokenizer)

@@ -178,3 +178,20 @@ def test_a_drive_or_an_existing_name_is_no_weight(tmp_path: Path) -> None:
     assert Lora.of(tmp_path / "odd:0.5") == Lora(str(tmp_path / "odd:0.5"))
     assert Lora.of(r"C:\loras\chalk.safetensors") == Lora(r"C:\loras\chalk.safetensors")
     assert Lora.of(r"C:\loras\chalk.safetensors:0.5") == Lora(r"C:\loras\chalk.safetensors", 0.5)
+
+
+def test_their_order_changes_no_bit(model: BlipDiffusion, tmp_path: Path) -> None:
+    given = factors(model)
+    loras = [
+        Lora(
+            str(write_kohya({key: (down * n, up) for key, (down, up) in given.items()}, tmp_path / f"{n}.safetensors")),
+            n / 3,
+        )
+        for n in (1, 2, 3)
+    ]
+    with with_loras(model, loras) as one:
+        first = {name: weight.clone() for name, weight in one.unet.state_dict().items()}
+        identity = one.identity
+    with with_loras(model, loras[::-1]) as other:
+        assert all(torch.equal(first[name], weight) for name, weight in other.unet.state_dict().items())
+        assert other.identity == identity

@@ -326,7 +326,7 @@ def test_what_is_not_there_is_asked_for(model: BlipDiffusion, tmp_path: Path, wh
 
 def test_a_folder_says_what_it_lacks_and_what_it_holds_too_many_of(model: BlipDiffusion, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    assert "no file ends in .safetensors" in refused(model, "loras", tmp_path / "none")
+    assert "there is no LoRA in it, for no file ends in .safetensors" in refused(model, "loras", tmp_path / "none")
     (tmp_path / "two").mkdir()
     for name in "ab":
         write_kohya(factors(model), tmp_path / "two" / f"{name}.safetensors")
