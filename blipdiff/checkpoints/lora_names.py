@@ -90,6 +90,11 @@ def changes_in(file: GivenFile, nets: Mapping[str, nn.Module], config: Any = Non
         change = found[net].get(layer, LayerChange())
         value: Any = float(tensor) if role == "alpha" else tensor
         found[net][layer] = replace(change, **{role: value})
+    if strangers and all(re.search(r"(input|output)_blocks|middle_block", name) for name in strangers):
+        raise CheckpointError(
+            f"{file.path} names layers as the original Stable Diffusion does, which is not read here: "
+            f"{listed(strangers, most=3)}; ask for the same in kohya's or diffusers' names."
+        )
     if strangers:
         raise CheckpointError(
             f"{file.path} changes what this model does not have, so it was made for another: {listed(strangers)}."

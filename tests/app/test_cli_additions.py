@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.cli.commands import declared
 from pipelines.metadata import read_metadata
+from pipelines.studio import Studio
+from pipelines.task import tasks
 from tests.support.brought import (
     factors,
     sd_tensors,
@@ -118,3 +121,22 @@ def test_merge_writes_a_model_that_draws(
     assert drawn.code == 0, drawn
     ended = blipdiff("merge", brought / "chalk.safetensors", "other", *given)
     assert_refused(ended, "a LoRA for Stable Diffusion 1.5", written=Path("other"))
+
+
+@pytest.mark.parametrize("name", [*tasks(), "matrix", "ui"])
+def test_every_command_that_draws_takes_them(name: str) -> None:
+    options = {flag for param in declared(name).params for flag in param.opts}
+    assert {"--lora", "--embedding", "--vae", "--base", "--original", "--base-strength"} <= options
+
+
+def test_the_page_is_opened_with_them(
+    blipdiff: Command, model: Path, brought: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Studio] = []
+    monkeypatch.setattr("app.cli.runs.ui.launch", lambda studio, **_: opened.append(studio))
+    ended = blipdiff(
+        "ui", "--model", model, "--lora", brought / "chalk.safetensors", "--embedding", brought / "bad.pt=<x>"
+    )
+    assert ended.code == 0, ended
+    assert [one.part for one in opened[0].model.additions] == ["LoRA chalk at 1", "embedding <x>"]
+    assert_refused(blipdiff("ui", "--model", model, "--lora", brought / "bad.pt"), "an embedding for Stable Diffusion")

@@ -131,6 +131,13 @@ CASES: list[tuple[str, str, str, Content, str]] = [  # as what, file, what it is
     ),
     (
         "loras",
+        "ldm.safetensors",
+        "names layers as the original Stable Diffusion does, which is not read here",
+        lora("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"),
+        "ask for the same in kohya's or diffusers' names",
+    ),
+    (
+        "loras",
         "half.safetensors",
         "only one half is in it",
         {f"lora_unet_{ATTENTION}.lora_down.weight": t(2, 8)},

@@ -7,10 +7,12 @@ import torch
 
 from blipdiff.conditioning.weighting import weighted
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from pipelines.edit.request import EditRequest
 from pipelines.job import Job, run
 from pipelines.metadata import job_of
 from pipelines.studio import Studio
 from tests.support.face import close, differ, draw
+from tests.support.jobs import pixels_of, results_of
 from tests.support.studios import asked, dog, drawn, pictures, pixels
 from tests.support.tiny_models import tiny_model
 
@@ -95,3 +97,15 @@ def test_the_face_reads_marks_when_it_is_asked_to(pipe: Any) -> None:
     assert differ(heavy, plain)
     assert torch.equal(draw(pipe, prompt="on a (beach:1)", prompt_reps=1, prompt_weighting="compel"), plain)
     assert differ(draw(pipe, prompt="on a (beach:1)", prompt_reps=1), plain)
+
+
+@pytest.mark.parametrize("method", ["refine", "replace"])
+def test_edits_align_words_and_keep_their_weights(method: str) -> None:
+    studio, shared = Studio(tiny_model()), {"source": "tiger", "category": "dog", "from_prompt": True, "method": method}
+    shared |= {"count": 1, "steps": 3, "target_prompt": None}
+    plain, same, heavy = (
+        pixels_of(results_of(studio, EditRequest(**shared, prompt=prompt), subject=dog())[0])
+        for prompt in ("on a beach", "on a (beach:1)", "on a (beach:4) {subject:2}")
+    )
+    assert (same == plain).all()
+    assert (heavy != plain).any()

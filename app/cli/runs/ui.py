@@ -7,7 +7,7 @@ from app.cli.terminal import say, warn
 from app.ui.doors.access import access_of
 from app.ui.doors.listening import listen
 from app.ui.page import launch
-from blipdiff.checkpoints.additions import Additions, told
+from blipdiff.checkpoints.additions import Additions
 from pipelines.studio import Studio
 
 
@@ -25,15 +25,13 @@ def ui(
     **asked: Any,
 ) -> None:
     """Runs the command."""
+    additions = Additions.of(**take_additions(asked))
     access = access_of(host, auth=auth, token=token, is_insecure=insecure, names=allow_host or ())
     listening = listen(host, port)  # before the model, which takes a while
     if insecure and not access.credentials.are_asked_for:
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
 
-    additions = Additions.of(**take_additions(asked))
     studio = Studio.open(model, device=device, dtype=dtype, download=download, additions=additions)
-    for text in told(studio.model):
-        say(text)
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
     launch(studio, access=access, listening=listening, tell=say)
