@@ -17,6 +17,7 @@ from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.detect import is_file, is_folder, is_hub_id
 from blipdiff.checkpoints.given_files import SUFFIXES, open_given
 from blipdiff.checkpoints.hub import snapshot
+from blipdiff.checkpoints.kinds import kind_of
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS, Names, weights_among
 from blipdiff.checkpoints.single_file import text_encoder_in, text_names, unet_in
 from blipdiff.checkpoints.weights import check_finite, check_names, open_tensors, weight_paths
@@ -199,6 +200,9 @@ def _in_folder(folder: Path, name: str) -> StableDiffusion:
         kind = {9: "an inpainting model", 8: "a model that edits by instructions", 5: "a model led by depth"}[inputs]
         raise CheckpointError(f"{name} is {kind} ({inputs} input channels); a plain Stable Diffusion 1.5 was expected.")
     parts: dict[str, Opened] = {"unet": lambda: _all(weight_paths(folder / "unet", DIFFUSERS_STEMS))}
+    found = kind_of(parts["unet"]())
+    if found.family != "unet" or not found.fits:
+        raise CheckpointError(f"{name} holds {found.text}; a checkpoint of Stable Diffusion 1.5 was expected.")
     if (folder / "text_encoder").is_dir():
         paths = weight_paths(folder / "text_encoder", TRANSFORMERS_STEMS)
         parts["text_encoder"] = lambda: text_names(_all(paths))

@@ -65,3 +65,16 @@ def test_a_file_without_an_encoder_is_none(tmp_path: Path) -> None:
     save_file({name: one for name, one in tensors.items() if "decoder" in name}, tmp_path / "half.safetensors")
     with pytest.raises(CheckpointError, match="with its encoder and its decoder"):
         with_vae(tiny_model(), str(tmp_path / "half.safetensors"))
+
+
+def test_a_tiny_vae_of_its_scale_draws_as_diffusers_with_it(tmp_path: Path) -> None:
+    model = tiny_model()
+    sides = {f"{half}_block_out_channels": (8, 8) for half in ("encoder", "decoder")}
+    blocks = {f"num_{half}_blocks": (1, 1) for half in ("encoder", "decoder")}
+    torch.manual_seed(0)
+    tiny = AutoencoderTiny(**sides, **blocks).eval()
+    tiny.save_pretrained(tmp_path / "taesd")
+    found = with_vae(model, str(tmp_path / "taesd"))
+    theirs = sd_pipeline(model)
+    theirs.vae = tiny
+    assert same_pictures(found, theirs, "a dog on a beach") < 1e-5

@@ -372,3 +372,11 @@ def test_a_lora_with_not_a_number_is_damaged(model: BlipDiffusion, tmp_path: Pat
     key = next(iter(given))
     path = write_kohya({key: (given[key][0] * float("nan"), given[key][1])}, tmp_path / "nan.safetensors")
     assert "not-a-number or infinite values; the file is damaged" in refused(model, "loras", path)
+
+
+def test_a_folder_of_stable_diffusion_2_is_named_by_its_unet(model: BlipDiffusion, tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text("{}")
+    tensors = {"down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": t(8, 1024)}
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(save(tensors))
+    assert "holds a U-Net of Stable Diffusion 2; a checkpoint of Stable" in refused(model, "base", tmp_path)
