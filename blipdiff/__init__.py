@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blipdiff.checkpoints import convert, load_model, save_model
+    from blipdiff.checkpoints import Additions, convert, load_model, save_model
     from blipdiff.conditioning.guidance import Conditioning, Guidance
     from blipdiff.conditioning.layout import TokenLayout
     from blipdiff.conditioning.mixing import mix
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Additions": "blipdiff.checkpoints",
     "BlipDiffusion": "blipdiff.models.blip_diffusion",
     "BlipdiffError": "blipdiff.errors",
     "Conditioning": "blipdiff.conditioning.guidance",
@@ -49,6 +50,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Additions",
     "BlipDiffusion",
     "BlipdiffError",
     "Conditioning",

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import png_text
 from blipdiff.picture_files import file_stream, picture_file
@@ -113,9 +114,12 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
     request = metadata["request"] if old else metadata["job"].get("request")
     if not isinstance(request, Mapping) or request.get("guidance") is None:  # a picture tells what it was drawn at
         raise ConfigError("Guidance must be a number, not None: the metadata are damaged.")
-    if not old:
-        return replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
-    job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
+    if old:
+        job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
+    else:
+        job = replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
+    if "weighting" not in request:  # of a version that took marks in prompts for letters
+        job = replace(job, request=replace(job.request, weighting=OFF))
     return job
 
 

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from blipdiff.conditioning.prompt import checked_category, checked_text
+from blipdiff.conditioning.weighting import MARKS_HELP, MEANINGS, Wording, weighted
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_SCHEDULER
@@ -59,6 +60,7 @@ class Sampling:
     """
 
     negative: str = parameter("", "Negative prompt", "What to keep away from.", group=WORDS)
+    weighting: str = parameter("a1111", "Weights", MARKS_HELP, choices=MEANINGS, group=WORDS)
     count: int = parameter(
         4, "Pictures", "How many pictures, each with a seed of its own.", low=1, high=64, step=1, group=PICTURES
     )
@@ -139,6 +141,10 @@ class Sampling:
         Window(self.guidance_start, self.guidance_stop)
         if self.seed + self.count - 1 > LARGEST_SEED:
             raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
+
+    def worded(self, text: str) -> Wording:
+        """A text of the request with the weights that its marks say. Raises: PromptError for impossible ones."""
+        return weighted(text, self.weighting)
 
     def seeds(self) -> tuple[int, ...]:
         """One seed for each picture."""

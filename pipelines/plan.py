@@ -113,11 +113,11 @@ def encode(model: BlipDiffusion, request: SubjectSampling, subject: SubjectEmbed
     """
     check_slots(model, subject)
     tokenizer, positions = model.prompt_tokenizer, model.positions
-    text = build_prompt(request.target or request.category, request.prompt)
+    text = build_prompt(request.target or request.category, request.worded(request.prompt))
     words = amplify(text, tokenizer, positions - model.subject_slots, request.repeats)
-    against = amplify(request.negative, tokenizer, positions, 1)
-    positive = model.encode_prompts([words.text], [subject])
-    negative = model.encode_prompts([against.text]) if model.scale(request.guidance) != 1 else None
+    against = amplify(request.worded(request.negative), tokenizer, positions, 1)
+    positive = model.encode_prompts([words.wording], [subject])
+    negative = model.encode_prompts([against.wording]) if model.scale(request.guidance) != 1 else None
     warnings = tuple(part.warning for part in (words, against) if part.warning is not None)
     return EncodedRequest(request, positive, negative, warnings)
 

@@ -12,7 +12,9 @@ from typing import Any, TypeAlias, TypeVar
 from PIL import Image
 from torch import Tensor
 
-from blipdiff.checkpoints import load_model
+from blipdiff.checkpoints import Additions, load_model
+from blipdiff.checkpoints.embeddings import Embedding
+from blipdiff.checkpoints.lora import Lora
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.devices import Placement, placement
@@ -66,10 +68,25 @@ class Studio:
         dtype: str = "auto",
         download: bool = False,
         folders: Sequence[Path] = (),
+        additions: Additions | None = None,
+        loras: Sequence[str | Path | Lora] = (),
+        embeddings: Sequence[str | Path | Embedding] = (),
+        vae: str | Path | None = None,
     ) -> "Studio":
-        """A studio with a model that is loaded where it runs best."""
+        """A studio with a model that is loaded where it runs best, and with what goes on it.
+
+        loras: files, folders or hub ids, with their weights: "chalk.safetensors:0.8"; embeddings: with the words that
+        stand for them: "toy.pt=<cat-toy>"; vae: a folder, file or hub id; additions: all of these, and another base
+
+        Raises: CheckpointError for a model or an addition that cannot be used, ConfigError for both ways at once.
+        """
         place: Placement = placement(device, dtype)
-        model = load_model(source, dtype=place.dtype, device=place.device, download=download)
+        own = Additions.of(loras=loras, embeddings=embeddings, vae=vae)
+        if own and additions:
+            raise ConfigError("Give LoRAs, embeddings and VAE either by their names or as additions, not both.")
+        model = load_model(
+            source, dtype=place.dtype, device=place.device, download=download, additions=own or additions
+        )
         return cls(model, download=download, folders=folders)
 
     def subject(

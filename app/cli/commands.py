@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Listed] = {
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
+    "merge": Listed("convert", "Write BLIP-Diffusion on another base, a checkpoint of Stable Diffusion 1.5.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),
     "train": Listed("train", "Train a small model or a describer, or go on where it was stopped.", _TRAIN),
     "train-control": Listed("train", "Train a ControlNet over a small model.", _TRAIN),

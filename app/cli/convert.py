@@ -1,4 +1,4 @@
-"""`blipdiff convert`: a checkpoint in another layout or precision."""
+"""`blipdiff convert`: a checkpoint in another layout or precision; `blipdiff merge`: on another base."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +9,9 @@ from app.cli.options import Download, run_by
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds the commands."""
     app.command("convert")(convert_checkpoint)
+    app.command("merge")(merge_checkpoint)
 
 
 @run_by("app.cli.runs.convert")
@@ -34,4 +35,32 @@ def convert_checkpoint(
     """Write a checkpoint in the hub's layout, or in that of LAVIS.
 
     blipdiff convert blip-diffusion.tar.gz my_model
+    """
+
+
+@run_by("app.cli.runs.convert")
+def merge_checkpoint(
+    base: Annotated[
+        str, typer.Argument(help="A checkpoint of Stable Diffusion 1.5 that lends its look: a file, folder or hub id.")
+    ],
+    target: Annotated[Path, typer.Argument(help="The folder to write; new or empty.")],
+    model: Annotated[
+        str, typer.Option("--model", help="BLIP-Diffusion: a folder in the hub's layout, or a hub id.")
+    ] = "Salesforce/blipdiffusion",
+    original: Annotated[
+        str | None,
+        typer.Option("--original", help="Stable Diffusion 1.5 itself: a file, folder or hub id; the hub's if absent."),
+    ] = None,
+    strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strength",
+            help="How much of BLIP-Diffusion goes on the base: 0.8, or up_blocks.1=0.5. Again for several.",
+        ),
+    ] = None,
+    download: Download = False,
+) -> None:
+    """Write BLIP-Diffusion on another base: base + strength * (BLIP-Diffusion - Stable Diffusion 1.5).
+
+    blipdiff merge dreamy.safetensors my_model --original v1-5-pruned.safetensors
     """

@@ -19,8 +19,10 @@ from app.cli.options import (
     Model,
     NoMetadata,
     Output,
+    addition_options,
     keyword,
     options_of,
+    take_additions,
     takes,
 )
 from pipelines.parameters import PICTURES, STRUCTURES, SUBJECT, parameters
@@ -36,7 +38,9 @@ def command_of(task: Task) -> Callable[..., None]:
     photo = next((kind.label.lower() for kind in task.inputs.values() if kind.has_noise), None)
     absent = {"seed": RANDOM if photo is None else f"0 for a {photo}, else {RANDOM}"}
 
-    @takes(*input_options(task), *_control_options(task), *options_of(task.request, absent=absent))
+    options = (*input_options(task), *_control_options(task), *options_of(task.request, absent=absent))
+
+    @takes(*options, *addition_options())
     def draw(
         context: typer.Context,
         *,
@@ -58,6 +62,7 @@ def command_of(task: Task) -> Callable[..., None]:
         **asked: Any,
     ) -> None:
         place = {"model": model, "device": device, "dtype": dtype, "download": download}
+        place["additions"] = take_additions(asked)
         asked |= {"output": output, "metadata": not no_metadata, "as_json": as_json}
         import_module("app.cli.runs.drawing").draw(task, context, asked, place, like)
 

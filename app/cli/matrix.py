@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.controls import control_options
-from app.cli.options import SIZE, Device, Download, Dtype, Model, options_of, run_by, takes
+from app.cli.options import SIZE, Device, Download, Dtype, Model, addition_options, options_of, run_by, takes
 from app.cli.panels import OUTPUT
 from pipelines.parameters import STRUCTURES, SUBJECT
 from pipelines.stylize.request import StylizeRequest
@@ -21,7 +21,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 @run_by(_RUNS)
-@takes(*control_options(prefixed=False), *options_of(StylizeRequest, but=("category", "target", "count", "batch")))
+@takes(
+    *control_options(prefixed=False),
+    *options_of(StylizeRequest, but=("category", "target", "count", "batch")),
+    *addition_options(),
+)
 def matrix(
     *,
     subjects: Annotated[

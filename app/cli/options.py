@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from app.cli.panels import MACHINE, OUTPUT
+from app.cli.panels import ADDITIONS, MACHINE, OUTPUT
 from pipelines.parameters import Parameter, SubjectSampling, parameters
 
 RANDOM = "a random one"  # seed, as --help says it
@@ -148,6 +148,43 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MACHINE)]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.", rich_help_panel=MACHINE)]
+ADDED = "added_"  # before the names of what goes on a model, so that a request may have parameters of these names
+_ADDITIONS: tuple[tuple[str, Any, str, str], ...] = (
+    (
+        "loras",
+        list[str] | None,
+        "--lora",
+        "FILE, FOLDER or HUB-ID, and its weight: chalk.safetensors:0.8. Again for several.",
+    ),
+    (
+        "embeddings",
+        list[str] | None,
+        "--embedding",
+        "FILE, FOLDER or HUB-ID of a textual inversion, and its word: toy.pt=<cat-toy>. Again for several.",
+    ),
+    ("vae", str | None, "--vae", "Another VAE: FILE, FOLDER or HUB-ID."),
+    ("base", str | None, "--base", "A checkpoint of Stable Diffusion 1.5 that lends its look: FILE, FOLDER or HUB-ID."),
+    ("original", str | None, "--original", "Stable Diffusion 1.5 itself, for --base: FILE, FOLDER or HUB-ID."),
+    (
+        "strengths",
+        list[str] | None,
+        "--base-strength",
+        "How much of the model goes on the base: 0.8, or for a block up_blocks.1=0.5. Again for several.",
+    ),
+)
+
+
+def addition_options() -> Iterator[inspect.Parameter]:
+    """What people put on a model as it is loaded, whatever the command does with it."""
+    return (keyword(ADDED + name, hint, flag, text, ADDITIONS) for name, hint, flag, text in _ADDITIONS)
+
+
+def take_additions(asked: dict[str, Any]) -> dict[str, Any]:
+    """Takes those out of a command's options: by their names, those that were given."""
+    given = {name: asked.pop(ADDED + name, None) for name, *_ in _ADDITIONS}
+    return {name: value for name, value in given.items() if value}
+
+
 Download = Annotated[
     bool,
     typer.Option("--download", help="Fetch a hub model that is not on this machine yet.", rich_help_panel=MACHINE),

@@ -4,8 +4,8 @@ from typing import Any
 
 from pipelines.parameters import PICTURES, SAMPLING, STRUCTURES, SUBJECT, WORDS
 
-MACHINE, OUTPUT = "Model and machine", "Output"
-_ORDER = (SUBJECT, WORDS, PICTURES, STRUCTURES, SAMPLING, MACHINE, OUTPUT)
+MACHINE, ADDITIONS, OUTPUT = "Model and machine", "What goes on the model", "Output"
+_ORDER = (SUBJECT, WORDS, PICTURES, STRUCTURES, SAMPLING, MACHINE, ADDITIONS, OUTPUT)
 
 
 def panelled(command: Any) -> Any:

@@ -1,10 +1,10 @@
 """`blipdiff ui`: the page."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Model, run_by
+from app.cli.options import Device, Download, Dtype, Model, addition_options, run_by, takes
 
 Auth = Annotated[
     str | None,
@@ -29,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 @run_by("app.cli.runs.ui")
+@takes(*addition_options())
 def ui(
+    *,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -42,5 +44,6 @@ def ui(
     token: Token = None,
     insecure: Insecure = False,
     allow_host: AllowHost = None,
+    **asked: Any,
 ) -> None:
     """Open the page in a browser: upload a photo, describe a scene, watch it being drawn."""

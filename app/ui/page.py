@@ -23,6 +23,8 @@ from app.ui.tabs.generate import generate_tab
 from app.ui.tabs.library import library_tab
 from app.ui.tabs.scene import scene_tab
 from app.ui.tabs.stylize import StylizeTab
+from blipdiff.checkpoints.additions import told
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.studio import Studio, purpose
 from pipelines.task import Task, tasks
 
@@ -45,7 +47,7 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
     known = tasks()
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
         room = Room(page, studio, settings, orders)
-        gr.HTML(markup.heading(model.name, str(model.device), dtype, purpose(model)))
+        gr.HTML(markup.heading(model.name, str(model.device), dtype, _about(model)))
         with gr.Tabs(elem_id="tabs"):
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
                 title, build = _TABS.get(name, (name.replace("-", " ").capitalize(), task_tab))
@@ -57,6 +59,13 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
         page.load(partial(forget_old, page), None, None, **AT_ONCE)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
+
+
+def _about(model: BlipDiffusion) -> str | None:
+    """What the model is for, what goes on it, and the words that call that up."""
+    names = ", ".join(one.part for one in model.additions)
+    found = [purpose(model), f"With {names}." if names else None, *told(model)]
+    return " ".join(text for text in found if text) or None
 
 
 def launch(

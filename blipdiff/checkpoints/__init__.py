@@ -1,11 +1,13 @@
 """Models on disk, in every layout they were published in: load, save, convert."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from blipdiff.checkpoints import diffusers_layout, lavis_layout
+from blipdiff.checkpoints.additions import Additions, added
 from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.finetuned import cached_subject, overlaid
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -14,7 +16,7 @@ from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.identity import fingerprint
 
-__all__ = ["SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
+__all__ = ["Additions", "SaveLayout", "convert", "fingerprint", "load_model", "load_model_and_subject", "save_model"]
 
 SaveLayout = Literal["diffusers", "lavis"]
 
@@ -28,14 +30,25 @@ def load_model(
     qformer_tokenizer: str | Path | None = None,
     configs_from: str | Path | None = None,
     base: str | Path | None = None,
+    additions: Additions | None = None,
 ) -> BlipDiffusion:
     """A model from "mini", a folder in the hub's or LAVIS's layout, a LAVIS archive or fine-tuned file, or a hub id.
 
     `dtype` None or "auto" is the fastest on `device`, "stored" that of the file. `qformer_tokenizer` is a folder with
     vocab.txt, `configs_from` a hub-layout folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the
-    model under a fine-tuned file.
+    model under a fine-tuned file, `additions` what goes on it: LoRAs and the like.
     Raises: CheckpointError.
     """
+    if additions:
+        model = load_model(
+            source,
+            dtype=STORED,
+            download=download,
+            qformer_tokenizer=qformer_tokenizer,
+            configs_from=configs_from,
+            base=base,
+        )
+        return added(model, additions, dtype=dtype_for(dtype, device), device=device, download=download)
     return load_model_and_subject(
         source,
         dtype=dtype,
@@ -95,6 +108,12 @@ def save_model(model: BlipDiffusion, folder: str | Path, layout: SaveLayout = "d
     writers = {"diffusers": diffusers_layout.save, "lavis": lavis_layout.save}
     if layout not in writers:
         raise ConfigError(f"The layout '{layout}' is not known; expected one of: {', '.join(writers)}.")
+    words = [one.name for one in model.additions if one.kind == "embedding"]
+    if words:
+        warnings.warn(
+            f"A model's folder has no place for embeddings; give those of {', '.join(words)} when it is loaded.",
+            stacklevel=2,
+        )
     writers[layout](model, Path(folder))
 
 

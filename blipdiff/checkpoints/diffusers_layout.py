@@ -25,7 +25,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_category_tokenizer,
     save_prompt_tokenizer,
 )
-from blipdiff.checkpoints.weights import Rename, filled, weight_paths
+from blipdiff.checkpoints.weights import Rename, filled, merged_tensors, weight_paths
 from blipdiff.diffusers_types import VAE, Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
@@ -115,6 +115,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
 
     Raises: OutputError when the place cannot be written or holds something else.
     """
+    for net in (model.unet, model.text_encoder):
+        merged_tensors(net)
     with written_folder(folder) as place:
         index = configs.model_index(
             model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
@@ -282,5 +284,5 @@ def guidance_of(index: Mapping[str, Any]) -> float:
 
 def _save_weights(net: nn.Module, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().contiguous() for name, value in net.state_dict().items()}
+    tensors = {name: value.detach().contiguous() for name, value in merged_tensors(net).items()}
     save_file(tensors, path, metadata={"format": "pt"})

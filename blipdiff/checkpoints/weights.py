@@ -193,6 +193,24 @@ def is_plain(name: str, value: Tensor) -> bool:
     return whole and (value.dtype in _DTYPES or name.endswith("position_ids"))
 
 
+def merged_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network under its own names, with adapters of PEFT where they are merged into them.
+
+    Raises: CheckpointError for adapters that are loaded beside the weights.
+    """
+    wrapped = [module for module in net.modules() if hasattr(module, "merged_adapters")]
+    if any(not module.merged for module in wrapped):
+        raise CheckpointError(
+            f"The {type(net).__name__} has adapters loaded beside its weights, and a checkpoint has no place for them: "
+            "call fuse_lora() first to save merged weights, or unload_lora_weights() to save without."
+        )
+    tensors = net.state_dict()
+    if not wrapped:
+        return dict(tensors)
+    own = {name.replace(".base_layer.", "."): value for name, value in tensors.items()}
+    return {name: value for name, value in own.items() if ".lora_" not in name}
+
+
 def _placed(stored: Tensor, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:
     target = dtype if dtype is not None and stored.is_floating_point() else stored.dtype
     return stored.to(device=device, dtype=target)

@@ -82,8 +82,8 @@ class TokenLayout:
 
         Raises: PromptError when the layout does not hold it; the message lists the words that are there.
         """
-        wanted = tuple(_SPLIT.findall(unicodedata.normalize("NFC", phrase).lower()))
         spans = self.spans()
+        wanted = _split(unicodedata.normalize("NFC", phrase).lower(), [word for word, _ in spans])
         found: list[int] = []
         start = 0
         while wanted and start + len(wanted) <= len(spans):
@@ -96,6 +96,17 @@ class TokenLayout:
             there = listed(list(dict.fromkeys(word for word, _ in spans)), most=40) or "none"
             raise PromptError(f"The prompt, as the model reads it, does not hold {phrase!r}. Words there: {there}.")
         return tuple(found)
+
+
+def _split(phrase: str, words: Sequence[str]) -> tuple[str, ...]:
+    """A phrase as the tokenizer splits it, and whole where it is a word that was added to the model: "<cat-toy>"."""
+    added = sorted({word for word in words if _SPLIT.findall(word) not in ([word], [])}, key=len, reverse=True)
+    if not added:
+        return tuple(_SPLIT.findall(phrase))
+    found: list[str] = []
+    for place, part in enumerate(re.split(f"({'|'.join(map(re.escape, added))})", phrase)):
+        found += [part] if place % 2 else _SPLIT.findall(part)
+    return tuple(found)
 
 
 @cache

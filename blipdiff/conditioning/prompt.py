@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
+from blipdiff.conditioning.weighting import WeightedText, Wording, plain_text
 from blipdiff.errors import ConfigError, PromptError, listed
 
 _Value = TypeVar("_Value")
@@ -17,11 +18,15 @@ TOKENIZING = Lock()  # a tokenizer keeps a call's padding and length in itself: 
 
 @dataclass(frozen=True, slots=True)
 class AmplifiedPrompt:
-    """A prompt that the model reads to its end, and what had to be left out of it."""
+    """A prompt that the model reads to its end, and what had to be left out of it.
+
+    wording: the same text, with the weights of its words where they have some
+    """
 
     text: str
     copies: int
     cut_words: tuple[str, ...]  # the words, or the rest of an endless one, that did not fit
+    wording: Wording = ""
 
     @property
     def warning(self) -> str | None:
@@ -32,16 +37,23 @@ class AmplifiedPrompt:
         return f"The prompt is longer than the model can read; left out: {shown}."
 
 
-def build_prompt(target: str, prompt: str) -> str:
+@overload
+def build_prompt(target: str, prompt: str) -> str: ...
+@overload
+def build_prompt(target: str, prompt: Wording) -> Wording: ...
+def build_prompt(target: str, prompt: Wording) -> Wording:
     """The sentence that the model was trained on: "a dog swimming under water"; an empty prompt gives "a dog".
 
     Raises: PromptError for an empty target category, and for control characters.
     """
     category = checked_category(target)
+    if isinstance(prompt, WeightedText):
+        checked_text(prompt.text, "prompt")
+        return prompt.stripped().behind(f"a {category} ").stripped()
     return f"a {category} {checked_text(prompt, 'prompt').strip()}".rstrip()
 
 
-def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20, most: int = 1000) -> str:
+def repeat_prompt(text: Wording, strength: float = 1.0, reps: int = 20, most: int = 1000) -> Wording:
     """int(strength * reps) copies joined by ", ", as the authors' code and diffusers' port amplify a prompt.
 
     At least one copy: a small strength gave them an empty prompt. At most `most`: a model that reads so many tokens
@@ -54,11 +66,17 @@ def repeat_prompt(text: str, strength: float = 1.0, reps: int = 20, most: int = 
             f"A prompt strength of {strength} and {reps} repetitions were given; strength is 0 or more, "
             "repetitions 1 or more."
         )
-    return _SEPARATOR.join([text] * max(1, int(min(strength * reps, most))))
+    return _repeated(text, max(1, int(min(strength * reps, most))))
+
+
+def _repeated(text: Wording, copies: int) -> Wording:
+    if isinstance(text, WeightedText):
+        return text.repeated(copies, _SEPARATOR)
+    return _SEPARATOR.join([text] * copies)
 
 
 def amplify(
-    text: str,
+    text: Wording,
     tokenizer: Any,
     budget: int,
     repeats: int | Literal["fit"] = "fit",
@@ -71,17 +89,19 @@ def amplify(
     """
     if (repeats != "fit" and repeats < 1) or budget < 3:
         raise ConfigError(f"{repeats} repetitions in {budget} positions were asked for; at least 1 in 3 are needed.")
-    text = checked_text(text, "prompt").strip()
+    wording = checked_text(text, "prompt").strip() if isinstance(text, str) else text.stripped()
+    text = checked_text(plain_text(wording), "prompt")
     room = budget - 2
     one = _count(tokenizer, text)
     if one > room:
         kept = _longest_start(text, tokenizer, room)
-        return AmplifiedPrompt(kept, 1, tuple(text[len(kept) :].split()))
+        own = kept if isinstance(wording, str) else wording.part(0, len(kept))
+        return AmplifiedPrompt(kept, 1, tuple(text[len(kept) :].split()), own)
     copies = max(1, (room + 1) // (one + 1))  # one more for the comma between two copies
     copies = copies if repeats == "fit" else min(copies, repeats)
     while copies > 1 and _count(tokenizer, _SEPARATOR.join([text] * copies)) > room:
         copies -= 1
-    return AmplifiedPrompt(_SEPARATOR.join([text] * copies), copies, ())
+    return AmplifiedPrompt(_SEPARATOR.join([text] * copies), copies, (), _repeated(wording, copies))
 
 
 def checked_text(text: str, name: str) -> str:

@@ -5,21 +5,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.conditioning.weighting import WeightedText, Wording
 from blipdiff.devices import runs_on
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import PromptError, SubjectError
 from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
+from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.context_text_encoder import ContextTextEncoder
-from blipdiff.models.identity import ModelIdentity, drawing_parts
+from blipdiff.models.identity import Addition, ModelIdentity, drawing_parts
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
+from blipdiff.models.weighted_rows import weighted_rows
 from blipdiff.ranges import USUAL_GUIDANCE
 
 
@@ -29,7 +32,7 @@ class BlipDiffusion:
 
     subject_encoder: SubjectEncoder
     text_encoder: ContextTextEncoder
-    prompt_tokenizer: CLIPTokenizer
+    prompt_tokenizer: CLIPTokenizer | WordsTokenizer
     category_tokenizer: BertTokenizer
     unet: UNet
     vae: VAE
@@ -40,12 +43,13 @@ class BlipDiffusion:
     guidance: float = USUAL_GUIDANCE  # the scale that serves this model best, where nobody asks for another
     name: str = "unnamed"
     controlnet: ControlNet | None = None
+    additions: tuple[Addition, ...] = ()  # what was put on it: LoRAs, embeddings
 
     @property
     def identity(self) -> ModelIdentity:
         """What this model is by its weights and settings: which subject cards fit it, and what draws."""
         parts = drawing_parts(self.unet, self.text_encoder, self.vae, self.scheduler_config, self.insert_at)
-        return ModelIdentity(self.subject_fingerprint, parts)
+        return ModelIdentity(self.subject_fingerprint, parts | {one.part: one.fingerprint for one in self.additions})
 
     @property
     def positions(self) -> int:
@@ -70,8 +74,8 @@ class BlipDiffusion:
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
         for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet):
             if net is not None:
-                net.to(device=device, dtype=dtype)
-        self.vae.to(device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)
+                nn.Module.to(net, device=device, dtype=dtype)  # diffusers' own warns of what does not concern it here
+        nn.Module.to(self.vae, device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)
         return replace(self)
 
     @torch.no_grad()
@@ -118,7 +122,7 @@ class BlipDiffusion:
 
     @torch.no_grad()
     def encode_prompts(
-        self, prompts: Sequence[str], subjects: Sequence[SubjectEmbedding | None] | None = None
+        self, prompts: Sequence[Wording], subjects: Sequence[SubjectEmbedding | None] | None = None
     ) -> Conditioning:
         """One row of conditioning for each prompt, with its subject among the words where there is one.
 
@@ -127,16 +131,29 @@ class BlipDiffusion:
         subjects = [None] * len(prompts) if subjects is None else list(subjects)
         if not prompts or len(subjects) != len(prompts):
             raise PromptError(f"{len(prompts)} prompts were given with {len(subjects)} subjects; give one each.")
-        rows, layouts, device = [], [], runs_on(self.text_encoder)
+        rows, layouts = [], []
         for prompt, subject in zip(prompts, subjects, strict=True):
-            ids = prompt_ids(
-                self.prompt_tokenizer, prompt, self.positions - (self.subject_slots if subject is not None else 0)
-            )
-            tokens = None if subject is None else self._subject_tokens(subject)
-            id_row = torch.tensor([ids], device=device)
-            rows.append(self.text_encoder(id_row, tokens, self.insert_at))
+            row, ids = self._row(prompt, subject)
+            rows.append(row)
             layouts.append(self._layout(ids, subject is not None))
         return Conditioning(torch.cat(rows), tuple(layouts))
+
+    def _row(self, prompt: Wording, subject: SubjectEmbedding | None) -> tuple[Tensor, list[int]]:
+        """The row of one prompt (1, slots, width), and its ids."""
+        words, device = self.prompt_tokenizer, runs_on(self.text_encoder)
+        length = self.positions - (self.subject_slots if subject is not None else 0)
+        tokens = None if subject is None else self._subject_tokens(subject)
+        added = words.table().to(device) if isinstance(words, WordsTokenizer) else None
+
+        def encode(ids: list[int]) -> Tensor:
+            row: Tensor = self.text_encoder(torch.tensor([ids], device=device), tokens, self.insert_at, added)
+            return row
+
+        if isinstance(prompt, WeightedText):
+            place = None if subject is None else self.insert_at
+            return weighted_rows(words, prompt, length, encode, place, self.subject_slots)
+        ids = prompt_ids(words, prompt, length)
+        return encode(ids), ids
 
     def _subject_tokens(self, subject: SubjectEmbedding) -> Tensor:
         subject.check_model(self.subject_fingerprint, self.text_encoder.sizes.width)

@@ -74,12 +74,20 @@ class ContextTextEncoder(nn.Module):
         """The device of the weights."""
         return self.text_model.final_layer_norm.weight.device
 
-    def forward(self, ids: Tensor, subject_tokens: Tensor | None = None, insert_at: int = 2) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        subject_tokens: Tensor | None = None,
+        insert_at: int = 2,
+        added_words: Tensor | None = None,
+    ) -> Tensor:
         """ids (n, words), subject_tokens (n, 16, width) -> (n, words [+ 16], width), final norm applied.
+
+        added_words: (k, width), the rows that ids beyond the table's own stand for
 
         Raises: ShapeError when there are more positions than the model has, or the subject is of another width.
         """
-        x = self.text_model.embeddings.token_embedding(ids)
+        x = self._words(ids, added_words)
         if subject_tokens is not None:
             if subject_tokens.shape[::2] != (len(ids), self.sizes.width):
                 raise ShapeError(
@@ -93,3 +101,11 @@ class ContextTextEncoder(nn.Module):
         for layer in self.text_model.encoder.layers:
             x = layer(x)
         return self.text_model.final_layer_norm(x)  # type: ignore[no-any-return]
+
+    def _words(self, ids: Tensor, added: Tensor | None) -> Tensor:
+        table, own = self.text_model.embeddings.token_embedding, self.sizes.vocabulary
+        if added is None:
+            return table(ids)  # type: ignore[no-any-return]
+        rows = table(ids.clamp(max=own - 1))
+        given = added.to(rows)[(ids - own).clamp(min=0)]
+        return torch.where((ids >= own)[..., None], given, rows)

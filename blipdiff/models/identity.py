@@ -69,6 +69,25 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """What was put on a model as it was loaded, which the fingerprints of its parts do not show.
+
+    weight: how strongly it acts, where that can be chosen; words: those that call it up, or that it adds
+    """
+
+    kind: str  # "LoRA", "embedding"
+    name: str
+    weight: float | None
+    fingerprint: str
+    words: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """Its name among the parts that draw: "LoRA chalk at 0.8"."""
+        return f"{self.kind} {self.name}" + ("" if self.weight is None else f" at {self.weight:.12g}")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """`subject` says which subject cards fit; `parts` is a fingerprint for each part that draws, by its name."""
 

@@ -10,6 +10,7 @@ from transformers import BertTokenizer, CLIPTokenizer
 from blipdiff.conditioning.prompt import TOKENIZING
 from blipdiff.errors import CheckpointError, PromptError
 from blipdiff.foreign import foreign
+from blipdiff.models.added_words import WordsTokenizer
 
 _TRIED, _TRIED_LENGTH = "a photo of a dog", 16  # what every tokenizer is asked once
 _LARGEST = 64 * 2**20
@@ -63,10 +64,11 @@ def _check_tried(
         raise CheckpointError(f"The tokenizer in {folder} is not usable: {lacks}.")
 
 
-def prompt_ids(tokenizer: CLIPTokenizer, text: str, length: int) -> list[int]:
+def prompt_ids(tokenizer: CLIPTokenizer | WordsTokenizer, text: str, length: int) -> list[int]:
     """Exactly `length` ids: begin, words, end, padding; words that do not fit are cut before the end mark."""
     with TOKENIZING:
-        ids: list[int] = tokenizer(text, padding="max_length", truncation=True, max_length=length).input_ids
+        encoded = tokenizer(text, padding="max_length", truncation=True, max_length=length)
+    ids: list[int] = encoded.input_ids
     return ids
 
 

@@ -44,11 +44,11 @@ def encode_blend(model: BlipDiffusion, request: BlendRequest, subjects: Sequence
     for subject in subjects:
         check_slots(model, subject)
     mix([(subject, 1.0) for subject in subjects], cast("Blend", request.how))
-    against = amplify(request.negative, model.prompt_tokenizer, model.positions, 1)
-    negative = model.encode_prompts([against.text]) if model.scale(request.guidance) != 1 else None
+    against = amplify(request.worded(request.negative), model.prompt_tokenizer, model.positions, 1)
+    negative = model.encode_prompts([against.wording]) if model.scale(request.guidance) != 1 else None
     budget = model.positions - model.subject_slots
     texts = dict.fromkeys(
-        build_prompt(request.target or subject.category, prompt)
+        build_prompt(request.target or subject.category, request.worded(prompt))
         for subject in subjects
         for prompt in (request.prompt, request.prompt_to or request.prompt)
     )

@@ -10,6 +10,7 @@ from blipdiff.conditioning.mixing import Blend, joined_category, mix
 from blipdiff.conditioning.paths import Shares
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.conditioning.weighting import Wording
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.blend.request import BlendRequest
 
@@ -31,7 +32,7 @@ def encode_spot(
     )
     budget = model.positions - model.subject_slots
     sentences = _sentences(request, subjects, shares, along)
-    texts = [amplify(text, model.prompt_tokenizer, budget, request.repeats).text for text in sentences]
+    texts = [amplify(text, model.prompt_tokenizer, budget, request.repeats).wording for text in sentences]
     found = model.encode_prompts(texts, [subject] * len(texts))
     if len(texts) == 1:
         return found, subject
@@ -43,7 +44,7 @@ def encode_spot(
 
 def _sentences(
     request: BlendRequest, subjects: Sequence[SubjectEmbedding], shares: Shares, along: float
-) -> dict[str, float]:
+) -> dict[Wording, float]:
     """Each sentence with its part of the whole; parts are above 0 and add up to 1."""
     if request.target is not None:
         words = {request.target: 1.0}
@@ -59,7 +60,9 @@ def _sentences(
     if request.prompt_to is not None and request.prompt_to != request.prompt:
         prompts = {request.prompt: 1.0 - along, request.prompt_to: along}
     parts = {
-        build_prompt(word, prompt): share * part for word, share in words.items() for prompt, part in prompts.items()
+        build_prompt(word, request.worded(prompt)): share * part
+        for word, share in words.items()
+        for prompt, part in prompts.items()
     }
     total = sum(parts.values())
     return {text: part / total for text, part in parts.items() if part > 0}

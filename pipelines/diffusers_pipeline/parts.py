@@ -1,28 +1,30 @@
 """The components of the diffusers face: registered, loaded, saved, identified, and their memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints import load_model, save_model
+from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
 from blipdiff.devices import STORED, AskedDtype, Placement, dtype_for, placement
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
+from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
-from blipdiff.models.identity import fingerprint
+from blipdiff.models.identity import Addition, fingerprint
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler
+from pipelines.diffusers_pipeline.loras import LoraParts
 from pipelines.diffusers_pipeline.running import Calls
 
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
@@ -37,7 +39,7 @@ class _Origin:
     guidance_scale: float = USUAL_GUIDANCE
 
 
-class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
+class PipelineParts(DiffusionPipeline, LoraParts):  # type: ignore[misc]
     """A `DiffusionPipeline` of BLIP-Diffusion's components, which does not yet draw."""
 
     model_cpu_offload_seq = "qformer->text_encoder->unet->vae"
@@ -45,7 +47,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
 
     def __init__(
         self,
-        tokenizer: CLIPTokenizer,
+        tokenizer: CLIPTokenizer | WordsTokenizer,
         text_encoder: ContextTextEncoder,
         vae: VAE,
         unet: UNet,
@@ -61,6 +63,8 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
     ) -> None:
         super().__init__()
         origin = getattr(unet, _ORIGIN, _Origin())
+        words = tokenizer if isinstance(tokenizer, WordsTokenizer) else None
+        tokenizer = tokenizer if words is None else words.plain
         if isinstance(controlnet, list | tuple):
             controlnet = MultiControlNetModel(controlnet)
         self.register_modules(
@@ -82,6 +86,8 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
         )
         self._identified = (qformer, _changes(qformer))
         self._calls = Calls()
+        self._words: WordsTokenizer | None = words
+        self._additions: tuple[Addition, ...] = ()
 
     @classmethod
     def from_model(cls, model: BlipDiffusion, **components: Any) -> Self:
@@ -116,6 +122,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             subject_fingerprint=None if "qformer" in components else model.subject_fingerprint,
             guidance_scale=model.guidance,
         )
+        pipeline._additions = model.additions
         accelerate(pipeline.model, Placement(pipeline.model.device, pipeline.unet.dtype))
         return pipeline
 
@@ -168,7 +175,7 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
         return BlipDiffusion(
             subject_encoder=self.qformer,
             text_encoder=self.text_encoder,
-            prompt_tokenizer=self.tokenizer,
+            prompt_tokenizer=self.tokenizer if self._words is None else self._words,
             category_tokenizer=self.qformer_tokenizer,
             unet=self.unet,
             vae=self.vae,
@@ -179,6 +186,42 @@ class PipelineParts(DiffusionPipeline, StableDiffusionLoraLoaderMixin):  # type:
             guidance=self.config.guidance_scale,
             name=self.config.name,
             controlnet=None if isinstance(self.controlnet, MultiControlNetModel) else self.controlnet,
+            additions=self._additions,
+        )
+
+    def load_textual_inversion(
+        self,
+        pretrained_model_name_or_path: Any,
+        token: str | Sequence[str | None] | None = None,
+        *,
+        weight_name: str | None = None,
+        local_files_only: bool = False,
+    ) -> None:
+        """As diffusers has it: one embedding, or a list of them, each with the word that stands for it in prompts.
+
+        A file, a folder, a hub id, or a state dict; a word of several vectors is written once. The tokenizer and the
+        text encoder stay as they are.
+
+        Raises: CheckpointError for a file that is no embedding of this model, ConfigError for a word that is none.
+        """
+        several = isinstance(pretrained_model_name_or_path, list)
+        sources = pretrained_model_name_or_path if several else [pretrained_model_name_or_path]
+        tokens = [token] * len(sources) if token is None or isinstance(token, str) else list(token)
+        model = self.model
+        for source, word in zip(sources, tokens, strict=True):
+            place = str(Path(source) / weight_name) if weight_name else source
+            model = with_embeddings(model, [Embedding(place, word)], download=not local_files_only)
+        self._words, self._additions = cast(WordsTokenizer, model.prompt_tokenizer), model.additions
+
+    def unload_textual_inversion(self, tokens: str | Sequence[str] | None = None) -> None:
+        """Forgets the words of embeddings: these, or all of them."""
+        given = [tokens] if isinstance(tokens, str) else tokens
+        names = None if given is None else {word.strip().lower() for word in given}
+        if self._words is not None:
+            left = {} if names is None else {w: v for w, v in self._words.vectors.items() if w not in names}
+            self._words = replace(self._words, vectors=left) if left else None
+        self._additions = tuple(
+            one for one in self._additions if one.kind != "embedding" or (names is not None and one.name not in names)
         )
 
     def enable_vae_slicing(self) -> None:

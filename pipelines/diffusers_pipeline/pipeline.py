@@ -82,9 +82,17 @@ class BlipDiffusionPipeline(PipelineParts):
         prompt_strength: float = 1.0,
         prompt_reps: int = 20,
         photo_fit: PhotoFit = "squash",
+        prompt_weighting: str = "off",
     ) -> tuple[Tensor, Tensor]:
         """What a call can be given as prompt_embeds, with the subject among the words, and negative_prompt_embeds."""
-        words = Words.of(prompt, reference_image, source_subject_category, target_subject_category, negative_prompt)
+        words = Words.of(
+            prompt,
+            reference_image,
+            source_subject_category,
+            target_subject_category,
+            negative_prompt,
+            weighting=prompt_weighting,
+        )
         positive, negative = words.encoded(self.model, Amount(prompt_strength, prompt_reps), photo_fit)
         return positive.embeddings, negative.embeddings
 
@@ -122,6 +130,7 @@ class BlipDiffusionPipeline(PipelineParts):
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
         photo_fit: PhotoFit = "squash",
+        prompt_weighting: str = "off",
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> ImagePipelineOutput | tuple[Any]:
@@ -133,7 +142,7 @@ class BlipDiffusionPipeline(PipelineParts):
         guidance_scale: for all or one for each prompt; the model's own if absent. neg_prompt is another name of
         negative_prompt. prompt_embeds and negative_prompt_embeds, from `encode_prompt`, take the place of words and
         reference. latents: (rows, channels, h, w) of standard normal noise. prompt_reps repeats the prompt, cut to
-        what fits.
+        what fits. prompt_weighting: how (word:1.3), [word] and {subject:1.2} are read: "a1111", "compel", or "off".
         control_image: the map for the pipeline's ControlNet, one for all pictures or one each; a list of such for
         several nets, with scale, start and end for all or one each. `conditioning_image` and the peer's spelling,
         `condtioning_image`, are other names of it. control_resample: how a map of another size is resized, "bicubic" as
@@ -166,6 +175,7 @@ class BlipDiffusionPipeline(PipelineParts):
             prompt_embeds,
             negative_prompt_embeds,
             "negative_prompt" if neg_prompt is None else "neg_prompt",
+            prompt_weighting,
         )
         scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
         amount = Amount(prompt_strength, prompt_reps)

@@ -12,6 +12,7 @@ from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.layout import PAD, TokenLayout
 from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, checked_text, repeat_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.conditioning.weighting import OFF, Wording, plain_text, weighted
 from blipdiff.errors import ConfigError, PromptError, ShapeError
 from blipdiff.given_pictures import PictureLike, as_images, each_of
 from blipdiff.images import PhotoFit
@@ -41,6 +42,7 @@ class Words:
     embeds: Tensor | None = None  # (prompts, slots, width), in place of prompts and references
     negative_embeds: Tensor | None = None  # of the same shape, in place of `negative`
     negative_name: str = "negative_prompt"  # by which it was given
+    weighting: str = OFF  # how marks in prompts are read
 
     @classmethod
     def of(
@@ -53,6 +55,7 @@ class Words:
         embeds: Tensor | None = None,
         negative_embeds: Tensor | None = None,
         negative_name: str = "negative_prompt",
+        weighting: str = OFF,
     ) -> "Words":
         """The arguments of a call.
 
@@ -71,7 +74,7 @@ class Words:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
         if not prompts:
             raise PromptError("No prompt was given; give at least one, which may be empty, or prompt_embeds.")
-        return cls(prompts, references, source, target, negative, embeds, negative_embeds, negative_name)
+        return cls(prompts, references, source, target, negative, embeds, negative_embeds, negative_name, weighting)
 
     @property
     def count(self) -> int:
@@ -112,7 +115,7 @@ class Words:
         if self.negative_embeds is not None:
             return _conditioning(self.negative_embeds)
         given = broadcast(self.negative_name, "" if self.negative is None else self.negative, self.count)
-        texts = [checked_text(text, self.negative_name) for text in given]
+        texts = [weighted(checked_text(text, self.negative_name), self.weighting) for text in given]
         _warn_of_long(model, texts, model.positions)
         return model.encode_prompts(texts)
 
@@ -126,11 +129,12 @@ class Words:
                 known[id(reference), category] = _encoded(model, reference, category, fit)
         return [known[id(reference), category] for reference, category in zip(references, sources, strict=True)]
 
-    def _texts(self, subjects: Sequence[SubjectEmbedding]) -> list[str]:
+    def _texts(self, subjects: Sequence[SubjectEmbedding]) -> list[Wording]:
         """Each prompt as a sentence about its target, which is the subject's own category unless another is given."""
         target = [subject.category for subject in subjects] if self.target is None else self.target
         targets = broadcast("target_subject_category", target, self.count)
-        return [build_prompt(word, text) for word, text in zip(targets, self.prompts, strict=True)]
+        texts = [weighted(text, self.weighting) for text in self.prompts]
+        return [build_prompt(word, text) for word, text in zip(targets, texts, strict=True)]
 
 
 def either(name: str, value: Any, other_name: str, other: Any) -> Any:
@@ -159,10 +163,10 @@ def _conditioning(embeds: Tensor) -> Conditioning:
     return Conditioning(embeds, (layout,) * len(embeds))
 
 
-def _warn_of_long(model: BlipDiffusion, texts: Sequence[str], budget: int) -> None:
+def _warn_of_long(model: BlipDiffusion, texts: Sequence[Wording], budget: int) -> None:
     """Says what a prompt loses that does not fit even once; that its repetitions are cut is their purpose."""
     for text in dict.fromkeys(texts):
-        warning = amplify(text, model.prompt_tokenizer, budget, 1).warning if text.strip() else None
+        warning = amplify(text, model.prompt_tokenizer, budget, 1).warning if plain_text(text).strip() else None
         if warning is not None:
             warnings.warn(warning, stacklevel=6)
 

@@ -77,11 +77,11 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
     """
     tokenizer, positions = model.prompt_tokenizer, model.positions
     budget = positions - (model.subject_slots if subject is not None else 0)
-    before = amplify(build_prompt(request.source, request.prompt), tokenizer, budget, 1)
-    after = amplify(build_prompt(request.drawn, request.target_scene), tokenizer, budget, 1)
-    against = amplify(request.negative, tokenizer, positions, 1)
-    positive = model.encode_prompts([before.text, after.text], [None, subject])
-    negative = model.encode_prompts([against.text]).repeat(2) if model.scale(request.guidance) != 1 else None
+    before = amplify(build_prompt(request.source, request.worded(request.prompt)), tokenizer, budget, 1)
+    after = amplify(build_prompt(request.drawn, request.worded(request.target_scene)), tokenizer, budget, 1)
+    against = amplify(request.worded(request.negative), tokenizer, positions, 1)
+    positive = model.encode_prompts([before.wording, after.wording], [None, subject])
+    negative = model.encode_prompts([against.wording]).repeat(2) if model.scale(request.guidance) != 1 else None
     source, target = positive.layouts
     return EncodedEdit(
         request=request,
@@ -90,7 +90,7 @@ def encode_edit(model: BlipDiffusion, request: EditRequest, subject: SubjectEmbe
         edits=_attention_edits(request, source, target, (before.text, after.text)),
         slot_windows=_by_slot(request.word_stops, target, request.cross_span),
         blend_slots=_blend_slots(request, source, target) if request.local_blend else {},
-        swaps=bool(target.subject_slots) or before.text != after.text,
+        swaps=bool(target.subject_slots) or before.wording != after.wording,
         warnings=tuple(dict.fromkeys(part.warning for part in (before, after, against) if part.warning is not None)),
     )
 

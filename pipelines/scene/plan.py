@@ -89,14 +89,17 @@ def encode_scene(
     for subject in subjects:
         check_slots(model, subject)
     prompt, tokenizer, positions = request.parsed, model.prompt_tokenizer, model.positions
-    whole = amplify(prompt.text, tokenizer, positions, 1)
-    own = [amplify(build_prompt(word, prompt.scene), tokenizer, positions - model.subject_slots, 1) for word in words]
-    against = amplify(request.negative, tokenizer, positions, 1)
-    rows = model.encode_prompts([whole.text, *(text.text for text in own)], [None, *subjects])
+    whole = amplify(request.worded(prompt.text), tokenizer, positions, 1)
+    own = [
+        amplify(build_prompt(word, request.worded(prompt.scene)), tokenizer, positions - model.subject_slots, 1)
+        for word in words
+    ]
+    against = amplify(request.worded(request.negative), tokenizer, positions, 1)
+    rows = model.encode_prompts([whole.wording, *(text.wording for text in own)], [None, *subjects])
     blocks = Blocks.of([rows.select([place]) for place in range(rows.rows)])
     negative = None
     if model.scale(request.guidance) != 1:
-        negative = Blocks.of([model.encode_prompts([against.text])] * rows.rows).conditioning
+        negative = Blocks.of([model.encode_prompts([against.wording])] * rows.rows).conditioning
     warnings = [text.warning for text in (whole, *own, against) if text.warning is not None]
     return SceneRows(
         blocks, negative, tuple(rows.layouts[0].slots(word) for word in words), tuple(dict.fromkeys(warnings))

@@ -39,9 +39,9 @@ def encode_style(
     """
     words = None
     if request.mixes_subject:
-        text = build_prompt(request.target or request.category, request.prompt)
+        text = build_prompt(request.target or request.category, request.worded(request.prompt))
         plain = amplify(text, model.prompt_tokenizer, model.positions, request.repeats)
-        words = model.encode_prompts([plain.text])
+        words = model.encode_prompts([plain.wording])
     return EncodedStyle(request, encode(model, request, subject), words, branches)
 
 

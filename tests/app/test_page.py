@@ -1,6 +1,6 @@
 """The forms of the page <-> requests, and their controls, without a browser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -8,13 +8,16 @@ import pytest
 
 from app.ui import markup
 from app.ui.form import Form
+from app.ui.page import _about
 from app.ui.tabs.generate import differences
 from blipdiff.errors import ConfigError, PromptError
+from blipdiff.models.identity import Addition
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import GenerateRequest
 from pipelines.parameters import Sampling, parameter, parameters
 from pipelines.task import tasks
+from tests.support.tiny_models import tiny_model
 
 OWN = {"guidance": 7.5}
 
@@ -159,3 +162,10 @@ def test_the_page_says_what_its_model_is_for_in_one_line() -> None:
         "mini", "cpu", "float32", "Only <drawn> things."
     )
     assert "purpose" not in markup.heading("tiny", "cpu", "float32", None)
+
+
+def test_the_page_says_what_goes_on_the_model_and_which_words_call_it_up() -> None:
+    chalk = Addition("LoRA", "<chalk>", 0.8, "aa", ("chalk drawing",))
+    about = _about(replace(tiny_model(), additions=(chalk,)))
+    assert about == "With LoRA <chalk> at 0.8. LoRA <chalk> knows the words: chalk drawing."
+    assert "&lt;chalk&gt; at 0.8" in markup.heading("tiny", "cpu", "float32", about)

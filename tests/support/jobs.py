@@ -15,7 +15,7 @@ _EARLIER_NAMES = {
     "edit": {"mask_threshold": "blend"},
     "blend": {"categories": "words", "extrapolation": "beyond"},
 }
-_LATER = {"edit": ("from_prompt", "controls"), "blend": ("film", "per_second", "loop")}
+_LATER = {"edit": ("from_prompt", "controls", "weighting"), "blend": ("film", "per_second", "loop", "weighting")}
 
 
 def events_of(studio: Studio, request: Any, *, preview_every: int = 0, **inputs: Any) -> Iterator[Event]:

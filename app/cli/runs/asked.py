@@ -9,7 +9,7 @@ import typer
 
 from app.cli.controls import CONTROL, control_flags
 from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
-from app.cli.options import OLD, was_given
+from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
 from blipdiff.checkpoints.controls import control_for_map, map_of_control
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -70,7 +70,8 @@ def job_like(asked: Asked, metadata: Mapping[str, Any], like: Path) -> Job:
     again = [name for name, kind in kinds.items() if kind.kind != "subject" and name != "structure"]
     taken = {"like", CONTROL + "control", *(GIVEN + name for name in again)}
     taken |= {"model", "device", "dtype", "download", "output", "no_metadata", "as_json"}
-    told = [param.name for param in asked.context.command.params if param.name and param.name not in taken]
+    names = [str(param.name) for param in asked.context.command.params if param.name]
+    told = [name for name in names if name not in taken and not name.startswith(ADDED)]
     given = [asked.flag(name) for name in told if was_given(asked.context, name)]
     if given:
         raise ConfigError(f"--like draws a picture as it was; leave out {', '.join(given)}.")

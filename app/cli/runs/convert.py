@@ -1,10 +1,12 @@
-"""A checkpoint gets another layout or precision."""
+"""A checkpoint gets another layout or precision, or another base."""
 
 from pathlib import Path
 
 from app.cli.progress import waiting
-from app.cli.terminal import say
+from app.cli.terminal import say, warn
 from blipdiff.checkpoints import convert
+from blipdiff.checkpoints.base_swap import Base, Strengths
+from blipdiff.checkpoints.merge import merge
 from blipdiff.devices import DTYPES
 from blipdiff.errors import ConfigError
 
@@ -36,3 +38,15 @@ def convert_checkpoint(
             download=download,
         )
     say(folder)
+
+
+def merge_checkpoint(
+    base: str, target: Path, model: str, original: str | None, strength: list[str] | None, download: bool
+) -> None:
+    """Runs the command."""
+    parents = Base(base, original, Strengths.of(strength or 1.0))
+    with waiting(f"Merging {base}", quiet=download):
+        note = merge(model, parents, target, download=download)
+    for name in ("subject_model", "base"):
+        warn(f"{note[name]['name']} came under this licence: {note[name]['licence']}.")
+    say(target)

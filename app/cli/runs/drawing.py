@@ -10,6 +10,8 @@ from app.cli.progress import told, waiting
 from app.cli.runs.asked import Asked, job_like, new_job
 from app.cli.terminal import say, say_json, warn
 from app.outputs import check_writable, save_result, save_sheet
+from blipdiff.checkpoints.additions import Additions
+from blipdiff.checkpoints.additions import told as told_of
 from pipelines.evaluate.requests import EvaluationProgress
 from pipelines.job import run
 from pipelines.metadata import read_metadata
@@ -49,14 +51,19 @@ def opened(
     dtype: str,
     download: bool = False,
     folders: Iterable[Path] = (),
+    additions: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Studio:
-    """A studio with the model that a command was given; says what it is for, and where loading takes a while."""
+    """A studio with the model that a command was given; says what it is for, and where loading takes a while.
+
+    additions: what goes on the model, by the names that `Additions.of` takes
+    """
+    added = Additions.of(**(additions or {}))
     with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
-        studio = Studio.open(model, device=device, dtype=dtype, download=download, folders=[*folders])
+        studio = Studio.open(model, device=device, dtype=dtype, download=download, folders=[*folders], additions=added)
     sentence = purpose(studio.model)
-    if sentence is not None and not quiet:
-        warn(sentence)
+    for text in [] if quiet else [*([] if sentence is None else [sentence]), *told_of(studio.model)]:
+        warn(text)
     return studio
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from app.cli.options import take_additions
 from app.cli.runs.asked import control_settings, parse_map, parse_size, request_values
 from app.cli.runs.drawing import followed, opened
 from app.cli.runs.files import read_bound
@@ -32,6 +33,7 @@ def matrix(
     **asked: Any,
 ) -> None:
     """Runs the command."""
+    additions = take_additions(asked)
     looks = [read_bound(text, "--subjects")[1] for text in subjects or ()]
     places = []
     for text in structures or ():
@@ -47,7 +49,7 @@ def matrix(
         **values, category=looks[0].category, count=1, batch=1, controls=control_settings(asked, 1)
     )
     check_writable(output)
-    studio = opened(model, device=device, dtype=dtype, download=download)
+    studio = opened(model, device=device, dtype=dtype, download=download, additions=additions)
     drawn = looks_and_structures.matrix(studio, request, looks, places, output)
     for cell in followed(drawn, notices, quiet=False):
         if isinstance(cell, Cell):

@@ -1,0 +1,287 @@
+"""Files for the tiny model as people bring them: LoRAs in every naming, checkpoints, embeddings, VAEs."""
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.sampling.schedulers import build_scheduler
+from pipelines import BlipDiffusionPipeline
+from tests.support.face import quiet
+
+Factors = dict[tuple[str, str], tuple[Tensor, Tensor]]  # net and layer -> down, up
+
+RANK, ALPHA = 2, 3.0
+_OLD = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+
+
+def nets_of(model: BlipDiffusion) -> dict[str, nn.Module]:
+    return {"unet": model.unet, "text_encoder": model.text_encoder}
+
+
+def factors(
+    model: BlipDiffusion, *, ends: tuple[str, ...] = ("to_q", "to_v", "to_out.0", "q_proj", "v_proj", "out_proj")
+) -> Factors:
+    """Random halves for the layers whose names end so."""
+    generator = torch.Generator().manual_seed(3)
+    found: Factors = {}
+    for net, module in nets_of(model).items():
+        for name, layer in module.named_modules():
+            if name.endswith(ends) and isinstance(layer, nn.Linear | nn.Conv2d):
+                weight = layer.weight
+                up = (weight.shape[0], RANK, *(1,) * (weight.ndim - 2))
+                down = torch.randn((RANK, *weight.shape[1:]), generator=generator)
+                found[net, name] = down, 0.3 * torch.randn(up, generator=generator)
+    return found
+
+
+def by_hand(model: BlipDiffusion, given: Factors, scale: float) -> dict[tuple[str, str], Tensor]:
+    """What each layer's weight is with the LoRA merged."""
+    merged = {}
+    for (net, name), (down, up) in given.items():
+        weight = nets_of(model)[net].get_submodule(name).weight.detach()
+        merged[net, name] = weight + scale * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+    return merged
+
+
+def write_kohya(given: Factors, path: Path, metadata: Mapping[str, str] | None = None) -> Path:
+    tensors = {}
+    for (net, name), (down, up) in given.items():
+        stem = f"{'lora_unet' if net == 'unet' else 'lora_te'}_{name.replace('.', '_')}"
+        tensors |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+        tensors[f"{stem}.alpha"] = torch.tensor(ALPHA)
+    save_file(tensors, path, metadata=dict(metadata or {}))
+    return path
+
+
+def write_diffusers(given: Factors, path: Path) -> Path:
+    """As diffusers' training scripts save one today, its settings in the file's metadata."""
+    tensors = {}
+    for (net, name), (down, up) in given.items():
+        tensors |= {f"{net}.{name}.lora_A.weight": down, f"{net}.{name}.lora_B.weight": up}
+    told = {f"{net}.{key}": value for net in ("unet", "text_encoder") for key, value in _settings(given, net).items()}
+    save_file(tensors, path, metadata={"lora_adapter_metadata": json.dumps(told)})
+    return path
+
+
+def write_old_diffusers(given: Factors, path: Path) -> Path:
+    """As its scripts saved one before PEFT: alpha is the rank."""
+    tensors = {}
+    for (net, name), (down, up) in given.items():
+        before, last = name.removesuffix(".0").rsplit(".", 1)
+        stem = f"{net}.{before}.processor.{last}_lora" if net == "unet" else f"{net}.{name}.lora_linear_layer"
+        tensors |= {f"{stem}.down.weight": down, f"{stem}.up.weight": up}
+    save_file(tensors, path)
+    return path
+
+
+def write_peft(given: Factors, folder: Path) -> Path:
+    """As PEFT saves the adapter of a network."""
+    folder.mkdir()
+    tensors = {}
+    for (_, name), (down, up) in given.items():
+        tensors |= {f"base_model.model.{name}.lora_A.weight": down, f"base_model.model.{name}.lora_B.weight": up}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", **_settings(given, "unet")}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def _settings(given: Factors, net: str) -> dict[str, object]:
+    targets = sorted({name for of, name in given if of == net})
+    return {"r": RANK, "lora_alpha": ALPHA, "target_modules": targets, "use_rslora": False}
+
+
+def sd_pipeline(model: BlipDiffusion) -> StableDiffusionPipeline:
+    """diffusers' own Stable Diffusion of the same U-Net, text encoder, VAE and tokenizer, as copies."""
+    sizes = model.text_encoder.sizes
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=sizes.vocabulary,
+            hidden_size=sizes.width,
+            intermediate_size=sizes.mlp_width,
+            num_hidden_layers=sizes.depth,
+            num_attention_heads=sizes.heads,
+            max_position_embeddings=sizes.positions,
+            hidden_act=sizes.activation,
+            layer_norm_eps=sizes.eps,
+            bos_token_id=model.prompt_tokenizer.bos_token_id,
+            eos_token_id=model.prompt_tokenizer.eos_token_id,
+        )
+    ).eval()
+    stored = model.text_encoder.state_dict()
+    flat = {name.removeprefix("text_model."): value for name, value in stored.items()}
+    text.load_state_dict(stored if hasattr(text, "text_model") else flat, strict=False)
+    tokenizer = copy.deepcopy(model.prompt_tokenizer)
+    tokenizer.model_max_length = sizes.positions
+    pipe = StableDiffusionPipeline(
+        vae=copy.deepcopy(model.vae),
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=copy.deepcopy(model.unet),
+        scheduler=build_scheduler(None, model.scheduler_config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.scheduler = build_scheduler(None, model.scheduler_config)  # the constructor changes steps_offset
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@torch.no_grad()
+def same_pictures(model: BlipDiffusion, pipe: StableDiffusionPipeline, prompt: str, negative: str = "") -> float:
+    """The largest difference of two pictures, from 0 to 1: ours, without a subject, and diffusers' own."""
+    own = quiet(BlipDiffusionPipeline.from_model(model))
+    shape = (1, int(model.unet.config.in_channels), 8, 8)
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    shared = {"latents": start, "num_inference_steps": 3, "guidance_scale": 5.0, "output_type": "pt"}
+    embeds = {
+        "prompt_embeds": model.encode_prompts([prompt]).embeddings,
+        "negative_prompt_embeds": model.encode_prompts([negative]).embeddings,
+    }
+    ours = own(**embeds, **shared).images
+    theirs = pipe(prompt, negative_prompt=negative, **shared).images
+    assert bool((ours - ours.mean()).abs().max() > 0.05)  # a picture, not a grey field
+    return float((ours - theirs).abs().max())
+
+
+# Checkpoints
+
+
+def to_ldm_unet(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """A U-Net under the names of the original Stable Diffusion, the way back from diffusers' conversion."""
+    return {_ldm_unet_name(name, layers, set(tensors)): value for name, value in tensors.items()}
+
+
+def _ldm_unet_name(name: str, layers: int, names: set[str]) -> str:
+    fixed = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2"}
+    fixed |= {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
+    for own, other in fixed.items():
+        if name.startswith(f"{own}."):
+            return name.replace(own, other, 1)
+    side, _, rest = name.partition(".")
+    if side == "mid_block":
+        kind, number, rest = rest.split(".", 2)
+        return f"middle_block.{2 * int(number) if kind == 'resnets' else 1}.{_ldm_inner(rest)}"
+    block, kind, number, rest = rest.split(".", 3)
+    place = int(block) * (layers + 1) + int(number)
+    if side == "down_blocks":
+        place += 1
+        if kind == "downsamplers":
+            return f"input_blocks.{(int(block) + 1) * (layers + 1)}.0.op.{rest.removeprefix('conv.')}"
+        return f"input_blocks.{place}.{int(kind == 'attentions')}.{_ldm_inner(rest)}"
+    if kind == "upsamplers":
+        attends = any(one.startswith(f"up_blocks.{block}.attentions") for one in names)
+        return f"output_blocks.{(int(block) + 1) * (layers + 1) - 1}.{1 + attends}.{rest}"
+    return f"output_blocks.{place}.{int(kind == 'attentions')}.{_ldm_inner(rest)}"
+
+
+def _ldm_inner(rest: str) -> str:
+    for own, other in {
+        "norm1.": "in_layers.0.",
+        "conv1.": "in_layers.2.",
+        "time_emb_proj.": "emb_layers.1.",
+        "norm2.": "out_layers.0.",
+        "conv2.": "out_layers.3.",
+        "conv_shortcut.": "skip_connection.",
+    }.items():
+        if rest.startswith(own):
+            return rest.replace(own, other, 1)
+    return rest
+
+
+def to_ldm_vae(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A VAE under its original names."""
+    blocks = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("encoder.down_blocks."))
+    found = {}
+    for name, value in tensors.items():
+        own = re.sub(r"down_blocks\.(\d+)\.resnets\.(\d+)", r"down.\1.block.\2", name)
+        own = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", own)
+        turned = re.search(r"up_blocks\.(\d+)", own)
+        if turned:
+            block = blocks - 1 - int(turned[1])
+            own = re.sub(r"up_blocks\.\d+\.resnets\.(\d+)", rf"up.{block}.block.\1", own)
+            own = re.sub(r"up_blocks\.\d+\.upsamplers\.0", f"up.{block}.upsample", own)
+        own = re.sub(r"mid_block\.resnets\.(\d)", lambda one: f"mid.block_{int(one[1]) + 1}", own)
+        own = own.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_shortcut", "nin_shortcut")
+        own = own.replace("conv_norm_out", "norm_out")
+        for new, old in {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}.items():
+            own = own.replace(f"attn_1.{new}.", f"attn_1.{old}.")
+        is_map = "attn_1" in own and value.ndim == 2
+        found[own] = value[:, :, None, None] if is_map else value
+    return found
+
+
+def sd_tensors(model: BlipDiffusion, shift: float = 0.0) -> dict[str, dict[str, Tensor]]:
+    """A Stable Diffusion of the model's sizes: its weights, each a little moved."""
+    generator = torch.Generator().manual_seed(11)
+    nets = {"unet": model.unet, "text_encoder": model.text_encoder, "vae": model.vae}
+    return {
+        part: {
+            name: value + shift * torch.randn(value.shape, generator=generator)
+            for name, value in net.state_dict().items()
+        }
+        for part, net in nets.items()
+    }
+
+
+def write_checkpoint(parts: Mapping[str, Mapping[str, Tensor]], path: Path, layers: int = 1) -> Path:
+    """One file as the original Stable Diffusion's: .safetensors, or a pickled .ckpt under `state_dict`."""
+    unet = to_ldm_unet(parts["unet"], layers)
+    tensors = {f"model.diffusion_model.{name}": value for name, value in unet.items()}
+    tensors |= {f"cond_stage_model.transformer.{name}": value for name, value in parts.get("text_encoder", {}).items()}
+    if "text_encoder" in parts:
+        tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(24)[None]
+    tensors |= (
+        {f"first_stage_model.{name}": one for name, one in to_ldm_vae(parts.get("vae") or {}).items()}
+        if (parts.get("vae"))
+        else {}
+    )
+    tensors |= {"alphas_cumprod": torch.rand(10), "model_ema.num_updates": torch.tensor(3)}
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    if path.suffix == ".ckpt":
+        torch.save({"state_dict": tensors, "epoch": 1, "global_step": 2}, path)
+    else:
+        save_file(tensors, path)
+    return path
+
+
+def write_sd_folder(model: BlipDiffusion, parts: Mapping[str, Mapping[str, Tensor]], folder: Path) -> Path:
+    """A folder in diffusers' layout, with a card that tells the licence."""
+    pipe = sd_pipeline(model)
+    pipe.unet.load_state_dict(dict(parts["unet"]))
+    stored = parts["text_encoder"]
+    flat = {name.removeprefix("text_model."): value for name, value in stored.items()}
+    pipe.text_encoder.load_state_dict(dict(stored) if hasattr(pipe.text_encoder, "text_model") else flat, strict=False)
+    pipe.save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\nA look.\n")
+    return folder
+
+
+# Embeddings
+
+
+def vectors(width: int = 16, count: int = 3) -> Tensor:
+    return torch.randn((count, width), generator=torch.Generator().manual_seed(7))
+
+
+def write_embedding(path: Path, rows: Tensor, word: str = "<cat-toy>") -> Path:
+    """As A1111 (.pt, .safetensors) or diffusers (learned_embeds) writes one; the name tells which."""
+    if path.name.startswith("learned_embeds"):
+        tensors = {word: rows[0] if len(rows) == 1 else rows}
+        save_file(tensors, path) if path.suffix == ".safetensors" else torch.save(tensors, path)
+    elif path.suffix == ".safetensors":
+        save_file({"emb_params": rows}, path)
+    else:
+        kept = {"string_to_token": {"*": 265}, "string_to_param": {"*": rows.requires_grad_()}, "name": word, "step": 9}
+        torch.save({**kept, "sd_checkpoint": "aa", "sd_checkpoint_name": "bb"}, path)
+    return path
