@@ -1,13 +1,15 @@
 """What the history's index holds of a picture: read from its PNG alone, so that the index can be made again."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.jobs.pictures import Place
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.metadata import job_of, read_metadata
+from pipelines.parameters import parameters
+from pipelines.task import task_named
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS results (
@@ -83,20 +85,11 @@ def subject_of(told: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _words(told: Mapping[str, Any], subject: str) -> str:
-    """All that was said in the request and of its subjects, for a search."""
-    said = [subject, *_texts(told["request"])]
+    """All that was said in words, in the request and of its subjects, for a search."""
+    chosen = {name for name, one in parameters(task_named(told["task"]).request).items() if one.choices}
+    request = told["request"]
+    said = [subject, *(value for name, value in request.items() if isinstance(value, str) and name not in chosen)]
     return "\n".join(dict.fromkeys(text.casefold() for text in said if text.strip()))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
 
 
 def check_result_name(name: str) -> str:

@@ -74,6 +74,11 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it draws, or waits for jobs."""
+        return self._thread.is_alive()
+
     def stop(self, job: str) -> None:
         """Stops this job where it is drawn, within its step."""
         self._stopped = job

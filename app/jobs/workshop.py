@@ -97,13 +97,17 @@ class Workshop:
         return ticket
 
     def cancel(self, name: str) -> Ticket:
-        """Cancels a waiting job, or stops one that is drawn within its step. Raises: ConfigError where there is none."""
+        """Cancels a waiting job, or stops one that is drawn within its step.
+
+        Raises: ConfigError where there is none.
+        """
         ticket = self.queue.cancel(name)
         if ticket.is_stopping:
             for worker in self.workers:
                 worker.stop(name)
         elif ticket.state == "cancelled":
             self.broadcast.tell(JobEvent(name, "state", "cancelled"))
+            self._over(ticket)
         return ticket
 
     def retry(self, name: str) -> Ticket:
