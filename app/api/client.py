@@ -1,9 +1,9 @@
 """A small client of `blipdiff serve`, on Python's standard library alone.
 
-    client = Client("http://127.0.0.1:7860", token="...")
-    job = client.submit("generate", {"category": "dog", "prompt": "on a beach"}, subject=Path("my_dog.png"))
-    for event in client.events(job["id"]): print(event.kind, event.told)
-    for name in client.results(job["id"]): client.save(name, Path("pictures"))
+client = Client("http://127.0.0.1:7860", token="...")
+job = client.submit("generate", {"category": "dog", "prompt": "on a beach"}, subject=Path("my_dog.png"))
+for event in client.events(job["id"]): print(event.kind, event.told)
+for name in client.results(job["id"]): client.save(name, Path("pictures"))
 """
 
 import base64

@@ -53,12 +53,15 @@ class Worker:
         *,
         has_come: Event | None = None,
         ended: Callable[[Ticket], object] = lambda _ticket: None,
+        is_warmed: bool = False,
     ) -> None:
-        """has_come: set when there may be a job; ended: told of each job that is over."""
+        """has_come: set when there may be a job; ended: told of each job that is over; is_warmed: the first model is
+        opened before a job asks for it
+        """
         self.models = models
         self.drawing: str | None = None
         self._queue, self._history, self._broadcast = queue, history, broadcast
-        self._has_come, self._ended = has_come or Event(), ended
+        self._has_come, self._ended, self._is_warmed = has_come or Event(), ended, is_warmed
         self._is_closing = Event()
         self._stopped: str | None = None
         self._thread = Thread(target=self._work, name="worker", daemon=True)
@@ -84,6 +87,11 @@ class Worker:
         self._stopped = job
 
     def _work(self) -> None:
+        if self._is_warmed:
+            try:
+                self.models.get("")
+            except BlipdiffError as error:  # the jobs that ask for it are told
+                _LOG.warning("The model %s cannot be opened: %s", self.models.names[0], error)
         while not self._is_closing.is_set():
             taken = self._queue.take()
             if taken is None:

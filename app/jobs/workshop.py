@@ -32,13 +32,14 @@ class Machine:
     """What draws here.
 
     models: the names that may be asked for; opened: opens one on a device; memory: bytes of weights that each device
-    keeps at the same time, None for no limit
+    keeps at the same time, None for no limit; is_warmed: whether the first model is opened before a job asks for it
     """
 
     models: Sequence[str]
     opened: Callable[[str, str], Studio]
     devices: Sequence[str] = ("auto",)
     memory: int | None = None
+    is_warmed: bool = False
 
 
 class Workshop:
@@ -156,7 +157,15 @@ class Workshop:
 
     def _worker(self, machine: Machine, device: str) -> Worker:
         models = Models(machine.models, lambda name: machine.opened(name, device), machine.memory)
-        return Worker(self.queue, self.history, self.broadcast, models, has_come=self._has_come, ended=self._over)
+        return Worker(
+            self.queue,
+            self.history,
+            self.broadcast,
+            models,
+            has_come=self._has_come,
+            ended=self._over,
+            is_warmed=machine.is_warmed,
+        )
 
     def _over(self, ticket: Ticket) -> None:
         for tell in self.told:
