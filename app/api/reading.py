@@ -16,7 +16,8 @@ from app.api.problems import Refused, not_found, parsed
 from app.jobs.workshop import Workshop
 from app.ui.doors.access import Limits
 from blipdiff.conditioning.subject import SubjectEmbedding
-from pipelines.job import CARD_SUFFIX, Input, Job
+from pipelines.inputs import CARD_SUFFIX, Input
+from pipelines.job import Job
 from pipelines.parameters import parameters, request_from
 from pipelines.task import Task, task_named
 

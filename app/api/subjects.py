@@ -14,7 +14,7 @@ from app.api.reading import Sent, content_of, decoded, sent
 from app.api.views import API
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
-from pipelines.job import Input
+from pipelines.inputs import Input
 from pipelines.subject_library import Entry
 
 router = APIRouter(prefix=f"{API}/subjects", tags=["subjects"])

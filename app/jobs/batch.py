@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from app.jobs.packing import packed
 from blipdiff.errors import BlipdiffError, ConfigError
-from pipelines.job import CARD_SUFFIX, Input, Job
+from pipelines.inputs import CARD_SUFFIX, Input
+from pipelines.job import Job
 from pipelines.parameters import parameters, request_from
 from pipelines.subject_library import SubjectLibrary
 from pipelines.task import Task, task_named

@@ -13,7 +13,7 @@ from app.jobs.entries import COLUMNS, TABLES, Entry, check_result_name, entry_at
 from app.jobs.favourites import Favourites
 from app.jobs.pictures import BIN, PICTURES
 from blipdiff.errors import ConfigError
-from blipdiff.outputs import writing
+from blipdiff.outputs import writing, written_file
 from pipelines.job import Job
 from pipelines.metadata import repeat
 from pipelines.task import Result, Sheet
@@ -82,9 +82,12 @@ class History:
         """Makes the index agree with the files: gives how many entries were added, and how many taken out."""
         with self._access:
             known = {str(row["path"]): row for row in self._data.rows("SELECT id, path, bytes, made FROM results")}
-            seen, added = set[str](), list[Entry]()
+            seen, names, added = set[str](), set[str](), list[Entry]()
             for found in pictures.places(self.folder):
                 path = self._below(found.path)
+                if found.id in names:  # a copy, under another owner or day: the first one counts
+                    continue
+                names.add(found.id)
                 seen.add(path)
                 row, about = known.get(path), found.path.stat()
                 if row is None or (row["bytes"], row["made"]) != (about.st_size, about.st_mtime_ns):
@@ -121,6 +124,22 @@ class History:
             self._put(entry)
             self._keep_size()
         return entry
+
+    def bring_in(self, file: Path, owner: str) -> Path | None:
+        """Copies a picture of another history, or what stands beside one; what is there already stays.
+
+        Call `reconcile` when all are in. Raises: OutputError when it cannot be written.
+        """
+        target = pictures.place_like(self.folder, file.name, owner)
+        if target is None or target.exists() or self.find("-".join(file.name.split("-")[:2])) is not None:
+            return None
+        with writing(target), written_file(target) as part:
+            shutil.copyfile(file, part)
+        return target
+
+    def __len__(self) -> int:
+        row = self._data.row("SELECT count(*) AS count FROM results")
+        return int(row["count"]) if row else 0
 
     def add_sheet(self, sheet: Sheet, job: str, owner: str) -> str:
         """Keeps a grid or a film; gives its name among the job's. Raises: OutputError when it cannot be written."""

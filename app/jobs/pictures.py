@@ -58,6 +58,15 @@ def place_of(folder: Path, job: str, number: int, owner: str, name: str) -> Path
     return folder / PICTURES / owner / day / f"{job}-{number:03d}-{short_name(name).replace('.', '_')}.png"
 
 
+def place_like(folder: Path, name: str, owner: str) -> Path | None:
+    """Where a picture of another history, or what stands beside it, lies in this one; None for other files' names."""
+    start, _, part = name.removesuffix(".png").partition(".")
+    found = _NAME.fullmatch(f"{start}.png")
+    if found is None or not is_name(found["job"]) or (part and part != file_stem(part)):
+        return None
+    return folder / PICTURES / owner / day_of(time_of(found["job"])) / name
+
+
 def place(folder: Path, path: Path) -> Place | None:
     """What the path of a picture tells; None for anything else."""
     try:

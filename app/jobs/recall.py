@@ -5,7 +5,8 @@ from dataclasses import replace
 from app.jobs.entries import Entry
 from app.jobs.workshop import Workshop
 from blipdiff.errors import BlipdiffError
-from pipelines.job import Input, Job
+from pipelines.inputs import Input
+from pipelines.job import Job
 from pipelines.task import task_named
 
 

@@ -105,8 +105,7 @@ class Worker:
 
     def _draw(self, ticket: Ticket, job: Job) -> None:
         self.drawing = ticket.id
-        if self._queue.ticket(ticket.id).is_stopping:  # since it was taken
-            self._stopped = ticket.id
+        self._stopped = ticket.id if self._queue.ticket(ticket.id).is_stopping else None  # since it was taken
         self._broadcast.tell(JobEvent(ticket.id, "state", "drawing"))
         try:
             self._drawn(ticket, job)
