@@ -47,7 +47,7 @@ def submitted(caller: Caller, wish: Wish, source: str) -> Ticket:
     is_edit = wish.mask is not None
     task = task_named(str(wish.fields.get("task") or ("edit" if is_edit else "generate")))
     values = _ours(task, wish.fields) | {name: value for name, value in wish.values.items() if value is not None}
-    values = {"prompt": prompt, "seed": random_seed()} | values
+    values = {"seed": random_seed()} | values | {"prompt": prompt}
     known = set(parameters(task.request))
     values = {name: value for name, value in values.items() if name in known}
     if category:
