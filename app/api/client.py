@@ -80,10 +80,7 @@ class Client:
         **inputs: Given | Sequence[Given],
     ) -> dict[str, Any]:
         """Puts a job into the line: `subject=Path("dog.png")`, or a list of such. The same `key` is the same job."""
-        given = {
-            one: [_input(each) for each in (told if isinstance(told, list | tuple) else [told])]
-            for one, told in inputs.items()
-        }
+        given = {one: _inputs(told) for one, told in inputs.items()}
         body = {"task": task, "request": dict(request), "inputs": given, "model": model, "name": name}
         headers = {} if key is None else {"Idempotency-Key": key}
         return self._json("POST", "/jobs", body | {"priority": priority}, headers)
@@ -188,6 +185,12 @@ class Client:
             raise _refusal(error) from error
         except OSError as error:
             raise ServerError(0, "unreachable", f"{self._address} cannot be reached: {error}.") from error
+
+
+def _inputs(given: Given | Sequence[Given]) -> list[Any]:
+    if isinstance(given, Path | bytes | str | Mapping):
+        return [_input(given)]
+    return [_input(one) for one in given]
 
 
 def _input(given: Given) -> Any:

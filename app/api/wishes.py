@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,15 +86,16 @@ def named_in(prompt: str) -> tuple[str, list[str], str]:
 async def followed(request: Request, caller: Caller, ticket: Ticket) -> AsyncIterator[JobEvent]:
     """The job's events until it is over; a caller who has gone wants nothing more, and the job is cancelled."""
     listener = await run_in_threadpool(caller.workshop.follow, ticket.id)
-    is_over = False
+    is_over, looked = False, time.monotonic()
     try:
         async for event in listener.heard(_LOOK):
-            if event is None:
+            if time.monotonic() - looked >= _LOOK:
+                looked = time.monotonic()
                 if await request.is_disconnected():
                     break
-                continue
-            is_over = event.ends
-            yield event
+            if event is not None:
+                is_over = event.ends
+                yield event
     finally:
         listener.close()
         if not is_over:

@@ -181,6 +181,8 @@ def _names_files(job: Job) -> bool:
 
 
 def _rows(path: Path) -> list[tuple[int, Any]]:
+    if path.suffix.lower() not in (".jsonl", ".ndjson", ".csv"):
+        raise ConfigError(f"{path} is neither .jsonl nor .csv.")
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path} has more than {_LARGEST_FILE // 2**20} MB.")
@@ -192,8 +194,6 @@ def _rows(path: Path) -> list[tuple[int, Any]]:
     if path.suffix.lower() == ".csv":
         rows = csv.DictReader(text.splitlines())
         return [(number, _filled(row)) for number, row in enumerate(rows, 2)]
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        raise ConfigError(f"{path} is neither .jsonl nor .csv.")
     return [(number, _parsed(line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 

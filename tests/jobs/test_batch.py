@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from app.jobs.batch import JOURNAL, groups, read_lines
+from app.cli.batch import add_to
+from app.jobs.batch import JOURNAL, _content, groups, read_lines
 from blipdiff.errors import ConfigError
 from tests.support.studios import drawn
 from tests.support.tiny_models import photo
@@ -22,7 +24,7 @@ LINE = {"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3, "subj
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo().save(tmp_path / "dog.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("app.cli.drawing.opened", lambda *_given, **_more: tiny_studio())
+    monkeypatch.setattr("app.cli.runs.drawing.opened", lambda *_given, **_more: tiny_studio())
     return tmp_path
 
 
@@ -33,10 +35,6 @@ def jobs(folder: Path, *lines: Any) -> Path:
 
 
 def called(*options: str) -> Any:
-    import typer
-
-    from app.cli.batch import add_to
-
     app = typer.Typer()
     app.callback()(lambda: None)
     add_to(app)
@@ -71,8 +69,6 @@ def test_a_file_that_changed_is_drawn_again_and_a_lost_picture_too(folder: Path)
     assert called(str(path), "--output", "out").exit_code == 0
     assert len(list((folder / "out").glob("*.png"))) == 2
     photo(3).save(folder / "dog.png")
-    from app.jobs.batch import _content
-
     _content.cache_clear()
     called(str(path), "--output", "out")
     assert len(told(folder)) == 4
