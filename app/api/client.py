@@ -7,6 +7,7 @@ for name in client.results(job["id"]): client.save(name, Path("pictures"))
 """
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -164,9 +165,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         seconds: float = 0,
     ) -> dict[str, Any]:
-        with self._open(method, path, body, headers, seconds) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+        try:
+            with self._open(method, path, body, headers, seconds) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except (OSError, http.client.HTTPException) as error:  # it ended while it answered
+            raise ServerError(0, "unreachable", f"{self._address} did not answer to the end: {error}.") from error
 
     def _open(
         self,
@@ -183,7 +187,7 @@ class Client:
             return self._opener.open(request, timeout=self._seconds + seconds)
         except urllib.error.HTTPError as error:
             raise _refusal(error) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ServerError(0, "unreachable", f"{self._address} cannot be reached: {error}.") from error
 
 

@@ -1,0 +1,174 @@
+"""How the workshop holds under load: jobs of many clients with cancels and kills, the time to the first event, and
+what previews cost.
+
+    python -m benchmarks.workshop load --jobs 200 --clients 8 --cancels 20 --kills 3
+    python -m benchmarks.workshop first-event --times 20
+    python -m benchmarks.workshop previews --times 5
+
+A server of its own (`blipdiff serve`) draws with mini in a temporary folder; kill -9 ends it, and it is started again.
+"""
+
+import argparse
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from app.api.client import Client, ServerError
+from app.jobs.history import INDEX, History, Search
+
+SUBJECT = Path(str(files("blipdiff"))) / "assets" / "subjects" / "padlock.png"
+
+
+class Server:
+    """`blipdiff serve` in a process of its own, at a port that stays when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        self.process = self._started()
+        self.client = Client(f"http://127.0.0.1:{self.port}")
+
+    def kill(self) -> None:
+        """kill -9, and a new start."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process = self._started()
+
+    def close(self) -> None:
+        """Ends it in good order."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    def _started(self) -> "subprocess.Popen[str]":
+        log = (self.folder.parent / "server.log").open("a")
+        command = [sys.executable, "-m", "app", "serve", "--port", str(self.port), "--folder", str(self.folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http"), (self.folder.parent / "server.log").read_text()
+        return process
+
+
+def asked(seed: int, **changes: Any) -> dict[str, Any]:
+    """A request that is drawn in a second or so."""
+    return {"category": "padlock", "prompt": "on a grass field", "count": 1, "steps": 4, "seed": seed} | changes
+
+
+def load(server: Server, jobs: int, clients: int, cancels: int, kills: int) -> None:
+    """Jobs of many clients, some cancelled, the server killed in between; what was lost, mixed, or listed by half."""
+    chance, sent, lost = random.Random(1), dict[str, int](), list[str]()
+    begun, wanted = time.monotonic(), set(chance.sample(range(jobs), min(cancels, jobs)))
+
+    def send(number: int) -> None:
+        client = Client(f"http://127.0.0.1:{server.port}", name=f"client-{number}")
+        for seed in range(number, jobs, clients):
+            while True:  # a server that was just killed is asked again, under the same key
+                try:
+                    name = client.submit("generate", asked(seed), subject=SUBJECT, key=f"job-{seed}")["id"]
+                    sent[name] = seed
+                    if seed in wanted:
+                        client.cancel(name)
+                    break
+                except (ServerError, OSError) as error:
+                    if isinstance(error, ServerError) and error.status:
+                        lost.append(str(error))
+                        break
+                    time.sleep(0.2)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    killed_at = sorted(chance.uniform(2, 20) for _ in range(kills))
+    for moment in killed_at:
+        time.sleep(max(0.0, moment - (time.monotonic() - begun)))
+        server.kill()
+    for thread in threads:
+        thread.join()
+    while server.client.jobs("waiting") or server.client.jobs("drawing"):
+        time.sleep(0.5)
+    seconds = time.monotonic() - begun
+    states = {name: server.client.job(name)["state"] for name in sent}
+    server.close()
+    history = History(server.folder)
+    found = history.search(Search(), most=10**6)
+    mixed = [one.id for one in found if one.seed != sent[one.job]]
+    missing = [name for name, state in states.items() if state == "done" and not history.search(Search(job=name))]
+    history.close()
+    for path in server.folder.glob(f"{INDEX}*"):
+        path.unlink()
+    again = History(server.folder)
+    rebuilt = again.search(Search(), most=10**6) == found
+    again.close()
+    counted = {state: list(states.values()).count(state) for state in sorted(set(states.values()))}
+    print(f"{len(sent)} jobs of {clients} clients in {seconds:.0f} s, {kills} kills, {len(wanted)} cancels asked")
+    print(f"states: {counted}; refused: {len(lost)}; pictures: {len(found)}; mixed: {len(mixed)}; lost: {len(missing)}")
+    print(f"the history made again from the pictures equals the index: {rebuilt}")
+
+
+def first_event(server: Server, times: int) -> None:
+    """Milliseconds from the POST to the first event, and to the first progress, of a server that does nothing else."""
+    heard, progressed = list[float](), list[float]()
+    for seed in range(times + 1):
+        begun = time.perf_counter()
+        name = server.client.submit("generate", asked(seed), subject=SUBJECT)["id"]
+        events = server.client.events(name)
+        next(events)
+        heard.append(1000 * (time.perf_counter() - begun))
+        progressed.append(next(1000 * (time.perf_counter() - begun) for event in events if event.kind == "progress"))
+        for _ in events:
+            pass
+    for what, found in (("event", heard[1:]), ("progress", progressed[1:])):
+        print(f"POST to the first {what}: median {statistics.median(found):.0f} ms, most {max(found):.0f} ms")
+    server.close()
+
+
+def previews(times: int) -> None:
+    """Seconds of a run with ten previews, and without, in turns."""
+    from pipelines.generate.request import GenerateRequest
+    from pipelines.job import Job, run
+    from pipelines.studio import Studio
+
+    studio = Studio.open("mini")
+    found: dict[int, list[float]] = {0: [], 2: []}
+    for seed in range(2 * times + 2):
+        every = 2 * (seed % 2)
+        job = Job.of(GenerateRequest(**asked(seed, steps=20)), subject=SUBJECT)
+        begun = time.perf_counter()
+        for _ in run(studio, job, preview_every=every):
+            pass
+        if seed > 1:
+            found[every].append(time.perf_counter() - begun)
+    without, with_them = statistics.median(found[0]), statistics.median(found[2])
+    cost = 100 * (with_them / without - 1)
+    print(f"20 steps without previews {without:.2f} s, with ten {with_them:.2f} s: {cost:+.1f} %")
+
+
+def main() -> None:
+    """Runs one of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("load", "first-event", "previews"))
+    for name, default in (("jobs", 200), ("clients", 8), ("cancels", 20), ("kills", 3), ("times", 20)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="blipdiff-workshop-") as place:
+        if given.what == "load":
+            load(Server(Path(place) / "history"), given.jobs, given.clients, given.cancels, given.kills)
+        elif given.what == "first-event":
+            first_event(Server(Path(place) / "history"), given.times)
+        else:
+            previews(given.times)
+
+
+if __name__ == "__main__":
+    main()
