@@ -134,24 +134,36 @@ def first_event(server: Server, times: int) -> None:
 
 
 def previews(times: int) -> None:
-    """Seconds of a run with ten previews, and without, in turns."""
+    """Seconds of a run without previews, with ten, and with as many as a worker shows, in turns."""
+    from app.jobs.previews import PreviewBudget
+    from app.jobs.worker import shown
     from pipelines.generate.request import GenerateRequest
     from pipelines.job import Job, run
     from pipelines.studio import Studio
+    from pipelines.task import Progress
 
-    studio = Studio.open("mini")
-    found: dict[int, list[float]] = {0: [], 2: []}
-    for seed in range(2 * times + 2):
-        every = 2 * (seed % 2)
-        job = Job.of(GenerateRequest(**asked(seed, steps=20)), subject=SUBJECT)
-        begun = time.perf_counter()
-        for _ in run(studio, job, preview_every=every):
-            pass
-        if seed > 1:
-            found[every].append(time.perf_counter() - begun)
-    without, with_them = statistics.median(found[0]), statistics.median(found[2])
-    cost = 100 * (with_them / without - 1)
-    print(f"20 steps without previews {without:.2f} s, with ten {with_them:.2f} s: {cost:+.1f} %")
+    studio, budget = Studio.open("mini"), PreviewBudget()
+    found: dict[str, list[float]] = {"without": [], "with ten": [], "as shown": []}
+    for number in range(3 * (times + 1)):
+        how = tuple(found)[number % 3]
+        every = {"without": 0, "with ten": 2, "as shown": budget.every("mini", 1, 20)}[how]
+        job = Job.of(GenerateRequest(**asked(number // 3, steps=20)), subject=SUBJECT)
+        begun = last = time.perf_counter()
+        for event in run(studio, job, preview_every=every):
+            if isinstance(event, Progress):
+                for picture in event.previews:
+                    shown(picture)
+                now = time.perf_counter()
+                if event.step > 1:
+                    budget.saw("mini", 1, now - last, shown=bool(event.previews))
+                last = now
+        if number > 2:
+            found[how].append(time.perf_counter() - begun)
+    usual = statistics.median(found["without"])
+    for how, seconds in found.items():
+        middle = statistics.median(seconds)
+        print(f"20 steps, previews {how}: {middle:.2f} s ({100 * (middle / usual - 1):+.1f} %)")
+    print(f"a preview every {budget.every('mini', 1, 20)} steps is what is shown")
 
 
 def main() -> None:

@@ -71,8 +71,8 @@ async def _answer(
     width, height = size_of(fields.get("size"))
     count = whole(fields.get("n"), "n", 1, 1, _MOST_PICTURES)
     values = {"count": count, "width": width, "height": height}
-    wish = Wish(prompt, values, _known(caller, fields), pictures, mask)
     partial = whole(fields.get("partial_images"), "partial_images", 0, 0, _MOST_PARTIAL)
+    wish = Wish(prompt, values, _known(caller, fields), pictures, mask, max(1, partial))
     ticket = await run_in_threadpool(submitted, caller, wish, "openai")
     if str(fields.get("stream", "")).lower() in ("true", "1"):
         told = _told(request, caller, ticket, kind, form, partial)

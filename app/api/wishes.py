@@ -40,6 +40,7 @@ class Wish:
     fields: Mapping[str, Any]
     pictures: Sequence[bytes] = ()  # subjects without a mask; the picture to edit with one
     mask: bytes | None = None
+    previews: int = 1  # that are wanted
 
 
 def submitted(caller: Caller, wish: Wish, source: str) -> Ticket:
@@ -72,7 +73,9 @@ def submitted(caller: Caller, wish: Wish, source: str) -> Ticket:
     sent = Sent({"task": task.name, "request": values, "inputs": inputs}, files)
     job = job_of(sent, caller.workshop, caller.owner)
     caller.check_room(count_of(job))
-    return caller.workshop.submit(job, caller.sender(source), Asked(str(wish.fields.get("model") or "")))
+    return caller.workshop.submit(
+        job, caller.sender(source), Asked(str(wish.fields.get("model") or ""), previews=wish.previews)
+    )
 
 
 def named_in(prompt: str) -> tuple[str, list[str], str]:

@@ -16,9 +16,11 @@ from app.jobs.tickets import Sender, State, Ticket, new_name
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.job import Job
 
-MOST_ATTEMPTS = 5  # how often a job may be begun by processes that did not end it
+MOST_ATTEMPTS = 20  # how often a job may be begun by processes that did not end it
+SUSPECT = 3  # after so many, all others go first
 _KEPT_ENDED = 10_000  # tickets of ended jobs, with what they hold
 _FORGOTTEN_AT_ONCE = 100
+_LOWEST = -1000  # priority, below all that are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Asked:
     webhook: str | None = None
     key: str | None = None
     digest: str = ""
+    previews: int = 1  # that are shown whatever they cost
 
 
 class KeyTaken(ConfigError):
@@ -64,10 +67,11 @@ class Queue:
             last = self._data.row("SELECT max(position) AS last FROM jobs")
             position = ((last["last"] if last else None) or 0) + 1
             self._data.change(
-                "INSERT INTO jobs (id, owner, client, source, name, task, model, state, priority, position, count, "
-                "cost, job, created, webhook) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, owner, client, source, name, task, model, priority, position, count, "
+                "cost, job, created, webhook, previews, state) "
+                f"VALUES ({', '.join('?' * 15)}, 'waiting')",
                 (name, sender.owner, sender.client, sender.source, asked.name, job.task, asked.model, asked.priority,
-                 position, count_of(job), cost_of(job), text.text, now, asked.webhook),
+                 position, count_of(job), cost_of(job), text.text, now, asked.webhook, asked.previews),
             )  # fmt: skip
             self._contents.keep(name, text.contents)
             if asked.key is not None:
@@ -228,7 +232,8 @@ class Queue:
     def recover(self) -> list[str]:
         """Jobs that a process was drawing when it ended wait again, first of their client; call it before drawing.
 
-        Gives those that were begun too often, which have failed.
+        One that ends the program again and again lets all others go first. Gives those that were begun too often,
+        which have failed.
         """
         given_up = []
         for one in self.tickets(states=("drawing",), most=10**6):
@@ -239,6 +244,8 @@ class Queue:
                 given_up.append(one.id)
             else:
                 self._data.change("UPDATE jobs SET state = 'waiting', started = NULL WHERE id = ?", (one.id,))
+                if one.attempts >= SUSPECT:
+                    self._data.change("UPDATE jobs SET priority = ? WHERE id = ?", (_LOWEST - one.attempts, one.id))
         return given_up
 
     def waiting(self) -> list[tuple[Ticket, float]]:

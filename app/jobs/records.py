@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     count INTEGER NOT NULL, cost REAL NOT NULL, job TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL,
     attempts INTEGER NOT NULL DEFAULT 0, is_stopping INTEGER NOT NULL DEFAULT 0, error TEXT,
     notices TEXT NOT NULL DEFAULT '[]', webhook TEXT, step INTEGER NOT NULL DEFAULT 0,
-    steps INTEGER NOT NULL DEFAULT 0);
+    steps INTEGER NOT NULL DEFAULT 0, previews INTEGER NOT NULL DEFAULT 1);
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, priority, position);
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, id);
 CREATE TABLE IF NOT EXISTS contents (hash TEXT PRIMARY KEY, text TEXT NOT NULL);
@@ -39,7 +39,7 @@ ORDER BY priority DESC,
 def ticket_of(row: Any) -> Ticket:
     """The ticket that a row of `jobs` is."""
     fields = ("id", "owner", "client", "source", "name", "task", "model", "state", "priority", "count", "created",
-              "started", "ended", "attempts", "error", "webhook", "step", "steps")  # fmt: skip
+              "started", "ended", "attempts", "error", "webhook", "step", "steps", "previews")  # fmt: skip
     return Ticket(
         **{name: row[name] for name in fields},
         is_stopping=bool(row["is_stopping"]),

@@ -50,6 +50,7 @@ class Ticket:
     webhook: str | None
     step: int  # how far it was when that was last written down
     steps: int
+    previews: int  # that are shown whatever they cost
 
     @property
     def has_ended(self) -> bool:

@@ -3,9 +3,9 @@
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from app.jobs.events import Broadcast, JobEvent
 from app.jobs.history import History
 from app.jobs.memory import TOO_LITTLE, halved, is_out_of_memory
 from app.jobs.models import Models, free_memory
+from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Queue
 from app.jobs.tickets import State, Ticket
 from blipdiff.errors import BlipdiffError
@@ -22,7 +23,6 @@ from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
 from pipelines.task import Notice, Progress, Result, Sheet
 
-_PREVIEWS = 10  # in a run
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
 _SECONDS_TO_WRITE = 1.0  # between two notes of how far a job is
 _PREVIEW_QUALITY = 80
@@ -38,7 +38,8 @@ class _Run:
     results: int = 0
     written: float = 0.0
     first: tuple[int, float] | None = None  # the first step pays for warming up, and is not measured
-    previews: Mapping[int, bytes] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    last: float = 0.0  # when its last step was told
 
 
 class Worker:
@@ -64,6 +65,7 @@ class Worker:
         self._has_come, self._ended, self._is_warmed = has_come or Event(), ended, is_warmed
         self._is_closing = Event()
         self._stopped: str | None = None
+        self._previews = PreviewBudget()
         self._thread = Thread(target=self._work, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -145,7 +147,9 @@ class Worker:
     def _once(self, ticket: Ticket, job: Job) -> None:
         studio = self.models.get(ticket.model)
         found = _Run(ticket, time.monotonic())
-        every = max(1, round(getattr(job.request, "steps", 1) / _PREVIEWS))
+        request = job.request
+        rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))
+        every = self._previews.every(ticket.model, rows, int(getattr(request, "steps", 1)), max(1, ticket.previews))
         events = cast("Any", run(studio, job, preview_every=every))
         with closing(events):
             for event in until_stopped(events, self._is_stopped):
@@ -180,23 +184,23 @@ class Worker:
             self._broadcast.tell(JobEvent(name, "sheet", event.kind, kept))
 
     def _tell_progress(self, found: _Run, event: Progress) -> None:
+        name, left = found.ticket.id, None
+        previews = {seed: shown(picture) for seed, picture in zip(event.seeds, event.previews, strict=False)}
         now = time.monotonic()
-        left = None
         if found.first is None:
             found.first = (event.step, now)
         else:
             step, since = found.first
             left = (now - since) / max(1, event.step - step) * (event.steps - event.step)
+        if event.seeds == found.seeds:
+            seconds = now - found.last
+            self._previews.saw(found.ticket.model, len(event.seeds), seconds, shown=bool(event.previews))
+        found.seeds, found.last = event.seeds, now
         if now - found.written > _SECONDS_TO_WRITE:
-            self._queue.moved_on(found.ticket.id, event.step, event.steps)
+            self._queue.moved_on(name, event.step, event.steps)
             found.written = now
-        previews = {seed: shown(picture) for seed, picture in zip(event.seeds, event.previews, strict=False)}
-        self._broadcast.tell(
-            JobEvent(
-                found.ticket.id, "progress", step=event.step, steps=event.steps, seconds_left=left, seeds=event.seeds,
-                previews=previews,
-            )
-        )  # fmt: skip
+        told = JobEvent(name, "progress", step=event.step, steps=event.steps, seconds_left=left)
+        self._broadcast.tell(replace(told, seeds=event.seeds, previews=previews))
 
     def _say(self, ticket: Ticket, text: str) -> None:
         self._queue.note(ticket.id, text)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -90,9 +90,7 @@ class Workshop:
         asked = asked or Asked()
         model = self.models.named(asked.model)
         job.opened()
-        ticket = self.queue.add(
-            job, sender, Asked(model, asked.priority, asked.name, asked.webhook, asked.key, asked.digest)
-        )
+        ticket = self.queue.add(job, sender, replace(asked, model=model))
         self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
         self._has_come.set()
         return ticket

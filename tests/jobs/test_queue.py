@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.jobs.line import in_line, standings
-from app.jobs.queue import MOST_ATTEMPTS, Asked, KeyTaken, Queue
+from app.jobs.queue import MOST_ATTEMPTS, SUSPECT, Asked, KeyTaken, Queue
 from app.jobs.tickets import Sender
 from blipdiff.errors import ConfigError
 from pipelines.inputs import Input
@@ -165,6 +165,14 @@ def test_a_job_that_ends_the_program_again_and_again_is_given_up(queue: Queue) -
     assert given_up == [name]
     assert queue.ticket(name).state == "failed"
     assert queue.take() is None
+
+
+def test_a_job_that_ended_the_program_some_times_lets_others_go_first(queue: Queue) -> None:
+    bad, fine = add(queue), add(queue, seed=1)
+    for _ in range(SUSPECT):
+        assert queue.take() is not None
+        queue.recover()
+    assert [one.id for one in in_line(queue)] == [fine, bad]
 
 
 def test_a_photo_is_kept_once_for_all_jobs_that_share_it(queue: Queue, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.jobs.events import Broadcast, JobEvent
 from app.jobs.models import Models, weights
+from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Asked
 from app.jobs.tickets import Sender
 from app.jobs.workshop import Workshop
@@ -242,6 +243,18 @@ def test_a_job_that_can_be_seen_to_fail_is_not_put_into_the_line(running: Worksh
 def test_two_programs_do_not_draw_in_one_folder(tmp_path: Path) -> None:
     with workshop(tmp_path, starts=False), pytest.raises(OutputError, match="Another blipdiff draws"):
         Workshop(tmp_path, machine(), library=tmp_path / "subjects")
+
+
+def test_previews_take_a_small_share_of_a_run() -> None:
+    budget = PreviewBudget()
+    assert budget.every("mini", 4, 20) == 2  # nothing was seen yet: ten
+    for _ in range(20):
+        budget.saw("mini", 4, 0.1, shown=False)
+        budget.saw("mini", 4, 0.13, shown=True)
+    assert budget.every("mini", 4, 20) == 7  # two previews: 0.06 s of 2 s
+    assert budget.every("mini", 4, 20, least=4) == 5
+    assert budget.every("mini", 1, 20) == 2
+    assert budget.every("mini", 4, 1) == budget.every("mini", 4, 2, least=3) == 1
 
 
 def test_a_listener_who_hears_nothing_holds_no_memory() -> None:
