@@ -2,6 +2,7 @@
 what previews cost.
 
     python -m benchmarks.workshop load --jobs 200 --clients 8 --cancels 20 --kills 3
+    python -m benchmarks.workshop siege --clients 20 --seconds 300
     python -m benchmarks.workshop first-event --times 20
     python -m benchmarks.workshop previews --times 5
 
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,71 @@ def load(server: Server, jobs: int, clients: int, cancels: int, kills: int) -> N
     print(f"the history made again from the pictures equals the index: {rebuilt}")
 
 
+def siege(server: Server, clients: int, seconds: float) -> None:
+    """Clients who draw, cancel, hang up and send what is broken, all at once; answers by status, and memory."""
+    statuses: Counter[int] = Counter()
+    sent, end, begun = dict[str, int](), time.monotonic() + seconds, list[int]()
+
+    def one(number: int) -> None:
+        chance, client = random.Random(number), Client(server.client.address, name=f"client-{number}", seconds=20)
+        while time.monotonic() < end:
+            seed = chance.randrange(10**6)
+            try:
+                _act(chance.random(), client, seed, sent)
+                statuses[200] += 1
+            except ServerError as error:
+                statuses[error.status] += 1
+            time.sleep(chance.uniform(0, 1))
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < end:
+        begun.append(_resident(server.process.pid))
+        time.sleep(seconds / 10)
+    for thread in threads:
+        thread.join()
+    for name in (one["id"] for one in server.client.jobs("waiting")):
+        server.client.cancel(name)
+    while server.client.jobs("waiting") or server.client.jobs("drawing"):
+        time.sleep(0.5)
+    found = {name: server.client.job(name) for name in sent}
+    mixed = [
+        name for name, job in found.items()
+        for result in job["results"] if server.client.about(result["id"])["seed"] != sent[name]
+    ]  # fmt: skip
+    states = Counter(job["state"] for job in found.values())
+    print(f"{clients} clients, {seconds:.0f} s: answers {dict(sorted(statuses.items()))}; jobs {dict(states)}")
+    print(f"mixed: {len(mixed)}; memory of the server in MB: {', '.join(str(one) for one in begun)}")
+    server.close()
+
+
+def _act(what: float, client: Client, seed: int, sent: dict[str, int]) -> None:
+    """One thing that a client may do: draw, cancel, hang up, or send something broken."""
+    if what < 0.15:
+        client.submit("generate", asked(seed), subject=b"no picture at all")
+    elif what < 0.25:
+        client.submit("generate", asked(seed, steps=-1), subject=SUBJECT)
+    elif what < 0.35:  # the answer is not waited for
+        with socket.create_connection(client.address.removeprefix("http://").split(":"), 5) as line:  # type: ignore[arg-type]
+            line.sendall(b"POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx")
+    else:
+        name = client.submit("generate", asked(seed), subject=SUBJECT)["id"]
+        sent[name] = seed
+        if what < 0.6:
+            client.cancel(name)
+        elif what < 0.8:  # hears the beginning, and goes
+            next(client.events(name))
+        else:
+            client.history(words="grass", most=20)
+
+
+def _resident(process: int) -> int:
+    """Megabytes that a process holds."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1000
+
+
 def first_event(server: Server, times: int) -> None:
     """Milliseconds from the POST to the first event, and to the first progress, of a server that does nothing else."""
     heard, progressed = list[float](), list[float]()
@@ -169,13 +236,22 @@ def previews(times: int) -> None:
 def main() -> None:
     """Runs one of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("load", "first-event", "previews"))
-    for name, default in (("jobs", 200), ("clients", 8), ("cancels", 20), ("kills", 3), ("times", 20)):
+    parser.add_argument("what", choices=("load", "siege", "first-event", "previews"))
+    for name, default in (
+        ("jobs", 200),
+        ("clients", 8),
+        ("cancels", 20),
+        ("kills", 3),
+        ("times", 20),
+        ("seconds", 300),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="blipdiff-workshop-") as place:
         if given.what == "load":
             load(Server(Path(place) / "history"), given.jobs, given.clients, given.cancels, given.kills)
+        elif given.what == "siege":
+            siege(Server(Path(place) / "history"), given.clients, given.seconds)
         elif given.what == "first-event":
             first_event(Server(Path(place) / "history"), given.times)
         else:

@@ -58,7 +58,7 @@ class Client:
     def __init__(
         self, address: str, *, token: str | None = None, name: str | None = None, seconds: float = 60.0
     ) -> None:
-        self._address = address.rstrip("/")
+        self.address = address.rstrip("/")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._headers |= {} if name is None else {"X-Client": name}
         self._seconds = seconds
@@ -133,6 +133,10 @@ class Client:
             found: bytes = answer.read()
             return found
 
+    def about(self, result: str) -> dict[str, Any]:
+        """What the history knows of a picture."""
+        return self._json("GET", f"/results/{quote(result)}/about")
+
     def save(self, result: str, folder: Path) -> Path:
         """Writes a picture into a folder, as its name; gives its path."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +174,7 @@ class Client:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except (OSError, http.client.HTTPException) as error:  # it ended while it answered
-            raise ServerError(0, "unreachable", f"{self._address} did not answer to the end: {error}.") from error
+            raise ServerError(0, "unreachable", f"{self.address} did not answer to the end: {error}.") from error
 
     def _open(
         self,
@@ -182,13 +186,13 @@ class Client:
     ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         sent = self._headers | dict(headers or {}) | ({} if data is None else {"Content-Type": "application/json"})
-        request = urllib.request.Request(f"{self._address}{_API}{path}", data, sent, method=method)
+        request = urllib.request.Request(f"{self.address}{_API}{path}", data, sent, method=method)
         try:
             return self._opener.open(request, timeout=self._seconds + seconds)
         except urllib.error.HTTPError as error:
             raise _refusal(error) from error
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(0, "unreachable", f"{self._address} cannot be reached: {error}.") from error
+            raise ServerError(0, "unreachable", f"{self.address} cannot be reached: {error}.") from error
 
 
 def _inputs(given: Given | Sequence[Given]) -> list[Any]:
