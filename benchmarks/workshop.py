@@ -142,9 +142,10 @@ def siege(server: Server, clients: int, seconds: float) -> None:
         time.sleep(seconds / 10)
     for thread in threads:
         thread.join()
-    for name in (one["id"] for one in server.client.jobs("waiting")):
-        server.client.cancel(name)
-    while server.client.jobs("waiting") or server.client.jobs("drawing"):
+    while waiting := server.client.jobs("waiting"):
+        for one_job in waiting:
+            server.client.cancel(one_job["id"])
+    while server.client.jobs("drawing"):
         time.sleep(0.5)
     found = {name: server.client.job(name) for name in sent}
     mixed = [

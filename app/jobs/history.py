@@ -143,7 +143,7 @@ class History:
 
     def add_sheet(self, sheet: Sheet, job: str, owner: str) -> str:
         """Keeps a grid or a film; gives its name among the job's. Raises: OutputError when it cannot be written."""
-        return pictures.save_sheet(sheet, self.folder, job, owner).name[len(job) + 1 :]
+        return pictures.save_sheet(sheet, self.folder, job, owner).name
 
     def sheets(self, job: str, owner: str) -> dict[str, Path]:
         """A job's grids and films by name."""

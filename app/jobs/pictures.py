@@ -1,6 +1,6 @@
 """Results as files: where they lie, and what their names tell of the job that they came of.
 
-pictures/OWNER/DAY/JOB-NUMBER-name.png; what stands beside a picture: JOB-NUMBER-name.PART.png; sheets: JOB.KIND.webp.
+pictures/OWNER/DAY/JOB-NUMBER-name.png; what stands beside a picture: JOB-NUMBER-name.PART.png; sheets are in JOB.sheets.
 What is in the bin lies at the same place below `bin`.
 """
 
@@ -46,7 +46,7 @@ def save(result: Result, folder: Path, job: str, number: int, owner: str) -> Pat
 
 def save_sheet(sheet: Sheet, folder: Path, job: str, owner: str) -> Path:
     """Writes a grid or a film. Raises: OutputError when it cannot be written."""
-    path = folder / PICTURES / owner / day_of(time_of(job)) / f"{job}.{file_stem(sheet.kind)}{sheet.suffix}"
+    path = _sheets(folder, job, owner) / f"{file_stem(sheet.kind)}{sheet.suffix}"
     with written_file(path) as part:
         sheet.write(part)
     return path
@@ -104,8 +104,10 @@ def beside(path: Path) -> dict[str, Path]:
 
 def sheets(folder: Path, job: str, owner: str) -> dict[str, Path]:
     """A job's grids and films, by kind and ending: "grid.png", "film.webp"."""
-    day = folder / PICTURES / owner / day_of(time_of(job))
-    return {path.name[len(job) + 1 :]: path for path in sorted(day.glob(f"{job}.*")) if path.is_file()}
+    place = _sheets(folder, job, owner)
+    if not place.is_dir():
+        return {}
+    return {path.name: path for path in sorted(place.iterdir()) if path.is_file() and not path.name.startswith(".")}
 
 
 def moved(folder: Path, path: Path, root: str) -> Path:
@@ -116,3 +118,7 @@ def moved(folder: Path, path: Path, root: str) -> Path:
         other.replace(target.parent / other.name)
     path.replace(target)
     return target
+
+
+def _sheets(folder: Path, job: str, owner: str) -> Path:
+    return folder / PICTURES / owner / day_of(time_of(job)) / f"{job}.sheets"
