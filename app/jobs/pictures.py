@@ -1,6 +1,6 @@
 """Results as files: where they lie, and what their names tell of the job that they came of.
 
-pictures/OWNER/DAY/JOB-NUMBER-name.png; what stands beside a picture: JOB-NUMBER-name.PART.png; sheets are in JOB.sheets.
+pictures/OWNER/DAY/JOB-NUMBER-name.png; what stands beside a picture: JOB-NUMBER-name.PART.png; sheets: in JOB.sheets.
 What is in the bin lies at the same place below `bin`.
 """
 
