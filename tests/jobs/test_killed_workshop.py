@@ -59,7 +59,7 @@ def test_killed_at_random_moments_the_queue_and_the_history_stay_whole(
 ) -> None:
     chance, program = random.Random(), Program(tmp_path)
     queue = Queue(tmp_path / QUEUE)
-    count, kills = 20, request.config.getoption("--kills")
+    count, kills = 12, request.config.getoption("--kills")
     seeds = {queue.add(job(seed=seed, count=2, steps=3), Sender(client=f"{seed % 3}"), Asked("tiny")).id: seed
              for seed in range(0, 2 * count, 2)}  # fmt: skip
     queue.close()

@@ -250,8 +250,8 @@ def test_previews_take_a_small_share_of_a_run() -> None:
     assert budget.every("mini", 4, 20) == 2  # nothing was seen yet: ten
     for _ in range(20):
         budget.saw("mini", 4, 0.1, shown=False)
-        budget.saw("mini", 4, 0.13, shown=True)
-    assert budget.every("mini", 4, 20) == 7  # two previews: 0.06 s of 2 s
+        budget.saw("mini", 4, 0.125, shown=True)
+    assert budget.every("mini", 4, 20) == 7  # two previews: 0.05 s of 2 s
     assert budget.every("mini", 4, 20, least=4) == 5
     assert budget.every("mini", 1, 20) == 2
     assert budget.every("mini", 4, 1) == budget.every("mini", 4, 2, least=3) == 1
