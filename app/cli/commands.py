@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, Listed] = {
     "matrix": Listed("matrix", "Draw every look in every structure, and one sheet of all.", _DRAW),
     "preprocess": Listed("matrix", "Make a picture's control map, without drawing anything.", _DRAW),
     "ui": Listed("ui", "Open the page in a browser: upload a photo, describe a scene, watch it being drawn.", _DRAW),
+    "serve": Listed("serve", "Serve the queue to programs: our own interface, OpenAI's, A1111's.", _DRAW),
+    "batch": Listed("batch", "Draw a file of jobs into a folder; what is done is not done again.", _DRAW),
     "encode": Listed("encode", "Make a subject card: one small file that stands for the photos.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),

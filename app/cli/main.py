@@ -100,6 +100,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "evaluate-edits": {"model": settings.model},
         "evaluate-inversion": {"model": settings.model},
         "evaluate-blending": {"model": settings.model},
+        "batch": drawing,
         "ui": {**drawing, "auth": settings.auth, "token": settings.token},
     }
 

@@ -1,0 +1,59 @@
+"""The interfaces as one application: routes, errors, figures, behind their gate."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from app.api import a1111, history, jobs, openai, operation, problems, subjects
+from app.api.gate import Gate, route
+from app.api.tokens import Tokens
+from app.api.views import API
+from app.api.webhooks import Webhooks, checked_addresses
+from app.jobs.tickets import Ticket
+from app.jobs.workshop import Workshop
+from app.ui.doors.access import Access
+from blipdiff import __version__
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was drawn since the start."""
+
+    ended: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def count(self, ticket: Ticket) -> None:
+        """A job is over."""
+        self.ended[ticket.state] += 1
+        if ticket.started is not None and ticket.ended is not None:
+            self.seconds += ticket.ended - ticket.started
+
+
+def application(
+    workshop: Workshop,
+    access: Access | None = None,
+    tokens: Tokens | None = None,
+    *,
+    webhooks: Sequence[str] = (),
+    page: ASGIApp | None = None,
+) -> ASGIApp:
+    """The workshop's interfaces; whatever else is asked for goes to `page`, if there is one.
+
+    Raises: ConfigError for a webhook that is no address.
+    """
+    access = access or Access()
+    app = FastAPI(
+        title="blipdiff", version=__version__, openapi_url=f"{API}/openapi.json", docs_url=None, redoc_url=None
+    )
+    told = Webhooks(workshop)
+    app.state.workshop, app.state.limits, app.state.figures = workshop, access.limits, Figures()
+    app.state.webhooks = checked_addresses(webhooks)
+    app.state.webhook_threads = told
+    workshop.told += [app.state.figures.count, told.tell]
+    problems.add_to(app)
+    for part in (operation, jobs, history, subjects, openai, a1111):
+        app.include_router(part.router)
+    return route(page, Gate(app, access, tokens or Tokens()))

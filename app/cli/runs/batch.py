@@ -1,0 +1,111 @@
+"""A file of jobs is drawn."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.cli.runs import drawing
+from app.cli.terminal import say, say_json, warn
+from app.jobs.batch import Group, Journal, Line, groups, read_lines
+from app.outputs import check_writable
+from app.settings import read_settings
+from blipdiff.errors import BlipdiffError
+from blipdiff.filenames import file_stem
+from blipdiff.outputs import written_file
+from pipelines.job import run
+from pipelines.pictures import save_picture
+from pipelines.studio import Studio
+from pipelines.task import Result, Sheet
+
+_FAILED = 1  # exit code where lines failed
+_MOST_LISTED = 20
+
+
+def batch(
+    jobs: Path,
+    output: Path,
+    task: str,
+    together: bool,
+    as_json: bool,
+    model: str,
+    device: str,
+    dtype: str,
+    download: bool,
+) -> None:
+    """Runs the command."""
+    check_writable(output)
+    lines = read_lines(jobs, read_settings().library, task)
+    journal = Journal.read(output)
+    left = [line for line in lines if not journal.has(line)]
+    if len(left) < len(lines):
+        warn(f"{len(lines) - len(left)} of {len(lines)} lines are done already.")
+    failed = [_told(journal, line, "failed", as_json, error=line.trouble) for line in left if line.job is None]
+    waiting = list(groups(left, together=together))
+    if waiting:
+        studio = drawing.opened(model, device=device, dtype=dtype, download=download)
+        for number, group in enumerate(waiting, 1):
+            failed += _drawn(studio, group, journal, as_json=as_json)
+            warn(f"{number} of {len(waiting)}: line {group.lines[0].number}")
+    _end(len(lines), [one for one in failed if one["state"] == "failed"])
+
+
+def _drawn(studio: Studio, group: Group, journal: Journal, *, as_json: bool) -> list[dict[str, Any]]:
+    """What became of each line of a group."""
+    folder, begun = journal.path.parent, time.monotonic()
+    files: list[tuple[int | None, list[str]]] = []
+    try:
+        for event in run(studio, group.job):
+            if isinstance(event, Result):
+                files.append((event.picture.seed, _kept(event, group.lines[0], len(files), folder)))
+            elif isinstance(event, Sheet):
+                files.append((None, [_sheet(event, group.lines[0], folder)]))
+    except BlipdiffError as error:
+        return [_told(journal, line, "failed", as_json, error=str(error)) for line in group.lines]
+    seconds = round((time.monotonic() - begun) / len(group.lines), 3)
+    told = []
+    for line in group.lines:
+        seed = getattr(line.job.request, "seed", None) if line.job is not None and len(group.lines) > 1 else None
+        own = [name for drawn, names in files if seed is None or drawn == seed for name in names]
+        told.append(_told(journal, line, "done", as_json, files=own, seconds=seconds))
+    return told
+
+
+def _kept(result: Any, line: Line, number: int, folder: Path) -> list[str]:
+    """A picture and what stands beside it, under names that a second run gives, too."""
+    stem = f"{line.number:05d}-{number:03d}-{file_stem(line.name or result.name)}"
+    paths = [save_picture(result.picture, folder / f"{stem}.png")]
+    paths += [save_picture(one, folder / f"{stem}-{file_stem(part)}.png") for part, one in result.beside.items()]
+    return [path.name for path in paths]
+
+
+def _sheet(sheet: Any, line: Line, folder: Path) -> str:
+    path = folder / f"{line.number:05d}-{file_stem(sheet.name)}{sheet.suffix}"
+    with written_file(path) as part:
+        sheet.write(part)
+    return path.name
+
+
+def _told(journal: Journal, line: Line, state: str, as_json: bool, **more: Any) -> dict[str, Any]:
+    """Writes down what became of a line, and says so."""
+    told = {"line": line.number, "name": line.name, "state": state, **more, "key": line.key}
+    journal.write(told)
+    if as_json:
+        say_json(told)
+    elif state == "done":
+        for name in more["files"]:
+            say(journal.path.parent / name)
+    return told
+
+
+def _end(count: int, failed: list[dict[str, Any]]) -> None:
+    """Lists the lines that failed, and ends with their exit code."""
+    if not failed:
+        return
+    warn(f"{len(failed)} of {count} lines failed; the next call tries them again:")
+    for one in failed[:_MOST_LISTED]:
+        warn(f"  line {one['line']}: {one['error']}")
+    if len(failed) > _MOST_LISTED:
+        warn(f"  and {len(failed) - _MOST_LISTED} more, all in results.jsonl.")
+    raise typer.Exit(_FAILED)

@@ -1,0 +1,68 @@
+"""The workshop is served."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from app.api.serving import check_reach
+from app.api.serving import serve as served
+from app.api.tokens import Tokens
+from app.api.webhooks import checked_addresses
+from app.cli.terminal import say, warn
+from app.jobs.workshop import Machine, Workshop, opener
+from app.settings import read_settings
+from app.ui.doors.access import access_of
+from app.ui.doors.listening import listen
+
+_GB = 1_000_000_000
+
+
+def serve(
+    models: list[str] | None,
+    device: list[str] | None,
+    dtype: str,
+    download: bool,
+    folder: Path | None,
+    memory: float | None,
+    space: float | None,
+    host: str,
+    port: int | None,
+    token: str | None,
+    tokens: Path | None,
+    insecure: bool,
+    allow_host: list[str] | None,
+    webhook: list[str] | None,
+) -> None:
+    """Runs the command."""
+    settings = read_settings()
+    given = access_of(
+        host, token=token or settings.token, is_insecure=insecure or tokens is not None, names=allow_host or ()
+    )
+    access, known = replace(given, is_insecure=insecure), Tokens.of(given.credentials.token, tokens)
+    check_reach(host, known, access)
+    addresses = checked_addresses(webhook or ())
+    listening = listen(host, port)  # before anything slow
+    if insecure and not known.are_asked_for:
+        warn(f"Everybody who reaches {host} can draw here, and see all pictures: --insecure.")
+    machine = Machine(
+        models or [settings.model],
+        opener(dtype=dtype, download=download or settings.download),
+        device or ["auto"],
+        None if memory is None else round(memory * _GB),
+        is_warmed=True,
+    )
+    workshop = Workshop(
+        folder or settings.history,
+        machine,
+        library=settings.library,
+        space=None if space is None else round(space * _GB),
+    )
+    signal.signal(signal.SIGTERM, _stopped)
+    with served(workshop, access=access, tokens=known, listening=listening, webhooks=addresses) as running:
+        say(f"{running.url}/api/v1/tasks")
+        running.wait()
+
+
+def _stopped(_number: int, _frame: object) -> None:
+    """Ends as Ctrl-C does."""
+    raise KeyboardInterrupt

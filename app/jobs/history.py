@@ -1,0 +1,301 @@
+"""The history: every result with its job. The pictures' files are what counts; the index beside them can be lost."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from threading import RLock
+from typing import Any, Literal
+
+from app.jobs import pictures
+from app.jobs.database import Database
+from app.jobs.entries import COLUMNS, TABLES, Entry, check_result_name, entry_at
+from app.jobs.favourites import Favourites
+from app.jobs.pictures import BIN, PICTURES
+from blipdiff.errors import ConfigError
+from blipdiff.outputs import writing, written_file
+from pipelines.job import Job
+from pipelines.metadata import repeat
+from pipelines.task import Result, Sheet
+
+INDEX = "history.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for: every word of `words`, in the request and its subjects; None stands for all."""
+
+    words: str = ""
+    subject: str | None = None  # a subject's key, or its word
+    task: str | None = None
+    model: str | None = None
+    day: str | None = None
+    job: str | None = None
+    owner: str | None = None
+    favourites: bool = False
+    binned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Pictures that belong together: of a day, or of a subject."""
+
+    key: str
+    name: str
+    count: int
+    cover: str  # the latest one's id
+
+
+class History:
+    """The pictures of a folder, with their index.
+
+    most: bytes of pictures that are kept; above that the oldest go, those in the bin first and favourites never
+    """
+
+    def __init__(self, folder: Path, most: int | None = None) -> None:
+        self.folder = folder
+        self._most = most
+        self._access = RLock()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._favourites = Favourites(folder)
+        self._data = self._opened()
+        self.reconcile()
+
+    def _opened(self) -> Database:
+        """The index; a damaged one is put aside, and made again from the pictures."""
+        path = self.folder / INDEX
+        try:
+            data = Database(path, TABLES)
+            if str(data.rows("PRAGMA quick_check")[0][0]) == "ok":
+                return data
+            data.close()
+        except ConfigError:
+            pass
+        for suffix in ("", "-wal", "-shm"):
+            damaged = Path(f"{path}{suffix}")
+            if damaged.exists():
+                damaged.replace(f"{path}{suffix}.damaged")
+        return Database(path, TABLES)
+
+    def reconcile(self) -> tuple[int, int]:
+        """Makes the index agree with the files: gives how many entries were added, and how many taken out."""
+        with self._access:
+            known = {str(row["path"]): row for row in self._data.rows("SELECT id, path, bytes, made FROM results")}
+            seen, names, added = set[str](), set[str](), list[Entry]()
+            for found in pictures.places(self.folder):
+                path = self._below(found.path)
+                if found.id in names:  # a copy, under another owner or day: the first one counts
+                    continue
+                names.add(found.id)
+                seen.add(path)
+                row, about = known.get(path), found.path.stat()
+                if row is None or (row["bytes"], row["made"]) != (about.st_size, about.st_mtime_ns):
+                    entry = entry_at(found, path)
+                    if entry is not None:
+                        added.append(entry)
+            lost = [str(row["id"]) for path, row in known.items() if path not in seen]
+            back = {one.id for one in added}
+            with self._data.changing():
+                for name in lost:
+                    if name not in back:
+                        self._data.change("DELETE FROM results WHERE id = ?", (name,))
+                for entry in added:
+                    self._put(entry)
+                if added:
+                    for name in self._favourites.names():
+                        self._data.change("UPDATE results SET is_favourite = 1 WHERE id = ?", (name,))
+            return len(added), len([name for name in lost if name not in back])
+
+    def add(self, result: Result, job: str, number: int, owner: str) -> Entry:
+        """Keeps a result; one of the same job and number takes the other's place.
+
+        Raises: OutputError when it cannot be written.
+        """
+        name = f"{job}-{number:03d}"
+        before = self.find(name)
+        path = pictures.save(result, self.folder, job, number, owner)
+        with self._access:
+            found = pictures.place(self.folder, path)
+            entry = None if found is None else entry_at(found, self._below(path))
+            assert entry is not None, path
+            if before is not None and before.path != entry.path:
+                (self.folder / before.path).unlink(missing_ok=True)
+            self._put(entry)
+            self._keep_size()
+        return entry
+
+    def bring_in(self, file: Path, owner: str) -> Path | None:
+        """Copies a picture of another history, or what stands beside one; what is there already stays.
+
+        Call `reconcile` when all are in. Raises: OutputError when it cannot be written.
+        """
+        target = pictures.place_like(self.folder, file.name, owner)
+        if target is None or target.exists() or self.find("-".join(file.name.split("-")[:2])) is not None:
+            return None
+        with writing(target), written_file(target) as part:
+            shutil.copyfile(file, part)
+        return target
+
+    def __len__(self) -> int:
+        row = self._data.row("SELECT count(*) AS count FROM results")
+        return int(row["count"]) if row else 0
+
+    def add_sheet(self, sheet: Sheet, job: str, owner: str) -> str:
+        """Keeps a grid or a film; gives its name among the job's. Raises: OutputError when it cannot be written."""
+        return pictures.save_sheet(sheet, self.folder, job, owner).name
+
+    def sheets(self, job: str, owner: str) -> dict[str, Path]:
+        """A job's grids and films by name."""
+        return pictures.sheets(self.folder, job, owner)
+
+    def find(self, name: str) -> Entry | None:
+        """The picture of this name, if there is one."""
+        row = self._data.row("SELECT * FROM results WHERE id = ?", (name,))
+        return None if row is None else _entry(row)
+
+    def entry(self, name: str) -> Entry:
+        """Raises: ConfigError for a result that there is not."""
+        found = self.find(check_result_name(name))
+        if found is None:
+            raise ConfigError(f"There is no result {name!r:.60}.")
+        return found
+
+    def file(self, entry: Entry, part: str | None = None) -> Path:
+        """A picture's file, or that of what stands beside it. Raises: ConfigError where there is none."""
+        path = self.folder / entry.path
+        found = path if part is None else pictures.beside(path).get(part)
+        if found is None or not found.is_file():
+            raise ConfigError(f"There is no {part or 'picture'} of the result {entry.id}.")
+        return found
+
+    def beside(self, entry: Entry) -> dict[str, Path]:
+        """What stands beside a picture, by what it is: "before", "mask"."""
+        return pictures.beside(self.folder / entry.path)
+
+    def job(self, entry: Entry) -> Job:
+        """The job that draws this picture again, as its file tells it. Raises: ConfigError for a damaged one."""
+        return repeat(self.file(entry))
+
+    def search(self, asked: Search, *, most: int = 100, before: str | None = None) -> list[Entry]:
+        """Pictures, the latest first; `before` is the last one of the page that came before."""
+        wanted, values = _conditions(asked)
+        if before:
+            wanted.append("id < ?")
+            values.append(before)
+        rows = self._data.rows(
+            f"SELECT * FROM results WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?", (*values, most)
+        )
+        return [_entry(row) for row in rows]
+
+    def count(self, asked: Search) -> int:
+        """How many pictures are found."""
+        wanted, values = _conditions(asked)
+        row = self._data.row(f"SELECT count(*) AS count FROM results WHERE {' AND '.join(wanted)}", values)
+        return int(row["count"]) if row else 0
+
+    def boards(self, by: Literal["day", "subject"], asked: Search) -> list[Board]:
+        """The days or subjects of what is found, the latest first."""
+        key = "day" if by == "day" else "subject_key"
+        name = "day" if by == "day" else "max(subject)"
+        wanted, values = _conditions(asked)
+        rows = self._data.rows(
+            f"SELECT {key} AS key, {name} AS name, count(*) AS count, max(id) AS cover FROM results "
+            f"WHERE {' AND '.join(wanted)} AND {key} != '' GROUP BY {key} ORDER BY cover DESC",
+            values,
+        )
+        return [Board(str(row["key"]), str(row["name"]), int(row["count"]), str(row["cover"])) for row in rows]
+
+    def mark(self, name: str, *, favourite: bool) -> Entry:
+        """Makes a picture a favourite, or not. Raises: ConfigError where there is none."""
+        entry = self.entry(name)
+        with self._access:
+            self._favourites.mark(entry.id, favourite=favourite)
+            self._data.change("UPDATE results SET is_favourite = ? WHERE id = ?", (favourite, entry.id))
+        return self.entry(name)
+
+    def throw_away(self, names: Iterable[str]) -> list[Entry]:
+        """Puts pictures into the bin, from which they come back. Raises: ConfigError where one is not."""
+        return [self._move(self.entry(name), BIN) for name in names]
+
+    def restore(self, names: Iterable[str]) -> list[Entry]:
+        """Takes pictures out of the bin. Raises: ConfigError where one is not."""
+        return [self._move(self.entry(name), PICTURES) for name in names]
+
+    def empty_bin(self, owner: str | None = None) -> int:
+        """Removes for good what lies in the bin; gives how many."""
+        rows = self._data.rows("SELECT * FROM results WHERE is_binned = 1 AND (? IS NULL OR owner = ?)", (owner, owner))
+        for row in rows:
+            self._remove(_entry(row))
+        if owner is None:
+            shutil.rmtree(self.folder / BIN, ignore_errors=True)
+        return len(rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pictures, without what stands beside them."""
+        row = self._data.row("SELECT coalesce(sum(bytes), 0) AS size FROM results")
+        return int(row["size"]) if row else 0
+
+    def close(self) -> None:
+        """Lets go of the index."""
+        self._data.close()
+
+    def _put(self, entry: Entry) -> None:
+        marks = ", ".join("?" * len(COLUMNS))
+        kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
+        self._data.change(
+            f"INSERT INTO results ({', '.join(COLUMNS)}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {kept}",
+            [getattr(entry, name) for name in COLUMNS],
+        )
+
+    def _move(self, entry: Entry, root: str) -> Entry:
+        if entry.is_binned == (root == BIN):
+            return entry
+        with self._access, writing(self.folder / entry.path):
+            path = self._below(pictures.moved(self.folder, self.file(entry), root))
+            self._put(replace(entry, path=path, is_binned=root == BIN))
+        return self.entry(entry.id)
+
+    def _remove(self, entry: Entry) -> None:
+        with self._access, writing(self.folder / entry.path):
+            for path in (*self.beside(entry).values(), self.folder / entry.path):
+                path.unlink(missing_ok=True)
+            self._data.change("DELETE FROM results WHERE id = ?", (entry.id,))
+
+    def _keep_size(self) -> None:
+        """Removes the oldest where there are too many bytes; the latest one stays in any case."""
+        if self._most is None or self.size <= self._most:
+            return
+        rows = self._data.rows("SELECT * FROM results WHERE is_favourite = 0 ORDER BY is_binned DESC, id")
+        size = self.size
+        for entry in map(_entry, rows[:-1]):
+            if size <= self._most:
+                return
+            self._remove(entry)
+            size -= entry.bytes
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def _entry(row: Any) -> Entry:
+    found = {item.name: row[item.name] for item in fields(Entry)}
+    return Entry(**found | {name: bool(found[name]) for name in ("is_binned", "is_favourite")})
+
+
+def _conditions(asked: Search) -> tuple[list[str], list[Any]]:
+    wanted, values = ["is_binned = ?"], list[Any]((asked.binned,))
+    for word in asked.words.casefold().split():
+        wanted.append("instr(words, ?) > 0")
+        values.append(word)
+    for name in ("task", "model", "day", "job", "owner"):
+        if (value := getattr(asked, name)) is not None:
+            wanted.append(f"{name} = ?")
+            values.append(value)
+    if asked.subject is not None:
+        wanted.append("(subject_key = ? OR subject = ?)")
+        values += [asked.subject, asked.subject]
+    if asked.favourites:
+        wanted.append("is_favourite = 1")
+    return wanted, values

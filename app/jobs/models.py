@@ -1,0 +1,86 @@
+"""Models by name: opened when a job needs them, kept under a limit of memory, the least recently used goes."""
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import RLock
+
+import torch
+
+from blipdiff.errors import ConfigError
+from pipelines.studio import Studio
+
+
+class Models:
+    """The models that one device draws with.
+
+    names: those that may be asked for, the first one where nobody says which; most: bytes of weights that are kept
+    at the same time, None for no limit; a single model is kept however large it is
+    """
+
+    def __init__(self, names: Sequence[str], opened: Callable[[str], Studio], most: int | None = None) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        self._opened, self._most = opened, most
+        self._kept: OrderedDict[str, Studio] = OrderedDict()
+        self._access = RLock()
+
+    def named(self, name: str) -> str:
+        """The name itself, or the first one's for an empty one.
+
+        Raises: ConfigError for a model that is not offered.
+        """
+        if not name:
+            return self.names[0]
+        if name not in self.names:
+            raise ConfigError(f"There is no model {name!r:.80} here; there are: {', '.join(self.names)}.")
+        return name
+
+    def get(self, name: str) -> Studio:
+        """The model, opened if it is not. Raises: as `named`, and what opening raises."""
+        name = self.named(name)
+        with self._access:
+            if name not in self._kept:
+                studio = self._opened(name)
+                self._make_room(weights(studio))
+                self._kept[name] = studio
+            self._kept.move_to_end(name)
+            return self._kept[name]
+
+    def keep_only(self, name: str) -> bool:
+        """Lets all others go; whether there were any."""
+        with self._access:
+            others = [one for one in self._kept if one != name]
+            for one in others:
+                del self._kept[one]
+        free_memory()
+        return bool(others)
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of weights of those that are open, the least recently used first."""
+        with self._access:
+            return {name: weights(studio) for name, studio in self._kept.items()}
+
+    def _make_room(self, size: int) -> None:
+        if self._most is None:
+            return
+        gone = False
+        while self._kept and size + sum(self.loaded.values()) > self._most:
+            self._kept.popitem(last=False)
+            gone = True
+        if gone:
+            free_memory()
+
+
+def weights(studio: Studio) -> int:
+    """Bytes of a model's weights."""
+    model = studio.model
+    nets = (model.subject_encoder, model.text_encoder, model.unet, model.vae)
+    return sum(weight.numel() * weight.element_size() for net in nets for weight in net.parameters())
+
+
+def free_memory() -> None:
+    """Gives back what nothing holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

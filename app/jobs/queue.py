@@ -1,0 +1,287 @@
+"""The queue: jobs in a file, which lasts whatever becomes of the process; turns are taken fairly among clients."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.jobs.contents import Contents
+from app.jobs.database import Database
+from app.jobs.pace import Pace
+from app.jobs.packing import packed, unpacked
+from app.jobs.records import NEXT, TABLES, cost_of, count_of, ticket_of
+from app.jobs.tickets import Sender, State, Ticket, new_name
+from blipdiff.errors import BlipdiffError, ConfigError
+from pipelines.job import Job
+
+MOST_ATTEMPTS = 20  # how often a job may be begun by processes that did not end it
+SUSPECT = 3  # after so many, all others go first
+_KEPT_ENDED = 10_000  # tickets of ended jobs, with what they hold
+_FORGOTTEN_AT_ONCE = 100
+_LOWEST = -1000  # priority, below all that are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a job is put into the line.
+
+    key: names the request among its owner's, so that asking again gives the same ticket (with `digest`, what was
+    asked for under it)
+    """
+
+    model: str = ""
+    priority: int = 0
+    name: str = ""
+    webhook: str | None = None
+    key: str | None = None
+    digest: str = ""
+    previews: int = 1  # that are shown whatever they cost
+
+
+class KeyTaken(ConfigError):
+    """A key that stands for another request."""
+
+
+class Queue:
+    """All jobs of one folder."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._data = Database(path, TABLES)
+        self._contents = Contents(self._data)
+        self.pace = Pace(self._data)
+        self._clock = clock
+
+    def add(self, job: Job, sender: Sender, asked: Asked) -> Ticket:
+        """The ticket of a new job, or of the one that was asked for under the same key.
+
+        Raises: KeyTaken for a key that stands for another job.
+        """
+        text = packed(job)
+        with self._data.changing():
+            known = self._known(sender.owner, asked)
+            if known is not None:
+                return known
+            name, now = new_name(), self._clock()
+            last = self._data.row("SELECT max(position) AS last FROM jobs")
+            position = ((last["last"] if last else None) or 0) + 1
+            self._data.change(
+                "INSERT INTO jobs (id, owner, client, source, name, task, model, priority, position, count, "
+                "cost, job, created, webhook, previews, state) "
+                f"VALUES ({', '.join('?' * 15)}, 'waiting')",
+                (name, sender.owner, sender.client, sender.source, asked.name, job.task, asked.model, asked.priority,
+                 position, count_of(job), cost_of(job), text.text, now, asked.webhook, asked.previews),
+            )  # fmt: skip
+            self._contents.keep(name, text.contents)
+            if asked.key is not None:
+                self._data.change(
+                    "INSERT INTO keys (owner, key, digest, job) VALUES (?, ?, ?, ?)",
+                    (sender.owner, asked.key, asked.digest, name),
+                )
+            return self.ticket(name)
+
+    def find(self, name: str) -> Ticket | None:
+        """The ticket of this name, if there is one."""
+        row = self._data.row("SELECT * FROM jobs WHERE id = ?", (name,))
+        return None if row is None else ticket_of(row)
+
+    def ticket(self, name: str) -> Ticket:
+        """Raises: ConfigError for a job that there is not."""
+        found = self.find(name)
+        if found is None:
+            raise ConfigError(f"There is no job {name!r:.60}.")
+        return found
+
+    def job(self, name: str) -> Job:
+        """The job itself. Raises: ConfigError where there is none, or it is damaged."""
+        row = self._data.row("SELECT job FROM jobs WHERE id = ?", (name,))
+        if row is None:
+            raise ConfigError(f"There is no job {name!r:.60}.")
+        return unpacked(row["job"], self._contents.text)
+
+    def tickets(
+        self, *, owner: str | None = None, states: Sequence[State] = (), source: str | None = None, most: int = 100
+    ) -> list[Ticket]:
+        """Tickets, the latest first; waiting ones are in no particular order (`app.jobs.line` has that)."""
+        wanted, values = ["1"], list[Any]()
+        for name, value in (("owner", owner), ("source", source)):
+            if value is not None:
+                wanted.append(f"{name} = ?")
+                values.append(value)
+        if states:
+            wanted.append(f"state IN ({', '.join('?' * len(states))})")
+            values += states
+        rows = self._data.rows(
+            f"SELECT * FROM jobs WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?", (*values, most)
+        )
+        return [ticket_of(row) for row in rows]
+
+    def count(self, states: Sequence[State], owner: str | None = None) -> int:
+        """How many jobs are in these states."""
+        marks = ", ".join("?" * len(states))
+        row = self._data.row(
+            f"SELECT count(*) AS count FROM jobs WHERE state IN ({marks}) AND (? IS NULL OR owner = ?)",
+            (*states, owner, owner),
+        )
+        return int(row["count"]) if row else 0
+
+    def take(self) -> tuple[Ticket, Job] | None:
+        """The next job, which is being drawn from now on; one that cannot be read has failed."""
+        while True:
+            with self._data.changing():
+                row = self._data.row(NEXT)
+                if row is None:
+                    return None
+                name = str(row["id"])
+                self._data.change(
+                    "INSERT OR REPLACE INTO served VALUES (?, (SELECT coalesce(max(turn), 0) + 1 FROM served))",
+                    (row["whose"],),
+                )
+                self._data.change(
+                    "UPDATE jobs SET state = 'drawing', started = ?, attempts = attempts + 1, step = 0 WHERE id = ?",
+                    (self._clock(), name),
+                )
+            try:
+                return self.ticket(name), self.job(name)
+            except BlipdiffError as error:
+                self.end(name, "failed", str(error))
+
+    def moved_on(self, name: str, step: int, steps: int) -> None:
+        """Writes down how far a job is."""
+        self._data.change("UPDATE jobs SET step = ?, steps = ? WHERE id = ?", (step, steps, name))
+
+    def note(self, name: str, text: str) -> None:
+        """Adds a sentence for whoever sent the job."""
+        with self._data.changing():
+            notices = [*self.ticket(name).notices, text]
+            self._data.change("UPDATE jobs SET notices = ? WHERE id = ?", (json.dumps(notices), name))
+
+    def end(self, name: str, state: State, error: str | None = None, *, seconds: float | None = None) -> Ticket:
+        """A job is over; `seconds` is how long it took, where that says something of the next ones."""
+        with self._data.changing():
+            self._data.change(
+                "UPDATE jobs SET state = ?, error = ?, ended = ?, is_stopping = 0 WHERE id = ? AND state NOT IN "
+                "('done', 'failed', 'cancelled')",
+                (state, error, self._clock(), name),
+            )
+            if seconds is not None:
+                one = self.ticket(name)
+                self.pace.learn(one.task, one.model, seconds / max(1.0, self.cost(name)))
+            self._forget_old()
+            return self.ticket(name)
+
+    def cancel(self, name: str) -> Ticket:
+        """A waiting job is cancelled, one that is drawn is asked to stop; one that is over stays what it is."""
+        with self._data.changing():
+            now = self._clock()
+            self._data.change(
+                "UPDATE jobs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'waiting'", (now, name)
+            )
+            self._data.change("UPDATE jobs SET is_stopping = 1 WHERE id = ? AND state = 'drawing'", (name,))
+            return self.ticket(name)
+
+    def retry(self, name: str) -> Ticket:
+        """A job that failed or was cancelled waits again, behind all others.
+
+        Raises: ConfigError for one that has not.
+        """
+        with self._data.changing():
+            if self.ticket(name).state not in ("failed", "cancelled"):
+                raise ConfigError("Only a job that failed or was cancelled is tried again.")
+            self._data.change(
+                "UPDATE jobs SET state = 'waiting', started = NULL, ended = NULL, attempts = 0, error = NULL, "
+                "notices = '[]', step = 0, is_stopping = 0, position = (SELECT max(position) + 1 FROM jobs) "
+                "WHERE id = ?",
+                (name,),
+            )
+            return self.ticket(name)
+
+    def move(self, name: str, before: str | None) -> None:
+        """Puts a waiting job before another one of its client, or behind all of its client's.
+
+        Raises: ConfigError for jobs that do not wait, or are not one client's.
+        """
+        with self._data.changing():
+            one, other = self.ticket(name), None if before is None else self.ticket(before)
+            if one.state != "waiting" or (other is not None and other.state != "waiting"):
+                raise ConfigError("Only jobs that wait have a place in the line.")
+            if other is not None and (other.owner, other.client) != (one.owner, one.client):
+                raise ConfigError("A job moves among those of its own client alone.")
+            rows = self._data.rows(
+                "SELECT id, position FROM jobs WHERE state = 'waiting' AND owner = ? AND client = ? ORDER BY position",
+                (one.owner, one.client),
+            )
+            names = [str(row["id"]) for row in rows if row["id"] != name]
+            names.insert(len(names) if before is None else names.index(before), name)
+            for place, moved in zip([row["position"] for row in rows], names, strict=True):
+                self._data.change("UPDATE jobs SET position = ? WHERE id = ?", (place, moved))
+
+    def set_priority(self, name: str, priority: int) -> None:
+        """Jobs of a higher priority go first, whoever's they are."""
+        self._data.change("UPDATE jobs SET priority = ? WHERE id = ?", (priority, name))
+
+    def put_back(self, name: str) -> None:
+        """A job that was begun waits again, as if it had not been."""
+        self._data.change(
+            "UPDATE jobs SET state = 'waiting', started = NULL, attempts = attempts - 1 "
+            "WHERE id = ? AND state = 'drawing'",
+            (name,),
+        )
+
+    def recover(self) -> list[str]:
+        """Jobs that a process was drawing when it ended wait again, first of their client; call it before drawing.
+
+        One that ends the program again and again lets all others go first. Gives those that were begun too often,
+        which have failed.
+        """
+        given_up = []
+        for one in self.tickets(states=("drawing",), most=10**6):
+            if one.is_stopping:
+                self.end(one.id, "cancelled")
+            elif one.attempts >= MOST_ATTEMPTS:
+                self.end(one.id, "failed", f"The program ended {one.attempts} times while it was drawn.")
+                given_up.append(one.id)
+            else:
+                self._data.change("UPDATE jobs SET state = 'waiting', started = NULL WHERE id = ?", (one.id,))
+                if one.attempts >= SUSPECT:
+                    self._data.change("UPDATE jobs SET priority = ? WHERE id = ?", (_LOWEST - one.attempts, one.id))
+        return given_up
+
+    def waiting(self) -> list[tuple[Ticket, float]]:
+        """All that wait, each with its cost, by priority and position."""
+        rows = self._data.rows("SELECT * FROM jobs WHERE state = 'waiting' ORDER BY priority DESC, position")
+        return [(ticket_of(row), float(row["cost"])) for row in rows]
+
+    def turns(self) -> dict[str, int]:
+        """When each client had its last turn, counted."""
+        return {str(row["client"]): int(row["turn"]) for row in self._data.rows("SELECT * FROM served")}
+
+    def cost(self, name: str) -> float:
+        """Steps times pictures."""
+        row = self._data.row("SELECT cost FROM jobs WHERE id = ?", (name,))
+        return float(row["cost"]) if row else 0.0
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._data.close()
+
+    def _known(self, owner: str, asked: Asked) -> Ticket | None:
+        if asked.key is None:
+            return None
+        row = self._data.row("SELECT digest, job FROM keys WHERE owner = ? AND key = ?", (owner, asked.key))
+        if row is None:
+            return None
+        if row["digest"] != asked.digest:
+            raise KeyTaken(f"The key {asked.key!r:.60} was used for another request; take a new one.")
+        return self.find(str(row["job"]))
+
+    def _forget_old(self) -> None:
+        rows = self._data.rows(
+            "SELECT id FROM jobs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT ? OFFSET ?",
+            (_FORGOTTEN_AT_ONCE, _KEPT_ENDED),
+        )
+        for row in rows:
+            self._data.change("DELETE FROM jobs WHERE id = ?", (row["id"],))
+            self._data.change("DELETE FROM keys WHERE job = ?", (row["id"],))
+            self._contents.let_go(str(row["id"]))

@@ -1,0 +1,190 @@
+"""The workshop: one queue, its workers and the history of a folder, for every face that asks for pictures."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+from app.jobs.events import Broadcast, JobEvent, Listener
+from app.jobs.history import History, Search
+from app.jobs.line import standings
+from app.jobs.models import Models
+from app.jobs.queue import Asked, Queue
+from app.jobs.tickets import ENDED, Sender, Standing, Ticket
+from app.jobs.worker import Worker
+from blipdiff.errors import ConfigError, OutputError
+from blipdiff.outputs import writing
+from pipelines.job import Job
+from pipelines.studio import Studio
+from pipelines.subject_library import SubjectLibrary
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: nothing keeps two programs from one folder there
+    fcntl = None  # type: ignore[assignment]
+
+QUEUE, LOCK = "queue.sqlite", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What draws here.
+
+    models: the names that may be asked for; opened: opens one on a device; memory: bytes of weights that each device
+    keeps at the same time, None for no limit; is_warmed: whether the first model is opened before a job asks for it
+    """
+
+    models: Sequence[str]
+    opened: Callable[[str, str], Studio]
+    devices: Sequence[str] = ("auto",)
+    memory: int | None = None
+    is_warmed: bool = False
+
+
+class Workshop:
+    """Takes jobs, draws them and keeps what comes of them.
+
+    space: bytes of pictures that are kept, None for no limit
+    """
+
+    def __init__(self, folder: Path, machine: Machine, *, library: Path, space: int | None = None) -> None:
+        """Raises: OutputError when the folder cannot be used, or another program draws in it."""
+        self.folder = folder
+        self._lock = _locked(folder)
+        self.queue = Queue(folder / QUEUE)
+        self.history = History(folder, space)
+        self.library = SubjectLibrary(library)
+        self.broadcast = Broadcast()
+        self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
+        self._has_come = Event()
+        self.workers = [self._worker(machine, device) for device in machine.devices]
+
+    def start(self) -> list[str]:
+        """Begins to draw, first what was begun before; gives the jobs that were begun too often."""
+        given_up = self.queue.recover()
+        for worker in self.workers:
+            worker.start()
+        return given_up
+
+    def close(self) -> None:
+        """Ends after the step that is computed; what waits, and what is drawn, goes on at the next start."""
+        for worker in self.workers:
+            worker.close()
+        self.queue.close()
+        self.history.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def models(self) -> Models:
+        """The models of the first device."""
+        return self.workers[0].models
+
+    def submit(self, job: Job, sender: Sender, asked: Asked | None = None) -> Ticket:
+        """Puts a job into the line, once everything that can be wrong without a model is checked.
+
+        Raises: BlipdiffError for a job that cannot be drawn, KeyTaken for a key that stands for another one.
+        """
+        asked = asked or Asked()
+        model = self.models.named(asked.model)
+        job.opened()
+        ticket = self.queue.add(job, sender, replace(asked, model=model))
+        self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
+        self._has_come.set()
+        return ticket
+
+    def cancel(self, name: str) -> Ticket:
+        """Cancels a waiting job, or stops one that is drawn within its step.
+
+        Raises: ConfigError where there is none.
+        """
+        ticket = self.queue.cancel(name)
+        if ticket.is_stopping:
+            for worker in self.workers:
+                worker.stop(name)
+        elif ticket.state == "cancelled":
+            self.broadcast.tell(JobEvent(name, "state", "cancelled"))
+            self._over(ticket)
+        return ticket
+
+    def retry(self, name: str) -> Ticket:
+        """A job that failed or was cancelled waits again. Raises: ConfigError for one that has not."""
+        ticket = self.queue.retry(name)
+        self.broadcast.tell(JobEvent(name, "state", "waiting"))
+        self._has_come.set()
+        return ticket
+
+    def standings(self) -> dict[str, Standing]:
+        """Where each waiting or drawing job stands."""
+        return standings(self.queue, len(self.workers))
+
+    def results(self, ticket: Ticket) -> list[str]:
+        """The names of a job's pictures so far, in their order."""
+        found = self.history.search(Search(job=ticket.id), most=10_000)
+        return [entry.id for entry in reversed(found)]
+
+    def follow(self, name: str) -> Listener:
+        """A listener who first hears how the job stands: its notices, results and previews so far.
+
+        Raises: ConfigError where there is none.
+        """
+        listener = self.broadcast.listen(name)
+        try:
+            ticket = self.queue.ticket(name)
+        except ConfigError:
+            listener.close()
+            raise
+        events = [JobEvent(name, "notice", text) for text in ticket.notices]
+        events += [JobEvent(name, "result", name=result) for result in self.results(ticket)]
+        events += [JobEvent(name, "sheet", name=sheet) for sheet in self.history.sheets(name, ticket.owner)]
+        state = JobEvent(name, "state", ticket.state, error=ticket.error)
+        listener.begin([*events, state] if ticket.state in ENDED else [state, *events])
+        return listener
+
+    def wait(self, name: str, seconds: float | None = None) -> Ticket:
+        """The ticket once its job is over, or as it is after so many seconds."""
+        listener = self.follow(name)
+        try:
+            while (event := listener.next(seconds)) is not None and not event.ends:
+                pass
+        finally:
+            listener.close()
+        return self.queue.ticket(name)
+
+    def _worker(self, machine: Machine, device: str) -> Worker:
+        models = Models(machine.models, lambda name: machine.opened(name, device), machine.memory)
+        return Worker(
+            self.queue,
+            self.history,
+            self.broadcast,
+            models,
+            has_come=self._has_come,
+            ended=self._over,
+            is_warmed=machine.is_warmed,
+        )
+
+    def _over(self, ticket: Ticket) -> None:
+        for tell in self.told:
+            tell(ticket)
+
+
+def opener(*, dtype: str = "auto", download: bool = False) -> Callable[[str, str], Studio]:
+    """What opens a model by its name on a device."""
+    return lambda name, device: Studio.open(name, device=device, dtype=dtype, download=download)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder's lock, which this process holds while it lives."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    if fcntl is None:
+        return lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise OutputError(f"Another blipdiff draws in {folder}; end that one, or name another folder.") from error
+    return lock

@@ -1,0 +1,39 @@
+"""A workshop with tiny models, drawn in by this process, alone or served."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from app.api.serving import RunningWorkshop, serve
+from app.jobs.workshop import Machine, Workshop
+from pipelines.studio import Studio
+from tests.support.tiny_models import tiny_model
+
+
+@cache
+def tiny_studio(name: str = "tiny") -> Studio:
+    return Studio(tiny_model(0 if name == "tiny" else 1))
+
+
+def machine(opened: Callable[[str, str], Studio] | None = None, **more: Any) -> Machine:
+    return Machine(("tiny", "other"), opened or (lambda name, _device: tiny_studio(name)), **more)
+
+
+@contextmanager
+def workshop(folder: Path, *, starts: bool = True, **more: Any) -> Iterator[Workshop]:
+    made = Workshop(folder, machine(more.pop("opened", None)), library=folder / "subjects", **more)
+    try:
+        if starts:
+            made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def served(folder: Path, *, space: int | None = None, opened: Any = None, **more: Any) -> Iterator[RunningWorkshop]:
+    made = Workshop(folder, machine(opened), library=folder / "subjects", space=space)
+    with serve(made, **more) as running:
+        yield running
