@@ -24,9 +24,11 @@ from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
+from pipelines.controls.details import Details, References, read_details
 from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
+from pipelines.parameters import Detailed
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
 from pipelines.task import Notice
@@ -54,6 +56,7 @@ class Studio:
         accelerate(model, Placement(model.device, model.unet.dtype))
         self.model = model
         self.nets = Nets(model, download=download, folders=folders)
+        self.references = References(model)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
 
@@ -102,6 +105,10 @@ class Studio:
         given = [one.weight for one in inputs]
         weights = [1.0 if one is None else one for one in given] if any(one is not None for one in given) else None
         return self.subject([one.reference for one in inputs], weights=weights, fit=fit)
+
+    def details(self, request: Detailed, inputs: Sequence[Input]) -> Details:
+        """What a run reads of its opened subjects' photos. Raises: ImageError where one shows no subject."""
+        return read_details(self, request, inputs)
 
     def resolved(self, request: _Request) -> _Request:
         """The request with the model's own guidance where none was asked for, as pictures tell it."""
