@@ -15,8 +15,9 @@ from torch import Tensor
 from blipdiff.checkpoints import load_model
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.cut_out import reduced
 from blipdiff.devices import Placement, placement
-from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, SubjectError
 from blipdiff.images import as_rgb
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
@@ -89,6 +90,25 @@ class Studio:
             raise SubjectError(f"{len(references)} subjects were given with {len(shares)} weights; give one each.")
         parts = self.subjects(references, fit=fit)
         return parts[0] if len(parts) == 1 and weights is None else mix(list(zip(parts, shares, strict=True)))
+
+    def card(
+        self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
+    ) -> tuple[SubjectEmbedding, list[str]]:
+        """As `subject`, with the heaviest photo's cut-out, which details are read from; and what there is to say of it.
+
+        Where no subject can be cut out, the card is one without, and a sentence says why. Raises: as `subject`.
+        """
+        subject = self.subject(references, weights=weights, fit=fit)
+        shares = [1.0] * len(references) if weights is None else list(weights)
+        heaviest = references[shares.index(max(shares))]
+        if isinstance(heaviest, SubjectEmbedding):
+            return replace(subject, cut_out=heaviest.cut_out), []
+        try:
+            with self.computing():
+                found = self.references.cut_out(heaviest)
+        except (ImageError, MissingDependencyError) as error:
+            return subject, [f"The card keeps no photo to read details from. {error}"]
+        return replace(subject, cut_out=reduced(found.image)), [] if found.note is None else [found.note]
 
     def subjects(self, references: Sequence[Reference], *, fit: str = "pad") -> list[SubjectEmbedding]:
         """Each photo or card as a subject of this model.

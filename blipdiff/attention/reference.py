@@ -189,7 +189,9 @@ class ReferenceAttention:
                 continue
             kept, positions = read.states.at(site, moment, signal)
             parts.append(kept.to(states))
-            biases.append((bias + math.log(states.shape[1] / positions)).to(states)[..., None].expand(-1, -1, len(kept)))
+            biases.append(
+                (bias + math.log(states.shape[1] / positions)).to(states)[..., None].expand(-1, -1, len(kept))
+            )
         if not parts:
             return None
         rows, lines = (max(bias.shape[axis] for bias in biases) for axis in (0, 1))

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blipdiff.data.records import Pixels
-from blipdiff.evaluation.similarity import Floats, Remembered
 from blipdiff.evaluation.statistics import Figure, mean
-from blipdiff.evaluation.views import SubjectView, lab
+from blipdiff.evaluation.views import Floats, Remembered, SubjectView, lab
 
 _SIDE = 64  # pixels of what is compared
 _SCALES = tuple(0.56 * 1.06**step for step in range(9))  # of the subject's frame against the picture
