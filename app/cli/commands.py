@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Listed] = {
     "ui": Listed("ui", "Open the page in a browser: upload a photo, describe a scene, watch it being drawn.", _DRAW),
     "encode": Listed("encode", "Make a subject card: one small file that stands for the photos.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
+    "cut-out": Listed("cut_out", "Cut the subject out of a photo.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),

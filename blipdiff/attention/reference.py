@@ -158,7 +158,7 @@ class ReferenceAttention:
     """A run that reads references: more keys and values for the self-attention layers of its conditional rows.
 
     detail: 0 to 1, the share of attention that a reference's position gets against one of the picture's that is as
-    much alike: 0.5 counts it as one of the picture's own. References of another size count as if they had the picture's.
+    much alike: 0.5 counts it as the picture's own. References of another size count as if they had the picture's.
 
     signal: (timesteps,), `alphas_cumprod` of the run's scheduler; latent_size: (h, w) of the picture
 
@@ -189,9 +189,8 @@ class ReferenceAttention:
                 continue
             kept, positions = read.states.at(site, moment, signal)
             parts.append(kept.to(states))
-            biases.append(
-                (bias + math.log(states.shape[1] / positions)).to(states)[..., None].expand(-1, -1, len(kept))
-            )
+            bias = (bias + math.log(states.shape[1] / positions)).to(states)  # (rows or 1, queries or 1)
+            biases.append(bias[..., None].expand(-1, -1, len(kept)))
         if not parts:
             return None
         rows, lines = (max(bias.shape[axis] for bias in biases) for axis in (0, 1))
@@ -218,7 +217,7 @@ class ReferenceAttention:
 
 
 class ReferenceMap:
-    """A tap that reads: how much each position of the picture took from references, over a run, its steps and layers."""
+    """A tap that reads: how much each position of the picture took from references over a run."""
 
     def __init__(self, latent_size: tuple[int, int], levels: int) -> None:
         grids = (grid(latent_size, level) for level in range(levels))

@@ -65,10 +65,10 @@ def test_more_detail_goes_further_from_the_plain_picture(unet):
 
 def test_only_what_lies_inside_the_mask_is_kept(unet):
     whole, half = states_of(unet), states_of(unet, reference(left_half()))
-    assert half.moment_bytes * 2 == whole.moment_bytes
+    assert 0.45 * whole.moment_bytes < half.moment_bytes < 0.55 * whole.moment_bytes
 
 
-def test_a_mask_too_thin_for_a_coarse_layer_keeps_its_fullest_place(unet):
+def test_a_mask_too_thin_for_a_coarse_layer_keeps_its_fullest_position(unet):
     thin = torch.zeros(8, 8)
     thin[3, 3] = 1
     latents = noise([7], (4, 8, 8))
@@ -120,7 +120,7 @@ def test_outside_its_window_and_in_other_layers_nothing_is_read(unet):
     kept = states_of(unet)
     assert torch.equal(called(unet, latents, reading(Read(kept), window=Window(0.5, 1.0))), plain)
     assert kept.calls == 0
-    up, down = (called(unet, latents, reading(Read(states_of(unet, places=(one,))))) for one in ("up", "down"))
+    up, down = (called(unet, latents, reading(Read(states_of(unet, blocks=(one,))))) for one in ("up", "down"))
     assert not torch.equal(up, plain) and not torch.equal(up, down)
 
 
