@@ -63,7 +63,7 @@ def cut_out(photo: PictureLike, *, segment: Segment | None = None) -> CutOut:
     layers = as_layers(photo)
     rgb = np.asarray(layers.convert("RGB"))
     if layers.mode == "RGBA" and (np.asarray(layers)[..., 3] < 255).any():
-        return _finished(rgb, np.asarray(layers, np.float32)[..., 3] / 255, "alpha", sure=True)
+        return _finished(rgb, _shares(layers.getchannel("A")), "alpha", sure=True)
     plain = _off_plain_ground(rgb)
     if plain is not None:
         return _finished(rgb, plain, "plain ground", sure=True)
@@ -148,14 +148,14 @@ def _matted(rgb: npt.NDArray[np.uint8], found: npt.NDArray[np.bool_]) -> Mask:
     scale = min(1.0, _LARGEST_WORK / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
-    inside = np.asarray(Image.fromarray(found).convert("L").resize(size, Image.Resampling.BOX), np.float32) / 255
+    inside = _shares(Image.fromarray(found).convert("L").resize(size, Image.Resampling.BOX))
     trimap = _trimap(inside, max(2, round(_BAND * max(size))))
     try:
         alpha = np.asarray(closed_form_matte(small, trimap)[0], np.float32) if trimap is not None else inside
     except MissingDependencyError:
         alpha = inside
     grey = Image.fromarray(np.clip(alpha * 255 + 0.5, 0, 255).astype(np.uint8))
-    return np.asarray(grey.resize((width, height), Image.Resampling.BICUBIC), np.float32) / 255
+    return _shares(grey.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _trimap(inside: Mask, band: int) -> npt.NDArray[np.uint8] | None:
@@ -224,6 +224,11 @@ def _grabbed(rgb: npt.NDArray[np.uint8]) -> Mask:
     cv2.grabCut(small, mask, box, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_RECT)
     found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.float32)
     return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _shares(grey: Image.Image) -> Mask:
+    """255 levels as numbers from 0 to 1."""
+    return np.asarray(np.asarray(grey, np.float32) / 255, np.float32)
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:

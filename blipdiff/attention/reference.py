@@ -216,6 +216,32 @@ class ReferenceAttention:
         raise ShapeError(f"{site.name} has {queries} positions, which latents of {self.latent_size} have at no level.")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceRows:
+    """Rows that each read references of their own; None for a row that reads none."""
+
+    rows: Sequence[ReferenceAttention | None]
+
+    def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | None:
+        """Each row's own, all as long as the longest: what is filled in is left out."""
+        given = [
+            None if one is None else one.more(states[row : row + 1], site, moment) for row, one in enumerate(self.rows)
+        ]
+        there = [one for one in given if one is not None]
+        if not there:
+            return None
+        longest = max(one.states.shape[1] for one in there)
+        lines = max(1 if one.bias is None else one.bias.shape[2] for one in there)
+        filled = states.new_zeros(len(given), longest, states.shape[2])
+        bias = states.new_full((len(given), 1, lines, longest), -torch.inf)
+        for row, one in enumerate(given):
+            if one is not None:
+                count = one.states.shape[1]
+                filled[row, :count] = one.states[0]
+                bias[row, :, :, :count] = 0 if one.bias is None else one.bias[0]
+        return MoreKeys(filled, bias)
+
+
 class ReferenceMap:
     """A tap that reads: how much each position of the picture took from references over a run."""
 

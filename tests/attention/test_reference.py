@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from blipdiff.attention.reference import Read, Reference, ReferenceAttention, ReferenceMap, ReferenceStates
+from blipdiff.attention.reference import (
+    Read,
+    Reference,
+    ReferenceAttention,
+    ReferenceMap,
+    ReferenceRows,
+    ReferenceStates,
+)
 from blipdiff.attention.taps import TapCall, tapped
 from blipdiff.checkpoints.configs import PNDM
 from blipdiff.conditioning.guidance import Conditioning, Guidance
@@ -102,6 +109,15 @@ def test_a_reference_is_read_only_where_it_may_be(unet, size):
     assert torch.allclose(everywhere, called(unet, latents, reading(Read(kept), size=size)), atol=1e-5)
     unknown = reading(Read(kept, where=lambda moment: None), size=size)
     assert torch.equal(called(unet, latents, unknown), called(unet, latents))
+
+
+def test_rows_may_each_read_their_own(unet):
+    latents = noise([7, 8, 9], (4, 8, 8))
+    whole, half = reading(Read(states_of(unet))), reading(Read(states_of(unet, reference(left_half()))), detail=0.8)
+    together = called(unet, latents, ReferenceRows((whole, None, half)))
+    alone = [called(unet, latents[row : row + 1], one) for row, one in enumerate((whole, None, half))]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert torch.equal(called(unet, latents, ReferenceRows((None,) * 3)), called(unet, latents))
 
 
 def test_a_map_shows_where_it_was_read(unet):
