@@ -22,6 +22,7 @@ KEPT_SIDE = 512  # pixels of a cut-out that is kept, at most
 _LARGEST_WORK = 640  # pixels of the longer side on which a cut-out is found
 _SEEN = 0.5  # alpha, or chance, from which a pixel is the subject
 _NEAR, _EVEN = 12.0, 6.0  # in Lab: as far from the ground's colour is ground; spread of a rim that is plain
+_COLOURED, _SAME = 6.0, 2.0  # in Lab: chroma of a ground that few subjects have by chance; equal to it
 _PLAIN_RIM = 0.9  # the share of the rim that has the ground's colour
 _ROUNDS = 5  # of GrabCut
 _FRAME = 0.06  # of the sides: what GrabCut takes for ground to begin with
@@ -172,8 +173,8 @@ def _trimap(inside: Mask, band: int) -> npt.NDArray[np.uint8] | None:
 def _off_plain_ground(rgb: npt.NDArray[np.uint8]) -> Mask | None:
     """What the flood from the rim does not reach, on a ground of one colour; None where the ground is not plain.
 
-    The flood goes on while a pixel's colour is near the ground's in Lab, so that a white part inside a subject on white
-    stays the subject's. Along the outline the mask is as soft as the colours are mixed.
+    The flood goes on while a pixel's colour is near the ground's in Lab. What it does not reach is the subject's, an
+    eye's white on white as well; but on coloured ground a hole of the very same colour shows that ground.
     """
     colours = _lab(rgb)
     rim = np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]])
@@ -183,6 +184,8 @@ def _off_plain_ground(rgb: npt.NDArray[np.uint8]) -> Mask | None:
         return None
     distance = np.linalg.norm(colours - ground, axis=2)
     outside = _flooded(distance < _NEAR)
+    if float(np.hypot(ground[1], ground[2])) > _COLOURED:
+        outside |= distance < _SAME
     mask = (~outside).astype(np.float32)
     if not SMALLEST <= float(mask.mean()) <= LARGEST:
         return None

@@ -47,12 +47,17 @@ def test_transparency_is_taken_as_it_is():
     assert (pixels[pixels[..., 3] == 0][:, :3] == 255).all()  # nothing of the ground is kept
 
 
-@pytest.mark.parametrize("ground", ["white", "black", "#c8e0c0"])
+@pytest.mark.parametrize("ground", ["white", "black", "#d0d0d0"])
 def test_a_plain_ground_is_flooded_from_the_rim_and_what_it_surrounds_stays(ground):
     found = cut_out(disc(ground, hole=ground))
     assert (found.way, found.sure) == ("plain ground", True)
     assert overlap(found, true_mask()) > 0.97
     assert np.asarray(found.mask)[40, 48] == 255
+
+
+def test_a_hole_shows_a_coloured_ground():
+    found = cut_out(disc("#c8e0c0", hole="#c8e0c0"))
+    assert np.asarray(found.mask)[40, 48] == 0 and np.asarray(found.mask)[25, 48] == 255
 
 
 def test_a_subject_that_reaches_into_the_rim_is_still_cut_out():

@@ -18,8 +18,8 @@ from blipdiff.evaluation.statistics import Figure, mean
 from blipdiff.evaluation.views import Floats, Remembered, SubjectView, lab
 
 _SIDE = 64  # pixels of what is compared
-_SCALES = tuple(0.56 * 1.06**step for step in range(9))  # of the subject's frame against the picture
-_REACH = 10  # pixels that a subject may stand from the middle
+_SCALES = tuple(0.66 * 1.06**step for step in range(7))  # of the subject's frame against the picture
+_REACH = 6  # pixels that a subject may stand from the middle
 _RIM = 1  # pixels along the outline that are none of the inside
 _FAINT = 2.0  # in Lab's lightness a pixel, root mean square: flatter places show no structure
 _LEAST = 1e-6
