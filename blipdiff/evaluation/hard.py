@@ -7,7 +7,7 @@ import numpy as np
 
 from blipdiff.data.composites import composite, premultiplied
 from blipdiff.data.pairs import PairLibrary, recoloured
-from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import Trial, subject_views
 from blipdiff.evaluation.views import FRAME, SubjectView
 
@@ -25,9 +25,11 @@ class HardChoice:
     right: int
 
 
-def hard_choice(library: PairLibrary, trial: Trial, panel: Panel, *, choices: int = 10, seed: int = 0) -> HardChoice:
+def hard_choice(
+    library: PairLibrary, trial: Trial, ensemble: Ensemble, *, choices: int = 10, seed: int = 0
+) -> HardChoice:
     """The trial's subject among `choices` - 1 others: twins in other colours, other artists' drawings of the same
-    thing, and for the rest those of other unseen subjects that the judges themselves find most alike.
+    thing, and for the rest those of other unseen subjects that the metrics themselves find most alike.
 
     The same arguments give the same choice.
     """
@@ -36,8 +38,8 @@ def hard_choice(library: PairLibrary, trial: Trial, panel: Panel, *, choices: in
     (own,) = subject_views(library, [subject])
     others = [_twin(library, subject, rng) for _ in range(min(_TWINS, choices - 1))]
     same, rest = _pool(library, subject, rng)
-    others += _most_alike(library, own, same, panel, min(_SAME_CONCEPT, choices - 1 - len(others)))
-    others += _most_alike(library, own, rest, panel, choices - 1 - len(others))
+    others += _most_alike(library, own, same, ensemble, min(_SAME_CONCEPT, choices - 1 - len(others)))
+    others += _most_alike(library, own, rest, ensemble, choices - 1 - len(others))
     right = int(rng.integers(len(others) + 1))
     return HardChoice((*others[:right], own, *others[right:]), right)
 
@@ -60,12 +62,12 @@ def _pool(library: PairLibrary, subject: int, rng: np.random.Generator) -> tuple
 
 
 def _most_alike(
-    library: PairLibrary, own: SubjectView, subjects: Sequence[int], panel: Panel, count: int
+    library: PairLibrary, own: SubjectView, subjects: Sequence[int], ensemble: Ensemble, count: int
 ) -> list[SubjectView]:
-    """Those that the judges see most in a picture of the subject on grey."""
+    """Those that the metrics see most in a picture of the subject on grey."""
     if not subjects or count < 1:
         return []
     views = subject_views(library, subjects)
     shown = composite(own.placed(0.75), np.full((FRAME, FRAME, 3), _GREY, np.uint8))
-    scores = panel.compare(shown, views)[panel.names[0]]
+    scores = ensemble.compare(shown, views)[ensemble.names[0]]
     return [views[place] for place in np.argsort(-scores)[:count]]

@@ -1,6 +1,6 @@
 """How much of a subject's inner structure a picture shows: stripes, a keyhole, a print; neither colour nor outline.
 
-Colours and outline alone trace most pictures to their subject, and a judge of both is nearly always right. This one
+Colours and outline alone trace most pictures to their subject, and a metric of both is nearly always right. This one
 looks at what those leave: grey gradients inside the silhouette, at the best of a few sizes and of the places around the
 middle, which is where a model draws a subject that nobody places.
 """
@@ -25,7 +25,7 @@ _FAINT = 2.0  # in Lab's lightness a pixel, root mean square: flatter places sho
 _LEAST = 1e-6
 
 
-class InnerStructureJudge:
+class InnerStructureMetric:
     """The correlation of lightness gradients inside the silhouette, at the best place and size, mirrored or not."""
 
     name = "structure alone"
@@ -53,7 +53,7 @@ class InnerStructureJudge:
 def structure_share(own: Sequence[float], wrong: Sequence[float], true: Sequence[float]) -> Figure:
     """How much of the structure is there, as a share between a wrong subject's 0 and a true composite's 1.
 
-    own, wrong, true: what the judge says of the right subject in pictures of it, in pictures of another subject, and in
+    own, wrong, true: what the metric says of the right subject in pictures of it, in pictures of another subject, and in
     true composites seen through the autoencoder. The share is that of the means; the interval draws cases again.
     """
     gained = np.asarray(own, np.float64) - np.asarray(wrong, np.float64)

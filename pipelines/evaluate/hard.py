@@ -9,9 +9,9 @@ from PIL import Image
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.diffusers_types import VAE
+from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.hard import hard_choice
-from blipdiff.evaluation.inner_structure import InnerStructureJudge, structure_share
-from blipdiff.evaluation.panel import Panel
+from blipdiff.evaluation.inner_structure import InnerStructureMetric, structure_share
 from blipdiff.evaluation.protocols import Choice, Trial, choice_of, forced_choice, subject_views
 from blipdiff.evaluation.report import Line
 from blipdiff.evaluation.summary import TRUE
@@ -39,7 +39,7 @@ def hard_lines(
     library: PairLibrary,
     trials: Sequence[Trial],
     pictures: Mapping[str, Sequence[Pixels]],
-    panel: Panel,
+    ensemble: Ensemble,
     *,
     choices: int = 10,
 ) -> Generator[EvaluationProgress, None, list[Line]]:
@@ -50,27 +50,27 @@ def hard_lines(
     """
     columns = {TRUE: [_through(vae, one) for one in pictures[TRUE]]}
     columns |= {column: list(drawn) for column, drawn in pictures.items() if column != TRUE}
-    inner, seen = InnerStructureJudge(), {column: _Seen() for column in columns}
+    inner, seen = InnerStructureMetric(), {column: _Seen() for column in columns}
     for number, trial in enumerate(trials):
-        asked = hard_choice(library, trial, panel, choices=choices)
+        asked = hard_choice(library, trial, ensemble, choices=choices)
         views = subject_views(library, trial.candidates)
         for column, drawn in columns.items():
             found, picture = seen[column], drawn[number]
-            found.hard.append(choice_of(panel.compare(picture, asked.views)[panel.names[0]], asked.right))
+            found.hard.append(choice_of(ensemble.compare(picture, asked.views)[ensemble.names[0]], asked.right))
             scores = inner.compare(picture, views)
             found.inner.append(choice_of(scores, trial.right))
             found.own.append(float(scores[trial.right]))
             found.wrong.append(float(np.delete(scores, trial.right).mean()))
         yield EvaluationProgress("hard choices", number + 1, len(trials))
-    return list(_lines(seen, panel.names[0]))
+    return list(_lines(seen, ensemble.names[0]))
 
 
-def _lines(seen: Mapping[str, _Seen], judge: str) -> Iterator[Line]:
+def _lines(seen: Mapping[str, _Seen], name: str) -> Iterator[Line]:
     for column, found in seen.items():
-        yield Line(HARD_CHOICE, judge, column, "all", forced_choice(found.hard))
-        yield Line(INNER_CHOICE, InnerStructureJudge.name, column, "all", forced_choice(found.inner))
+        yield Line(HARD_CHOICE, name, column, "all", forced_choice(found.hard))
+        yield Line(INNER_CHOICE, InnerStructureMetric.name, column, "all", forced_choice(found.inner))
         share = structure_share(found.own, found.wrong, seen[TRUE].own)
-        yield Line(INNER_SHARE, InnerStructureJudge.name, column, "all", share, in_percent=False)
+        yield Line(INNER_SHARE, InnerStructureMetric.name, column, "all", share, in_percent=False)
 
 
 def _through(vae: VAE, picture: Pixels) -> Pixels:

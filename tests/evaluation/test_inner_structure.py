@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blipdiff.data.composites import composite
-from blipdiff.evaluation.inner_structure import InnerStructureJudge, structure_share
+from blipdiff.evaluation.inner_structure import InnerStructureMetric, structure_share
 from blipdiff.evaluation.views import FRAME, SubjectView
 
 
@@ -25,19 +25,19 @@ def shown(view, scale=0.75, ground=128):
 @pytest.mark.parametrize("ground", [0, 128, 255])
 def test_the_right_stripes_are_found_at_any_size_and_on_any_ground(scale, ground):
     views = [subject(0), subject(1), subject(None)]
-    scores = InnerStructureJudge().compare(shown(views[0], scale, ground), views)
+    scores = InnerStructureMetric().compare(shown(views[0], scale, ground), views)
     assert int(scores.argmax()) == 0
     assert scores[0] > scores[1] + 0.3
 
 
 def test_colour_says_nothing():
-    judge, views = InnerStructureJudge(), [subject(0), subject(1)]
+    judge, views = InnerStructureMetric(), [subject(0), subject(1)]
     other = judge.compare(shown(subject(0, (60, 60, 200))), views)
     assert int(other.argmax()) == 0
 
 
 def test_a_subject_without_any_structure_is_seen_nowhere():
-    (blank,) = InnerStructureJudge().compare(shown(subject(0)), [subject(None)])
+    (blank,) = InnerStructureMetric().compare(shown(subject(0)), [subject(None)])
     assert abs(blank) < 0.05
 
 
