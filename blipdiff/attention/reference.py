@@ -19,7 +19,7 @@ from torch import Tensor
 
 from blipdiff.attention.context import MoreKeys
 from blipdiff.attention.maps import resized
-from blipdiff.attention.sites import AttentionSite, Block
+from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import grid
 from blipdiff.attention.taps import TapCall, tapped
 from blipdiff.diffusers_types import UNet
@@ -78,7 +78,7 @@ class ReferenceStates:
         self,
         unet: UNet,
         reference: Reference,
-        blocks: Sequence[Block] = ("down", "mid", "up"),
+        blocks: Sequence[str] = ("down", "mid", "up"),
         *,
         most_bytes: int = MOST_BYTES,
         dtype: torch.dtype = torch.bfloat16,
@@ -279,7 +279,7 @@ class ReferenceMap:
 class _Recorder:
     """Notes what layers are given inside a mask, and gives them nothing."""
 
-    def __init__(self, blocks: Sequence[Block], inside: dict[int, Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, blocks: Sequence[str], inside: dict[int, Tensor], dtype: torch.dtype) -> None:
         self.found: dict[str, Tensor] = {}
         self._blocks, self._inside, self._dtype = blocks, inside, dtype
 

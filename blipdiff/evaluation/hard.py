@@ -69,5 +69,4 @@ def _most_alike(
         return []
     views = subject_views(library, subjects)
     shown = composite(own.placed(0.75), np.full((FRAME, FRAME, 3), _GREY, np.uint8))
-    scores = ensemble.compare(shown, views)[ensemble.names[0]]
-    return [views[place] for place in np.argsort(-scores)[:count]]
+    return [views[place] for place in ensemble.ranked(shown, views)[:count]]

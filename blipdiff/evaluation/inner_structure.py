@@ -53,8 +53,9 @@ class InnerStructureMetric:
 def structure_share(own: Sequence[float], wrong: Sequence[float], true: Sequence[float]) -> Figure:
     """How much of the structure is there, as a share between a wrong subject's 0 and a true composite's 1.
 
-    own, wrong, true: what the metric says of the right subject in pictures of it, in pictures of another subject, and in
-    true composites seen through the autoencoder. The share is that of the means; the interval draws cases again.
+    own, true: what the metric says of the right subject in pictures of it, and in true composites seen through the
+    autoencoder; wrong: what it says of other subjects in pictures of the right one. The share is that of the means;
+    the interval draws cases again.
     """
     gained = np.asarray(own, np.float64) - np.asarray(wrong, np.float64)
     whole = float(np.mean(np.asarray(true, np.float64) - np.asarray(wrong, np.float64)))

@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -23,6 +23,8 @@ from blipdiff.sampling.cost import own_size
 from pipelines.inputs import Input, card_input
 from pipelines.parameters import Detailed
 from pipelines.plan import SamplingPlan
+
+_Kept = TypeVar("_Kept")
 
 _REMEMBERED = 8  # references with their states, and cut-outs
 _NO_PHOTO = "The card of {word!r} holds no photo, so no details are read of it; make it anew with 'blipdiff encode'."
@@ -172,7 +174,7 @@ def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
     return reduced(reference.cut_out, most), None
 
 
-def _latest(kept: OrderedDict[str, Any], name: str) -> Any:
+def _latest(kept: OrderedDict[str, _Kept], name: str) -> _Kept:
     kept.move_to_end(name)
     while len(kept) > _REMEMBERED:
         kept.popitem(last=False)
