@@ -79,6 +79,28 @@ def as_rgb(image: PictureLike, ground: str = "white") -> Image.Image:
     return _plain(rgb.copy() if rgb is given else rgb)
 
 
+def open_layers(path: str | Path) -> Image.Image:
+    """The picture in a file as `as_layers`. Raises: as `open_picture`."""
+    return _plain(_in_layers(_upright(read_picture(path)), str(path)))
+
+
+def layers_from(data: bytes, name: str) -> Image.Image:
+    """The picture in the bytes of a file as `as_layers`; `name` says in an error what it is."""
+    return _plain(_in_layers(_upright(picture_of(data, name)), name))
+
+
+def as_layers(image: PictureLike) -> Image.Image:
+    """Any picture as `as_rgb`, with its alpha where it has transparent parts: RGB or RGBA."""
+    given = as_image(image)
+    if not given.has_transparency_data:
+        return as_rgb(given)
+    check_pixels(given.size, "The picture")
+    name = getattr(given, "filename", "") or "the picture"
+    with _ONE_AT_A_TIME[id(given) % len(_ONE_AT_A_TIME)], decoding(name):
+        given.load()
+    return _plain(_in_layers(_upright(given), name))
+
+
 def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit) -> Tensor:
     """A subject's photo as the vision trunk takes it: (3, side, side), float32, normalised.
 
@@ -184,6 +206,15 @@ def _plain(rgb: Image.Image) -> Image.Image:
     """Without what its file told about it, which holds no longer."""
     rgb.info = {}
     return rgb
+
+
+def _in_layers(image: Image.Image, name: str) -> Image.Image:
+    """RGBA in sRGB's colours where there are transparent parts, else RGB."""
+    if not image.has_transparency_data:
+        return _in_rgb(image, "white", name)
+    with decoding(name):
+        image = in_srgb(image)
+        return image.convert("RGBA")
 
 
 def _in_rgb(image: Image.Image, ground: str, name: str) -> Image.Image:

@@ -16,7 +16,7 @@ from safetensors.torch import save as to_safetensors
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.given_pictures import PictureLike
-from blipdiff.images import as_rgb, open_picture, picture_from
+from blipdiff.images import as_layers, as_rgb, layers_from, open_layers, open_picture, picture_from
 from blipdiff.masks import as_mask
 from blipdiff.picture_files import picture_of as file_pixels
 from blipdiff.picture_files import read_picture
@@ -131,13 +131,15 @@ def mask_input(mask: PictureLike) -> Input:
     return Input(grey) if is_kept else Input(None, pixels=mask_hash(mask))
 
 
-def card_input(subject: SubjectEmbedding, word: str = "", **more: Any) -> Input:
-    """A subject's rows alone, as pictures keep them."""
-    rows = SubjectEmbedding(subject.tokens, subject.category, fingerprint=subject.fingerprint)
+def card_input(subject: SubjectEmbedding, word: str = "", cut_out: Image.Image | None = None, **more: Any) -> Input:
+    """A subject's rows, as pictures keep them, with the cut-out that they were drawn with if any."""
+    rows = SubjectEmbedding(subject.tokens, subject.category, fingerprint=subject.fingerprint, cut_out=cut_out)
     return Input(rows, word or subject.category, **more)
 
 
-def rows_from(text: Any, category: str, fingerprint: str | None) -> SubjectEmbedding:
+def rows_from(
+    text: Any, category: str, fingerprint: str | None, cut_out: Image.Image | None = None
+) -> SubjectEmbedding:
     """A subject's rows from text. Raises: ConfigError for text that is missing or damaged."""
     try:
         tokens = from_safetensors(base64.b64decode(text, validate=True))["tokens"]
@@ -145,7 +147,7 @@ def rows_from(text: Any, category: str, fingerprint: str | None) -> SubjectEmbed
         raise ConfigError(
             "The metadata lacks the picture's subject, or it is damaged; it cannot be repeated."
         ) from error
-    return SubjectEmbedding(tokens.to(torch.float32), category, fingerprint=fingerprint)
+    return SubjectEmbedding(tokens.to(torch.float32), category, fingerprint=fingerprint, cut_out=cut_out)
 
 
 def picture_text(picture: Image.Image) -> str:
@@ -163,17 +165,25 @@ def picture_of(text: Any, what: str) -> Image.Image:
         raise ConfigError(f"The metadata is damaged: {what} cannot be read.") from error
 
 
+def layers_of(text: Any, what: str) -> Image.Image:
+    """What `picture_text` wrote, with its transparency. Raises: ConfigError for text that is damaged."""
+    try:
+        return layers_from(base64.b64decode(text, validate=True), what)
+    except (ValueError, TypeError, ImageError) as error:
+        raise ConfigError(f"The metadata is damaged: {what} cannot be read.") from error
+
+
 def _subject(content: Any, word: str) -> SubjectPhoto | SubjectEmbedding:
     if isinstance(content, SubjectPhoto | SubjectEmbedding):
         return content
     if isinstance(content, Path):
         if content.suffix.lower() == CARD_SUFFIX:
             return SubjectEmbedding.load(content)
-        picture: Any = open_picture(content)
+        picture: Any = open_layers(content)
         if not word.strip():
             raise PromptError(f"Say what {content.name} shows with --category: dog, teapot, jacket.")
         return SubjectPhoto(picture, word)
-    picture = picture_from(content, "the subject's photo") if isinstance(content, bytes) else content
+    picture = layers_from(content, "the subject's photo") if isinstance(content, bytes) else content
     return SubjectPhoto(picture, word)
 
 
@@ -206,25 +216,27 @@ def _pixels_of(content: Any, kind: Kind) -> Image.Image:
 def _content_text(content: Content, kind: Kind) -> dict[str, Any]:
     if isinstance(content, SubjectEmbedding):
         rows = base64.b64encode(to_safetensors({"tokens": content.tokens.contiguous()})).decode()
-        return {"rows": rows, "category": content.category, "fingerprint": content.fingerprint}
+        told = {"rows": rows, "category": content.category, "fingerprint": content.fingerprint}
+        return told if content.cut_out is None else told | {"cut_out": picture_text(content.cut_out)}
     if isinstance(content, SubjectPhoto):
-        return {"picture": picture_text(as_rgb(content.image)), "category": content.category}
+        return {"picture": picture_text(as_layers(content.image)), "category": content.category}
     if isinstance(content, Path):
         return {"path": str(content)}
     if isinstance(content, bytes):
         return {"file": base64.b64encode(content).decode()}
     if content is None:
         return {}
-    return {"picture": picture_text(as_rgb(content) if kind == "subject" else _pixels_of(content, kind))}
+    return {"picture": picture_text(as_layers(content) if kind == "subject" else _pixels_of(content, kind))}
 
 
 def _content_from(told: Mapping[str, Any], *, paths: bool) -> Content:
     category = told.get("category")
     if "rows" in told:
         fingerprint = told.get("fingerprint")
-        return rows_from(told["rows"], str(category), fingerprint if isinstance(fingerprint, str) else None)
+        layers = None if told.get("cut_out") is None else layers_of(told["cut_out"], "a subject's cut-out")
+        return rows_from(told["rows"], str(category), fingerprint if isinstance(fingerprint, str) else None, layers)
     if "picture" in told:
-        picture = picture_of(told["picture"], "a picture")
+        picture = layers_of(told["picture"], "a picture")
         return picture if category is None else SubjectPhoto(picture, str(category))
     if "file" in told:
         try:

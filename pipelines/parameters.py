@@ -13,13 +13,21 @@ from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.conditioning.weighting import MARKS_HELP, MEANINGS, Wording, weighted
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, MOST_GUIDANCE, SCHEDULER_NAMES, USUAL_SCHEDULER
+from blipdiff.ranges import (
+    AS_CONFIGURED,
+    INJECTION_BLOCKS,
+    LARGEST_SEED,
+    MOST_GUIDANCE,
+    SCHEDULER_NAMES,
+    USUAL_SCHEDULER,
+)
 
 LONGEST_CATEGORY = 100  # letters
 _RANDOM_SEEDS = 2**32  # short enough to be read aloud
 
 # Groups in which parameters are shown, by the command line and the page alike; a task may have others of its own.
 SUBJECT, WORDS, PICTURES, STRUCTURES, SAMPLING = "Subject", "Words", "Pictures", "Structures", "Sampling"
+DETAILS = "Details"
 
 _Request = TypeVar("_Request")
 
@@ -152,7 +160,41 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectSampling(Sampling):
+class Detailed(Sampling):
+    """The same where subjects' photos are at hand: how much of their details the pictures read from them."""
+
+    detail: float = fraction(
+        0.0,
+        "Detail",
+        "How much of the subject's details is read from its photo: 0 is nothing, 0.5 counts the photo's places as the "
+        "picture's own.",
+        group=DETAILS,
+    )
+    detail_start: float = fraction(
+        0.0, "Detail start", "The fraction of the run at which the photo is read from.", group=DETAILS
+    )
+    detail_stop: float = fraction(
+        1.0, "Detail stop", "The fraction of the run at which it is read no longer.", group=DETAILS
+    )
+    detail_sites: str = parameter(
+        "all",
+        "Detail sites",
+        "The layers that read the photo: all, those of the look (up), or those of the layout (down, middle).",
+        choices=tuple(INJECTION_BLOCKS),
+        group=DETAILS,
+    )
+
+    def __post_init__(self) -> None:
+        Sampling.__post_init__(self)
+        self.detail_window()
+
+    def detail_window(self) -> Window:
+        """The part of the run that reads photos. Raises: ConfigError when it ends before it begins."""
+        return Window(self.detail_start, self.detail_stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectSampling(Detailed):
     """The same for pictures of one subject: what it is, and what happens around it."""
 
     category: str = parameter(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -45,6 +46,13 @@ class SamplingPlan:
     conditioning: SiteConditioning | None = None
     more_keys: KeyValueSource | None = None
     wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
+
+
+class Reading(Protocol):
+    """What a run reads beside its words: `pipelines.controls.details.Details`."""
+
+    def together(self, plan: SamplingPlan) -> SamplingPlan:
+        """The plan of one subject, reading all its photos."""
 
 
 def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
@@ -122,14 +130,17 @@ def encode(model: BlipDiffusion, request: SubjectSampling, subject: SubjectEmbed
     return EncodedRequest(request, positive, negative, warnings)
 
 
-def plan_encoded(model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int]) -> SamplingPlan:
-    """One row for each seed.
+def plan_encoded(
+    model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int], *, details: Reading | None = None
+) -> SamplingPlan:
+    """One row for each seed; what `details` reads is read by all of them.
 
     Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
     """
     rows = len(seeds)
     negative = None if encoded.negative is None else encoded.negative.repeat(rows)
-    return plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds)
+    plan = plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds)
+    return plan if details is None else details.together(plan)
 
 
 def check_slots(model: BlipDiffusion, subject: SubjectEmbedding) -> None:

@@ -17,8 +17,9 @@ from blipdiff.checkpoints.embeddings import Embedding
 from blipdiff.checkpoints.lora import Lora
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.cut_out import reduced
 from blipdiff.devices import Placement, placement
-from blipdiff.errors import ConfigError, SubjectError
+from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, SubjectError
 from blipdiff.images import as_rgb
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.acceleration import accelerate
@@ -26,9 +27,11 @@ from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
+from pipelines.controls.details import Details, References, read_details
 from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
+from pipelines.parameters import Detailed
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
 from pipelines.task import Notice
@@ -56,6 +59,7 @@ class Studio:
         accelerate(model, Placement(model.device, model.unet.dtype))
         self.model = model
         self.nets = Nets(model, download=download, folders=folders)
+        self.references = References(model)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
 
@@ -104,6 +108,25 @@ class Studio:
         parts = self.subjects(references, fit=fit)
         return parts[0] if len(parts) == 1 and weights is None else mix(list(zip(parts, shares, strict=True)))
 
+    def card(
+        self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
+    ) -> tuple[SubjectEmbedding, list[str]]:
+        """As `subject`, with the heaviest photo's cut-out, which details are read from; and what there is to say of it.
+
+        Where no subject can be cut out, the card is one without, and a sentence says why. Raises: as `subject`.
+        """
+        subject = self.subject(references, weights=weights, fit=fit)
+        shares = [1.0] * len(references) if weights is None else list(weights)
+        heaviest = references[shares.index(max(shares))]
+        if isinstance(heaviest, SubjectEmbedding):
+            return replace(subject, cut_out=heaviest.cut_out), []
+        try:
+            with self.computing():
+                found = self.references.cut_out(heaviest)
+        except (ImageError, MissingDependencyError) as error:
+            return subject, [f"The card keeps no photo to read details from. {error}"]
+        return replace(subject, cut_out=reduced(found.image)), [] if found.note is None else [found.note]
+
     def subjects(self, references: Sequence[Reference], *, fit: str = "pad") -> list[SubjectEmbedding]:
         """Each photo or card as a subject of this model.
 
@@ -119,6 +142,10 @@ class Studio:
         given = [one.weight for one in inputs]
         weights = [1.0 if one is None else one for one in given] if any(one is not None for one in given) else None
         return self.subject([one.reference for one in inputs], weights=weights, fit=fit)
+
+    def details(self, request: Detailed, inputs: Sequence[Input]) -> Details:
+        """What a run reads of its opened subjects' photos. Raises: ImageError where one shows no subject."""
+        return read_details(self, request, inputs)
 
     def resolved(self, request: _Request) -> _Request:
         """The request with the model's own guidance where none was asked for, as pictures tell it."""

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Listed] = {
     "batch": Listed("batch", "Draw a file of jobs into a folder; what is done is not done again.", _DRAW),
     "encode": Listed("encode", "Make a subject card: one small file that stands for the photos.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
+    "cut-out": Listed("cut_out", "Cut the subject out of a photo.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
     "merge": Listed("convert", "Write BLIP-Diffusion on another base, a checkpoint of Stable Diffusion 1.5.", _TRAIN),

@@ -26,6 +26,9 @@ def encode(
         Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.", rich_help_panel=OUTPUT)
     ] = None,
     fit: Annotated[str, option("fit")] = default("fit"),
+    no_photo: Annotated[
+        bool, typer.Option("--no-photo", help="Leave out the subject's cut-out, which details are read from.")
+    ] = False,
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",

@@ -25,8 +25,8 @@ class SiteConditioning(Protocol):
 class MoreKeys:
     """Hidden states that a self-attention layer makes keys and values of, besides those of its own positions.
 
-    states: (rows, more, width), normalised as the layer's own; bias: (rows or 1, 1, 1, more), added to their logits:
-    log(n) counts a key n times, -inf leaves it out
+    states: (rows, more, width), normalised as the layer's own; bias: (rows or 1, 1, 1 or places, more), added to their
+    logits: log(n) counts a key n times, -inf leaves it out
 
     Raises: ShapeError for another number of axes, and for a bias that is not one number for each of the states.
     """
@@ -38,22 +38,28 @@ class MoreKeys:
         shape = tuple(self.states.shape)
         if len(shape) != 3:
             raise ShapeError(f"More keys of shape {shape} were given; they are (rows, more, width).")
-        known = {(rows, 1, 1, shape[1]) for rows in (1, shape[0])}
-        if self.bias is not None and tuple(self.bias.shape) not in known:
+        if self.bias is not None and not self._is_fit(tuple(self.bias.shape)):
+            known = {(rows, 1, 1, shape[1]) for rows in (1, shape[0])}
             raise ShapeError(
                 f"The bias of more keys of shape {shape} is {tuple(self.bias.shape)}; "
-                f"it is {' or '.join(map(str, sorted(known)))}."
+                f"it is {' or '.join(map(str, sorted(known)))}, or has a line for each of the layer's places."
             )
 
     def checked(self, own: Tensor, site: AttentionSite) -> "MoreKeys":
         """These, where they fit the layer's own states. Raises: ShapeError for other rows or another width."""
-        rows, _, width = own.shape
+        rows, places, width = own.shape
+        if self.bias is not None and self.bias.shape[2] not in (1, places):
+            raise ShapeError(f"A bias for {self.bias.shape[2]} places was given to {site.name}, which has {places}.")
         if self.states.shape[0] != rows or self.states.shape[2] != width:
             raise ShapeError(
                 f"More keys of shape {tuple(self.states.shape)} were given to {site.name}, whose {rows} conditional "
                 f"rows have width {width}; they are ({rows}, more, {width})."
             )
         return self
+
+    def _is_fit(self, bias: tuple[int, ...]) -> bool:
+        rows, more, _ = self.states.shape
+        return len(bias) == 4 and bias[0] in (1, rows) and bias[1] == 1 and bias[3] == more
 
 
 class KeyValueSource(Protocol):

@@ -18,7 +18,7 @@ class _Heads:
     query: Tensor
     key: Tensor
     value: Tensor
-    bias: Tensor | None  # (rows * heads, 1 or queries, keys)
+    bias: Tensor | None  # (rows, heads or 1, 1 or queries, keys)
 
 
 def explicit_attention(
@@ -40,8 +40,11 @@ def explicit_attention(
     edit: (rows, heads, queries, keys) -> the same shape, the keys of `more` after the layer's own
     """
     heads = _by_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
-    probs = attention.get_attention_scores(heads.query, heads.key, heads.bias)  # (rows * heads, queries, keys)
-    probs = edit(probs.view(hidden_states.shape[0], attention.heads, *probs.shape[1:])).reshape(probs.shape)
+    rows, bias = hidden_states.shape[0], heads.bias
+    if bias is not None:
+        bias = bias.expand(rows, attention.heads, -1, -1).flatten(0, 1)
+    probs = attention.get_attention_scores(heads.query, heads.key, bias)  # (rows * heads, queries, keys)
+    probs = edit(probs.view(rows, attention.heads, *probs.shape[1:])).reshape(probs.shape)
     mixed = attention.batch_to_head_dim(torch.bmm(probs.to(heads.value.dtype), heads.value))
     return _projected(attention, mixed, hidden_states)
 
@@ -57,7 +60,7 @@ def extended_attention(
 ) -> Tensor:
     """What a self-attention layer of diffusers computes when it also reads `more`, by torch's fused kernels.
 
-    A mask is in the way of the fastest of them, and is there only where there is a bias.
+    A mask is in the way of the fastest of them, and is there only where there is a bias; it is one for all heads.
 
     hidden_states: (rows, queries, width) or (rows, width, h, w) -> the same shape
     """
@@ -66,7 +69,7 @@ def extended_attention(
         one.view(hidden_states.shape[0], attention.heads, *one.shape[1:])
         for one in (heads.query, heads.key, heads.value)
     )
-    mask = None if heads.bias is None else heads.bias.to(query).view(*query.shape[:2], *heads.bias.shape[1:])
+    mask = None if heads.bias is None else heads.bias.to(query)
     mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=attention.scale)
     return _projected(attention, mixed.transpose(1, 2).flatten(2), hidden_states)
 
@@ -86,6 +89,7 @@ def _by_heads(
         states = states.flatten(2).transpose(1, 2)  # (rows, queries, width)
     rows, keys = states.shape[0], (states if encoder_hidden_states is None else encoder_hidden_states).shape[1]
     bias = attention.prepare_attention_mask(attention_mask, keys, rows)
+    bias = None if bias is None else bias.unflatten(0, (rows, attention.heads))
     if attention.group_norm is not None:
         states = attention.group_norm(states.transpose(1, 2)).transpose(1, 2)
     context = states
@@ -110,12 +114,10 @@ def _with_more(attention: Attention, bias: Tensor | None, more: MoreKeys, own: T
         return None
     rows, keys, _ = own.shape
     scored = own.float() if attention.upcast_attention else own
-    before = scored.new_zeros(1, 1, keys) if bias is None else bias.to(scored)
+    before = scored.new_zeros(1, 1, 1, keys) if bias is None else bias.to(scored)
     after = scored.new_zeros(1, 1, 1, more.states.shape[1]) if more.bias is None else more.bias.to(scored)
-    after = after.expand(rows, attention.heads, 1, -1).flatten(0, 1)  # (rows * heads, 1, more)
-    return torch.cat(
-        [before.expand(len(after), -1, -1), after.expand(-1, before.shape[1], -1)], dim=-1
-    )  # (rows * heads, 1 or queries, keys + more)
+    shape = (rows, before.shape[1], max(before.shape[2], after.shape[2]), -1)
+    return torch.cat([before.expand(shape), after.expand(shape)], dim=-1)  # (rows, heads or 1, 1 or queries, keys)
 
 
 def _projected(attention: Attention, mixed: Tensor, residual: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.images import picture_tensor, to_pictures
 
 SUBJECT_NAME = "the subject"
+PHOTO_NAME = "its photo"  # where details were read from it
 
 _SHEET_COLUMNS = 5
 _SHEET_LARGEST, _SHEET_SMALLEST = 256, 96  # pixels of a picture's width on a sheet

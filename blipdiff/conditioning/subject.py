@@ -17,14 +17,14 @@ from blipdiff.conditioning.prompt import checked_category
 from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.given_pictures import as_image
-from blipdiff.images import picture_from
+from blipdiff.images import layers_from, picture_from
 from blipdiff.outputs import written_file
 from blipdiff.picture_chunks import PNG_START
 
 _FORMAT = "blipdiff-subject"
-_VERSION = "1"
+_VERSION, _WITH_CUT_OUT = "1", "2"  # of cards without and with a cut-out: older programs read the first
 _LARGEST_FILE = 16 * 2**20  # bytes; a full-size card is below 100 KB
-_LARGEST_SIDE = 1024  # pixels of a thumbnail
+_LARGEST_SIDE = 1024  # pixels of a thumbnail or a cut-out
 _SIDES = slice(16, 24)  # where a PNG says how large it is
 _MOST_SLOTS, _LARGEST_WIDTH = 1024, 16384
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -49,7 +49,8 @@ class SubjectPhoto:
 class SubjectEmbedding:
     """A subject as the model sees it.
 
-    tokens: (16, width); fingerprint: of the subject encoder that made them; provenance: where it came from, in words
+    tokens: (16, width); fingerprint: of the subject encoder that made them; provenance: where it came from, in words;
+    cut_out: RGBA, the subject without its ground, which details are read from
 
     Raises: ShapeError for another shape, PromptError for an empty category, SubjectError for values not finite.
     """
@@ -59,6 +60,7 @@ class SubjectEmbedding:
     thumbnail: Image.Image | None = None
     fingerprint: str | None = None
     provenance: Mapping[str, str] | None = None
+    cut_out: Image.Image | None = None
 
     def __post_init__(self) -> None:
         checked_category(self.category)
@@ -98,7 +100,10 @@ class SubjectEmbedding:
         tensors = {"tokens": self.tokens.detach().cpu().contiguous()}
         if self.thumbnail is not None:
             tensors["thumbnail"] = _png(self.thumbnail)
-        texts = {"format": _FORMAT, "version": _VERSION, "category": self.category}
+        if self.cut_out is not None:
+            tensors["cut_out"] = _png(self.cut_out)
+        version = _VERSION if self.cut_out is None else _WITH_CUT_OUT
+        texts = {"format": _FORMAT, "version": version, "category": self.category}
         if self.fingerprint is not None:
             texts["fingerprint"] = self.fingerprint
         if self.provenance is not None:
@@ -117,16 +122,17 @@ class SubjectEmbedding:
         tensors, texts = _read(path)
         if texts.get("format") != _FORMAT or "tokens" not in tensors:
             raise SubjectError(f"{path} is no subject card. Make one with `blipdiff encode`.")
-        if texts.get("version") != _VERSION:
+        if texts.get("version") not in (_VERSION, _WITH_CUT_OUT):
             raise SubjectError(
-                f"{path} is a subject card of version {texts.get('version')}; this program reads {_VERSION}."
+                f"{path} is a subject card of version {texts.get('version')}; this program reads up to {_WITH_CUT_OUT}."
             )
-        picture = tensors.get("thumbnail")
+        picture, layers = tensors.get("thumbnail"), tensors.get("cut_out")
         try:
             return cls(
                 tokens=tensors["tokens"],
                 category=texts.get("category", ""),
-                thumbnail=None if picture is None else _picture(picture),
+                thumbnail=None if picture is None else _picture(picture, "thumbnail"),
+                cut_out=None if layers is None else _layers(layers),
                 fingerprint=texts.get("fingerprint"),
                 provenance=_provenance(texts.get("provenance")),
             )
@@ -140,14 +146,22 @@ def _png(image: Image.Image) -> Tensor:
     return torch.frombuffer(bytearray(stream.getvalue()), dtype=torch.uint8)
 
 
-def _picture(png: Tensor) -> Image.Image:
+def _layers(png: Tensor) -> Image.Image:
+    _picture(png, "cut-out")  # which checks it
+    layers = layers_from(png.numpy().tobytes(), "its cut-out")
+    if layers.mode != "RGBA":
+        raise SubjectError("its cut-out has no transparency")
+    return layers
+
+
+def _picture(png: Tensor, what: str) -> Image.Image:
     data = png.numpy().tobytes() if png.dtype == torch.uint8 and png.ndim == 1 else b""
     if len(data) < _SIDES.stop or not data.startswith(PNG_START):
-        raise SubjectError("its thumbnail is no PNG")
+        raise SubjectError(f"its {what} is no PNG")
     width, height = struct.unpack(">II", data[_SIDES])  # before anything is unpacked
     if max(width, height) > _LARGEST_SIDE:
-        raise SubjectError(f"its thumbnail has {width} x {height} pixels")
-    return picture_from(data, "its thumbnail")
+        raise SubjectError(f"its {what} has {width} x {height} pixels")
+    return picture_from(data, f"its {what}")
 
 
 def _provenance(text: str | None) -> dict[str, str] | None:
@@ -171,5 +185,5 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         reason = getattr(error, "strerror", None) or error
         raise SubjectError(f"The subject card {path} cannot be read: {reason}.") from error
     with foreign(path, "a subject card", SubjectError), safe_open(path, framework="pt") as file:
-        names = [name for name in ("tokens", "thumbnail") if name in set(file.keys())]
+        names = [name for name in ("tokens", "thumbnail", "cut_out") if name in set(file.keys())]
         return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}

@@ -18,7 +18,7 @@ from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
 from blipdiff.data.records import Pixels
-from blipdiff.errors import MissingDependencyError, SubjectError
+from blipdiff.errors import SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 from blipdiff.strict_networks import strict_network
@@ -81,17 +81,6 @@ def trimap_of(chances: NDArray[np.float32]) -> Pixels:
     if not (trimap == 255).any() or not (trimap == 0).any():
         raise SubjectError("its subject cannot be told from its ground")
     return trimap
-
-
-def closed_form_matte(picture: Pixels, trimap: Pixels) -> tuple[Floats, Floats]:
-    """Alpha and foreground colours. Raises: MissingDependencyError where pymatting is not installed."""
-    try:
-        from pymatting import estimate_alpha_cf, estimate_foreground_ml
-    except ImportError as error:
-        raise MissingDependencyError("Matting needs pymatting: pip install 'blipdiff[data]'.") from error
-    known = picture.astype(np.float64) / 255
-    alpha = estimate_alpha_cf(known, trimap.astype(np.float64) / 255)
-    return alpha, estimate_foreground_ml(known, alpha)
 
 
 def cut_out(alpha: Floats, foreground: Floats, side: int) -> Pixels:

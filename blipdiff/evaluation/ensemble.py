@@ -57,6 +57,17 @@ class Ensemble:
         together: Floats = np.sum(list(found.values()), axis=0, dtype=np.float32)
         return {name: found.get(name, together) for name in self.names}
 
+    def ranked(self, picture: Pixels, subjects: Sequence[SubjectView]) -> list[int]:
+        """Places of the subjects, those first that the members see most in `picture`; each member counts alike.
+
+        Quicker than `compare`: nothing is learnt of subjects that only come to be looked through.
+        """
+        total = np.zeros(len(subjects), np.float32)
+        for member in self._members:
+            scores = member.compare(picture, subjects)
+            total += (scores - scores.mean()) / max(float(scores.std()), _LEAST_SPREAD)
+        return [int(place) for place in np.argsort(-total, kind="stable")]
+
     def _learn(self, member: Metric, subjects: Sequence[SubjectView], keys: Sequence[bytes]) -> None:
         """What the subjects that are new to this metric score by chance."""
         fresh = {key: view for key, view in zip(keys, subjects, strict=True) if (member.name, key) not in self._chance}

@@ -10,6 +10,7 @@ from functools import partial
 
 from torch import Tensor
 
+from blipdiff.attention.context import KeyValueSource
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.errors import ShapeError
 from blipdiff.moment import Moment, Window
@@ -29,6 +30,7 @@ class Tile:
     position: tuple[slice, slice]
     weight: Tensor
     window: Window = field(default_factory=Window)
+    more_keys: KeyValueSource | None = None
 
     def __post_init__(self) -> None:
         size = tuple(side.stop - side.start for side in self.position)
@@ -41,7 +43,7 @@ class TiledPredictor:
 
     def __init__(self, whole: GuidedPredictor, tiles: Sequence[Tile]) -> None:
         self._whole = whole
-        self._parts = [(tile, GuidedPredictor(whole.unet, tile.guidance)) for tile in tiles]
+        self._parts = [(tile, GuidedPredictor(whole.unet, tile.guidance, more_keys=tile.more_keys)) for tile in tiles]
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32"""

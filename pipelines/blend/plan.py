@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import torch
+
 from blipdiff.conditioning.guidance import Conditioning, concat
 from blipdiff.conditioning.mixing import Blend, mix, normalised_weights
 from blipdiff.conditioning.paths import Shares, map_shares, path_shares
@@ -12,6 +14,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.blend.request import BlendRequest
 from pipelines.blend.words import encode_spot
+from pipelines.controls.details import Details
 from pipelines.plan import SamplingPlan, check_slots, plan_rows
 
 
@@ -58,7 +61,7 @@ def encode_blend(model: BlipDiffusion, request: BlendRequest, subjects: Sequence
 
 
 def plan_blend(
-    model: BlipDiffusion, encoded: EncodedBlend, spots: Sequence[Spot]
+    model: BlipDiffusion, encoded: EncodedBlend, spots: Sequence[Spot], details: Details | None = None
 ) -> tuple[SamplingPlan, list[SubjectEmbedding]]:
     """One row for each spot, all from the request's one noise, and the blended subject of each.
 
@@ -68,6 +71,9 @@ def plan_blend(
     rows = [encode_spot(model, request, encoded.subjects, spot.shares, spot.along) for spot in spots]
     negative = None if encoded.negative is None else encoded.negative.repeat(count)
     plan = plan_rows(model, request, concat([row for row, _ in rows]), negative, [request.seed] * count)
+    if details is not None and details.are_read:
+        weights = torch.tensor([spot.shares for spot in spots], dtype=torch.float32)  # (rows, subjects)
+        plan = details.apart(plan, weights=weights.unbind(1))
     return plan, [subject for _, subject in rows]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from blipdiff.conditioning.paths import MOST
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.ranges import MOST_EXTRAPOLATION
-from pipelines.parameters import SUBJECT, WORDS, Sampling, declared, left_out, parameter
+from pipelines.parameters import SUBJECT, WORDS, Detailed, declared, left_out, parameter
 from pipelines.task import InputKind, Task
 
 FILM = "Film"
@@ -16,7 +16,7 @@ _NEEDED = {"one": (2, MOST), "path": (2, MOST), "map": (3, MOST)}  # subjects, a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendRequest(Sampling):
+class BlendRequest(Detailed):
     """Pictures between subjects: one, a path of frames, or a map. None stands for the model's own default."""
 
     shape: str = parameter(
@@ -90,7 +90,7 @@ class BlendRequest(Sampling):
     count: int = left_out("count", 1)
 
     def __post_init__(self) -> None:
-        Sampling.__post_init__(self)
+        Detailed.__post_init__(self)
         if self.shape != "path" and self.film not in (_USUAL_FILM, ("none",)):
             raise ConfigError("Only a path makes a film; leave the film out, or ask for the shape 'path'.")
         if self.extrapolation and self.shape == "map":

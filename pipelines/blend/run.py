@@ -17,6 +17,7 @@ from blipdiff.latents import decode_latents
 from pipelines.batches import Prepared, Round, check_index
 from pipelines.blend.plan import EncodedBlend, Spot, encode_blend, label_of, on_path, plan_blend, spot_batches, spots_of
 from pipelines.blend.request import BlendRequest
+from pipelines.controls.details import Details
 from pipelines.inputs import card_input
 from pipelines.job import Job
 from pipelines.metadata import earlier_subject
@@ -51,6 +52,7 @@ class _Drawn:
     studio: Studio
     job: Job  # as pictures keep it
     encoded: EncodedBlend
+    details: Details
     pictures: dict[Spot, Picture] = field(default_factory=dict)
     distances: list[float] = field(default_factory=list)  # of a path's neighbours
 
@@ -59,7 +61,7 @@ class _Drawn:
         this seed gives, bit for bit; the others are drawn in batches."""
         for places in spot_batches(spots, self.encoded.request.batch):
             batch = [spots[place] for place in places]
-            plan, subjects = plan_blend(self.studio.model, self.encoded, batch)
+            plan, subjects = plan_blend(self.studio.model, self.encoded, batch, self.details)
 
             def finish(
                 latents: Tensor, batch: list[Spot] = batch, subjects: list[Any] = subjects
@@ -105,9 +107,10 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     given = job.given("subject")
     subjects = studio.subjects([one.reference for one in given], fit=request.fit)
     encoded = encode_blend(model, request, subjects)
-    kept = replace(job, inputs={"subject": tuple(map(card_input, subjects))})
-    drawn = _Drawn(studio, kept, encoded)
-    one, _ = plan_blend(model, encoded, [_middle(len(subjects))])
+    details = studio.details(request, given)
+    kept = replace(job, inputs={"subject": details.inputs or tuple(map(card_input, subjects))})
+    drawn = _Drawn(studio, kept, encoded, details)
+    one, _ = plan_blend(model, encoded, [_middle(len(subjects))], details)
     check_index(job.index, _count(request, len(subjects)))
     if job.index is not None:
         batch, wanted = _batch(job.detail, len(subjects))
@@ -130,7 +133,7 @@ def prepare(studio: Studio, job: Job) -> Prepared:
         [(one, pictures)],
         rounds,
         count,
-        (*notices, *encoded.warnings),
+        (*notices, *details.notices, *encoded.warnings),
         last=lambda _results: _finished(drawn, rows, kinds, job),
     )
 

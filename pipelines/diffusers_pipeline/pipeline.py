@@ -129,6 +129,7 @@ class BlipDiffusionPipeline(PipelineParts):
         control_resample: str = "bicubic",
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
+        reference_detail: float = 0.0,
         photo_fit: PhotoFit = "squash",
         prompt_weighting: str = "off",
         callback_on_step_end: StepCallback | None = None,
@@ -147,6 +148,7 @@ class BlipDiffusionPipeline(PipelineParts):
         several nets, with scale, start and end for all or one each. `conditioning_image` and the peer's spelling,
         `condtioning_image`, are other names of it. control_resample: how a map of another size is resized, "bicubic" as
         the peer, "lanczos" as the authors' code and diffusers' other ControlNet pipelines.
+        reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on, and it may read the pipeline's num_timesteps and guidance_scale.
         Returns pictures as `output_type` says: pil, np, pt or latent.
@@ -199,6 +201,8 @@ class BlipDiffusionPipeline(PipelineParts):
         noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
+        if reference_detail:
+            plan = words.reading(model, plan, reference_detail, num_images_per_prompt, photo_fit)
         result, count = noise, len(scheduler.timesteps)
         with self._calls.begun(Call(scale, count)) as call, self.progress_bar(total=count) as bar:
             for step in execute(self.unet, plan):

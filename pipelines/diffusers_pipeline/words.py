@@ -2,22 +2,27 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from blipdiff.attention.reference import Read, ReferenceAttention, ReferenceRows, ReferenceStates
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.layout import PAD, TokenLayout
 from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, checked_text, repeat_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.conditioning.weighting import OFF, Wording, plain_text, weighted
-from blipdiff.errors import ConfigError, PromptError, ShapeError
+from blipdiff.cut_out import cut_out, reduced
+from blipdiff.errors import ConfigError, PromptError, ShapeError, SubjectError
 from blipdiff.given_pictures import PictureLike, as_images, each_of
 from blipdiff.images import PhotoFit
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
+from blipdiff.sampling.cost import own_size
+from pipelines.controls.details import reference_of
+from pipelines.plan import SamplingPlan
 
 Reference: TypeAlias = PictureLike | SubjectEmbedding | Sequence[PictureLike]
 
@@ -102,6 +107,33 @@ class Words:
         """What each prompt says with its subject among the words, and what it keeps away from."""
         return self._positive(model, amount, fit), self._negative(model)
 
+    def reading(
+        self, model: BlipDiffusion, plan: SamplingPlan, detail: float, copies: int, fit: PhotoFit
+    ) -> SamplingPlan:
+        """The plan with each prompt's rows reading the photos of its own reference.
+
+        Raises: ConfigError for a detail outside 0 to 1, and where there is no reference; ImageError for a photo in
+        which no subject is found; SubjectError for a card without a photo.
+        """
+        if self.embeds is not None or not 0 < detail <= 1:
+            raise ConfigError(
+                f"A reference_detail of {detail} was given; it goes from 0 to 1, and needs a reference_image."
+            )
+        references, subjects = self._references(), self._subjects(model, fit)
+        size, signal = (plan.latents.shape[-2], plan.latents.shape[-1]), plan.scheduler.alphas_cumprod
+        known: dict[int, ReferenceAttention] = {}
+        for reference, subject in zip(references, subjects, strict=True):
+            if id(subject) not in known:
+                found = _states(model, reference, subject)
+                reads = [Read(one, 1 / len(found)) for one in found]
+                known[id(subject)] = ReferenceAttention(reads, detail, signal, size)
+        rows = [known[id(subject)] for subject in subjects for _ in range(copies)]
+        alike = all(one is rows[0] for one in rows)
+        return replace(plan, more_keys=rows[0] if alike else ReferenceRows(rows))
+
+    def _references(self) -> list[Any]:
+        return list(broadcast("reference_image", each_of(self.references), self.count))
+
     def _positive(self, model: BlipDiffusion, amount: Amount, fit: PhotoFit) -> Conditioning:
         if self.embeds is not None:
             return _conditioning(self.embeds)
@@ -121,7 +153,7 @@ class Words:
 
     def _subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
         """The subject of each prompt; each reference is encoded once."""
-        references = broadcast("reference_image", each_of(self.references), self.count)
+        references = self._references()
         sources = broadcast("source_subject_category", self.source, self.count)
         known: dict[tuple[int, str], SubjectEmbedding] = {}
         for reference, category in zip(references, sources, strict=True):
@@ -169,6 +201,18 @@ def _warn_of_long(model: BlipDiffusion, texts: Sequence[Wording], budget: int) -
         warning = amplify(text, model.prompt_tokenizer, budget, 1).warning if plain_text(text).strip() else None
         if warning is not None:
             warnings.warn(warning, stacklevel=6)
+
+
+def _states(model: BlipDiffusion, reference: Reference, subject: SubjectEmbedding) -> list[ReferenceStates]:
+    """What the U-Net sees in each of a reference's photos."""
+    if isinstance(reference, SubjectEmbedding):
+        if reference.cut_out is None:
+            raise SubjectError(f"The card of {reference.category!r} holds no photo to read details from.")
+        layers = [reference.cut_out]
+    else:
+        layers = [cut_out(photo).image for photo in as_images(reference)]
+    most = max(own_size(model))
+    return [ReferenceStates(model.unet, reference_of(model, reduced(one, most), subject)) for one in layers]
 
 
 def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:

@@ -20,11 +20,12 @@ from blipdiff.errors import ConfigError, PromptError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.latents import latent_size, noise, row_generators
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.moment import Span, Window
+from blipdiff.moment import Moment, Span, Window
 from blipdiff.sampling.inversion import HeldSource
 from blipdiff.sampling.loop import LatentEdit
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from pipelines.controls.details import Details
 from pipelines.edit.invert import Inversion, painted_mask
 from pipelines.edit.request import AS_THE_AUTHORS, EditRequest
 from pipelines.plan import SamplingPlan, picture_size
@@ -102,12 +103,14 @@ def plan_edit(
     *,
     mask: PictureLike | None = None,
     controls: Sequence[Control] = (),
+    details: Details | None = None,
 ) -> EditPlan:
     """Rows [source, target]: from one noise where a seed makes the source, else from an inverted photo.
 
     A photo's source row follows its prompt without guidance, as it was inverted; both rows of a seed are guided.
 
     mask: where the edit may happen, in white, of the generated picture's size; a photo brings its own
+    details: read by the target row inside the mask
 
     Raises: ConfigError for a size, scheduler, level or number of steps that the model cannot do, ImageError for a mask
     that is empty or of another size.
@@ -131,7 +134,24 @@ def plan_edit(
     guidance = Guidance(encoded.positive, encoded.negative, scales, window)
     taps = (_prompt_to_prompt(model, encoded, latents), store)
     edits: list[LatentEdit] = [*start.edits, *([] if blend is None else [blend])]
-    return EditPlan(SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators), store, blend)
+    plan = SamplingPlan(guidance, latents, scheduler, controls, taps, edits, start.generators)
+    if details is not None and details.are_read:
+        plan = _reading(plan, details, blend)
+    return EditPlan(plan, store, blend)
+
+
+def _reading(plan: SamplingPlan, details: Details, blend: LocalBlend | None) -> SamplingPlan:
+    """The target row reads the new subject's photos, where it is edited as far as that is known."""
+    size = (plan.latents.shape[-2], plan.latents.shape[-1])
+
+    def where(moment: Moment) -> Tensor | None:
+        assert blend is not None
+        is_found = blend.words is not None and (blend.painted is None or blend.use != "alone")
+        return None if is_found and moment.index == 0 else blend.mask(size)[None]
+
+    weights = [torch.tensor([0.0, share]) for share in details.shares]
+    places = None if blend is None else (where,) * len(weights)
+    return details.apart(plan, weights=weights, where=places)
 
 
 def _photo_start(request: EditRequest, source: Inversion) -> _Start:

@@ -12,7 +12,7 @@ from pipelines.parameters import (
     SAMPLING,
     SUBJECT,
     WORDS,
-    Sampling,
+    Detailed,
     check_category,
     declared,
     fraction,
@@ -40,7 +40,7 @@ class EditDial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EditRequest(Sampling):
+class EditRequest(Detailed):
     """One thing in a picture becomes another, in a generated picture or a photo. None stands for the derived value."""
 
     source: str = parameter(
@@ -195,7 +195,7 @@ class EditRequest(Sampling):
     counting: str = AS_THE_AUTHORS  # how the windows' ends become U-Net calls, and what is one word to replace
 
     def __post_init__(self) -> None:
-        Sampling.__post_init__(self)
+        Detailed.__post_init__(self)
         if self.counting not in (AS_THE_AUTHORS, BY_FRACTIONS):
             raise ConfigError(f"Windows are counted by {AS_THE_AUTHORS} or {BY_FRACTIONS}, not {self.counting!r}.")
         if not self.source.strip():

@@ -12,12 +12,13 @@ from blipdiff.filenames import short_name
 from blipdiff.latents import size_factor
 from blipdiff.sampling.loop import Step
 from pipelines.batches import Prepared, Round, check_index
+from pipelines.controls.details import Details
 from pipelines.controls.nets import Followed
 from pipelines.edit.composite import EditPictures, edit_pictures
 from pipelines.edit.invert import Inversion, PhotoSource, invert_photo, prepare_photo, work_size
 from pipelines.edit.plan import EditPlan, EncodedEdit, encode_edit, plan_edit
 from pipelines.edit.request import BY_FRACTIONS, EditRequest
-from pipelines.inputs import Input, card_input, mask_input, pixels_hash
+from pipelines.inputs import Input, mask_input, pixels_hash
 from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, earlier_mask, earlier_subject
 from pipelines.parameters import request_from
@@ -62,8 +63,9 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     given = job.given("subject")
     subject = studio.subject_of(given, fit=request.fit) if given else None
     encoded = encode_edit(studio.model, request, subject)
-    kept = replace(job, inputs={} if subject is None else {"subject": (card_input(subject),)})
-    notices = list(encoded.warnings)
+    details = studio.details(request, given)
+    kept = replace(job, inputs={} if subject is None else {"subject": details.kept(subject)})
+    notices = [*details.notices, *encoded.warnings]
     masks = job.given("mask")
     if masks:
         told = mask_input(masks[0].image)
@@ -74,13 +76,13 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     sources = (
         [_of_photo(studio, job, kept, one) for one in photos] if photos else list(_of_seeds(studio, job, kept, masks))
     )
-    rehearsed = [_rehearsed(studio, encoded, one) for one in (sources if photos else sources[:1])]
+    rehearsed = [_rehearsed(studio, encoded, one, details) for one in (sources if photos else sources[:1])]
     height, width = (side * size_factor(studio.model.vae) for side in rehearsed[0].latents.shape[-2:])
     runs = _INVERTED if photos else len(sources)
     return Prepared(
         (width, height),
         [(plan, runs) for plan in rehearsed],
-        lambda: (one for source in sources for one in _rounds(studio, encoded, source)),
+        lambda: (one for source in sources for one in _rounds(studio, encoded, source, details)),
         len(sources) * (_INVERTED if photos else 1),
         [*notices, *(text for one in sources for text in one.followed.notices)],
     )
@@ -138,20 +140,21 @@ def _told(kept: Job, followed: Followed) -> Job:
     return replace(kept, request=request, inputs={**kept.inputs, **followed.inputs()})
 
 
-def _rehearsed(studio: Studio, encoded: EncodedEdit, source: _Source) -> SamplingPlan:
+def _rehearsed(studio: Studio, encoded: EncodedEdit, source: _Source, details: Details) -> SamplingPlan:
     """The plan as if the inversion had run, for what is wrong with it to be told now."""
-    return _plan(studio, encoded, source, () if source.photo is None else (source.photo.latents,)).sampling
+    way = () if source.photo is None else (source.photo.latents,)
+    return _plan(studio, encoded, source, way, details).sampling
 
 
-def _plan(studio: Studio, encoded: EncodedEdit, source: _Source, way: tuple[Tensor, ...]) -> EditPlan:
+def _plan(studio: Studio, encoded: EncodedEdit, source: _Source, way: tuple[Tensor, ...], details: Details) -> EditPlan:
     controls = source.followed.branches
     if source.photo is not None:
-        return plan_edit(studio.model, encoded, Inversion(source.photo, way), controls=controls)
+        return plan_edit(studio.model, encoded, Inversion(source.photo, way), controls=controls, details=details)
     mask = None if source.mask is None else source.mask.image
-    return plan_edit(studio.model, encoded, source.seed, mask=mask, controls=controls)
+    return plan_edit(studio.model, encoded, source.seed, mask=mask, controls=controls, details=details)
 
 
-def _rounds(studio: Studio, encoded: EncodedEdit, source: _Source) -> Iterator[Round]:
+def _rounds(studio: Studio, encoded: EncodedEdit, source: _Source, details: Details) -> Iterator[Round]:
     """The inversion of a photo, and the edit."""
     way: list[Tensor] = []
     if source.photo is not None:
@@ -160,7 +163,7 @@ def _rounds(studio: Studio, encoded: EncodedEdit, source: _Source) -> Iterator[R
             studio.model, encoded.request, encoded.positive, source.photo, controls=source.followed.branches
         )
         yield Round(_kept(steps, way), (source.seed,), shows=False)
-    plan = _plan(studio, encoded, source, tuple(way))
+    plan = _plan(studio, encoded, source, tuple(way), details)
     yield Round(
         execute(studio.model.unet, plan.sampling),
         (source.seed,) * 2,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
-from pipelines.parameters import check, declared, parameter
+from pipelines.parameters import Detailed, check, declared, parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class EvaluateRequest:
     guidance: float | None = declared("guidance")
     scheduler: str = declared("scheduler")
     batch: int = declared("batch", default=16, high=256)
+    detail: float = declared("detail", Detailed)
+    detail_sites: str = declared("detail_sites", Detailed)
+    hard: bool = parameter(
+        False, "Hard", "Hard choices too, and the structure inside the outline; some seconds for each picture."
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from blipdiff.attention.reference import ReferenceRows, ReferenceStates
 from blipdiff.conditioning.guidance import Guidance, concat
 from blipdiff.conditioning.prompt import amplify, build_prompt
-from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.cut_out import cut_out, reduced
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
-from blipdiff.errors import ConfigError
+from blipdiff.errors import ConfigError, ImageError
 from blipdiff.evaluation.contexts import ContextClassifier, library_key, train_context_classifier
 from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
@@ -37,6 +39,10 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
+from blipdiff.ranges import INJECTION_BLOCKS
+from blipdiff.sampling.cost import own_size
+from pipelines.controls.details import Details, reference_of
+from pipelines.evaluate.hard import hard_lines
 from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
 from pipelines.generate.request import GenerateRequest
 from pipelines.metadata import library_versions
@@ -91,9 +97,12 @@ def evaluate(
     again = [_again(trial, seed) for trial in trials[: request.varied] for seed in range(request.seeds)]
     varied = yield from _drawn(model, "several seeds", again, request)
     groups = [varied[first : first + request.seeds] for first in range(0, len(varied), request.seeds)]
-    answers = yield from _answers(library, trials, pictures, contexts)
+    ensemble = Ensemble.of_library(library)
+    answers = yield from _answers(library, trials, pictures, contexts, ensemble)
     found = {"scenes most often missed": most_missed(answers, trials), "seconds": round(time.monotonic() - start)}
     lines = tuple(lines_of(answers, trials, groups))
+    if request.hard:
+        lines += tuple((yield from hard_lines(model.vae, library, trials, pictures, ensemble, choices=request.choices)))
     headings, rows = rows_of(answers, trials, pictures, request.shown)
     report = Report(_about(model, library, request) | found, lines, notes_of(request.choices), headings, rows)
     report.write(folder)
@@ -108,10 +117,17 @@ def draw_pictures(
     guidance: float | None,
     scheduler: str,
     batch: int = 16,
+    detail: float = 0.0,
+    detail_sites: str = "all",
 ) -> Iterator[list[Image.Image]]:
-    """The pictures in order, a batch at a time, each from its own seed."""
+    """The pictures in order, a batch at a time, each from its own seed.
+
+    detail: read from each picture's own photo; one in which no subject stands out is not read
+    """
+    asked = {"steps": steps, "guidance": guidance, "scheduler": scheduler}
+    asked |= {"detail": detail, "detail_sites": detail_sites}
     for first in range(0, len(wanted), batch):
-        plans = [_plan(model, one, steps, guidance, scheduler) for one in wanted[first : first + batch]]
+        plans = [_plan(model, one, asked) for one in wanted[first : first + batch]]
         plan = side_by_side(plans)
         latents = plan.latents
         for step in execute(model.unet, plan):
@@ -131,7 +147,9 @@ def side_by_side(plans: Sequence[SamplingPlan]) -> SamplingPlan:
     )
     latents = torch.cat([plan.latents for plan in plans])
     generators = [generator for plan in plans for generator in plan.generators or ()]
-    return SamplingPlan(guidance, latents, plans[0].scheduler, generators=generators)
+    reading = [plan.more_keys for plan in plans]
+    more = ReferenceRows(reading) if any(one is not None for one in reading) else None  # type: ignore[arg-type]
+    return SamplingPlan(guidance, latents, plans[0].scheduler, generators=generators, more_keys=more)
 
 
 def subject_grid(
@@ -167,16 +185,28 @@ def unseen_subjects(
     return [SubjectPhoto(Image.fromarray(pair.photo), pair.category) for pair in pairs]
 
 
-def _plan(model: BlipDiffusion, one: Wanted, steps: int, guidance: float | None, scheduler: str) -> SamplingPlan:
-    request = GenerateRequest(
-        category=one.category, prompt=one.prompt, count=1, steps=steps, guidance=guidance, scheduler=scheduler
-    )
+def _plan(model: BlipDiffusion, one: Wanted, asked: Mapping[str, Any]) -> SamplingPlan:
+    request = GenerateRequest(category=one.category, prompt=one.prompt, count=1, **asked)
     if one.photo is not None:
         subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
-        return plan_encoded(model, encode(model, request, subject), [one.seed])
+        plan = plan_encoded(model, encode(model, request, subject), [one.seed])
+        return plan if request.detail == 0 else _reading(model, request, one.photo, subject, plan)
     words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
-    negative = model.encode_prompts([""]) if model.scale(guidance) != 1 else None
+    negative = model.encode_prompts([""]) if model.scale(request.guidance) != 1 else None
     return plan_encoded(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
+
+
+def _reading(
+    model: BlipDiffusion, request: GenerateRequest, photo: Image.Image, subject: SubjectEmbedding, plan: SamplingPlan
+) -> SamplingPlan:
+    try:
+        layers = reduced(cut_out(photo).image, max(own_size(model)))
+    except ImageError:
+        return plan
+    states = ReferenceStates(
+        model.unet, reference_of(model, layers, subject), INJECTION_BLOCKS[request.detail_sites], most_bytes=0
+    )
+    return Details(request, (states,)).apart(plan)
 
 
 def _trials(library: PairLibrary, request: EvaluateRequest) -> list[Trial]:
@@ -213,6 +243,8 @@ def _drawn(
         guidance=request.guidance,
         scheduler=request.scheduler,
         batch=request.batch,
+        detail=request.detail,
+        detail_sites=request.detail_sites,
     )
     for batch in batches:
         pictures += [np.asarray(picture) for picture in batch]
@@ -235,11 +267,14 @@ def _context_classifier(library: PairLibrary, path: Path) -> Generator[Evaluatio
 
 
 def _answers(
-    library: PairLibrary, trials: Sequence[Trial], pictures: Mapping[str, Sequence[Pixels]], contexts: ContextClassifier
+    library: PairLibrary,
+    trials: Sequence[Trial],
+    pictures: Mapping[str, Sequence[Pixels]],
+    contexts: ContextClassifier,
+    ensemble: Ensemble,
 ) -> Generator[EvaluationProgress, None, Answers]:
     """Progress after each trial; returns what every metric says of every picture."""
     answers = Answers(contexts={column: contexts.classify(drawn) for column, drawn in pictures.items()})
-    ensemble = Ensemble.of_library(library)
     for number, trial in enumerate(trials):
         views = subject_views(library, [*trial.candidates, trial.wrong])
         for column, drawn in pictures.items():

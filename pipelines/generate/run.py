@@ -7,7 +7,6 @@ from typing import Any
 
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
 from pipelines.generate.request import GenerateRequest
-from pipelines.inputs import card_input
 from pipelines.job import Job
 from pipelines.metadata import earlier_job, take_subject
 from pipelines.parameters import request_from
@@ -23,15 +22,16 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     request: GenerateRequest = job.request
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
     encoded = encode(studio.model, request, subject)
+    details = studio.details(request, job.given("subject"))
     batches = batches_of(request, job.index)
-    plan = partial(plan_encoded, studio.model, encoded)
-    kept = replace(job, inputs={"subject": (card_input(subject),)})
+    plan = partial(plan_encoded, studio.model, encoded, details=details)
+    kept = replace(job, inputs={"subject": details.kept(subject)})
     return Prepared(
         picture_size(studio.model, request),
         ((plan(batch), 1) for batch in batches),
         lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category)),
         len(batches),
-        encoded.warnings,
+        (*details.notices, *encoded.warnings),
     )
 
 

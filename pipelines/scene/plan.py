@@ -23,9 +23,10 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, ImageError
 from blipdiff.masks import as_mask
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.moment import Window
+from blipdiff.moment import Moment, Window
 from blipdiff.sampling.predictor import Control, Residuals
 from blipdiff.sampling.tiles import Tile, tiled
+from pipelines.controls.details import Details
 from pipelines.inputs import Input
 from pipelines.plan import SamplingPlan, check_slots, picture_size, plan_rows
 from pipelines.scene.request import SceneRequest, bound_in_order
@@ -114,8 +115,9 @@ def plan_scene(
     seeds: Sequence[int],
     *,
     controls: Sequence[Control] = (),
+    details: Details | None = None,
 ) -> SamplingPlan:
-    """One row for each seed; `masks` as `region_masks` gives them.
+    """One row for each seed; `masks` as `region_masks` gives them. Each subject's details are read in its region.
 
     Control branches read the whole scene's sentence alone: they know nothing of regions.
 
@@ -131,7 +133,9 @@ def plan_scene(
     alone = tuple(_SceneAlone(one, rows.blocks.slots) for one in controls)
     if masks is not None:
         tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
-        tiles = _tiles(request, plan.guidance, rows, masks, int(model.unet.config.sample_size))
+        if details is not None:
+            plan = details.apart(plan, where=[masks[:, region] for region in range(masks.shape[1])])
+        tiles = _tiles(request, plan, rows, masks, int(model.unet.config.sample_size), details)
         return replace(plan, taps=(tap,), wrap=tiled(tiles), controls=alone)
     if not 0 < request.find_until < 1:
         raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
@@ -140,15 +144,33 @@ def plan_scene(
         raise ConfigError(f"In {request.steps} steps nothing is found until {request.find_until:g}; take more steps.")
     found = FoundRegions(store, rows.words, size, request.softness)
     tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
+    if details is not None:
+        plan = details.apart(plan, where=[_Found(found, region) for region in range(len(rows.words))])
     return replace(plan, taps=(tap, store), controls=alone)
 
 
-def _tiles(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: Tensor, own: int) -> list[Tile]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One of the regions that a run finds; none while it is looked for."""
+
+    regions: FoundRegions
+    region: int
+
+    def __call__(self, moment: Moment) -> Tensor | None:
+        """(rows, h, w)"""
+        masks = self.regions(moment)
+        return None if masks is None else masks[:, self.region]
+
+
+def _tiles(
+    request: SceneRequest, plan: SamplingPlan, rows: SceneRows, masks: Tensor, own: int, details: Details | None
+) -> list[Tile]:
     """Each region's bounding box as a picture of its own, under its own sentence, by its soft mask.
 
     A box much smaller than the pictures that the model was trained on, whose latents' side is `own`, gets none: it
     would show a part of a subject at the scale of a whole picture.
     """
+    whole = plan.guidance
     tiles, count = [], whole.rows
     for region in range(masks.shape[1]):
         inside = masks[0, region] > _TILED
@@ -159,7 +181,8 @@ def _tiles(request: SceneRequest, whole: Guidance, rows: SceneRows, masks: Tenso
         negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
         guidance = Guidance(rows.blocks.sentence(region + 1).repeat(count), negative, whole.scale, whole.window)
         weight = masks[:1, region : region + 1, lines, columns]
-        tiles.append(Tile(guidance, (lines, columns), weight, Window(0.0, request.tiles_until)))
+        alone = None if details is None else details.of_one(plan, region)
+        tiles.append(Tile(guidance, (lines, columns), weight, Window(0.0, request.tiles_until), alone))
     return tiles
 
 

@@ -9,7 +9,7 @@ from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import WORDS, Sampling, declared, fraction, left_out, parameter
+from pipelines.parameters import WORDS, Detailed, declared, fraction, left_out, parameter
 from pipelines.task import InputKind, Task
 
 REGIONS = "Regions"
@@ -48,7 +48,7 @@ class ScenePrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SceneRequest(Sampling):
+class SceneRequest(Detailed):
     """Several subjects in one picture, each bound to a word in braces. None stands for the model's own default."""
 
     prompt: str = parameter(
@@ -97,7 +97,7 @@ class SceneRequest(Sampling):
     controls: tuple[ControlSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        Sampling.__post_init__(self)
+        Detailed.__post_init__(self)
         words = ScenePrompt.parse(self.prompt).words
         if len(words) > MOST_SUBJECTS:
             raise PromptError(f"{len(words)} words are bound; a scene holds up to {MOST_SUBJECTS} subjects.")

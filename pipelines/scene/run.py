@@ -1,10 +1,11 @@
 """Scene, from a job to what can be drawn; and the jobs of pictures that earlier versions made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError
 from blipdiff.latents import latent_size
 from blipdiff.masks import scaling_of
@@ -33,10 +34,11 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     words = [one.word for one in bound]
     rows = encode_scene(model, request, words, subjects)
     batches = batches_of(request, job.index)
-    plan = partial(plan_scene, model, request, rows, masks, controls=followed.branches)
+    details = studio.details(request, bound)
+    plan = partial(plan_scene, model, request, rows, masks, controls=followed.branches, details=details)
     told = tuple(
-        card_input(subject, one.word, box=one.box, mask=None if one.mask is None else mask_input(one.mask.image))
-        for one, subject in zip(bound, subjects, strict=True)
+        replace(card, mask=None if one.mask is None else mask_input(one.mask.image))
+        for one, card in zip(bound, details.inputs or _cards(bound, subjects), strict=True)
     )
     kept = replace(
         job, request=replace(request, controls=followed.controls), inputs={"subject": told, **followed.inputs()}
@@ -47,9 +49,13 @@ def prepare(studio: Studio, job: Job) -> Prepared:
         ((plan(batch), 1) for batch in batches),
         lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, "-".join(words))),
         len(batches),
-        (*followed.notices, *rows.warnings, *scaling_of(painted, (width, height))),
+        (*followed.notices, *details.notices, *rows.warnings, *scaling_of(painted, (width, height))),
         side_by_side=len(bound),
     )
+
+
+def _cards(bound: Sequence[Input], subjects: Sequence[SubjectEmbedding]) -> tuple[Input, ...]:
+    return tuple(card_input(subject, one.word, box=one.box) for one, subject in zip(bound, subjects, strict=True))
 
 
 def earlier(metadata: Mapping[str, Any]) -> Job:

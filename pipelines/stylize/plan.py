@@ -14,7 +14,7 @@ from blipdiff.latents import size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.controls.nets import Branch
 from pipelines.parameters import Sampling
-from pipelines.plan import EncodedRequest, SamplingPlan, check_size, encode, plan_encoded
+from pipelines.plan import EncodedRequest, Reading, SamplingPlan, check_size, encode, plan_encoded
 from pipelines.stylize.request import StylizeRequest
 
 _WIDEST = 4.0  # sides of a structure picture against each other; beyond, it is cut
@@ -28,6 +28,7 @@ class EncodedStyle:
     encoded: EncodedRequest
     words: Conditioning | None  # one row without the subject, where the subject is not everywhere
     branches: tuple[Branch, ...]
+    details: Reading | None = None
 
 
 def encode_style(
@@ -67,7 +68,7 @@ def plan_stylize(model: BlipDiffusion, style: EncodedStyle, seeds: Sequence[int]
 
     Raises: ShapeError for a control of another model or size, ConfigError as `plan_encoded`.
     """
-    plan = plan_encoded(model, style.encoded, seeds)
+    plan = plan_encoded(model, style.encoded, seeds, details=style.details)
     for branch in style.branches:
         branch.check(plan.latents, plan.guidance.positive.embeddings)
     request, injection = style.request, None

@@ -8,7 +8,6 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.latents import latent_size
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
-from pipelines.inputs import card_input
 from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, take_subject
 from pipelines.parameters import request_from
@@ -57,11 +56,12 @@ def ready_style(studio: Studio, job: Job) -> ReadyStyle:
     followed = studio.nets.followed(job, (width, height))
     request = replace(request, width=width, height=height)
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
-    style = encode_style(model, request, subject, followed.branches)
+    details = studio.details(request, job.given("subject"))
+    style = replace(encode_style(model, request, subject, followed.branches), details=details)
     plan_stylize(model, style, [request.seed])
-    inputs = {"subject": (card_input(subject),), **followed.inputs()}
+    inputs = {"subject": details.kept(subject), **followed.inputs()}
     kept = replace(job, request=replace(request, controls=followed.controls), inputs=inputs)
-    return ReadyStyle(style, kept, (*followed.notices, *style.encoded.warnings))
+    return ReadyStyle(style, kept, (*followed.notices, *details.notices, *style.encoded.warnings))
 
 
 def earlier(metadata: Mapping[str, Any]) -> Job:

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from blipdiff.checkpoints.configs import photo_config, write_json
-from blipdiff.data import matting
+from blipdiff.cut_out import closed_form_matte
 from blipdiff.data.captioner import captioned_and_filtered, load_captioner, load_matcher
 from blipdiff.data.matting import cut_out, load_segmenter, trimap_of
 from blipdiff.data.shards import ShardLibrary, read_shard
@@ -98,7 +98,7 @@ def plain_matte(picture, trimap):
 
 @pytest.fixture(autouse=True)
 def matte(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matting, "closed_form_matte", plain_matte)  # minutes for photos of noise; it has its own test
+    monkeypatch.setattr("app.cli.runs.data.closed_form_matte", plain_matte)  # the real one takes minutes
 
 
 def test_a_folder_of_photos_becomes_shards_and_a_report(
@@ -198,7 +198,7 @@ def test_closed_form_matting_finds_a_soft_edge() -> None:
     assert colours.shape == (48, 48, 3)
 
 
-_real_matte = matting.closed_form_matte
+_real_matte = closed_form_matte
 
 
 class Half:

@@ -11,9 +11,10 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
 )
+from PIL import Image
 from torch import Tensor
 
-from blipdiff.errors import BlipdiffError, ConfigError, ShapeError
+from blipdiff.errors import BlipdiffError, ConfigError, ImageError, ShapeError
 from pipelines import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
 from tests.support.face import STEPS, close, differ, draw, quiet, seeded
 from tests.support.tiny_models import photo
@@ -195,3 +196,31 @@ def test_values_of_another_kind_are_named(pipe: BlipDiffusionPipeline, given: di
 def test_whole_numbers_may_be_numpys(pipe: BlipDiffusionPipeline) -> None:
     side = np.int64(pipe.unet.config.sample_size * 2 ** (len(pipe.vae.config.block_out_channels) - 1))
     assert torch.equal(draw(pipe, height=side, width=side, num_images_per_prompt=np.int64(1)), draw(pipe))
+
+
+# Details
+
+
+def cut(seed: int) -> Image.Image:
+    layers = photo(seed, (32, 32)).convert("RGBA")
+    layers.putalpha(Image.new("L", (32, 32)))
+    layers.paste(photo(seed, (20, 20)), (6, 6))
+    return layers
+
+
+def test_details_are_read_from_each_prompts_own_photo(pipe: BlipDiffusionPipeline) -> None:
+    plain = draw(pipe, reference_image=cut(0))
+    assert torch.equal(draw(pipe, reference_image=cut(0), reference_detail=0.0), plain)
+    read = draw(pipe, reference_image=cut(0), reference_detail=0.8)
+    assert differ(read, plain)
+    both = {"prompt": ["on a beach"] * 2, "reference_image": [cut(0), cut(1)], "generator": [seeded(0), seeded(0)]}
+    first, _ = draw(pipe, **both, reference_detail=0.8)
+    (alone,) = draw(pipe, prompt=["on a beach"], reference_image=cut(0), generator=seeded(0), reference_detail=0.8)
+    assert close(first, alone)
+
+
+def test_details_without_a_photo_are_refused(pipe: BlipDiffusionPipeline) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        draw(pipe, reference_image=cut(0), reference_detail=1.5)
+    with pytest.raises(ImageError, match="No subject was found"):
+        draw(pipe, reference_image=Image.new("RGBA", (32, 32)), reference_detail=0.5)

@@ -1,10 +1,11 @@
 """Photos of a subject become its subject card."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from app.cli.runs.drawing import opened
 from app.cli.runs.files import read_reference
-from app.cli.terminal import say, say_json
+from app.cli.terminal import say, say_json, warn
 from app.outputs import check_writable
 from blipdiff.errors import OutputError
 from blipdiff.filenames import short_name
@@ -18,6 +19,7 @@ def encode(
     weight: list[float] | None,
     output: Path | None,
     fit: str,
+    no_photo: bool,
     model: str,
     device: str,
     dtype: str,
@@ -30,10 +32,17 @@ def encode(
         raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
     check_writable(Path() if output is None else output.absolute().parent)
     studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
-    subject = studio.subject(references, weights=weight, fit=fit)
+    notices: list[str] = []
+    if no_photo:
+        subject = replace(studio.subject(references, weights=weight, fit=fit), cut_out=None)
+    else:
+        subject, notices = studio.card(references, weights=weight, fit=fit)
     name = short_name(category or references[0].category)
     card = write_new(Path(), name, CARD_SUFFIX, subject.save) if output is None else subject.save(output)
     if as_json:
-        say_json({"card": str(card), "category": subject.category, "model": subject.fingerprint})
-    else:
-        say(card)
+        told = {"card": str(card), "category": subject.category, "model": subject.fingerprint}
+        say_json(told | {"photo": subject.cut_out is not None, "notices": notices})
+        return
+    for text in notices:
+        warn(text)
+    say(card)

@@ -5,7 +5,7 @@ from pathlib import Path
 from app.settings import read_settings
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import PromptError
-from blipdiff.images import open_picture
+from blipdiff.images import open_layers
 from pipelines.inputs import CARD_SUFFIX
 from pipelines.subject_library import SubjectLibrary
 
@@ -28,7 +28,7 @@ def read_reference(path: Path, category: str) -> SubjectPhoto | SubjectEmbedding
     card = read_card(path)
     if card is not None:
         return card
-    picture = open_picture(path)
+    picture = open_layers(path)
     if not category.strip():
         raise PromptError(f"Say what {path.name} shows with --category: dog, teapot, jacket.")
     return SubjectPhoto(picture, category)
