@@ -97,13 +97,7 @@ class Sampling:
         4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1, group=PICTURES
     )
     steps: int = parameter(
-        20,
-        "Steps",
-        "Denoising steps: more are slower and a little finer.",
-        low=1,
-        high=1000,
-        step=1,
-        group=SAMPLING,
+        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1, group=SAMPLING
     )
     guidance: float | None = parameter(
         None,
@@ -121,11 +115,7 @@ class Sampling:
         1.0, "Guidance stop", "The fraction of the run at which guidance ends.", group=SAMPLING
     )
     scheduler: str = parameter(
-        USUAL_SCHEDULER,
-        "Scheduler",
-        "The sampling method.",
-        choices=(*SCHEDULER_NAMES, AS_CONFIGURED),
-        group=SAMPLING,
+        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED), group=SAMPLING
     )
     fit: str = parameter(
         "pad",
@@ -198,11 +188,7 @@ class SubjectSampling(Detailed):
     """The same for pictures of one subject: what it is, and what happens around it."""
 
     category: str = parameter(
-        "",
-        "Category",
-        "What the subject is, in a word or two: dog, teapot, jacket.",
-        group=SUBJECT,
-        is_category=True,
+        "", "Category", "What the subject is, in a word or two: dog, teapot, jacket.", group=SUBJECT, is_category=True
     )
     prompt: str = parameter("", "Prompt", "What happens around the subject: 'swimming under water'.", group=WORDS)
     target: str | None = parameter(
