@@ -132,7 +132,9 @@ def test_a_card_stands_for_its_photo(blipdiff: Command, generate: Command, model
     made = blipdiff("encode", dog, "--category", "dog", "--model", model, "--output", "dog.safetensors", "--json")
     assert made.code == 0, made.err
     card = SubjectEmbedding.load("dog.safetensors")
-    assert made.answer == {"card": "dog.safetensors", "category": "dog", "model": card.fingerprint}
+    told = {"card": "dog.safetensors", "category": "dog", "model": card.fingerprint, "photo": False}
+    assert {name: value for name, value in made.answer.items() if name != "notices"} == told
+    assert "The card keeps no photo to read details from." in made.answer["notices"][0]
     assert card.thumbnail is not None
     from_photo = generate("--count", 1, "--seed", 2).pictures[0]
     from_card = generate("--count", 1, "--seed", 2, "--subject", "dog.safetensors").pictures[0]

@@ -82,7 +82,18 @@ def test_help_shows_a_new_field_with_its_range_default_and_group(blipdiff: Comma
     assert "--shake" not in shown
     assert "--wall" in shown and "--stain" in shown
     panels = list(dict.fromkeys(param.rich_help_panel for param in declared("toy").params if not param.hidden))
-    assert panels == ["Subject", "Words", "Play", "Toy", "Pictures", "Sampling", "Model and machine", "Output"]
+    assert panels == [
+        "Subject",
+        "Words",
+        "Details",
+        "Play",
+        "Toy",
+        "Pictures",
+        "Sampling",
+        "Model and machine",
+        "What goes on the model",
+        "Output",
+    ]
 
 
 def test_a_new_field_is_written_into_the_picture_and_repeated_from_it(play: Command) -> None:

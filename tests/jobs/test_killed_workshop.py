@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ class Program:
         child = int(self._line())
         if seconds is not None:
             time.sleep(seconds)
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all was done before
+                os.kill(child, signal.SIGKILL)
         return self._line()
 
     def _line(self) -> str:

@@ -20,7 +20,7 @@ def model(shared):
 def test_every_word_and_the_subject_have_a_map_of_the_pictures_size_and_the_picture_stays(model):
     subject = SubjectEmbedding(torch.randn(16, 32, generator=torch.Generator().manual_seed(3)), "dog")
     request = AttendRequest(category="dog", prompt="on a sofa", steps=2, width=64, height=96, count=2)
-    plan, store = plan_attention_maps(model, encode(model, request, subject), request.seeds())
+    plan, store, _ = plan_attention_maps(model, encode(model, request, subject), request.seeds())
     *_, last = execute(model.unet, plan)
     *_, plain = execute(model.unet, plan_attention_maps(model, encode(model, request, subject), (0, 1))[0])
     assert torch.allclose(last.latents, plain.latents, atol=1e-4)
