@@ -38,7 +38,7 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     word.locator("input").check()
     page.locator("#edit-instead textarea, #edit-instead input").first.fill("tiger")
     page.locator("#edit-subject input[type=file]").set_input_files(dog)
-    page.locator("#edit-subject").get_by_text("dog.png").wait_for()
+    page.locator("#edit-subject").get_by_label("dog.png").wait_for()  # its text is the bar's, for a moment
     page.locator("#edit-draw").click()
     page.get_by_text("Saved as").wait_for()
     page.locator("#edit-slider img").nth(1).wait_for()
