@@ -1,6 +1,5 @@
 """Painted masks: what is one, where they let an edit happen, and how a repeated edit has them again."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from PIL import Image
 
 from blipdiff.errors import ConfigError, ImageError
-from blipdiff.masks import as_mask
 from pipelines import inputs
 from pipelines.edit.request import EditRequest
 from pipelines.inputs import Input
@@ -46,17 +44,6 @@ def source(size: tuple[int, int] = SIZE) -> list[Input]:
 
 
 # What is one
-
-
-def test_white_grey_and_strokes_on_nothing_are_masks(tmp_path: Path) -> None:
-    strokes = Image.new("RGBA", SIZE, (0, 0, 0, 0))
-    strokes.paste((255, 255, 255, 255), (0, 0, SIZE[0] // 2, SIZE[1]))
-    left_half().convert("RGB").save(tmp_path / "a.jpg", quality=60)
-    for given in (left_half(), left_half().convert("RGB"), left_half().convert("1"), strokes):
-        assert as_mask(given).tobytes() == left_half().tobytes()
-    assert np.abs(np.asarray(as_mask(Image.open(tmp_path / "a.jpg"))).astype(int) - np.asarray(left_half())).max() < 40
-    soft = Image.linear_gradient("L")
-    assert as_mask(soft.convert("RGBA")).tobytes() == soft.tobytes()
 
 
 def with_hole(picture: Image.Image) -> Image.Image:
