@@ -12,9 +12,9 @@ from app.api.gate import Gate, route
 from app.api.tokens import Tokens
 from app.api.views import API
 from app.api.webhooks import Webhooks, checked_addresses
+from app.doors.access import Access
 from app.jobs.tickets import Ticket
 from app.jobs.workshop import Workshop
-from app.ui.doors.access import Access
 from blipdiff import __version__
 
 

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import problem
 from app.api.tokens import Holder, TokenKeeper, Tokens
+from app.doors.access import Access
+from app.doors.answers import Refusal, guarded
+from app.doors.bodies import Gone
+from app.doors.hosts import is_own_fetch, is_own_site
 from app.plain import plain
-from app.ui.doors.access import Access
-from app.ui.doors.answers import Refusal, guarded
-from app.ui.doors.bodies import Gone
-from app.ui.doors.hosts import is_own_fetch, is_own_site
 
 HOLDER, CLIENT = "blipdiff.holder", "blipdiff.client"
 OPEN = "/healthz"  # says that the server lives, to whoever asks
@@ -45,7 +45,7 @@ class Gate:
         self, inside: ASGIApp, access: Access, tokens: Tokens, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._inside, self._access, self._clock = inside, access, clock
-        self._keeper = TokenKeeper(tokens)
+        self._keeper = TokenKeeper(tokens, access.credentials.account)
         self._buckets: dict[str, _Bucket] = {}
         self._answering: dict[str, int] = {}
 

@@ -9,9 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from app.doors.answers import Refusal
 from app.jobs.queue import KeyTaken
 from app.plain import plain
-from app.ui.doors.answers import Refusal
 from blipdiff.errors import BlipdiffError, MissingDependencyError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"

@@ -13,8 +13,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from app.api.problems import Refused, not_found, parsed
+from app.doors.access import Limits
 from app.jobs.workshop import Workshop
-from app.ui.doors.access import Limits
 from blipdiff.conditioning.subject import SubjectEmbedding
 from pipelines.inputs import CARD_SUFFIX, Input
 from pipelines.job import Job

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.doors.credentials import Answer, Credentials, Doorkeeper
 from app.jobs.tickets import LOCAL
-from app.ui.doors.credentials import Answer, Credentials, Doorkeeper
 from blipdiff.errors import ConfigError
 
 DRAW, READ, SUBJECTS, ALL = "draw", "read", "subjects", "all"
@@ -90,21 +90,23 @@ class Tokens:
 class TokenKeeper(Doorkeeper):
     """Looks at the token of a request; an address that guesses is not listened to for a while."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        super().__init__(Credentials(token=secrets.token_urlsafe(32)))  # which nobody has: those of `tokens` count
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens, account: str | None = None) -> None:
+        """account: user:password that may do everything, as on the page"""
+        super().__init__(Credentials(account, secrets.token_urlsafe(32)))  # which nobody has: those of `tokens` count
+        self._tokens, self._has_account = tokens, account is not None
 
     def holder(self, headers: Mapping[str, str], address: str) -> Holder | Answer:
         """Who it is, or why nobody comes in."""
-        if not self._tokens.are_asked_for:
+        if not (self._tokens.are_asked_for or self._has_account):
             return NOBODY_ASKED
         answer = self.admits({"authorization": headers.get("authorization", "")}, address, None)
         kind, _, given = headers.get("authorization", "").partition(" ")
-        holder = self._tokens.holder(_shown(kind.lower(), given.strip())) if answer == "yes" else None
-        return answer if holder is None else holder
+        if answer != "yes":
+            return answer
+        return self._tokens.holder(_shown(kind.lower(), given.strip())) or Holder()
 
-    def _is_right(self, kind: str, given: str, token: str | None) -> bool:  # noqa: ARG002 - the doorkeeper's own form
-        return self._tokens.holder(_shown(kind, given)) is not None
+    def _is_right(self, kind: str, given: str, token: str | None) -> bool:
+        return self._tokens.holder(_shown(kind, given)) is not None or super()._is_right(kind, given, token)
 
 
 def _shown(kind: str, given: str) -> str | None:

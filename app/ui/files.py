@@ -12,8 +12,8 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
+from app.doors.space import own_prefix, remove_left
 from app.settings import keep_uploads_in
-from app.ui.doors.space import own_prefix, remove_left
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.filenames import short_name
 from blipdiff.outputs import write_new

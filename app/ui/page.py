@@ -1,20 +1,16 @@
 """The page: its title and its tabs, on one model."""
 
-import socket
-import webbrowser
 from collections.abc import Callable
 from functools import partial
 
 import gradio as gr
 
-from app.settings import Settings, read_settings
+from app.settings import Settings
 from app.ui import markup
 from app.ui.bench import Room
-from app.ui.doors.access import Access
 from app.ui.events import AT_ONCE
 from app.ui.files import forget_old, own_cache
 from app.ui.orders import Orders
-from app.ui.server import serve
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
@@ -66,30 +62,3 @@ def _about(model: BlipDiffusion) -> str | None:
     names = ", ".join(one.part for one in model.additions)
     found = [purpose(model), f"With {names}." if names else None, *told(model)]
     return " ".join(text for text in found if text) or None
-
-
-def launch(
-    studio: Studio,
-    settings: Settings | None = None,
-    *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    access: Access | None = None,
-    listening: socket.socket | None = None,
-    open_browser: bool = False,
-    tell: Callable[[str], None] = print,
-) -> None:
-    """Serves the page until Ctrl-C, and tells its address: what the command line calls.
-
-    port: None takes the first free one from 7860; access: who may come in besides this machine; listening: a socket
-    that listens already, instead of `host` and `port`
-
-    Raises: ConfigError for a port or an address that cannot be had, and for one that everybody could reach.
-    """
-    orders = Orders()
-    page = build_page(studio, read_settings() if settings is None else settings, orders)
-    with serve(page, orders, host=host, port=port, access=access, listening=listening) as running:
-        tell(f"The page is at {running.url} - press Ctrl-C to end it.")
-        if open_browser:
-            webbrowser.open(running.url)
-        running.wait()

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from app.api.client import Client
-from app.api.serving import RunningWorkshop
 from app.api.wishes import mask_of, named_in
+from app.server import Running
 from tests.api.test_interface import array, png
 from tests.support.studios import drawn
 from tests.support.tiny_models import photo
@@ -27,19 +27,19 @@ OURS = {"category": "dog", "steps": 3, "seed": 5}
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorkshop]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with served(tmp_path_factory.mktemp("history")) as found:
         Client(found.url).add_subject(png(), name="Rex", category="dog")
         yield found
 
 
 @pytest.fixture
-def client(running: RunningWorkshop) -> Any:
+def client(running: Running) -> Any:
     return openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
 
 
 @pytest.fixture
-def webui(running: RunningWorkshop) -> Any:
+def webui(running: Running) -> Any:
     return webuiapi.WebUIApi(host="127.0.0.1", port=int(running.url.rsplit(":", 1)[1]))
 
 
@@ -145,7 +145,7 @@ def test_txt2img_and_img2img(webui: Any) -> None:
     assert len(edited.images) == 1
 
 
-def test_a1111s_clients_follow_and_interrupt(webui: Any, running: RunningWorkshop) -> None:
+def test_a1111s_clients_follow_and_interrupt(webui: Any, running: Running) -> None:
     found: list[Any] = []
     asked = {"prompt": "<subject:Rex>", "steps": 500, "width": 16, "height": 16}
     address = f"{running.url}/sdapi/v1/txt2img"
@@ -164,7 +164,7 @@ def test_a1111s_clients_follow_and_interrupt(webui: Any, running: RunningWorksho
     assert [one["title"] for one in webui.get_sd_models()] == ["tiny", "other"]
 
 
-def test_who_hangs_up_wants_no_picture_any_more(running: RunningWorkshop) -> None:
+def test_who_hangs_up_wants_no_picture_any_more(running: Running) -> None:
     asked = {"prompt": "<subject:Rex>", "steps": 900}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{running.url}/v1/images/generations", json=asked, timeout=0.5)

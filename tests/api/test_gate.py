@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.serving import RunningWorkshop, check_reach, serve
 from app.api.tokens import DRAW, READ, Holder, Tokens
+from app.doors.access import Access, Limits
 from app.jobs.workshop import Workshop
-from app.ui.doors.access import Access, Limits
+from app.server import Running, check_reach, serve
 from blipdiff.errors import ConfigError
 from tests.api.test_interface import REQUEST, png
 from tests.support.workshops import machine, served
@@ -36,13 +36,13 @@ TOKENS = Tokens(
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorkshop]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     access = Access(limits=Limits(upload=200_000, file=100_000, form=50_000))
     with served(tmp_path_factory.mktemp("history"), tokens=TOKENS, access=access) as found:
         yield found
 
 
-def ask(running: RunningWorkshop, method: str, path: str, token: str | None = ROOT, **more: Any) -> httpx.Response:
+def ask(running: Running, method: str, path: str, token: str | None = ROOT, **more: Any) -> httpx.Response:
     headers = more.pop("headers", {}) | ({} if token is None else {"Authorization": f"Bearer {token}"})
     return httpx.request(method, running.url + path, headers=headers, timeout=60, **more)
 
@@ -52,7 +52,7 @@ def job(**changes: Any) -> dict[str, Any]:
     return {"task": "generate", "request": REQUEST, "inputs": {"subject": subject}} | changes
 
 
-def test_nobody_comes_in_without_a_token(running: RunningWorkshop) -> None:
+def test_nobody_comes_in_without_a_token(running: Running) -> None:
     assert ask(running, "GET", "/api/v1/jobs", None).status_code == 401
     assert ask(running, "GET", "/metrics", None).status_code == 401
     assert ask(running, "GET", "/api/v1/jobs", "wrong" * 5).status_code == 401
@@ -61,14 +61,14 @@ def test_nobody_comes_in_without_a_token(running: RunningWorkshop) -> None:
     assert ask(running, "GET", "/api/v1/jobs", None, headers={"Authorization": f"Basic {basic}"}).status_code == 200
 
 
-def test_other_names_and_other_sites_are_turned_away(running: RunningWorkshop) -> None:
+def test_other_names_and_other_sites_are_turned_away(running: Running) -> None:
     assert ask(running, "GET", "/api/v1/jobs", headers={"Host": "evil.example"}).status_code == 403
     assert ask(running, "POST", "/api/v1/jobs", headers={"Origin": "http://evil.example"}).status_code == 403
     assert ask(running, "GET", "/api/v1/jobs", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert ask(running, "GET", "/healthz", None, headers={"Host": "evil.example"}).status_code == 403
 
 
-def test_a_token_does_what_its_scopes_say_and_sees_its_own(running: RunningWorkshop) -> None:
+def test_a_token_does_what_its_scopes_say_and_sees_its_own(running: Running) -> None:
     made = ask(running, "POST", "/api/v1/jobs?wait=60", ONE, json=job())
     assert made.status_code == 202, made.text
     address, result = made.json()["url"], made.json()["results"][0]["url"]
@@ -86,7 +86,7 @@ def test_a_token_does_what_its_scopes_say_and_sees_its_own(running: RunningWorks
     assert ask(running, "POST", "/api/v1/jobs", ONE, json=job(priority=5)).status_code == 403
 
 
-def test_limits_of_a_holder(running: RunningWorkshop) -> None:
+def test_limits_of_a_holder(running: Running) -> None:
     many = ask(running, "POST", "/api/v1/jobs", ONE, json=job(request=REQUEST | {"count": 4}))
     assert many.status_code == 422
     assert "3 are allowed" in many.text
@@ -98,7 +98,7 @@ def test_limits_of_a_holder(running: RunningWorkshop) -> None:
         assert ask(running, "DELETE", address, ONE).status_code == 200
 
 
-def test_more_requests_than_allowed_wait(running: RunningWorkshop) -> None:
+def test_more_requests_than_allowed_wait(running: Running) -> None:
     answers = [ask(running, "GET", "/api/v1/tasks", READER) for _ in range(8)]
     assert 429 in {one.status_code for one in answers}
     assert int(answers[-1].headers["retry-after"]) > 0
@@ -138,14 +138,14 @@ def test_an_address_that_guesses_is_not_listened_to(tmp_path: Path) -> None:
         (b'{"request": {"category": "\\ud800"}}', 422),
     ],
 )
-def test_whatever_is_sent_gets_a_sentence(running: RunningWorkshop, body: bytes, code: int) -> None:
+def test_whatever_is_sent_gets_a_sentence(running: Running, body: bytes, code: int) -> None:
     answer = ask(running, "POST", "/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == code, answer.text
     assert answer.json()["error"]["message"]
     assert "Traceback" not in answer.text
 
 
-def test_what_is_too_large_is_refused_before_it_is_read(running: RunningWorkshop) -> None:
+def test_what_is_too_large_is_refused_before_it_is_read(running: Running) -> None:
     assert ask(running, "POST", "/api/v1/jobs", content=b"x" * 300_000).status_code == 413
 
     def endless() -> Iterator[bytes]:
@@ -173,12 +173,12 @@ def test_what_is_too_large_is_refused_before_it_is_read(running: RunningWorkshop
         "/v1/models/../../x",
     ],
 )
-def test_no_path_leads_out(running: RunningWorkshop, path: str) -> None:
+def test_no_path_leads_out(running: Running, path: str) -> None:
     answer = ask(running, "GET", path)
     assert answer.status_code in (404, 422), answer.text
 
 
-def test_each_interface_has_its_own_form_of_error(running: RunningWorkshop) -> None:
+def test_each_interface_has_its_own_form_of_error(running: Running) -> None:
     openai = ask(running, "POST", "/v1/images/generations", None, json={}).json()["error"]
     assert set(openai) == {"message", "type", "param", "code"}
     a1111 = ask(running, "POST", "/sdapi/v1/txt2img", None, json={}).json()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.api.client import Client, ServerError
 from app.api.described import described
-from app.api.serving import RunningWorkshop
+from app.server import Running
 from pipelines.parameters import request_from
 from pipelines.task import tasks
 from tests.support.studios import drawn
@@ -24,13 +24,13 @@ REQUEST = {"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3}
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorkshop]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with served(tmp_path_factory.mktemp("history")) as found:
         yield found
 
 
 @pytest.fixture
-def client(running: RunningWorkshop) -> Client:
+def client(running: Running) -> Client:
     return Client(running.url)
 
 
@@ -56,7 +56,7 @@ def test_a_picture_over_http_is_the_one_that_is_drawn_here(client: Client) -> No
     assert np.array_equal(array(client.picture(client.results(job["id"])[0])), drawn(tiny_studio(), seed=5)[0])
 
 
-def test_a_form_with_a_file_is_the_same_job(running: RunningWorkshop, client: Client) -> None:
+def test_a_form_with_a_file_is_the_same_job(running: Running, client: Client) -> None:
     form = {"task": "generate", "category": "dog", "prompt": "on a beach", "count": "1", "steps": "3", "seed": "5"}
     answer = httpx.post(
         f"{running.url}/api/v1/jobs?wait=60", data=form, files={"subject": ("dog.png", png())}, timeout=90
@@ -67,9 +67,7 @@ def test_a_form_with_a_file_is_the_same_job(running: RunningWorkshop, client: Cl
     assert np.array_equal(array(client.picture(told["results"][0]["id"])), drawn(tiny_studio(), seed=5)[0])
 
 
-def test_inputs_come_from_the_library_from_results_and_from_named_files(
-    running: RunningWorkshop, client: Client
-) -> None:
+def test_inputs_come_from_the_library_from_results_and_from_named_files(running: Running, client: Client) -> None:
     client.add_subject(png(), name="Rex", category="dog")
     assert [one["name"] for one in client.subjects("rex")] == ["Rex"]
     first = client.wait(client.submit("generate", REQUEST, subject="@Rex")["id"])
@@ -121,7 +119,7 @@ def test_cancel_retry_and_the_list_of_jobs(client: Client) -> None:
     assert client.wait(waiting["id"])["state"] == "done"
 
 
-def test_the_history_is_searched_marked_binned_and_recalled(running: RunningWorkshop, client: Client) -> None:
+def test_the_history_is_searched_marked_binned_and_recalled(running: Running, client: Client) -> None:
     job = client.wait(client.submit("generate", REQUEST | {"prompt": "under a volcano"}, subject=png())["id"])
     name = job["results"][0]["id"]
     assert [one["id"] for one in client.history(words="volcano")] == [name]
@@ -141,7 +139,7 @@ def test_the_history_is_searched_marked_binned_and_recalled(running: RunningWork
     assert small.headers["content-type"] == "image/jpeg"
 
 
-def test_an_edit_is_recalled_with_its_photo(client: Client, running: RunningWorkshop) -> None:
+def test_an_edit_is_recalled_with_its_photo(client: Client, running: Running) -> None:
     request = {"source": "cat", "target": "dog", "prompt": "on a sofa", "steps": 3}
     job = client.wait(client.submit("edit", request, source=png(2), subject={"file": text(png()), "word": "dog"})["id"])
     assert job["state"] == "done", job
@@ -155,7 +153,7 @@ def test_an_edit_is_recalled_with_its_photo(client: Client, running: RunningWork
     assert array(client.picture(done["results"][0]["id"])).tolist() == array(client.picture(name)).tolist()
 
 
-def test_a_path_has_its_sheets(client: Client, running: RunningWorkshop) -> None:
+def test_a_path_has_its_sheets(client: Client, running: Running) -> None:
     subjects = [{"file": text(png(seed)), "word": word} for seed, word in enumerate(("dog", "teapot"))]
     request = {"frames": 3, "steps": 2, "spacing": "even"}
     job = client.wait(client.submit("blend", request, subject=subjects)["id"])
@@ -164,7 +162,7 @@ def test_a_path_has_its_sheets(client: Client, running: RunningWorkshop) -> None
     assert httpx.get(running.url + job["sheets"][0]["url"]).status_code == 200
 
 
-def test_figures_and_health(running: RunningWorkshop) -> None:
+def test_figures_and_health(running: Running) -> None:
     assert httpx.get(f"{running.url}/healthz").json() == {"status": "ok"}
     text = httpx.get(f"{running.url}/metrics").text
     assert 'blipdiff_jobs{state="done"}' in text

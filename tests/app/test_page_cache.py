@@ -7,12 +7,13 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
+from app.server import Running
 from app.settings import Settings
 from app.ui.files import forget_old, own_cache
 from app.ui.orders import Orders
 from app.ui.page import build_page
-from app.ui.server import RunningPage, serve
 from pipelines.studio import Studio
+from tests.support.pages import served_page
 from tests.support.tiny_models import tiny_model
 
 PATIENCE = 60  # seconds: these tests also run on busy machines
@@ -23,23 +24,20 @@ def studio() -> Studio:
     return Studio(tiny_model())
 
 
-def started(studio: Studio, folder: Path) -> RunningPage:
-    orders = Orders()
-    return serve(build_page(studio, Settings(output=folder, library=folder), orders), orders)
-
-
-def sent(page: RunningPage) -> str:
+def sent(page: Running) -> str:
     """A file is uploaded; its place on the server."""
-    answer = httpx.post(f"{page.url}gradio_api/upload", timeout=PATIENCE, files={"files": ("dog.txt", b"the same dog")})
+    answer = httpx.post(
+        f"{page.page}gradio_api/upload", timeout=PATIENCE, files={"files": ("dog.txt", b"the same dog")}
+    )
     return str(answer.json()[0])
 
 
 def test_a_page_that_ends_takes_nothing_from_another(studio: Studio, tmp_path: Path) -> None:
-    with started(studio, tmp_path) as page:
-        with started(studio, tmp_path) as other:
+    with served_page(studio, tmp_path / "one") as page:
+        with served_page(studio, tmp_path / "other") as other:
             path = sent(page)
             assert path == sent(other)
-        assert httpx.get(f"{page.url}gradio_api/file={path}", timeout=PATIENCE).content == b"the same dog"
+        assert httpx.get(f"{page.page}gradio_api/file={path}", timeout=PATIENCE).content == b"the same dog"
 
 
 def test_the_folder_is_this_processs_own(studio: Studio, tmp_path: Path) -> None:

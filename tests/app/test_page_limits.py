@@ -12,7 +12,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from app.ui.doors.access import Access, Limits
+from app.doors.access import Access, Limits
 from app.ui.orders import Order, Orders
 from tests.support.small_page import join, opened, small_page, upload
 from tests.support.tiny_models import photo
@@ -38,9 +38,9 @@ def test_a_body_is_counted_as_it_comes_in(limited: Callable[..., Any], tmp_path:
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     with limited(upload=100_000, form=5_000) as page:
         for path, kind in (("upload", form), ("component_server/", form), ("queue/join", {}), ("cancel", {})):
-            refused = httpx.post(f"{page.url}gradio_api/{path}", content=endless(), headers=kind)
+            refused = httpx.post(f"{page.page}gradio_api/{path}", content=endless(), headers=kind)
             assert refused.status_code == 413, path
-        assert upload(page.url, ("a.png", bytes(90_000))).status_code == 200
+        assert upload(page.page, ("a.png", bytes(90_000))).status_code == 200
     assert not list((tmp_path / "own").glob("tmp*"))
 
 
@@ -48,22 +48,22 @@ def test_an_upload_with_too_many_files_or_too_long_a_field_is_refused(
     limited: Callable[..., Any], tmp_path: Path
 ) -> None:
     with limited(file=1000) as page:
-        assert upload(page.url, *(("a.png", b"a") for _ in range(17))).status_code == 400
-        assert upload(page.url, ("a.png", bytes(1001))).status_code in (400, 413)
-        assert upload(page.url, ("a.png", b"a"), data={"field": "x" * 2000}).status_code == 400
-        assert upload(page.url, ("a.png", b"a"), params={"upload_id": "a" * 65}).status_code == 400
-        assert upload(page.url, ("a.png", b"a"), params={"upload_id": "abc"}).status_code == 200
-        assert httpx.post(f"{page.url}gradio_api/upload", content=b"x").status_code == 400
+        assert upload(page.page, *(("a.png", b"a") for _ in range(17))).status_code == 400
+        assert upload(page.page, ("a.png", bytes(1001))).status_code in (400, 413)
+        assert upload(page.page, ("a.png", b"a"), data={"field": "x" * 2000}).status_code == 400
+        assert upload(page.page, ("a.png", b"a"), params={"upload_id": "a" * 65}).status_code == 400
+        assert upload(page.page, ("a.png", b"a"), params={"upload_id": "abc"}).status_code == 200
+        assert httpx.post(f"{page.page}gradio_api/upload", content=b"x").status_code == 400
     assert kept(tmp_path / "own") <= 1
 
 
 def test_a_browser_that_goes_leaves_nothing_half(limited: Callable[..., Any], tmp_path: Path) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(50_000)
     with limited() as page:
-        with socket.create_connection(("127.0.0.1", urlsplit(page.url).port)) as raw:
+        with socket.create_connection(("127.0.0.1", urlsplit(page.page).port)) as raw:
             lines = (
                 "POST /gradio_api/upload HTTP/1.1",
-                f"Host: {urlsplit(page.url).netloc}",
+                f"Host: {urlsplit(page.page).netloc}",
                 "Content-Length: 90000",
                 "Content-Type: multipart/form-data; boundary=x",
                 "",
@@ -80,12 +80,12 @@ def test_the_folder_keeps_its_size_and_what_was_not_used_goes_first(
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "example.png").write_bytes(bytes(100))
     with limited(space=10_000) as page:
-        first, second = (upload(page.url, (f"{name}.png", name.encode() * 4000)).json()[0] for name in "ab")
-        refused = upload(page.url, ("c.png", b"c" * 4000))
+        first, second = (upload(page.page, (f"{name}.png", name.encode() * 4000)).json()[0] for name in "ab")
+        refused = upload(page.page, ("c.png", b"c" * 4000))
         assert refused.status_code == 507, "both are in use"
-        monkeypatch.setattr("app.ui.doors.space._SECONDS_IN_USE", -1)
-        assert httpx.get(f"{page.url}gradio_api/file={first}").status_code == 200  # now the second is the oldest
-        assert upload(page.url, ("c.png", b"c" * 4000)).status_code == 200
+        monkeypatch.setattr("app.doors.space._SECONDS_IN_USE", -1)
+        assert httpx.get(f"{page.page}gradio_api/file={first}").status_code == 200  # now the second is the oldest
+        assert upload(page.page, ("c.png", b"c" * 4000)).status_code == 200
         assert Path(first).exists()
         assert not Path(second).exists()
         assert (tmp_path / "own" / "example.png").exists()
@@ -111,26 +111,26 @@ def test_painted_pictures_that_wait_for_their_request_are_few(limited: Callable[
         ).status_code
 
     with opened(Access(limits=replace(Limits(), canvases=3, painted=1_000)), page) as running:
-        assert [paint(running.url, f"canvas-{number}") for number in range(6)] == [200] * 6
+        assert [paint(running.page, f"canvas-{number}") for number in range(6)] == [200] * 6
         assert list(editor.blob_storage) == ["canvas-3", "canvas-4", "canvas-5"]
-        assert paint(running.url, "a", type="layer", index="999999999") == 400
-        assert paint(running.url, "a", type="other") == 400
-        assert paint(running.url, "a", component_id="0") == 400
-        assert paint(running.url, "a", fn_name="preprocess") == 404
+        assert paint(running.page, "a", type="layer", index="999999999") == 400
+        assert paint(running.page, "a", type="other") == 400
+        assert paint(running.page, "a", component_id="0") == 400
+        assert paint(running.page, "a", fn_name="preprocess") == 404
 
 
 def test_a_session_that_asks_for_everything_at_once_is_told_to_wait(limited: Callable[..., Any]) -> None:
     with limited(pending=3) as page:
-        codes = [join(page.url, 2, "20", session="greedy").status_code for _ in range(5)]
+        codes = [join(page.page, 2, "20", session="greedy").status_code for _ in range(5)]
         assert codes == [200, 200, 200, 429, 429]
-        others = [join(page.url, 2, "0").status_code for _ in range(12)]
+        others = [join(page.page, 2, "0").status_code for _ in range(12)]
         assert set(others) == {200, 503}
         assert others[-1] == 503  # the line is full
 
 
 def test_connections_that_ask_for_nothing_are_ended(limited: Callable[..., Any]) -> None:
     with limited(seconds=0.3, connections=10) as page:
-        port = urlsplit(page.url).port
+        port = urlsplit(page.page).port
         with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
             assert silent.recv(10) == b""
         with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
@@ -145,7 +145,7 @@ def test_connections_that_ask_for_nothing_are_ended(limited: Callable[..., Any])
         assert sum(is_ended(one) for one in many) == 11
         for one in many:
             one.close()
-        assert httpx.get(page.url).status_code == 200
+        assert httpx.get(page.page).status_code == 200
 
 
 def is_ended(one: socket.socket) -> bool:

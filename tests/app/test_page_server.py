@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from app.cli.main import run_blipdiff
+from app.doors.access import Access
+from app.launch import launch
+from app.server import Running
 from app.settings import AUTH, Settings
-from app.ui.doors.access import Access
-from app.ui.orders import Orders
-from app.ui.page import build_page, launch
-from app.ui.server import RunningPage, serve
 from blipdiff.errors import ConfigError
 from pipelines.studio import Studio
+from tests.support.pages import served_page
 from tests.support.tiny_models import photo, tiny_model
 
 
@@ -26,9 +26,8 @@ def studio() -> Studio:
 
 
 @pytest.fixture(scope="module")
-def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
-    orders = Orders()
-    with serve(build_page(studio, Settings(output=tmp_path_factory.mktemp("output")), orders), orders) as page:
+def running(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with served_page(studio, tmp_path_factory.mktemp("served")) as page:
         yield page
 
 
@@ -41,21 +40,21 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def dropped(running: RunningPage, path: Path) -> httpx.Response:
+def dropped(running: Running, path: Path) -> httpx.Response:
     """The server's answer to a browser that says it has uploaded `path` as a subject."""
     change = next(
         one
-        for one in httpx.get(running.url + "config", timeout=60).json()["dependencies"]
+        for one in httpx.get(running.page + "config", timeout=60).json()["dependencies"]
         if one["inputs"] and any(event == "change" for _, event in one["targets"])
     )
     files = [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]
     body = {"data": [files, ""], "fn_index": change["id"], "session_hash": uuid.uuid4().hex}
-    return httpx.post(running.url + "gradio_api/queue/join", json=body)
+    return httpx.post(running.page + "gradio_api/queue/join", json=body)
 
 
-def test_the_page_is_served_with_one_heading_and_the_models_name(running: RunningPage) -> None:
-    assert httpx.get(running.url, timeout=60).status_code == 200
-    shown = json.dumps(httpx.get(running.url + "config", timeout=60).json())
+def test_the_page_is_served_with_one_heading_and_the_models_name(running: Running) -> None:
+    assert httpx.get(running.page, timeout=60).status_code == 200
+    shown = json.dumps(httpx.get(running.page + "config", timeout=60).json())
     assert shown.count("<h1>") == 1
     assert "<dd>tiny</dd>" in shown
     assert "<dd>cpu</dd>" in shown
@@ -64,7 +63,7 @@ def test_the_page_is_served_with_one_heading_and_the_models_name(running: Runnin
 
 def test_a_named_port_in_use_is_told_in_a_sentence(studio: Studio, taken: int, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"The port {taken} at 127.0.0.1 is in use by another program"):
-        launch(studio, Settings(output=tmp_path), port=taken, tell=lambda _: pytest.fail("it was served"))
+        launch(studio, Settings(history=tmp_path), port=taken, tell=lambda _: pytest.fail("it was served"))
 
 
 @pytest.mark.parametrize(
@@ -105,13 +104,12 @@ def test_the_environment_gives_a_password_and_the_console_warns_where_nobody_is_
     assert "good password" not in repr(given)
 
 
-def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running: RunningPage, tmp_path: Path) -> None:
-    orders = Orders()
-    with serve(build_page(studio, Settings(output=tmp_path), orders), orders) as other:
-        assert other.url != running.url
-        assert httpx.get(other.url).status_code == 200
+def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running: Running, tmp_path: Path) -> None:
+    with served_page(studio, tmp_path) as other:
+        assert other.page != running.page
+        assert httpx.get(other.page).status_code == 200
     with pytest.raises(httpx.ConnectError):
-        httpx.get(other.url)
+        httpx.get(other.page)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,7 @@ def test_an_address_that_cannot_be_had_is_told(studio: Studio, host: str, port: 
         launch(studio, Settings(), host=host, port=port, access=Access(is_insecure=True))
 
 
-def test_a_browser_cannot_name_a_file_that_it_did_not_upload(running: RunningPage, tmp_path: Path) -> None:
+def test_a_browser_cannot_name_a_file_that_it_did_not_upload(running: Running, tmp_path: Path) -> None:
     photo().save(tmp_path / "private.png")
     assert dropped(running, tmp_path / "private.png").status_code == 403
-    assert httpx.get(f"{running.url}gradio_api/file={tmp_path / 'private.png'}").status_code == 403
+    assert httpx.get(f"{running.page}gradio_api/file={tmp_path / 'private.png'}").status_code == 403

@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from diffusers import UNet2DConditionModel
 
-from app.settings import Settings
-from app.ui.orders import Orders
-from app.ui.page import build_page
-from app.ui.server import serve
 from pipelines.studio import Studio
+from tests.support.pages import served_page
 from tests.support.tiny_models import photo, tiny_model
 
 FLAGS = [
@@ -49,12 +46,9 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     studio = Studio(tiny_model())
-    output = tmp_path_factory.mktemp("output")
-    orders = Orders()
-    with serve(
-        build_page(studio, Settings(output=output, library=tmp_path_factory.mktemp("library")), orders), orders
-    ) as running:
-        page = Served(running.url, studio, output)
+    folder = tmp_path_factory.mktemp("served")
+    with served_page(studio, folder) as running:
+        page = Served(running.page, studio, folder / "output")
         unet: UNet2DConditionModel = studio.model.unet
         hook = unet.register_forward_hook(lambda *_: page.calls.append(1))
         yield page

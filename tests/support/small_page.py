@@ -1,18 +1,21 @@
 """A page of three controls behind the page's own door, and what a browser asks it."""
 
 import json
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import httpx
 
-from app.ui.doors.access import Access
-from app.ui.orders import Orders
-from app.ui.server import RunningPage, serve
+from app.doors.access import Access
+from app.jobs.workshop import Machine, Workshop
+from app.server import Running, serve
+from app.ui.mounted import behind_door
 
 
 def small_page() -> gr.Blocks:
@@ -28,9 +31,19 @@ def small_page() -> gr.Blocks:
 
 
 @contextmanager
-def opened(access: Access | None = None, page: gr.Blocks | None = None) -> Iterator[RunningPage]:
-    with serve(page or small_page(), Orders(), access=access) as running:
-        yield running
+def opened(access: Access | None = None, page: gr.Blocks | None = None, **more: Any) -> Iterator[Running]:
+    """A page served with a workshop whose models are never opened."""
+    access, page = access or Access(), page or small_page()
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(Path(folder), Machine(["none"], _never), library=Path(folder) / "subjects")
+        with serve(
+            workshop, access=access, page=behind_door(page or small_page(), access or Access()), **more
+        ) as running:
+            yield running
+
+
+def _never(name: str, _device: str) -> Any:
+    raise AssertionError(f"{name} was opened")
 
 
 def join(url: str, number: int, *values: Any, session: str = "", **more: Any) -> httpx.Response:

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from app.api.serving import RunningWorkshop, serve
 from app.jobs.workshop import Machine, Workshop
+from app.server import Running, serve
 from pipelines.studio import Studio
 from tests.support.tiny_models import tiny_model
 
@@ -33,7 +33,7 @@ def workshop(folder: Path, *, starts: bool = True, **more: Any) -> Iterator[Work
 
 
 @contextmanager
-def served(folder: Path, *, space: int | None = None, opened: Any = None, **more: Any) -> Iterator[RunningWorkshop]:
+def served(folder: Path, *, space: int | None = None, opened: Any = None, **more: Any) -> Iterator[Running]:
     made = Workshop(folder, machine(opened), library=folder / "subjects", space=space)
     with serve(made, **more) as running:
         yield running

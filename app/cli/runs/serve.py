@@ -4,15 +4,15 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from app.api.serving import check_reach
-from app.api.serving import serve as served
 from app.api.tokens import Tokens
 from app.api.webhooks import checked_addresses
 from app.cli.terminal import say, warn
+from app.doors.access import access_of
+from app.doors.listening import listen
 from app.jobs.workshop import Machine, Workshop, opener
+from app.server import check_reach
+from app.server import serve as served
 from app.settings import read_settings
-from app.ui.doors.access import access_of
-from app.ui.doors.listening import listen
 
 _GB = 1_000_000_000
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from app.cli.options import take_additions
 from app.cli.terminal import say, warn
-from app.ui.doors.access import access_of
-from app.ui.doors.listening import listen
-from app.ui.page import launch
+from app.doors.access import access_of
+from app.doors.listening import listen
+from app.launch import launch
 from blipdiff.checkpoints.additions import Additions
 from pipelines.studio import Studio
 

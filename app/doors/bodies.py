@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from starlette.types import Message, Receive
 
-from app.ui.doors.answers import Refusal
+from app.doors.answers import Refusal
 
 
 class Gone(Exception):

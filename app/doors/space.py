@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
-from app.ui.doors.answers import Refusal
+from app.doors.answers import Refusal
 
 _PREFIX = "blipdiff-page-"
 _SECONDS_IN_USE = 600.0  # a file that was asked for so lately is not taken away

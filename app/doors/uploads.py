@@ -17,12 +17,12 @@ from gradio.routes import file_upload_statuses
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.datastructures import FormData, Headers
 
-from app.ui.doors.access import Limits
-from app.ui.doors.answers import Refusal
-from app.ui.doors.asked import MOST_LAYERS
-from app.ui.doors.parts import parts_of
-from app.ui.doors.routes import is_id, whole_number
-from app.ui.doors.space import Space
+from app.doors.access import Limits
+from app.doors.answers import Refusal
+from app.doors.asked import MOST_LAYERS
+from app.doors.parts import parts_of
+from app.doors.routes import is_id, whole_number
+from app.doors.space import Space
 
 _SECONDS_TO_WAIT = 60.0  # for the uploads of others
 _SECONDS_OF_A_CANVAS = 900.0

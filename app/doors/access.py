@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.ui.doors.credentials import Credentials
-from app.ui.doors.hosts import Hosts, Name
-from app.ui.doors.listening import is_loopback
+from app.doors.credentials import Credentials
+from app.doors.hosts import Hosts, Name
+from app.doors.listening import is_loopback
 from blipdiff.errors import ConfigError
 
 _MB = 1_000_000

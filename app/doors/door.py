@@ -11,16 +11,16 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.doors.access import Access
+from app.doors.answers import Refusal, guarded
+from app.doors.asked import asked_of, form_of, own_file
+from app.doors.bodies import Gone, again, pieces, whole
+from app.doors.credentials import Doorkeeper
+from app.doors.hosts import Name, is_own_fetch, is_own_site
+from app.doors.routes import Kind, Route, is_id, route_of, whole_number
+from app.doors.space import Space
+from app.doors.uploads import Canvases, Uploads, forget_old_statuses, remove
 from app.plain import plain
-from app.ui.doors.access import Access
-from app.ui.doors.answers import Refusal, guarded
-from app.ui.doors.asked import asked_of, form_of, own_file
-from app.ui.doors.bodies import Gone, again, pieces, whole
-from app.ui.doors.credentials import Doorkeeper
-from app.ui.doors.hosts import Name, is_own_fetch, is_own_site
-from app.ui.doors.routes import Kind, Route, is_id, route_of, whole_number
-from app.ui.doors.space import Space
-from app.ui.doors.uploads import Canvases, Uploads, forget_old_statuses, remove
 
 _KEPT = frozenset(  # of a request's headers: what is left tells Gradio nothing of proxies, ranges or users
     f"{name}".encode()

@@ -1,4 +1,4 @@
-"""Connections of the page's server: so many, and none that is held open without asking for anything."""
+"""Connections of the server: so many, and none that is held open without asking for anything."""
 
 import asyncio
 from typing import Any

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.ui.doors.answers import Refusal
-from app.ui.doors.routes import is_id
+from app.doors.answers import Refusal
+from app.doors.routes import is_id
 
 MOST_LAYERS = 8  # of a canvas
 

@@ -8,8 +8,8 @@ from gradio.route_utils import FileUploadProgress, GradioMultiPartParser
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException
 
-from app.ui.doors.access import Limits
-from app.ui.doors.answers import Refusal
+from app.doors.access import Limits
+from app.doors.answers import Refusal
 
 _LONGEST_FIELD = 1000  # bytes of what is no file
 _MOST_FIELDS = 16

@@ -1,4 +1,4 @@
-"""Serving the workshop: uvicorn on a listening socket, in a thread of its own."""
+"""Serving a workshop, and its page where there is one, on one port."""
 
 import socket
 import threading
@@ -9,28 +9,34 @@ from types import TracebackType
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from app.api.application import application
 from app.api.tokens import Tokens
+from app.doors.access import Access, Limits
+from app.doors.connections import patient
+from app.doors.listening import is_loopback, listen
 from app.jobs.workshop import Workshop
-from app.ui.doors.access import Access, Limits
-from app.ui.doors.connections import patient
-from app.ui.doors.listening import is_loopback, listen
 from blipdiff.errors import ConfigError
 
-_SECONDS_TO_END = 2
-_SECONDS_KEPT_OPEN = 5
+_SECONDS_TO_END = 2  # for connections that a browser keeps open
+_SECONDS_KEPT_OPEN = 5  # a connection, for the next request
 _LONGEST_HEAD = 32_768  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class RunningWorkshop:
+class Running:
     """A workshop that is being served; leaving its `with` block ends it."""
 
     url: str
     workshop: Workshop
     server: uvicorn.Server
     thread: threading.Thread
+
+    @property
+    def page(self) -> str:
+        """The address of the page."""
+        return f"{self.url}/"
 
     def wait(self) -> None:
         """Returns when the person presses Ctrl-C, or the server has ended by itself."""
@@ -46,7 +52,7 @@ class RunningWorkshop:
         self.thread.join(2 * _SECONDS_TO_END)
         self.workshop.close()
 
-    def __enter__(self) -> "RunningWorkshop":
+    def __enter__(self) -> "Running":
         return self
 
     def __exit__(
@@ -62,44 +68,51 @@ def serve(
     tokens: Tokens | None = None,
     listening: socket.socket | None = None,
     webhooks: Sequence[str] = (),
-    page: Any = None,
-) -> RunningWorkshop:
+    page: ASGIApp | None = None,
+) -> Running:
     """Serves a workshop, which begins to draw: to this machine alone unless `listening` is elsewhere.
+
+    page: what answers at all places that are not the interfaces'
 
     Raises: ConfigError for an address that everybody could reach.
     """
-    access, tokens = access or Access(), tokens or Tokens()
+    access = access or Access()
+    tokens = tokens or Tokens.of(access.credentials.token)
     listening = listening or listen("127.0.0.1")
     address, number = listening.getsockname()[:2]
-    check_reach(str(address), tokens, access)
+    if page is None:
+        check_reach(str(address), tokens, access)
+    else:
+        access.check(str(address))
     app = application(workshop, access, tokens, webhooks=webhooks, page=page)
-    server = uvicorn.Server(configured(app, access.limits))
+    server = uvicorn.Server(_configured(app, access.limits))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     workshop.start()
     shown = f"[{address}]" if ":" in address else address
-    return RunningWorkshop(f"http://{shown}:{number}", workshop, server, thread)
+    return Running(f"http://{shown}:{number}", workshop, server, thread)
 
 
 def check_reach(host: str, tokens: Tokens, access: Access) -> None:
     """Passes when nobody comes in unasked from another machine. Raises: ConfigError when anybody could."""
-    if not (tokens.are_asked_for or access.is_insecure or is_loopback(host)):
+    is_asked = tokens.are_asked_for or access.credentials.are_asked_for
+    if not (is_asked or access.is_insecure or is_loopback(host)):
         raise ConfigError(
             f"At {host} other machines reach the server. Ask them for a token (--token TOKEN, or --tokens FILE), or "
             "say --insecure to let everybody in."
         )
 
 
-def configured(app: Any, limits: Limits) -> uvicorn.Config:
+def _configured(app: Any, limits: Limits) -> uvicorn.Config:
     """uvicorn's settings: no headers of proxies believed, no connection held open without asking."""
     return uvicorn.Config(
         app,
         http=patient(limits.seconds, limits.connections),
         ws="none",
         log_level="warning",
-        proxy_headers=False,
+        proxy_headers=False,  # whoever asks could claim to be anybody
         server_header=False,
         backlog=limits.connections,
         timeout_keep_alive=_SECONDS_KEPT_OPEN,
