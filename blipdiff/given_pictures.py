@@ -1,16 +1,21 @@
 """Pictures as programs hand them over: Pillow's, arrays, tensors, and lists of them -> Pillow's."""
 
+import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from blipdiff.errors import ImageError
 
-PictureLike: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor
+if TYPE_CHECKING:  # pictures are read without torch
+    from torch import Tensor
+
+    PictureLike: TypeAlias = Image.Image | npt.NDArray[Any] | Tensor
+else:
+    PictureLike = Image.Image | npt.NDArray[Any]
 
 _EXPECTED = (
     "give a PIL picture, an array (H, W, 3) of uint8 or of numbers from 0 to 1, or a tensor (3, H, W) of the same"
@@ -28,7 +33,7 @@ def as_image(given: Any) -> Image.Image:
         return given
     if isinstance(given, str | Path):
         raise ImageError(f"The path {given} was given for a picture; open it with blipdiff.images.open_picture.")
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         if given.ndim != 3:
             raise ImageError(f"A tensor of shape {tuple(given.shape)} was given for one picture; {_EXPECTED}.")
         values = given.detach().permute(1, 2, 0).cpu()
@@ -53,7 +58,13 @@ def each_of(given: Any) -> list[Any]:
     """What a list holds, or an array (n, H, W, 3) or tensor (n, 3, H, W) of pictures; anything else alone."""
     if isinstance(given, list | tuple):
         return list(given)
-    return list(given) if isinstance(given, Tensor | np.ndarray) and given.ndim == 4 else [given]
+    return list(given) if (is_tensor(given) or isinstance(given, np.ndarray)) and given.ndim == 4 else [given]
+
+
+def is_tensor(given: Any) -> bool:
+    """Whether this is a tensor; nobody can have one who has not loaded torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
 
 
 def _of_array(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Image.Image:

@@ -5,19 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageCms, ImageColor
-from torch import Tensor
 
 from blipdiff.colour_profiles import in_srgb
 from blipdiff.errors import ImageError, NumericsError, ShapeError
 from blipdiff.given_pictures import PictureLike, as_image
 from blipdiff.picture_files import check_pixels, decoding, orientation, picture_of, read_picture
 from blipdiff.ranges import RESAMPLING_NAMES
+
+if TYPE_CHECKING:  # pictures are read without torch
+    from torch import Tensor
 
 PhotoFit = Literal["squash", "crop", "pad"]
 RESAMPLING = dict(zip(RESAMPLING_NAMES, (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS), strict=True))
@@ -101,7 +102,7 @@ def as_layers(image: PictureLike) -> Image.Image:
     return _plain(_in_layers(_upright(given), name))
 
 
-def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit) -> Tensor:
+def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit) -> "Tensor":
     """A subject's photo as the vision trunk takes it: (3, side, side), float32, normalised.
 
     `squash` ignores the aspect (diffusers' pipeline), `crop` keeps the centre (the original code), `pad` adds white.
@@ -113,6 +114,8 @@ def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit
             f"A subject's photo of {rgb.width} x {rgb.height} pixels shows nothing; "
             f"give one of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}."
         )
+    import torch
+
     pixels = _to_tensor(fitted(rgb, (settings.side, settings.side), fit))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (settings.mean, settings.std))
     return (pixels - mean) / std
@@ -120,19 +123,21 @@ def subject_pixels(image: PictureLike, settings: PhotoSettings, *, fit: PhotoFit
 
 def picture_tensor(
     image: PictureLike, size: tuple[int, int] | None = None, *, fit: PhotoFit = "squash", resample: str = "bicubic"
-) -> Tensor:
+) -> "Tensor":
     """A control map or a source picture as (3, H, W) in [0, 1], resized to `size` = (W, H) where it is given."""
     rgb = as_rgb(image)
     return _to_tensor(rgb if size is None else fitted(rgb, size, fit, resample))
 
 
-def to_pictures(pixels: Tensor) -> list[Image.Image]:
+def to_pictures(pixels: "Tensor") -> list[Image.Image]:
     """pixels (n, 3, H, W) in [0, 1] -> n pictures, rounded to the nearest of 256 values; beyond the range is clipped.
 
     Raises: ShapeError for another shape, NumericsError for not-a-number.
     """
     if pixels.ndim != 4 or pixels.shape[1] != 3:
         raise ShapeError(f"Pixels must be of shape (n, 3, H, W), not {tuple(pixels.shape)}.")
+    import torch
+
     values = pixels.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(values).all()):
         raise NumericsError("The pixels hold not-a-number or infinite values; decode the latents in float32.")
@@ -263,6 +268,8 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         yield top, np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
 
 
-def _to_tensor(rgb: Image.Image) -> Tensor:
+def _to_tensor(rgb: Image.Image) -> "Tensor":
+    import torch
+
     pixels = torch.from_numpy(np.array(rgb, dtype=np.uint8))
     return pixels.permute(2, 0, 1).contiguous().to(torch.float32) / 255

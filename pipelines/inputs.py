@@ -8,10 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from PIL import Image
-from safetensors.torch import load as from_safetensors
-from safetensors.torch import save as to_safetensors
 
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError, ImageError, PromptError
@@ -141,8 +138,11 @@ def rows_from(
     text: Any, category: str, fingerprint: str | None, cut_out: Image.Image | None = None
 ) -> SubjectEmbedding:
     """A subject's rows from text. Raises: ConfigError for text that is missing or damaged."""
+    import torch
+    from safetensors.torch import load
+
     try:
-        tokens = from_safetensors(base64.b64decode(text, validate=True))["tokens"]
+        tokens = load(base64.b64decode(text, validate=True))["tokens"]
     except Exception as error:  # whatever the damage: text, base64, container or key
         raise ConfigError(
             "The metadata lacks the picture's subject, or it is damaged; it cannot be repeated."
@@ -215,7 +215,9 @@ def _pixels_of(content: Any, kind: Kind) -> Image.Image:
 
 def _content_text(content: Content, kind: Kind) -> dict[str, Any]:
     if isinstance(content, SubjectEmbedding):
-        rows = base64.b64encode(to_safetensors({"tokens": content.tokens.contiguous()})).decode()
+        from safetensors.torch import save
+
+        rows = base64.b64encode(save({"tokens": content.tokens.contiguous()})).decode()
         told = {"rows": rows, "category": content.category, "fingerprint": content.fingerprint}
         return told if content.cut_out is None else told | {"cut_out": picture_text(content.cut_out)}
     if isinstance(content, SubjectPhoto):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from blipdiff.errors import ConfigError, SubjectError
-from pipelines.batches import draw
 from pipelines.inputs import Input, check_pixels
 from pipelines.parameters import plain, request_from
 from pipelines.task import Event, InputKind, Notice, Task, task_named, task_of
@@ -164,6 +163,8 @@ def run(studio: Any, job: Job, *, preview_every: int = 0) -> Iterator[Event]:
 
     Raises: BlipdiffError for what cannot be done, before anything is drawn.
     """
+    from pipelines.batches import draw  # which loads torch: jobs are read and asked for without
+
     job = job.opened()
     yield from (Notice(text) for text in studio.check_maker(job.model))
     job = replace(job, request=studio.resolved(job.request))

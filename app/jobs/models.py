@@ -4,11 +4,12 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import RLock
-
-import torch
+from typing import TYPE_CHECKING
 
 from blipdiff.errors import ConfigError
-from pipelines.studio import Studio
+
+if TYPE_CHECKING:  # which loads torch: jobs wait in line before a model is there
+    from pipelines.studio import Studio
 
 
 class Models:
@@ -18,7 +19,7 @@ class Models:
     at the same time, None for no limit; a single model is kept however large it is
     """
 
-    def __init__(self, names: Sequence[str], opened: Callable[[str], Studio], most: int | None = None) -> None:
+    def __init__(self, names: Sequence[str], opened: "Callable[[str], Studio]", most: int | None = None) -> None:
         self.names = tuple(dict.fromkeys(names))
         self._opened, self._most = opened, most
         self._kept: OrderedDict[str, Studio] = OrderedDict()
@@ -35,7 +36,7 @@ class Models:
             raise ConfigError(f"There is no model {name!r:.80} here; there are: {', '.join(self.names)}.")
         return name
 
-    def get(self, name: str) -> Studio:
+    def get(self, name: str) -> "Studio":
         """The model, opened if it is not. Raises: as `named`, and what opening raises."""
         name = self.named(name)
         with self._access:
@@ -72,7 +73,7 @@ class Models:
             free_memory()
 
 
-def weights(studio: Studio) -> int:
+def weights(studio: "Studio") -> int:
     """Bytes of a model's weights."""
     model = studio.model
     nets = (model.subject_encoder, model.text_encoder, model.unet, model.vae)
@@ -81,6 +82,8 @@ def weights(studio: Studio) -> int:
 
 def free_memory() -> None:
     """Gives back what nothing holds any more."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from app.jobs.events import Broadcast, JobEvent, Listener
 from app.jobs.history import History, Search
@@ -16,8 +17,10 @@ from app.jobs.worker import Worker
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import writing
 from pipelines.job import Job
-from pipelines.studio import Studio
 from pipelines.subject_library import SubjectLibrary
+
+if TYPE_CHECKING:  # which loads torch
+    from pipelines.studio import Studio
 
 try:
     import fcntl
@@ -36,7 +39,7 @@ class Machine:
     """
 
     models: Sequence[str]
-    opened: Callable[[str, str], Studio]
+    opened: "Callable[[str, str], Studio]"
     devices: Sequence[str] = ("auto",)
     memory: int | None = None
     is_warmed: bool = False
@@ -170,9 +173,15 @@ class Workshop:
             tell(ticket)
 
 
-def opener(*, dtype: str = "auto", download: bool = False) -> Callable[[str, str], Studio]:
+def opener(*, dtype: str = "auto", download: bool = False) -> "Callable[[str, str], Studio]":
     """What opens a model by its name on a device."""
-    return lambda name, device: Studio.open(name, device=device, dtype=dtype, download=download)
+
+    def opened(name: str, device: str) -> "Studio":
+        from pipelines.studio import Studio
+
+        return Studio.open(name, device=device, dtype=dtype, download=download)
+
+    return opened
 
 
 def _locked(folder: Path) -> int | None:

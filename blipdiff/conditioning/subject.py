@@ -6,12 +6,9 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save as to_safetensors
-from torch import Tensor
 
 from blipdiff.conditioning.prompt import checked_category
 from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
@@ -21,13 +18,16 @@ from blipdiff.images import layers_from, picture_from
 from blipdiff.outputs import written_file
 from blipdiff.picture_chunks import PNG_START
 
+if TYPE_CHECKING:  # photos are subjects without torch
+    from torch import Tensor
+
 _FORMAT = "blipdiff-subject"
 _VERSION, _WITH_CUT_OUT = "1", "2"  # of cards without and with a cut-out: older programs read the first
 _LARGEST_FILE = 16 * 2**20  # bytes; a full-size card is below 100 KB
 _LARGEST_SIDE = 1024  # pixels of a thumbnail or a cut-out
 _SIDES = slice(16, 24)  # where a PNG says how large it is
 _MOST_SLOTS, _LARGEST_WIDTH = 1024, 16384
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class SubjectEmbedding:
     Raises: ShapeError for another shape, PromptError for an empty category, SubjectError for values not finite.
     """
 
-    tokens: Tensor
+    tokens: "Tensor"
     category: str
     thumbnail: Image.Image | None = None
     fingerprint: str | None = None
@@ -63,11 +63,13 @@ class SubjectEmbedding:
     cut_out: Image.Image | None = None
 
     def __post_init__(self) -> None:
+        import torch
+
         checked_category(self.category)
         shape = tuple(self.tokens.shape)
         if len(shape) != 2 or not 1 <= shape[0] <= _MOST_SLOTS or not 1 <= shape[1] <= _LARGEST_WIDTH:
             raise ShapeError(f"A subject's tokens have the shape {shape}; (16, width) was expected.")
-        if self.tokens.dtype not in _DTYPES or not bool(torch.isfinite(self.tokens).all()):
+        if str(self.tokens.dtype) not in _DTYPES or not bool(torch.isfinite(self.tokens).all()):
             raise SubjectError(f"The subject {self.category!r} has infinite or not-a-number values; make it again.")
 
     @property
@@ -96,6 +98,8 @@ class SubjectEmbedding:
 
         Raises: OutputError when the file cannot be written.
         """
+        from safetensors.torch import save
+
         path = Path(path)
         tensors = {"tokens": self.tokens.detach().cpu().contiguous()}
         if self.thumbnail is not None:
@@ -109,7 +113,7 @@ class SubjectEmbedding:
         if self.provenance is not None:
             texts["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False, sort_keys=True)
         with written_file(path) as part:
-            part.write_bytes(to_safetensors(tensors, texts))
+            part.write_bytes(save(tensors, texts))
         return path
 
     @classmethod
@@ -140,13 +144,15 @@ class SubjectEmbedding:
             raise SubjectError(f"The subject card {path} is damaged: {error}") from error
 
 
-def _png(image: Image.Image) -> Tensor:
+def _png(image: Image.Image) -> "Tensor":
+    import torch
+
     stream = io.BytesIO()
     image.save(stream, format="PNG")
     return torch.frombuffer(bytearray(stream.getvalue()), dtype=torch.uint8)
 
 
-def _layers(png: Tensor) -> Image.Image:
+def _layers(png: "Tensor") -> Image.Image:
     _picture(png, "cut-out")  # which checks it
     layers = layers_from(png.numpy().tobytes(), "its cut-out")
     if layers.mode != "RGBA":
@@ -154,7 +160,9 @@ def _layers(png: Tensor) -> Image.Image:
     return layers
 
 
-def _picture(png: Tensor, what: str) -> Image.Image:
+def _picture(png: "Tensor", what: str) -> Image.Image:
+    import torch
+
     data = png.numpy().tobytes() if png.dtype == torch.uint8 and png.ndim == 1 else b""
     if len(data) < _SIDES.stop or not data.startswith(PNG_START):
         raise SubjectError(f"its {what} is no PNG")
@@ -176,7 +184,9 @@ def _provenance(text: str | None) -> dict[str, str] | None:
     return found
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
+    from safetensors import safe_open
+
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _LARGEST_FILE:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import get_ident
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from torch import nn
+if TYPE_CHECKING:  # whoever stops a run need not load torch
+    from torch import nn
 
 _Event = TypeVar("_Event")
 _ASKED: ContextVar[Callable[[], bool] | None] = ContextVar("whether this thread's run is stopped", default=None)
@@ -30,7 +31,7 @@ def until_stopped(events: Iterator[_Event], is_stopped: Callable[[], bool]) -> I
 
 
 @contextmanager
-def interruptible(net: nn.Module) -> Iterator[None]:
+def interruptible(net: "nn.Module") -> Iterator[None]:
     """Between the blocks of `net` it is asked whether the run is stopped; nothing is done for a run that nobody stops.
 
     Raises: Stopped, out of the network's call.
