@@ -129,6 +129,17 @@ def picture_tensor(
     return _to_tensor(rgb if size is None else fitted(rgb, size, fit, resample))
 
 
+def map_tensor(image: PictureLike, size: tuple[int, int] | None = None, *, resample: str = "bicubic") -> "Tensor":
+    """A control map as `picture_tensor`; -1 in the transparent parts of an RGBA picture, as inpaint nets read it."""
+    import torch
+
+    layers = as_image(image)
+    if layers.mode != "RGBA":
+        return picture_tensor(image, size, resample=resample)
+    values = _to_tensor(layers if size is None else fitted(layers, size, "squash", resample))
+    return torch.where(values[3:] < 0.5, -torch.ones(()), values[:3])
+
+
 def to_pictures(pixels: "Tensor") -> list[Image.Image]:
     """pixels (n, 3, H, W) in [0, 1] -> n pictures, rounded to the nearest of 256 values; beyond the range is clipped.
 

@@ -198,7 +198,9 @@ def check_pixels(kind: Kind, wanted: Input, given: Input) -> None:
 
 
 def _pixels_of(content: Any, kind: Kind) -> Image.Image:
-    """A picture upright in RGB, a mask in one channel, whatever form it came in: what is written down draws the same.
+    """A picture upright in RGB, layers in RGBA, a mask in one channel, in whatever form it came.
+
+    So what is written down draws the same.
 
     Raises: ImageError for what cannot be read, and for what is no mask.
     """
@@ -208,6 +210,10 @@ def _pixels_of(content: Any, kind: Kind) -> Image.Image:
         if isinstance(content, Path):
             return as_mask(read_picture(content))
         return as_mask(file_pixels(content, "the mask") if isinstance(content, bytes) else content)
+    if kind == "layers":
+        if isinstance(content, Path):
+            return open_layers(content)
+        return layers_from(content, "the picture") if isinstance(content, bytes) else as_layers(content)
     if isinstance(content, Path):
         return open_picture(content)
     return picture_from(content, "the picture") if isinstance(content, bytes) else as_rgb(content)

@@ -15,7 +15,7 @@ from blipdiff.errors import ConfigError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind: TypeAlias = Literal["subject", "picture", "mask"]
+Kind: TypeAlias = Literal["subject", "picture", "layers", "mask"]  # layers: a picture with its transparency
 
 # The modules whose TASKS are always there, in the order in which people see them.
 _HOMES = (

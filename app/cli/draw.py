@@ -30,7 +30,7 @@ from pipelines.task import InputKind, Task
 
 GIVEN = "given_"  # before the names of inputs, so that a request may have parameters of the same names
 _WEIGHTS, _BOXES, _MASKS = "weight", "box", "mask"
-_PANELS = {"subject": SUBJECT, "picture": PICTURES, "mask": PICTURES}
+_PANELS = {"subject": SUBJECT, "picture": PICTURES, "layers": PICTURES, "mask": PICTURES}
 
 
 def command_of(task: Task) -> Callable[..., None]:

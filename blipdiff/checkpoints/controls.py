@@ -1,13 +1,18 @@
-"""ControlNets and T2I-Adapters on disk: the bundled ones by name, a folder or a hub id in diffusers' layout."""
+"""ControlNets and T2I-Adapters: the bundled ones by name, a folder or hub id in diffusers' layout, single files."""
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import torch
 
 from blipdiff.checkpoints.configs import forget_places, read_json
-from blipdiff.checkpoints.detect import is_folder, is_hub_id
+from blipdiff.checkpoints.detect import is_file, is_folder, is_hub_id
 from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
+from blipdiff.checkpoints.given_control import given_control, load_given_control
+from blipdiff.checkpoints.given_files import SUFFIXES
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, control_files
 from blipdiff.checkpoints.weights import open_tensors, weight_paths
@@ -18,11 +23,33 @@ from blipdiff.outputs import written_folder
 
 _MAPS = {"mini-canny": "canny", "mini-depth": "relief"}  # the preprocessor whose maps each bundled net has learned
 BUNDLED_CONTROLS = tuple(_MAPS)
+_NAMED_MAPS = (  # what nets are called by the maps that they read, as they are published; the first that fits
+    (r"anime", "lineart-anime"),
+    (r"line_?art", "lineart"),
+    (r"canny", "canny"),
+    (r"inpaint", "inpaint"),
+    (r"tile", "tile"),
+    (r"scribble|sketch", "scribble"),
+    (r"soft_?edge", "soft-edge"),
+    (r"hed", "hed"),
+    (r"mlsd", "mlsd"),
+    (r"normal(_?bae)?", "normals"),
+    (r"depth", "depth"),
+    (r"(open)?pose", "pose"),
+    (r"seg(mentation)?", "segmentation"),
+    (r"ip2p|shuffle|qr(code)?|brightness|illumination", "none"),
+)
 
 
 def map_of_control(source: str | Path) -> str | None:
-    """The preprocessor whose maps a net reads; None for one that is not bundled, which does not say."""
-    return _MAPS.get(str(source))
+    """The preprocessor whose maps a net reads: a bundled one's own, another's guessed from its name.
+
+    None where a name does not tell: "none" is the picture itself.
+    """
+    if str(source) in _MAPS:
+        return _MAPS[str(source)]
+    name = re.sub(r"[-. ]", "_", PureWindowsPath(str(source)).name.lower())
+    return next((drawn for sign, drawn in _NAMED_MAPS if re.search(rf"(^|_){sign}(_|\d|$)", name)), None)
 
 
 def control_for_map(preprocessor: str) -> str | None:
@@ -36,24 +63,32 @@ def load_control(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     download: bool = False,
+    unet_config: Mapping[str, Any] | None = None,
 ) -> ControlNet | Adapter:
-    """A ControlNet from "mini-canny", "mini-depth", its folder, a pipeline's folder that holds one, or a hub id.
+    """A ControlNet from "mini-canny", "mini-depth", a folder of its own or a pipeline's, a file, or a hub id.
 
-    A folder or hub id may also hold a T2I-Adapter; its config says which it is.
+    A folder or hub id may also hold a T2I-Adapter; its config says which it is. A file has no config: `unet_config`,
+    of the U-Net that the net shall steer, tells what its shapes do not.
 
     Nothing is fetched unless `download` is true. Raises: CheckpointError when there is none, or it is damaged.
     """
-    folder = control_folder(source, download=download)
+    folder = control_place(source, download=download)
+    if folder.is_file():
+        return load_given_control(folder, dtype, device, unet_config=unet_config)
     if read_json(folder / "config.json").get("_class_name") == "T2IAdapter":
         return load_adapter(folder, dtype, device)
     return load_controlnet(folder, dtype, device)
 
 
-def control_folder(source: str | Path, *, download: bool = False) -> Path:
-    """The folder with a ControlNet's config.json that `source` stands for.
+def control_place(source: str | Path, *, download: bool = False) -> Path:
+    """The folder with a ControlNet's config.json, or the file, that `source` stands for.
 
     Raises: CheckpointError when there is none.
     """
+    if is_file(source):
+        path = Path(source)
+        is_part = path.name.startswith(DIFFUSERS_STEMS) and (path.parent / "config.json").is_file()
+        return path.parent if is_part else path
     if is_folder(source):
         place = Path(source)
     elif str(source) in BUNDLED_CONTROLS:
@@ -62,21 +97,31 @@ def control_folder(source: str | Path, *, download: bool = False) -> Path:
         place = snapshot(str(source), download=download, choose=control_files)
     else:
         raise CheckpointError(
-            f"There is no ControlNet at {str(source)[:200]}; give a folder, a hub id such as "
+            f"There is no ControlNet at {str(source)[:200]}; give a folder, a file, a hub id such as "
             f"lllyasviel/sd-controlnet-canny, or one of: {', '.join(BUNDLED_CONTROLS)}."
         )
     for folder in (place, place / "controlnet"):
         if (folder / "config.json").is_file():
             return folder
-    raise CheckpointError(f"{source} holds no ControlNet: there is no config.json in {place}, nor in its controlnet/.")
+    given = [path for path in sorted(place.iterdir()) if path.suffix in SUFFIXES]
+    if len(given) == 1:
+        return given[0]
+    hint = f"; give one of its files: {', '.join(path.name for path in given[:3])}" if given else ""
+    raise CheckpointError(
+        f"{source} holds no ControlNet: there is no config.json in {place}, nor in its controlnet/{hint}."
+    )
 
 
 def control_fingerprint(folder: Path) -> str:
-    """16 hexadecimal digits that tell one net's weights from another's, as they are stored.
+    """16 hexadecimal digits that tell one net's weights from another's, as they are stored, wherever they lie.
 
-    Raises: CheckpointError when the folder holds none, or they are damaged.
+    folder: or a file
+
+    Raises: CheckpointError when there are none in it, or they are damaged.
     """
     seen = Fingerprint()
+    if folder.is_file():
+        return seen.added(given_control(folder).tensors).digest()
     for path in weight_paths(folder, DIFFUSERS_STEMS):
         seen = seen.added(open_tensors(path))
     return seen.digest()

@@ -23,6 +23,12 @@ _OTHERS = (
 )
 _PARTS = (
     (r"^ip_adapter\.|^image_proj\.|to_k_ip\.", "an IP-Adapter"),
+    (r"^lllite_", "a ControlLLLite for Stable Diffusion XL"),
+    (
+        r"^controlnet_x_embedder\.|^controlnet_blocks\.|^controlnet_mode_embedder\.",
+        "a ControlNet of a transformer model",
+    ),
+    (r"^task_embedding$|^control_add_embedding\.", "a ControlNet union for Stable Diffusion XL"),
     (r"^lora_controlnet$|^control_model\..*(\.up|\.down)$", "a Control-LoRA"),
     (r"^control_model\.|controlnet_cond_embedding\.|^input_hint_block\.", "a ControlNet"),
     (r"^adapter\.body\.|^(adapter\.)?body\.\d+\.resnets\.", "a T2I-Adapter"),
@@ -76,8 +82,10 @@ def kind_of(tensors: Mapping[str, Tensor]) -> Kind:
     if embedding is not None:
         return embedding
     part = _first(_PARTS, joined)
+    if part == "a ControlNet":
+        return _control(joined, shapes)
     if part is not None:
-        return Kind("control" if part == "a ControlNet" else "other", "1.5", part)
+        return Kind("other", "1.5", part)
     if re.search(r"^(input_blocks|down_blocks|time_embed)", joined, re.M):
         return _unet(joined, shapes, "", "a U-Net")
     if re.search(r"^(first_stage_model\.)?(encoder|decoder)\.(down|up|mid|conv_in|layers)", joined, re.M):
@@ -145,6 +153,12 @@ def _unet(joined: str, shapes: Mapping[str, tuple[int, ...]], prefix: str, what:
     if base == "1.5" and inputs in _INPUTS:
         return Kind("unet", f"{inputs} inputs", f"{_INPUTS[inputs]} ({inputs} input channels, 4 are wanted)")
     return Kind("unet", base, f"{what} of {_SHOWN[base]}")
+
+
+def _control(joined: str, shapes: Mapping[str, tuple[int, ...]]) -> Kind:
+    width = next((shape[-1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), 0)
+    base = "XL" if "label_emb." in joined or "add_embedding." in joined else _WIDTHS.get(width, "1.5")
+    return Kind("control", base, "a ControlNet" if base == "1.5" else f"a ControlNet for {_SHOWN[base]}")
 
 
 def _embedding(shapes: Mapping[str, tuple[int, ...]]) -> Kind | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from blipdiff.errors import ConfigError
 
-NONE = "none"
+NONE, INPAINT = "none", "inpaint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ PREPROCESSORS: dict[str, Preprocessor] = {
         Preprocessor("soft-edge", "Edges as bright as they are strong, drawn without weights.", _SOFT),
         Preprocessor("scribble", "A few thick strokes, drawn from the strongest edges.", _SCRIBBLE),
         Preprocessor("tile", "The picture without its small things.", _TILE),
+        Preprocessor("inpaint", "The picture, its transparent parts to be filled. For inpaint ControlNets."),
         Preprocessor("relief", "Depth drawn from a photo on even ground. For mini-depth.", _RELIEF),
         Preprocessor("hed", "Soft edges by HED.", weights=_ANNOTATORS),
         Preprocessor("pidinet", "Soft edges by PiDiNet.", weights=_ANNOTATORS),

@@ -26,7 +26,8 @@ class ControlBranch:
     `conditional_only` is the paper's guess mode: the net sees the conditional rows alone, and its residuals grow
     from a tenth at the first block to their full size at the middle one.
 
-    picture: (1 or rows, channels, H, W) in [0, 1]; strength: 0 or more, 1 as trained
+    picture: (1 or rows, channels, H, W) in [0, 1], -1 in parts that an inpaint net fills; strength: 0 or more, 1 as
+    trained
 
     Raises: ShapeError for another shape, ImageError for values outside [0, 1], ConfigError for a strength that is
     negative or not finite.
@@ -51,8 +52,14 @@ class ControlBranch:
                 f"(rows, {channels}, H, W)."
             )
         low, high = float(self.picture.min()), float(self.picture.max())
-        if not (low >= 0.0 and high <= 1.0):
-            raise ImageError(f"The control picture has values from {low:g} to {high:g}; they must lie in [0, 1].")
+        holes = (
+            low == -1 and high >= 0 and bool(((self.picture >= 0) | (self.picture == -1).all(1, keepdim=True)).all())
+        )
+        if not ((low >= 0.0 or holes) and high <= 1.0):
+            raise ImageError(
+                f"The control picture has values from {low:g} to {high:g}; they must lie in [0, 1], or be -1 where an "
+                "inpaint net shall fill it."
+            )
         if not (math.isfinite(self.strength) and self.strength >= 0):
             raise ConfigError(f"A control strength of {self.strength} was given; it is 0 or more.")
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blipdiff.control.choices import DRAWN, NONE, PREPROCESSORS, MapChoice
+from blipdiff.control.choices import DRAWN, INPAINT, NONE, PREPROCESSORS, MapChoice
 from blipdiff.control.detectors import load_detector
-from blipdiff.errors import ConfigError, MissingDependencyError
+from blipdiff.errors import ConfigError, ImageError, MissingDependencyError
 from blipdiff.given_pictures import PictureLike
-from blipdiff.images import as_rgb
+from blipdiff.images import as_layers, as_rgb
 
 
 class Preprocessors:
@@ -28,11 +28,13 @@ class Preprocessors:
         self._loading = Lock()
 
     def map_of(self, picture: PictureLike, choice: MapChoice) -> Image.Image:
-        """The map of a picture: RGB, of the picture's size.
+        """The map of a picture: RGB, of the picture's size; RGBA where its transparent parts shall be filled.
 
-        Raises: MissingDependencyError or CheckpointError when a detector's package or weights are not here, ConfigError
-        for thresholds in the wrong order.
+        Raises: ImageError for a picture without such parts, MissingDependencyError or CheckpointError when a
+        detector's package or weights are not here, ConfigError for thresholds in the wrong order.
         """
+        if choice.name == INPAINT:
+            return _with_holes(picture)
         rgb = as_rgb(picture)
         if choice.name == NONE:
             return rgb
@@ -47,6 +49,16 @@ class Preprocessors:
             if key not in self._loaded:
                 self._loaded[key] = load_detector(choice.name, weights, download=self._download, device=self._device)
             return self._loaded[key]
+
+
+def _with_holes(picture: PictureLike) -> Image.Image:
+    layers = as_layers(picture)
+    if layers.mode != "RGBA" or int(np.asarray(layers)[..., 3].min()) > 127:
+        raise ImageError(
+            "The picture has no transparent parts, which an inpaint ControlNet fills; erase them to transparency, "
+            "or choose another preprocessor."
+        )
+    return layers
 
 
 def _drawn(rgb: Image.Image, choice: MapChoice) -> Image.Image:

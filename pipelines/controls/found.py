@@ -1,4 +1,4 @@
-"""Control nets in metadata: a net's folder is told by its name and fingerprint, never by its place, and found by them.
+"""Control nets in metadata: a net's folder or file is told by name and fingerprint, never by place, and found by them.
 
 A place is a person's: it may hold their name, or a client's.
 """
@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_folder
-from blipdiff.checkpoints.detect import is_folder
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_place
+from blipdiff.checkpoints.detect import is_file, is_folder
 from blipdiff.errors import CheckpointError
 from pipelines.controls.settings import ControlSettings
 from pipelines.metadata import without_place
@@ -19,10 +19,10 @@ from pipelines.metadata import without_place
 def told_control(settings: ControlSettings) -> ControlSettings:
     """The settings as metadata tell them."""
     told = replace(settings, map_weights=settings.map_weights and without_place(settings.map_weights))
-    is_place = is_folder(settings.control)
+    is_place = _is_place(settings.control)
     if settings.fingerprint is not None or not (is_place or settings.control in BUNDLED_CONTROLS):
         return replace(told, control=without_place(settings.control))
-    seen = control_fingerprint(control_folder(settings.control))
+    seen = control_fingerprint(control_place(settings.control))
     name = Path(settings.control).absolute().name if is_place else settings.control
     return replace(told, control=name, fingerprint=seen)
 
@@ -38,9 +38,13 @@ def untold_nets(controls: Sequence[ControlSettings]) -> Iterator[str]:
         yield f"The picture does not say which weights {whose} had; it may differ."
 
 
+def _is_place(name: str | Path) -> bool:
+    return is_folder(name) or is_file(name)
+
+
 def _is_here(settings: ControlSettings) -> bool:
     path = Path(settings.control)
-    return settings.control in BUNDLED_CONTROLS or path.is_absolute() or is_folder(path)
+    return settings.control in BUNDLED_CONTROLS or path.is_absolute() or _is_place(path)
 
 
 def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:
@@ -52,17 +56,17 @@ def found_control(settings: ControlSettings, given: Sequence[Path] = ()) -> str:
     """
     name = without_place(settings.control)
     if settings.fingerprint is None:  # a name, a hub id, or a folder as pictures of earlier versions tell it
-        is_lost = Path(settings.control).is_absolute() and not is_folder(settings.control)
+        is_lost = Path(settings.control).is_absolute() and not _is_place(settings.control)
         if not is_lost:
             return settings.control
         for folder in given:
             with suppress(CheckpointError):
-                return str(control_folder(folder))
+                return str(control_place(folder))
         raise CheckpointError(f"The picture followed the control net {name!r}; give its folder with --control.")
     others = []
     for folder in _candidates(name, given):
         try:
-            seen = control_fingerprint(control_folder(folder))
+            seen = control_fingerprint(control_place(folder))
         except CheckpointError:
             continue
         if seen == settings.fingerprint:

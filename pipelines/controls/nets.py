@@ -12,11 +12,12 @@ from torch import Tensor
 
 from blipdiff.checkpoints.controls import load_control
 from blipdiff.control.adapter import AdapterBranch
+from blipdiff.control.choices import INPAINT
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.given_pictures import PictureLike
-from blipdiff.images import as_rgb, fitted, picture_tensor
+from blipdiff.images import as_layers, as_rgb, fitted, map_tensor, picture_tensor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.controls.found import found_control, told_control, untold_nets
 from pipelines.controls.settings import ControlSettings
@@ -68,7 +69,9 @@ class Nets:
         with self._loading:
             if name not in self._nets:
                 unet = self._model.unet
-                loaded = load_control(name, dtype=unet.dtype, device=unet.device, download=self._download)
+                loaded = load_control(
+                    name, dtype=unet.dtype, device=unet.device, download=self._download, unet_config=unet.config
+                )
                 self._nets[name] = loaded.eval().requires_grad_(False)
             return self._nets[name]
 
@@ -92,7 +95,7 @@ class Nets:
         """
         known = (*self._folders, *(Path(name) for name in self._nets))
         found = tuple(
-            branch_of(self.net(found_control(one, known)), picture_tensor(drawn)[None].to(self._model.device), one)
+            branch_of(self.net(found_control(one, known)), _map_tensor(drawn, one).to(self._model.device), one)
             for one, drawn in zip(controls, maps, strict=True)
         )
         for branch in found:
@@ -124,19 +127,23 @@ def map_of(
 
     A picture is fitted before its map is made, so that edges stay thin; a margin is added after, so that it has none.
     """
-    rgb = as_rgb(structure)
+    rgb = as_layers(structure) if settings.preprocessor == INPAINT else as_rgb(structure)
     if settings.structure_fit != "pad":
         return preprocessors.map_of(_resized(rgb, size, settings.structure_fit, settings), settings.map_choice())
     scale = min(size[0] / rgb.width, size[1] / rgb.height)
     inner = (max(1, min(size[0], round(rgb.width * scale))), max(1, min(size[1], round(rgb.height * scale))))
     drawn = preprocessors.map_of(_resized(rgb, inner, "squash", settings), settings.map_choice())
-    frame = Image.new("RGB", size)
+    frame = Image.new(drawn.mode, size)
     frame.paste(drawn, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return frame
 
 
 def _resized(rgb: Image.Image, size: tuple[int, int], fit: str, settings: ControlSettings) -> Image.Image:
     return fitted(rgb, size, fit, settings.structure_resample)  # type: ignore[arg-type]
+
+
+def _map_tensor(drawn: Image.Image, settings: ControlSettings) -> Tensor:
+    return (map_tensor if settings.preprocessor == INPAINT else picture_tensor)(drawn)[None]
 
 
 def branch_of(net: ControlNet | Adapter, picture: Tensor, settings: ControlSettings) -> Branch:

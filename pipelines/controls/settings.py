@@ -11,9 +11,9 @@ from pipelines.parameters import check, fraction, parameter
 from pipelines.task import InputKind
 
 STRUCTURE = InputKind(
-    "picture", "Structure", "A picture whose structure is followed: one for all controls, or one each.", most=None
+    "layers", "Structure", "A picture whose structure is followed: one for all controls, or one each.", most=None
 )
-MAP = InputKind("picture", "Map", "A structure's map, ready to be followed.", most=None, is_asked=False)
+MAP = InputKind("layers", "Map", "A structure's map, ready to be followed.", most=None, is_asked=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

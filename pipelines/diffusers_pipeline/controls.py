@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
+from PIL import Image
 
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import ControlNet
 from blipdiff.errors import ConfigError, ShapeError
-from blipdiff.given_pictures import PictureLike, as_images, each_of
-from blipdiff.images import picture_tensor
+from blipdiff.given_pictures import PictureLike, as_image, each_of
+from blipdiff.images import as_rgb, map_tensor
 from blipdiff.moment import Window
 
 ControlPictures: TypeAlias = PictureLike | Sequence[PictureLike] | Sequence[Sequence[PictureLike]] | None
@@ -71,13 +73,26 @@ class ControlsAsked:
         return values
 
 
+def _pictures(given: Any) -> list[Image.Image]:
+    """In RGB; RGBA where a tensor or an array says with -1 what an inpaint net shall fill."""
+    parts = each_of(given)
+    if len(parts) != 1 or parts[0] is not given:
+        return [picture for one in parts for picture in _pictures(one)]
+    axis = 0 if isinstance(given, torch.Tensor) else -1 if isinstance(given, np.ndarray) else None
+    if axis is None or given.ndim != 3 or not bool((given == -1).any()):
+        return [as_rgb(given)]
+    kept = (torch.as_tensor(given) != -1).all(dim=axis, keepdim=True)
+    layers = torch.cat([torch.where(kept, torch.as_tensor(given), 0), kept.to(torch.as_tensor(given))], dim=axis)
+    return [as_image(layers if axis == 0 else layers.numpy())]
+
+
 def _tensor(picture: Any, size: tuple[int, int], rows: int, prompts: int, resample: str) -> torch.Tensor:
-    """(rows, 3, H, W) in [0, 1]; pictures for the prompts are repeated for the rows of each."""
-    pictures = as_images(picture) if each_of(picture) else []
+    """(rows, 3, H, W) in [0, 1], -1 in holes; pictures for the prompts are repeated for the rows of each."""
+    pictures = _pictures(picture)
     if len(pictures) not in (1, prompts, rows):
         raise ShapeError(
             f"{len(pictures)} conditioning images were given for {prompts} prompts and {rows} pictures; "
             "give 1, or one each."
         )
     repeated = [one for one in pictures for _ in range(rows // len(pictures))]
-    return torch.stack([picture_tensor(one, size, resample=resample) for one in repeated])
+    return torch.stack([map_tensor(one, size, resample=resample) for one in repeated])

@@ -28,7 +28,7 @@ def drawn(picture, name, **settings) -> np.ndarray:
 
 
 def test_every_drawn_map_has_the_pictures_size_and_needs_no_weights(house):
-    for name in DRAWN:
+    for name in set(DRAWN) - {"inpaint"}:
         drawn(house, name)
 
 
@@ -184,5 +184,5 @@ def test_a_detector_of_controlnet_aux_comes_from_its_folder(house, tmp_path):
 
 
 def test_detectors_and_drawn_maps_are_told_apart():
-    assert set(DRAWN) == {"none", "canny", "soft-edge", "scribble", "tile", "relief"}
+    assert set(DRAWN) == {"none", "canny", "soft-edge", "scribble", "tile", "inpaint", "relief"}
     assert all(one.weights for name, one in PREPROCESSORS.items() if name not in DRAWN)

@@ -199,6 +199,28 @@ def _ldm_inner(rest: str) -> str:
     return rest
 
 
+def to_ldm_control(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """A ControlNet under its original names, without their prefix."""
+    found: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if name.startswith("controlnet_cond_embedding."):
+            hints = sorted({one.rsplit(".", 1)[0] for one in tensors if ".blocks." in one and "cond_emb" in one})
+            order = ["conv_in", *(one.split(".", 1)[1] for one in hints), "conv_out"]
+            layer, kind = name.split(".", 1)[1].rsplit(".", 1)
+            found[f"input_hint_block.{2 * order.index(layer)}.{kind}"] = value
+        elif name.startswith("controlnet_down_blocks."):
+            found[
+                name.replace("controlnet_down_blocks", "zero_convs")
+                .replace(".weight", ".0.weight")
+                .replace(".bias", ".0.bias")
+            ] = value
+        elif name.startswith("controlnet_mid_block."):
+            found[name.replace("controlnet_mid_block", "middle_block_out.0")] = value
+        else:
+            found[_ldm_unet_name(name, layers, set(tensors))] = value
+    return found
+
+
 def to_ldm_vae(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A VAE under its original names."""
     blocks = 1 + max(int(name.split(".")[2]) for name in tensors if name.startswith("encoder.down_blocks."))

@@ -11,13 +11,13 @@ from app.cli.controls import CONTROL, control_flags
 from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
 from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
-from blipdiff.checkpoints.controls import control_for_map, map_of_control
+from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, PromptError, SubjectError
 from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Box, Input
 from pipelines.job import Job
-from pipelines.metadata import job_of
+from pipelines.metadata import job_of, without_place
 from pipelines.parameters import Parameter, parameters, random_seed
 from pipelines.task import InputKind, Task
 
@@ -57,7 +57,7 @@ def new_job(asked: Asked, notices: list[str]) -> Job:
         values["seed"] = 0 if is_given else random_seed()
     _name_subjects(asked, values, inputs)
     if takes_controls(task):
-        values["controls"] = _controls(asked)
+        values["controls"] = _controls(asked, notices)
     return Job(task.name, task.request(**values), inputs).opened()
 
 
@@ -129,11 +129,11 @@ def parse_map(text: str) -> dict[str, float]:
 
 
 def control_settings(
-    values: Mapping[str, Any], structures: int, *, prefixed: bool = False
+    values: Mapping[str, Any], structures: int, *, prefixed: bool = False, notices: list[str] | None = None
 ) -> tuple[ControlSettings, ...]:
     """One control for each structure or each --control, whichever are more; an option is given once for all, or each.
 
-    values: of the options that `control_options` makes, by their parameters' names
+    values: of the options that `control_options` makes, by their parameters' names; notices: what is said of guesses
 
     Raises: ConfigError for another number of values.
     """
@@ -153,20 +153,31 @@ def control_settings(
                 f"{flags[name]} was given {len(found)} times for {count} controls; give it once, or once each."
             )
     return tuple(
-        _control({name: found[place % len(found)] for name, found in listed.items()}) for place in range(count)
+        _control(
+            {name: found[place % len(found)] for name, found in listed.items()}, [] if notices is None else notices
+        )
+        for place in range(count)
     )
 
 
-def _control(chosen: dict[str, Any]) -> ControlSettings:
+def _control(chosen: dict[str, Any], notices: list[str]) -> ControlSettings:
     """A control, with the bundled net for its map, or the map for its net, where one of them was not said."""
     if "control" not in chosen:
         chosen["control"] = control_for_map(str(chosen.get("preprocessor"))) or _DEFAULT.control
     elif "preprocessor" not in chosen:
-        chosen["preprocessor"] = map_of_control(chosen["control"]) or _DEFAULT.preprocessor
+        guessed = map_of_control(chosen["control"])
+        chosen["preprocessor"] = guessed or _DEFAULT.preprocessor
+        if chosen["control"] not in BUNDLED_CONTROLS:
+            name, why = (
+                without_place(chosen["control"]),
+                "as its name says" if guessed else "for its name does not tell",
+            )
+            sentence = f"{name} is given maps of '{chosen['preprocessor']}', {why}; --preprocessor chooses others."
+            notices += [] if sentence in notices else [sentence]
     return ControlSettings(**chosen)
 
 
-def _controls(asked: Asked) -> tuple[ControlSettings, ...]:
+def _controls(asked: Asked, notices: list[str]) -> tuple[ControlSettings, ...]:
     """The controls that were asked for; none where a task can do without and no option of theirs was given."""
     needed = needs_controls(asked.task)
     structures = len(asked.inputs("structure"))
@@ -177,7 +188,7 @@ def _controls(asked: Asked) -> tuple[ControlSettings, ...]:
     if not structures and not others:
         raise ConfigError("No structure was given; add --structure with a picture to follow.")
     is_prefixed = asked.flag(CONTROL + "strength") != "--strength"
-    return control_settings(asked.values, structures or 1, prefixed=is_prefixed)
+    return control_settings(asked.values, structures or 1, prefixed=is_prefixed, notices=notices)
 
 
 def _renamed(value: Any, declared: Parameter, notices: list[str]) -> Any:

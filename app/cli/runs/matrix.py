@@ -13,7 +13,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.preprocessors import Preprocessors
 from blipdiff.errors import ConfigError, ImageError, OutputError
-from blipdiff.images import open_picture
+from blipdiff.images import open_layers
 from blipdiff.outputs import written_file
 from pipelines.controls.nets import map_of
 from pipelines.controls.settings import ControlSettings
@@ -84,7 +84,7 @@ def preprocess(
         map_weights=map_weights,
         structure_fit=structure_fit,
     )
-    picture = open_picture(structure)
+    picture = open_layers(structure)
     width, height = parse_size(size)
     frame = (width or picture.width, height or picture.height)
     drawn = map_of(Preprocessors(download=download, device=device), settings, picture, frame)
