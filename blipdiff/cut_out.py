@@ -11,8 +11,9 @@ from PIL import Image
 from blipdiff.errors import ImageError, MissingDependencyError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_layers
+from blipdiff.masks import as_mask
 
-Way: TypeAlias = Literal["alpha", "plain ground", "segmenter", "grabcut"]
+Way: TypeAlias = Literal["given", "alpha", "plain ground", "segmenter", "grabcut"]
 Mask: TypeAlias = npt.NDArray[np.float32]  # (H, W), from 0 to 1
 Segment: TypeAlias = Callable[[Image.Image], Mask]  # an RGB photo -> the chance of each place to be the subject
 
@@ -27,6 +28,7 @@ _PLAIN_RIM = 0.9  # the share of the rim that has the ground's colour
 _ROUNDS = 5  # of GrabCut
 _FRAME = 0.06  # of the sides: what GrabCut takes for ground to begin with
 _BAND = 0.02  # of the longer side: the width along the outline that matting decides
+_STRETCH = 0.03  # by which the sides of a given mask may differ from the photo's: those of a small copy are rounded
 _SURE_BORDER = 0.35  # of the photo's rim that a cut-out may touch and still be sure
 
 
@@ -55,14 +57,18 @@ class CutOut:
         )
 
 
-def cut_out(photo: PictureLike, *, segment: Segment | None = None) -> CutOut:
+def cut_out(photo: PictureLike, *, mask: PictureLike | None = None, segment: Segment | None = None) -> CutOut:
     """The subject of a photo: by its transparency, by its plain ground, by `segment` where given, else by GrabCut.
 
-    Raises: ImageError where no subject is found, or everything would be one; MissingDependencyError where a photo on
-    uneven ground needs packages that are not installed.
+    mask: white where the subject is, of the photo's shape; then nothing is looked for
+
+    Raises: ImageError where no subject is found, or everything would be one, and for a mask of another shape;
+    MissingDependencyError where a photo on uneven ground needs packages that are not installed.
     """
     layers = as_layers(photo)
     rgb = np.asarray(layers.convert("RGB"))
+    if mask is not None:
+        return _finished(rgb, _fitting(as_mask(mask), layers.size), "given", sure=True)
     if layers.mode == "RGBA" and (np.asarray(layers)[..., 3] < 255).any():
         return _finished(rgb, _shares(layers.getchannel("A")), "alpha", sure=True)
     plain = _off_plain_ground(rgb)
@@ -131,6 +137,16 @@ def _finished(rgb: npt.NDArray[np.uint8], mask: Mask, way: Way, *, sure: bool) -
     colours = np.where(alpha[..., None] > 0, rgb, 255).astype(np.uint8)  # what was behind the subject is nobody's
     layers = np.dstack([colours, alpha])[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return CutOut(Image.fromarray(np.ascontiguousarray(layers)), Image.fromarray(alpha), way, sure)
+
+
+def _fitting(mask: Image.Image, size: tuple[int, int]) -> Mask:
+    """A mask at the photo's size = (W, H): what was painted on a smaller copy of it fits as well."""
+    if abs(mask.width * size[1] - mask.height * size[0]) > _STRETCH * max(mask.width * size[1], mask.height * size[0]):
+        raise ImageError(
+            f"The cut-out's mask is {mask.width} x {mask.height} pixels, the photo {size[0]} x {size[1]}; give a mask "
+            "of the photo's shape."
+        )
+    return _shares(mask if mask.size == size else mask.resize(size, Image.Resampling.BICUBIC))
 
 
 def _segmented(rgb: npt.NDArray[np.uint8], chances: Mask, way: Way) -> CutOut:

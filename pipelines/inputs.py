@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import ConfigError, ImageError, PromptError
+from blipdiff.errors import ConfigError, ImageError, PromptError, SubjectError
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_layers, as_rgb, layers_from, open_layers, open_picture, picture_from
 from blipdiff.masks import as_mask
@@ -39,6 +39,7 @@ class Input:
     weight: float | None = None  # of several subjects
     box: Box | None = None  # where a subject shall be
     mask: "Input | None" = None  # the same, painted
+    cut_out_mask: "Input | None" = None  # where in its photo a subject is; else it is looked for
     pixels: str | None = None
 
     @classmethod
@@ -59,8 +60,11 @@ class Input:
             name = f" {self.word!r}" if self.word else ""
             raise ConfigError(f"The {kind}{name} is not kept in the job; give it again.")
         if kind == "subject":
+            outline = None if self.cut_out_mask is None else self.cut_out_mask.opened("mask")
             content = _subject(content, self.word)
-            return replace(self, content=content, word=self.word or content.category, mask=mask)
+            if outline is not None:
+                content = _outlined(content, outline.image)
+            return replace(self, content=content, word=self.word or content.category, mask=mask, cut_out_mask=outline)
         word = self.word or content.stem if isinstance(content, Path) else self.word
         return replace(self, content=_pixels_of(content, kind), word=word)
 
@@ -91,6 +95,11 @@ class Input:
             found["box"] = list(self.box)
         if self.mask is not None:
             found["mask"] = self.mask.as_mapping("mask")
+        outline = self.cut_out_mask
+        if outline is None and isinstance(self.content, SubjectPhoto) and self.content.mask is not None:
+            outline = Input(self.content.mask)
+        if outline is not None:
+            found["cut_out_mask"] = outline.as_mapping("mask")
         return found | _content_text(self.content, kind)
 
     @classmethod
@@ -104,9 +113,13 @@ class Input:
             raise ConfigError("The job is damaged: an input's word, weight, box or hash is of another kind.")
         if box is not None and not (len(box) == 4 and all(isinstance(side, int | float) for side in box)):
             raise ConfigError("The job is damaged: a box has four sides.")
-        mask = None if told.get("mask") is None else cls.from_mapping(told["mask"], paths=paths)
+        mask, outline = (
+            None if told.get(name) is None else cls.from_mapping(told[name], paths=paths)
+            for name in ("mask", "cut_out_mask")
+        )
         content = _content_from(told, paths=paths)
-        return cls(content, word or "", weight, None if box is None else tuple(box), mask, pixels)
+        place = None if box is None else tuple(box)
+        return cls(content, word or "", weight, place, mask, cut_out_mask=outline, pixels=pixels)
 
 
 def pixels_hash(picture: PictureLike) -> str:
@@ -185,6 +198,15 @@ def _subject(content: Any, word: str) -> SubjectPhoto | SubjectEmbedding:
         return SubjectPhoto(picture, word)
     picture = layers_from(content, "the subject's photo") if isinstance(content, bytes) else content
     return SubjectPhoto(picture, word)
+
+
+def _outlined(content: SubjectPhoto | SubjectEmbedding, mask: Image.Image) -> SubjectPhoto:
+    """A photo whose subject is where a mask says. Raises: SubjectError for a card, which has its cut-out or none."""
+    if isinstance(content, SubjectEmbedding):
+        raise SubjectError(
+            f"{content.category!r} is a subject card, which was made with its cut-out; give the mask with the photo."
+        )
+    return replace(content, mask=mask)
 
 
 def check_pixels(kind: Kind, wanted: Input, given: Input) -> None:

@@ -109,3 +109,27 @@ def test_a_cut_out_is_reduced_once_and_framed_in_the_middle():
     assert 38 <= rows[-1] - rows[0] + 1 <= 43
     pixels = np.asarray(picture).astype(int)
     assert (pixels[0, 0] == 255).all() and (pixels[24, 32] - [255, 0, 0] == 0).all()
+
+
+def test_a_given_mask_is_taken_whatever_the_photo_shows_and_at_the_size_it_was_painted():
+    wanted = np.zeros((80, 96), bool)
+    wanted[20:60, 10:50] = True
+    small = Image.fromarray(wanted).convert("L").resize((48, 40))
+    for photo in (disc(), uneven(), disc("blue").convert("RGBA")):
+        found = cut_out(photo, mask=small)
+        assert (found.way, found.sure, found.note) == ("given", True, None)
+        assert overlap(found, wanted) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (Image.new("L", (96, 80)), "No subject was found"),
+        (Image.new("L", (96, 80), 255), "whole photo"),
+        (Image.new("L", (80, 96), 255), "of the photo's shape"),
+        (Image.new("RGB", (96, 80), "red"), "coloured picture"),
+    ],
+)
+def test_a_given_mask_that_is_none_is_refused(mask, said):
+    with pytest.raises(ImageError, match=said):
+        cut_out(disc(), mask=mask)

@@ -29,7 +29,7 @@ from pipelines.parameters import PICTURES, STRUCTURES, SUBJECT, parameters
 from pipelines.task import InputKind, Task
 
 GIVEN = "given_"  # before the names of inputs, so that a request may have parameters of the same names
-_WEIGHTS, _BOXES, _MASKS = "weight", "box", "mask"
+_WEIGHTS, _BOXES, _MASKS, _CUT_OUTS = "weight", "box", "mask", "cut_out"
 _PANELS = {"subject": SUBJECT, "picture": PICTURES, "layers": PICTURES, "mask": PICTURES}
 
 
@@ -84,8 +84,8 @@ def input_flags(task: Task) -> dict[str, str]:
     """The options of what a task takes beside its request, by their parameters' names."""
     flags = {GIVEN + name: f"--{name}" for name, kind in task.inputs.items() if kind.is_asked}
     for name, kind in task.inputs.items():
-        for trait in _traits(kind):
-            flag = f"--{trait}"
+        for trait in _traits(task, kind):
+            flag = f"--{trait.replace('_', '-')}"
             flags[f"{trait}_{name}"] = f"--{name}-{trait}" if flag in flags.values() else flag
     return flags
 
@@ -109,14 +109,23 @@ def input_options(task: Task) -> Iterator[inspect.Parameter]:
             _WEIGHTS: (list[float] | None, f"The weight of each {flag}, in their order; 1 each if absent."),
             _BOXES: (list[str] | None, "WORD=left,top,right,bottom in fractions of the picture."),
             _MASKS: (list[str] | None, "WORD=PICTURE, white where that one shall be."),
+            _CUT_OUTS: (
+                list[str] | None,
+                f"{'WORD=MASK' if kind.is_bound else f'The mask of each {flag}, in their order'}: white where the "
+                "subject is in its photo, for --detail; found by itself if absent.",
+            ),
         }
-        for trait in _traits(kind):
+        for trait in _traits(task, kind):
             yield keyword(f"{trait}_{name}", helps[trait][0], flags[f"{trait}_{name}"], helps[trait][1], panel)
 
 
-def _traits(kind: InputKind) -> list[str]:
-    weights = [_WEIGHTS] if kind.is_weighted and kind.is_asked else []
-    return [*weights, *([_BOXES, _MASKS] if kind.is_placed and kind.is_asked else [])]
+def _traits(task: Task, kind: InputKind) -> list[str]:
+    if not kind.is_asked:
+        return []
+    weights = [_WEIGHTS] if kind.is_weighted else []
+    places = [_BOXES, _MASKS] if kind.is_placed else []
+    is_read = kind.kind == "subject" and "detail" in parameters(task.request)
+    return [*weights, *places, *([_CUT_OUTS] if is_read else [])]
 
 
 def _control_options(task: Task) -> Iterator[inspect.Parameter]:

@@ -26,6 +26,13 @@ def encode(
         Path | None, typer.Option("--output", help="The card; CATEGORY.safetensors if absent.", rich_help_panel=OUTPUT)
     ] = None,
     fit: Annotated[str, option("fit")] = default("fit"),
+    cut_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--cut-out",
+            help="The mask of each photo, in their order: white where the subject is; found by itself if absent.",
+        ),
+    ] = None,
     no_photo: Annotated[
         bool, typer.Option("--no-photo", help="Leave out the subject's cut-out, which details are read from.")
     ] = False,

@@ -15,6 +15,7 @@ from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.given_pictures import as_image
 from blipdiff.images import layers_from, picture_from
+from blipdiff.masks import as_mask
 from blipdiff.outputs import written_file
 from blipdiff.picture_chunks import PNG_START
 
@@ -34,15 +35,20 @@ _DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
 class SubjectPhoto:
     """A photo of the subject, which may be given as an array or a tensor, and what it is in a word or two.
 
-    Raises: PromptError for an empty category, ImageError for what is no picture.
+    mask: white where the subject is in it, where somebody has said so; details are read from there
+
+    Raises: PromptError for an empty category, ImageError for what is no picture, or no mask.
     """
 
     image: Image.Image
     category: str
+    mask: Image.Image | None = None
 
     def __post_init__(self) -> None:
         checked_category(self.category)
         object.__setattr__(self, "image", as_image(self.image))
+        if self.mask is not None:
+            object.__setattr__(self, "mask", as_mask(self.mask))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

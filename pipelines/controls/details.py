@@ -42,9 +42,12 @@ class References:
     def cut_out(self, photo: SubjectPhoto) -> CutOut:
         """The photo's subject. Raises: ImageError where none is found, MissingDependencyError as `cut_out`."""
         layers = as_layers(photo.image)
-        name = hashlib.sha256(repr((layers.size, layers.mode)).encode() + layers.tobytes()).hexdigest()
+        key = hashlib.sha256(repr((layers.size, layers.mode)).encode() + layers.tobytes())
+        if photo.mask is not None:
+            key.update(repr(photo.mask.size).encode() + photo.mask.tobytes())
+        name = key.hexdigest()
         if name not in self._cut_outs:
-            self._cut_outs[name] = cut_out(layers)
+            self._cut_outs[name] = cut_out(layers, mask=photo.mask)
         return _latest(self._cut_outs, name)
 
     def states(self, layers: Image.Image, subject: SubjectEmbedding, sites: str) -> ReferenceStates:

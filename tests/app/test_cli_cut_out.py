@@ -7,6 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from blipdiff.conditioning.subject import SubjectEmbedding
+from pipelines.inputs import layers_of
+from pipelines.metadata import read_metadata
 from tests.support.command_line import Command
 
 pytest_plugins = ["tests.support.command_fixtures"]
@@ -42,3 +44,25 @@ def test_a_card_has_the_photo_unless_it_shall_not(blipdiff: Command, picture: Pa
         answer = blipdiff(*asked, *more).answer
         assert answer["photo"] == has
         assert (SubjectEmbedding.load(answer["card"]).cut_out is not None) == has
+
+
+def test_a_cut_outs_mask_can_be_given(blipdiff: Command, picture: Path, model: Path, tmp_path: Path) -> None:
+    half = Image.new("L", (64, 48))
+    half.paste(255, (0, 0, 32, 48))
+    half.save(tmp_path / "half.png")
+    card = blipdiff(
+        "encode", picture, "--category", "dog", "--model", model, "--cut-out", tmp_path / "half.png", "--json"
+    ).answer["card"]  # fmt: skip
+    assert SubjectEmbedding.load(card).cut_out.size == (32, 48)
+    short = ("--model", model, "--steps", 2, "--count", 1, "--detail", 0.8, "--output", tmp_path, "--json")
+    for command in (
+        ("generate", "--subject", picture, "--category", "dog", "--cut-out", tmp_path / "half.png"),
+        ("scene", "--prompt", "a {dog}", "--subject", f"dog={picture}", "--cut-out", f"dog={tmp_path / 'half.png'}"),
+    ):
+        [drawn] = blipdiff(*command, *short).answer["pictures"]
+        kept = read_metadata(drawn["path"])["job"]["inputs"]["subject"][0]["cut_out"]
+        assert layers_of(kept, "it").size == (11, 16)
+    wrong = blipdiff("generate", "--subject", picture, "--category", "dog", "--cut-out", picture, *short)
+    assert wrong.code != 0 and "mask" in wrong.err
+    other = blipdiff("scene", "--prompt", "a {dog}", "--subject", f"dog={picture}", "--cut-out", "cat=x.png", *short)
+    assert other.code != 0 and "no subject is bound" in other.err

@@ -13,7 +13,7 @@ from blipdiff.errors import ConfigError, ImageError, SubjectError
 from pipelines.blend.request import BlendRequest
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import AttendRequest, GenerateRequest
-from pipelines.inputs import Input
+from pipelines.inputs import Input, layers_of
 from pipelines.job import Job
 from pipelines.job import run as run_job
 from pipelines.metadata import repeat
@@ -190,3 +190,39 @@ def test_details_are_read_at_any_size(studio: Studio, size: tuple[int, int]) -> 
     asked = generated(detail=0.8, width=size[0], height=size[1], count=1)
     (result,) = results_of(studio, asked, subject=subject())
     assert result.picture.image.size == size
+
+
+def left_half(size: tuple[int, int] = (32, 32)) -> Image.Image:
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    return mask
+
+
+def test_a_cut_out_that_was_corrected_travels_with_the_job_and_is_what_is_read(studio: Studio, tmp_path: Path) -> None:
+    asked, image = generated(detail=0.8), photo(0, (32, 32))
+    own, corrected = Input(subject(), "dog"), Input(image, "dog", cut_out_mask=Input(left_half()))
+    job = Job.from_json(Job.of(asked, subject=corrected).to_json())
+    results = results_in(run_job(studio, job))
+    kept = results[0].picture.job["inputs"]["subject"][0]
+    alpha = layers_of(kept["cut_out"], "it").getchannel("A")
+    assert alpha.size == (8, 16) and alpha.getextrema()[0] > 127, "the half that was painted, and no more"
+    others = results_of(studio, asked, subject=own)
+    assert any((pixels_of(a) != pixels_of(b)).any() for a, b in zip(results, others, strict=True))
+    again = results_in(run_job(studio, repeat(save_picture(results[-1].picture, tmp_path / "picture.png"))))
+    assert (pixels_of(again[0]) == pixels_of(results[-1])).all()
+    plain = [results_of(studio, generated(), subject=one) for one in (corrected, Input(image, "dog"))]
+    assert (pixels_of(plain[0][0]) == pixels_of(plain[1][0])).all(), "without details it says nothing"
+
+
+def test_a_job_whose_inputs_were_opened_still_tells_the_cut_out() -> None:
+    job = Job.of(generated(), subject=SubjectPhoto(photo(0, (32, 32)), "dog", left_half())).opened()
+    again = Job.from_json(job.to_json()).opened()
+    mask = again.given("subject")[0].reference.mask  # type: ignore[union-attr]
+    assert mask is not None and mask.tobytes() == left_half().tobytes()
+
+
+def test_a_corrected_cut_out_makes_the_card(studio: Studio) -> None:
+    card, notices = studio.card([SubjectPhoto(photo(0, (32, 32)), "dog", left_half())])
+    assert card.cut_out is not None and (card.cut_out.size, notices) == ((16, 32), [])
+    with pytest.raises(SubjectError, match="is a subject card"):
+        Input(card, cut_out_mask=Input(left_half())).opened("subject")

@@ -280,3 +280,18 @@ def test_bad_input_is_one_sentence(blipdiff, model, dog, arguments, says):
     ended = blipdiff(*given, *(("--model", model) if "stylize" in given else ()))
     assert ended.code == 2 and says in ended.err and "Traceback" not in ended.err
     assert not list(Path().rglob("*.png"))
+
+
+def test_details_of_the_look_are_read_under_a_structure_and_repeat_bit_for_bit(studio, asked, net, tmp_path):
+    image = photo(0, (32, 32)).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda level: 255 * (level > 127)))
+    look = SubjectPhoto(image, "dog")
+    plain, detailed = (pictures(studio, asked({"detail": detail}), look)[0] for detail in (0.0, 0.8))
+    assert (np.asarray(plain.image) != np.asarray(detailed.image)).any()
+    unread = pictures(studio, asked({"detail": 0.8, "detail_start": 1.0}), look)[0]
+    assert (np.asarray(plain.image) == np.asarray(unread.image)).all()
+    kept = detailed.job["inputs"]["subject"][0]
+    assert kept["cut_out"] and "cut_out" not in plain.job["inputs"]["subject"][0]
+    path = save_picture(detailed, tmp_path / "dog.png")
+    (again,) = pictures_in(run(Studio(studio.model, folders=[net]), repeat(path)))
+    assert (np.asarray(again.image) == np.asarray(detailed.image)).all()

@@ -212,6 +212,7 @@ def _inputs(asked: Asked, name: str, kind: InputKind) -> tuple[Input, ...]:
         if len(weights) != len(read):
             raise SubjectError(f"{len(read)} subjects were given with {len(weights)} weights; give one each.")
         read = [replace(one, weight=weight) for one, weight in zip(read, weights, strict=True)]
+    read = _outlined(read, asked.values.get(f"cut_out_{name}") or (), is_bound=kind.is_bound)
     return tuple(_placed(read, *(asked.values.get(f"{trait}_{name}") or () for trait in ("box", "mask"))))
 
 
@@ -236,6 +237,30 @@ def _name_subjects(asked: Asked, values: dict[str, Any], inputs: Mapping[str, Se
     elif "category" in values:
         name = given[0].content.name if isinstance(given[0].content, Path) else "the photo"
         raise PromptError(f"Say what {name} shows with --category: dog, teapot, jacket.")
+
+
+def _outlined(subjects: list[Input], masks: Sequence[str], *, is_bound: bool) -> list[Input]:
+    """The subjects, each with its cut-out's mask. Raises: SubjectError for a mask that is no subject's."""
+    if not masks:
+        return subjects
+    if not is_bound:
+        if len(masks) != len(subjects):
+            raise SubjectError(f"{len(subjects)} subjects were given with {len(masks)} cut-outs; give one each.")
+        found = zip(subjects, masks, strict=True)
+        return [replace(one, cut_out_mask=Input(Path(mask))) for one, mask in found]
+    given = dict[str, str]()
+    for text in masks:
+        word, sign, path = text.partition("=")
+        if not sign or not word.strip():
+            raise SubjectError(f"--cut-out {text}: write it as WORD=MASK.")
+        given[word.strip().lower()] = path
+    words = [one.word.lower() for one in subjects]
+    if unknown := next((word for word in given if word not in words), None):
+        raise SubjectError(f"There is a cut-out for {unknown!r}, but no subject is bound to that word.")
+    return [
+        replace(one, cut_out_mask=Input(Path(given[word]))) if word in given else one
+        for one, word in zip(subjects, words, strict=True)
+    ]
 
 
 def _placed(subjects: list[Input], boxes: Iterable[str], masks: Iterable[str]) -> list[Input]:

@@ -7,10 +7,11 @@ from app.cli.runs.drawing import opened
 from app.cli.runs.files import read_reference
 from app.cli.terminal import say, say_json, warn
 from app.outputs import check_writable
-from blipdiff.errors import OutputError
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.errors import OutputError, SubjectError
 from blipdiff.filenames import short_name
 from blipdiff.outputs import write_new
-from pipelines.inputs import CARD_SUFFIX
+from pipelines.inputs import CARD_SUFFIX, Input
 
 
 def encode(
@@ -19,6 +20,7 @@ def encode(
     weight: list[float] | None,
     output: Path | None,
     fit: str,
+    cut_out: list[Path] | None,
     no_photo: bool,
     model: str,
     device: str,
@@ -27,7 +29,12 @@ def encode(
     as_json: bool,
 ) -> None:
     """Runs the command."""
-    references = [read_reference(path, category) for path in photos]
+    if cut_out and len(cut_out) != len(photos):
+        raise SubjectError(f"{len(photos)} photos were given with {len(cut_out)} cut-outs; give one each.")
+    if cut_out:
+        references = [_outlined(path, mask, category) for path, mask in zip(photos, cut_out, strict=True)]
+    else:
+        references = [read_reference(path, category) for path in photos]
     if output is not None and output.suffix.lower() != CARD_SUFFIX:
         raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
     check_writable(Path() if output is None else output.absolute().parent)
@@ -46,3 +53,8 @@ def encode(
     for text in notices:
         warn(text)
     say(card)
+
+
+def _outlined(photo: Path, mask: Path, category: str) -> SubjectPhoto | SubjectEmbedding:
+    """A photo whose subject is where a mask says. Raises: as `Input.opened`."""
+    return Input(photo, category, cut_out_mask=Input(mask)).opened("subject").reference
