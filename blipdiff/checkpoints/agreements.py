@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from transformers import BertTokenizer, CLIPTokenizer
-
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 _SHORTEST = 4  # begin, "a", one word, end: what a prompt has besides the subject
 

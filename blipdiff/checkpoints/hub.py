@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_url, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock, are_progress_bars_disabled, build_hf_headers  # type: ignore[attr-defined]
 from tqdm import tqdm
 
+from blipdiff.checkpoints.listings import keep_listing, kept_listing
 from blipdiff.checkpoints.needed import Choice, model_files
 from blipdiff.errors import BlipdiffError, CheckpointError
 from blipdiff.foreign import first_line
 
 _HTTP_ERROR = hub_errors.HfHubHTTPError.__mro__[1]  # what the library's client raises when a connection fails
 _TIMEOUT_SECONDS = 30.0
-_UNREACHED: tuple[type[BaseException], ...] = (_HTTP_ERROR, OSError, hub_errors.CachedRepoTreeNotFoundError)
+_UNREACHED: tuple[type[BaseException], ...] = (_HTTP_ERROR, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def snapshot(
         return _cached(name, choose, reason)
     files = {one.rfilename: HubFile(one.rfilename, one.size or 0, _checksum(one.lfs)) for one in info.siblings or []}
     chosen = [files[one] for one in _chosen(name, choose, list(files))]
-    home = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
+    home = _home(name)
+    keep_listing(home, str(info.sha), list(files))
     folder = home / "snapshots" / str(info.sha)
     if all((folder / one.name).is_file() for one in chosen):
         return folder
@@ -65,34 +67,38 @@ def snapshot(
 
 def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None) -> Path:
     """The snapshot in the cache, complete as far as its listing is known."""
+    home = _home(name)
     try:
-        wanted = _chosen(name, choose, [file.path for file in get_cached_repo_tree(name)])
-    except hub_errors.CachedRepoTreeNotFoundError:
-        wanted = None
-    except hub_errors.HFValidationError as reason:
-        raise CheckpointError(f"The hub has no model '{name}'.") from reason
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except (hub_errors.LocalEntryNotFoundError, hub_errors.HFValidationError) as reason:
-        if out_of_reach is not None:
-            raise CheckpointError(
-                f"'{name}' cannot be fetched: the hub is out of reach ({first_line(out_of_reach)})."
-            ) from out_of_reach
-        there = "only in part on this machine" if _begun(reason) else "not on this machine"
+        listed = kept_listing(home, name)
+        wanted = None if listed is None else _chosen(name, choose, listed)
+        folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+        if all((folder / one).is_file() for one in wanted or ()):
+            return folder
+        reason: Exception | None = None
+    except hub_errors.HFValidationError as wrong:
+        raise CheckpointError(f"The hub has no model '{name}'.") from wrong
+    except hub_errors.LocalEntryNotFoundError as missing:
+        reason = missing
+    if out_of_reach is not None:
         raise CheckpointError(
-            f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
-            "(in Python download=True, or local_files_only=False for the pipeline), or give the folder of a copy."
-        ) from reason
+            f"'{name}' cannot be fetched: the hub is out of reach ({first_line(out_of_reach)})."
+        ) from out_of_reach
+    there = "only in part on this machine" if (home / "snapshots").is_dir() else "not on this machine"
+    raise CheckpointError(
+        f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
+        "(in Python download=True, or local_files_only=False for the pipeline), or give the folder of a copy."
+    ) from reason
+
+
+def _home(name: str) -> Path:
+    """The model's folder in the hub's cache, as the hub's library names it."""
+    return Path(constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
 
 
 def _checksum(stored: Any) -> str | None:
     """The checksum under which a large file is kept; it becomes a file's name, so it must be one."""
     found = None if stored is None else str(stored.sha256)
     return found if found is not None and re.fullmatch("[0-9a-f]{64}", found) else None
-
-
-def _begun(reason: BaseException) -> bool:
-    return isinstance(reason, hub_errors.IncompleteSnapshotError)
 
 
 def _chosen(name: str, choose: Choice, names: Sequence[str]) -> list[str]:
@@ -186,7 +192,7 @@ def _fetch(name: str, file: HubFile, home: Path, bar: "tqdm[Any]") -> None:
                 resume_size=there,
                 headers=build_hf_headers(),
                 expected_size=file.size,
-                tqdm_class=lambda **_: _Part(bar),  # type: ignore[arg-type]
+                _tqdm_bar=bar,
             )
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -205,19 +211,3 @@ class _NoBar(tqdm):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.pop("name", None)
         super().__init__(*arguments, **{**options, "disable": True})
-
-
-class _Part:
-    """What `http_get` takes for its own bar: it moves the one of all files."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar = bar
-
-    def __enter__(self) -> "_Part":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def update(self, count: int) -> None:
-        self._bar.update(count)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from transformers import BertTokenizer, CLIPTokenizer
-
 from blipdiff.errors import CheckpointError
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 _BERT = "bert-base-uncased"
 BERT_WORDS = 30522  # [DEC] comes besides

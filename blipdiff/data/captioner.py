@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from transformers import BertTokenizer, BlipForConditionalGeneration, BlipForImageTextRetrieval
+from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
 from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 from blipdiff.models.describer import Describer
 from blipdiff.strict_networks import strict_network
+from blipdiff.transformers_types import BertTokenizer
 
 LONGEST, SHARE = 24, 0.9  # tokens of a caption; nucleus sampling's share
 

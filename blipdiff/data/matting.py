@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+from transformers import CLIPSegForImageSegmentation
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
 from blipdiff.data.records import Pixels
@@ -22,6 +22,7 @@ from blipdiff.errors import SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.images import PhotoSettings, subject_pixels
 from blipdiff.strict_networks import strict_network
+from blipdiff.transformers_types import CLIPTokenizer
 
 Floats = NDArray[np.float64]
 Matte = Callable[

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from blipdiff.conditioning.prompt import TOKENIZING
 from blipdiff.errors import ConfigError
+from blipdiff.transformers_types import CLIPTokenizer
 
 _WORD_END = "</w>"
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
@@ -24,6 +23,7 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.models.weighted_rows import weighted_rows
 from blipdiff.ranges import USUAL_GUIDANCE
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 
 @dataclass(frozen=True, slots=True)

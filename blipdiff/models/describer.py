@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import BertTokenizer
 
 from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels
 from blipdiff.models.representation import Representation
 from blipdiff.models.tokenizers import category_ids
+from blipdiff.transformers_types import BertTokenizer
 
 LONGEST_CAPTION = 24  # tokens
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.prompt import TOKENIZING
 from blipdiff.errors import CheckpointError, PromptError
 from blipdiff.foreign import foreign
 from blipdiff.models.added_words import WordsTokenizer
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 _TRIED, _TRIED_LENGTH = "a photo of a dog", 16  # what every tokenizer is asked once
 _LARGEST = 64 * 2**20

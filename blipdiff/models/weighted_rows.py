@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from blipdiff.conditioning.prompt import TOKENIZING
 from blipdiff.conditioning.weighting import WeightedText
 from blipdiff.models.added_words import WordsTokenizer
+from blipdiff.transformers_types import CLIPTokenizer
 
 Encode = Callable[[list[int]], Tensor]  # the ids of a row -> (1, slots, width), the subject among them
 

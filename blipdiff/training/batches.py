@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.pairs import PairLibrary
@@ -19,6 +18,7 @@ from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.training.config import WordsRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.workers import ALONE, Workers
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 _RECONSTRUCTED_TOKENS = 10  # of a category where the photo is drawn again, which only the small model does
 _ONSETS = ("b", "br", "d", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v")

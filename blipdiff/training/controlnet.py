@@ -14,7 +14,6 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
@@ -27,6 +26,7 @@ from blipdiff.training.config import ControlRecipe
 from blipdiff.training.maps import MAPS, ROUGH
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.stage2 import RowShares
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 _GAIN = 1.6  # of the map embedding's convolutions: between a ReLU's and that of SiLU near zero, which halves
 

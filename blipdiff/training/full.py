@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
-from transformers import BertTokenizer
 
 from blipdiff.checkpoints import configs, load_model
 from blipdiff.checkpoints.configs import read_json
@@ -28,6 +27,7 @@ from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, sectio
 from blipdiff.training.memory import MemoryPlan, kept_bytes, plan_memory
 from blipdiff.training.pretrained import begin_with_bert, begin_with_clip
 from blipdiff.training.stage2 import SubjectNetworks
+from blipdiff.transformers_types import BertTokenizer
 
 
 @dataclass(frozen=True, slots=True)

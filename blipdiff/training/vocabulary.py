@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.implementations import BertWordPieceTokenizer
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 WORD_END = "</w>"
 _MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

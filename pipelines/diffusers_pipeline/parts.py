@@ -8,7 +8,6 @@ from typing import Any, Self, cast
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
@@ -24,6 +23,7 @@ from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 from pipelines.diffusers_pipeline.loras import LoraParts
 from pipelines.diffusers_pipeline.running import Calls
 

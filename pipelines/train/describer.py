@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import BertTokenizer
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import save_describer
@@ -25,6 +24,7 @@ from blipdiff.training.config import DescriberRecipe
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.vocabulary import train_category_tokenizer
+from blipdiff.transformers_types import BertTokenizer
 
 SAMPLED_CAPTIONS = 4096  # of which the words are learned
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.checkpoints.diffusers_layout import load_vae
 from blipdiff.conditioning.prompt import build_prompt
@@ -22,6 +21,7 @@ from blipdiff.training.old_names import FOLDERS
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from blipdiff.training.warm_start import take_over_vocabulary
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 from pipelines.train.describer import caption_words
 
 SAMPLED_PAIRS = 4096  # of which the vocabulary and the principal components are taken

@@ -23,7 +23,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.subject_encoder import SubjectEncoder
 from pipelines import GenerateRequest, Job, Result, Studio, run
 from tests.support.command_line import Command
-from tests.support.stand_in_hub import COMMIT, StandInHub, served
+from tests.support.stand_in_hub import COMMIT, StandInHub, ask, served
 from tests.support.tiny_models import photo
 
 pytest_plugins = ["tests.support.command_fixtures"]
@@ -76,14 +76,9 @@ def published(tiny: BlipDiffusion, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
     """The stand-in hub that serves the published listing, and an empty cache."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 4096)  # so that less than 10 MB can be cut off
     with served(StandInHub(published, NAME)) as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        ask(hub, tmp_path / "cache", monkeypatch)
         yield hub
 
 

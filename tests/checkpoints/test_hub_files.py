@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from blipdiff.checkpoints.additions import Additions, added
 from blipdiff.errors import CheckpointError
@@ -18,7 +17,7 @@ from tests.support.brought import (
     write_peft,
     write_sd_folder,
 )
-from tests.support.stand_in_hub import StandInHub, served
+from tests.support.stand_in_hub import StandInHub, ask, served
 from tests.support.tiny_models import tiny_model
 
 Serve = Callable[[Path, str], StandInHub]
@@ -27,16 +26,11 @@ Serve = Callable[[Path, str], StandInHub]
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """serve(folder, name): a hub that has this folder under this name, and an empty cache."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with ExitStack() as stack:
 
         def start(folder: Path, name: str) -> StandInHub:
             hub = stack.enter_context(served(StandInHub(folder, name)))
-            monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-            monkeypatch.setattr(
-                constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/{repo_id}/resolve/{revision}/{filename}"
-            )
+            ask(hub, tmp_path / "cache", monkeypatch)
             return hub
 
         yield start

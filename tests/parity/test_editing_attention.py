@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from blipdiff.attention.alignment import align
 from blipdiff.attention.prompt_to_prompt import PromptToPrompt, Refine, Reweight
@@ -20,6 +19,7 @@ from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.moment import Moment, Window
+from blipdiff.transformers_types import CLIPTokenizer
 
 PAIRS = range(12)
 

@@ -11,6 +11,9 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants, file_download
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".bin", ".safetensors", ".pt")  # what is kept in large-file storage
 
@@ -86,6 +89,16 @@ def served(hub: StandInHub) -> Iterator[StandInHub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def ask(hub: StandInHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on huggingface_hub asks this hub, and keeps what it fetches in this folder."""
+    address = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    for module in (constants, file_download):  # before its version 1 the library had copies of it
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", address, raising=module is constants)
 
 
 def _answer(request: BaseHTTPRequestHandler, hub: StandInHub) -> None:
