@@ -26,6 +26,7 @@ def launch(
     access: Access | None = None,
     listening: socket.socket | None = None,
     open_browser: bool = False,
+    speaks_mcp: bool = False,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serves the page and the interfaces until Ctrl-C, and tells the page's address: what the command line calls.
@@ -40,7 +41,7 @@ def launch(
     name = studio.model.name
     workshop = Workshop(settings.history, Machine([name], lambda _name, _device: studio), library=settings.library)
     page = behind_door(build_page(studio, settings, orders), access)
-    with serve(workshop, access=access, listening=listening, page=page) as running:
+    with serve(workshop, access=access, listening=listening, page=page, speaks_mcp=speaks_mcp) as running:
         tell(f"The page is at {running.page} - press Ctrl-C to end it.")
         if open_browser:
             webbrowser.open(running.page)

@@ -69,10 +69,11 @@ def serve(
     listening: socket.socket | None = None,
     webhooks: Sequence[str] = (),
     page: ASGIApp | None = None,
+    speaks_mcp: bool = False,
 ) -> Running:
     """Serves a workshop, which begins to draw: to this machine alone unless `listening` is elsewhere.
 
-    page: what answers at all places that are not the interfaces'
+    page: what answers at all places that are not the interfaces'; speaks_mcp: whether programs find tools at /mcp
 
     Raises: ConfigError for an address that everybody could reach.
     """
@@ -84,7 +85,7 @@ def serve(
         check_reach(str(address), tokens, access)
     else:
         access.check(str(address))
-    app = application(workshop, access, tokens, webhooks=webhooks, page=page)
+    app = application(workshop, access, tokens, webhooks=webhooks, page=page, speaks_mcp=speaks_mcp)
     server = uvicorn.Server(_configured(app, access.limits))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server", daemon=True)
     thread.start()

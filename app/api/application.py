@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.api import a1111, history, jobs, openai, operation, problems, subjects
-from app.api.gate import Gate, route
+from app.api import a1111, history, jobs, mcp, openai, operation, problems, subjects, uploads
+from app.api.bodies import described_in_full
+from app.api.gate import MCP, Gate, route
 from app.api.tokens import Tokens
 from app.api.views import API
 from app.api.webhooks import Webhooks, checked_addresses
@@ -39,10 +42,11 @@ def application(
     *,
     webhooks: Sequence[str] = (),
     page: ASGIApp | None = None,
+    speaks_mcp: bool = False,
 ) -> ASGIApp:
     """The workshop's interfaces; whatever else is asked for goes to `page`, if there is one.
 
-    Raises: ConfigError for a webhook that is no address.
+    Raises: ConfigError for a webhook that is no address, MissingDependencyError for `speaks_mcp` without its package.
     """
     access = access or Access()
     app = FastAPI(
@@ -54,6 +58,9 @@ def application(
     app.state.webhook_threads = told
     workshop.told += [app.state.figures.count, told.tell]
     problems.add_to(app)
-    for part in (operation, jobs, history, subjects, openai, a1111):
+    for part in (operation, jobs, history, subjects, uploads, openai, a1111):
         app.include_router(part.router)
+    if speaks_mcp:
+        app.router.routes.append(Route(MCP, mcp.Endpoint(access.limits.upload), methods=["POST"], include_in_schema=False))
+    app.openapi = partial(described_in_full, app)  # type: ignore[method-assign]
     return route(page, Gate(app, access, tokens or Tokens()))

@@ -20,6 +20,7 @@ from app.plain import plain
 
 HOLDER, CLIENT = "blipdiff.holder", "blipdiff.client"
 OPEN = "/healthz"  # says that the server lives, to whoever asks
+MCP = "/mcp"
 _PATHS = ("/api/", "/v1/", "/sdapi/", OPEN, "/metrics")
 _LONGEST_CLIENT = 40
 _MOST_OF_ONE = 64  # requests of one holder that are answered at the same time
@@ -27,7 +28,7 @@ _MOST_OF_ONE = 64  # requests of one holder that are answered at the same time
 
 def is_ours(path: str) -> bool:
     """Whether a path belongs to the interfaces, and not to a page."""
-    return path.startswith(_PATHS)
+    return path == MCP or path.startswith(_PATHS)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -36,9 +37,8 @@ def picture(
         raise not_found("picture") from error
     if side is None:
         return FileResponse(path, media_type="image/png", filename=path.name)
-    stream = io.BytesIO()
-    thumbnail(open_picture(path), side).save(stream, format="JPEG", quality=85)
-    return Response(stream.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return Response(small_jpeg(path, side), media_type="image/jpeg", headers=headers)
 
 
 @router.get("/results/{name}/about")
@@ -108,6 +108,13 @@ def throw_away(caller: Drawer, name: str) -> dict[str, Any]:
 def restore(caller: Drawer, name: str) -> dict[str, Any]:
     """Takes a picture out of the bin."""
     return entry_view(caller.workshop.history.restore([caller.entry(name).id])[0])
+
+
+def small_jpeg(path: Path, side: int) -> bytes:
+    """A picture's file as a JPEG of at most so many pixels a side."""
+    stream = io.BytesIO()
+    thumbnail(open_picture(path), side).save(stream, format="JPEG", quality=85)
+    return stream.getvalue()
 
 
 def _again(caller: Caller, name: str, told: dict[str, Any]) -> dict[str, Any]:

@@ -24,33 +24,11 @@ _HEARTBEAT = 15.0  # seconds without an event, after which a word keeps the conn
 _LONGEST_WAIT = 300.0  # seconds
 _LONGEST_KEY, _LONGEST_NAME, _MOST_PRIORITY = 200, 200, 100
 EVENT_STREAM = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "task": {"type": "string"},
-                        "request": {"type": "object"},
-                        "inputs": {"type": "object"},
-                        "model": {"type": "string"},
-                        "name": {"type": "string"},
-                        "priority": {"type": "integer"},
-                        "webhook": {"type": "string"},
-                    },
-                }
-            },
-            "multipart/form-data": {"schema": {"type": "object"}},
-        },
-    }
-}
 
 router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"])
 
 
-@router.post("", status_code=202, openapi_extra=_BODY)
+@router.post("", status_code=202)
 async def add(request: Request, caller: Drawer, wait: float = Query(0, ge=0, le=_LONGEST_WAIT)) -> JSONResponse:
     """Puts a job into the line: JSON, or a form with files. `wait`: seconds until the answer, if it is done before."""
     limits, webhooks = request.app.state.limits, request.app.state.webhooks

@@ -102,7 +102,9 @@ async def _told(
                 yield server_sent(name, told | about)
                 shown += 1
         elif event.ends and event.text != "done":
-            error = problem(OPENAI, 500, event.error or "The job was cancelled.")
+            over = await run_in_threadpool(caller.workshop.queue.ticket, ticket.id)
+            status = 409 if over.state == "cancelled" else 500 if over.is_fault else 422
+            error = problem(OPENAI, status, event.error or "The job was cancelled.")
             yield server_sent("error", {"type": "error"} | error)
             return
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from app.doors.answers import Refusal
 from app.jobs.queue import KeyTaken
 from app.plain import plain
-from blipdiff.errors import BlipdiffError, MissingDependencyError, OutputError
+from blipdiff.errors import BlipdiffError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"
 _LOG = logging.getLogger("blipdiff.api")
@@ -97,9 +97,7 @@ def add_to(app: FastAPI) -> None:
 def _status(error: BlipdiffError) -> int:
     if isinstance(error, KeyTaken):
         return 409
-    if isinstance(error, OutputError):
-        return 507
-    return 501 if isinstance(error, MissingDependencyError) else 422
+    return 507 if isinstance(error, OutputError) else 422
 
 
 def parsed(body: bytes) -> dict[str, Any]:

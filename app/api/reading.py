@@ -36,7 +36,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Cupboard:
-    """Where inputs may come from: the library, earlier results that their owner may see, and files of the request."""
+    """Where inputs may come from: the library, earlier results and uploads of their owner, and files of the request."""
 
     workshop: Workshop
     owner: str | None  # None: everybody's
@@ -65,7 +65,10 @@ class Cupboard:
             for name, content in self.files:
                 if name == told["upload"]:
                     return Input(content_of(content))
-            raise Refused(422, f"The request has no file {told['upload']!r:.60}.")
+            earlier = self.workshop.uploads.find(self.owner, str(told["upload"]))
+            if earlier is not None:
+                return Input(content_of(earlier))
+            raise Refused(422, f"The request has no file {told['upload']!r:.60}, and no upload is kept under this id.")
         if "file" in told:
             return Input(content_of(decoded(told["file"])))
         return Input.from_mapping({name: value for name, value in told.items() if name != "mask"})

@@ -23,14 +23,14 @@ router = APIRouter(prefix=f"{API}/subjects", tags=["subjects"])
 @router.get("")
 def listed(caller: Reader, search: str = "") -> dict[str, Any]:
     """The subjects whose name or category holds every word of `search`."""
-    return {"subjects": [_view(one) for one in caller.workshop.library.entries(search)]}
+    return {"subjects": [view(one) for one in caller.workshop.library.entries(search)]}
 
 
 @router.post("", status_code=201)
 async def add(request: Request, caller: Librarian) -> dict[str, Any]:
     """Keeps a subject: "file" is its card, or a photo with its "category"; "name" is what it is called."""
     given = await sent(request, request.app.state.limits)
-    return await run_in_threadpool(_kept, caller, given)
+    return await run_in_threadpool(kept, caller, given)
 
 
 @router.get("/{name}")
@@ -63,7 +63,7 @@ def delete(caller: Librarian, name: str) -> dict[str, str]:
 @router.post("/{name}/restore")
 def restore(caller: Librarian, name: str) -> dict[str, Any]:
     """Takes a subject out of the library's bin."""
-    return _view(caller.workshop.library.restore(name))
+    return view(caller.workshop.library.restore(name))
 
 
 def _path(caller: Caller, name: str) -> Path:
@@ -74,7 +74,8 @@ def _path(caller: Caller, name: str) -> Path:
     return next(one.path for one in caller.workshop.library.entries() if one.name == name)
 
 
-def _kept(caller: Caller, given: Sent) -> dict[str, Any]:
+def kept(caller: Caller, given: Sent) -> dict[str, Any]:
+    """Keeps a subject that a request holds. Raises: Refused, BlipdiffError for what is none."""
     files = [content for name, content in given.files if name in ("file", "photo", "card")]
     if not files and "file" in given.fields:
         files = [decoded(given.fields["file"])]
@@ -86,10 +87,11 @@ def _kept(caller: Caller, given: Sent) -> dict[str, Any]:
         photo = Input(content, category).opened("subject").reference
         model = str(given.fields.get("model") or "")
         content = caller.workshop.models.get(model).subject([photo])
-    return _view(caller.workshop.library.save(content, None if name is None else str(name)))
+    return view(caller.workshop.library.save(content, None if name is None else str(name)))
 
 
-def _view(one: Entry) -> dict[str, Any]:
+def view(one: Entry) -> dict[str, Any]:
+    """A subject of the library."""
     return {
         "name": one.name,
         "category": one.category,

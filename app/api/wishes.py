@@ -118,7 +118,8 @@ def check_done(ticket: Ticket, *, stopped: bool = False) -> None:
     """Passes for a job that is done. Raises: Refused for any other."""
     if ticket.state == "done" or (stopped and ticket.state == "cancelled"):
         return
-    raise Refused(500 if ticket.state == "failed" else 409, ticket.error or "The job was cancelled.")
+    status = 409 if ticket.state == "cancelled" else 500 if ticket.is_fault else 422
+    raise Refused(status, ticket.error or "The job was cancelled.")
 
 
 def result_files(caller: Caller, ticket: Ticket, kind: str = "png") -> list[bytes]:

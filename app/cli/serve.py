@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Download, Dtype, run_by
+from app.cli.options import Download, Dtype, Mcp, run_by
 from app.cli.panels import MACHINE
 
 _WHO = "Who may come in"
@@ -71,5 +71,6 @@ def serve(
     webhook: Annotated[
         list[str] | None, typer.Option("--webhook", help="An address that jobs may be told to when they are over.")
     ] = None,
+    mcp: Mcp = False,
 ) -> None:
     """Serve the queue to programs: our own interface, OpenAI's for pictures, A1111's."""

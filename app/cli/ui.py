@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Model, addition_options, run_by, takes
+from app.cli.options import Device, Download, Dtype, Mcp, Model, addition_options, run_by, takes
 
 Auth = Annotated[
     str | None,
@@ -44,6 +44,7 @@ def ui(
     token: Token = None,
     insecure: Insecure = False,
     allow_host: AllowHost = None,
+    mcp: Mcp = False,
     **asked: Any,
 ) -> None:
     """Open the page in a browser: upload a photo, describe a scene, watch it being drawn."""

@@ -34,6 +34,22 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"{path} cannot be used: {error}.") from error
 
+    @classmethod
+    def whole(cls, path: Path, tables: str) -> "Database":
+        """One that can be made again from what it was made of: a damaged file is put aside, and a new one begun."""
+        try:
+            data = cls(path, tables)
+            if str(data.rows("PRAGMA quick_check")[0][0]) == "ok":
+                return data
+            data.close()
+        except ConfigError:
+            pass
+        for suffix in ("", "-wal", "-shm"):
+            damaged = Path(f"{path}{suffix}")
+            if damaged.exists():
+                damaged.replace(f"{path}{suffix}.damaged")
+        return cls(path, tables)
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """A block whose changes are made together; one inside another belongs to that."""

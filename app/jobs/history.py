@@ -59,24 +59,8 @@ class History:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._favourites = Favourites(folder)
-        self._data = self._opened()
+        self._data = Database.whole(folder / INDEX, TABLES)
         self.reconcile()
-
-    def _opened(self) -> Database:
-        """The index; a damaged one is put aside, and made again from the pictures."""
-        path = self.folder / INDEX
-        try:
-            data = Database(path, TABLES)
-            if str(data.rows("PRAGMA quick_check")[0][0]) == "ok":
-                return data
-            data.close()
-        except ConfigError:
-            pass
-        for suffix in ("", "-wal", "-shm"):
-            damaged = Path(f"{path}{suffix}")
-            if damaged.exists():
-                damaged.replace(f"{path}{suffix}.damaged")
-        return Database(path, TABLES)
 
     def reconcile(self) -> tuple[int, int]:
         """Makes the index agree with the files: gives how many entries were added, and how many taken out."""

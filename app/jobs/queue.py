@@ -12,7 +12,7 @@ from app.jobs.database import Database
 from app.jobs.pace import Pace
 from app.jobs.packing import packed, unpacked
 from app.jobs.records import NEXT, TABLES, cost_of, count_of, ticket_of
-from app.jobs.tickets import Sender, State, Ticket, new_name
+from app.jobs.tickets import FAULT, Sender, State, Ticket, new_name
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.job import Job
 
@@ -240,7 +240,7 @@ class Queue:
             if one.is_stopping:
                 self.end(one.id, "cancelled")
             elif one.attempts >= MOST_ATTEMPTS:
-                self.end(one.id, "failed", f"The program ended {one.attempts} times while it was drawn.")
+                self.end(one.id, "failed", f"{FAULT}ended {one.attempts} times while it was drawn.")
                 given_up.append(one.id)
             else:
                 self._data.change("UPDATE jobs SET state = 'waiting', started = NULL WHERE id = ?", (one.id,))

@@ -10,6 +10,7 @@ State: TypeAlias = Literal["waiting", "drawing", "done", "failed", "cancelled"]
 
 STATES: tuple[State, ...] = ("waiting", "drawing", "done", "failed", "cancelled")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+FAULT = "The program "  # how errors begin that nobody who asks can help
 LOCAL = "local"  # the owner of what is asked for without a token
 _TIME_DIGITS, _CHANCE_BYTES = 11, 5
 
@@ -23,7 +24,7 @@ class Sender:
 
     owner: str = LOCAL
     client: str = LOCAL
-    source: str = "api"  # which face: page, api, openai, a1111, batch
+    source: str = "api"  # which face: page, api, openai, a1111, mcp, batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Ticket:
     def has_ended(self) -> bool:
         """Whether nothing more comes of it."""
         return self.state in ENDED
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it failed by no fault of its sender."""
+        return self.state == "failed" and (self.error or FAULT).startswith(FAULT)
 
 
 @dataclass(frozen=True, slots=True)

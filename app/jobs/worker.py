@@ -17,7 +17,7 @@ from app.jobs.memory import TOO_LITTLE, halved, is_out_of_memory
 from app.jobs.models import Models, free_memory
 from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Queue
-from app.jobs.tickets import State, Ticket
+from app.jobs.tickets import FAULT, State, Ticket
 from blipdiff.errors import BlipdiffError
 from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
@@ -119,7 +119,7 @@ class Worker:
                 free_memory()
             else:
                 _LOG.exception("The job %s failed.", ticket.id)
-                self._over(ticket, "failed", f"The program has a fault here: {type(error).__name__}.")
+                self._over(ticket, "failed", f"{FAULT}has a fault here: {type(error).__name__}.")
         finally:
             self.drawing = None
 

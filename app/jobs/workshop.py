@@ -13,6 +13,7 @@ from app.jobs.line import standings
 from app.jobs.models import Models
 from app.jobs.queue import Asked, Queue
 from app.jobs.tickets import ENDED, Sender, Standing, Ticket
+from app.jobs.uploads import Uploads
 from app.jobs.worker import Worker
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import writing
@@ -58,6 +59,7 @@ class Workshop:
         self.queue = Queue(folder / QUEUE)
         self.history = History(folder, space)
         self.library = SubjectLibrary(library)
+        self.uploads = Uploads(folder / "uploads")
         self.broadcast = Broadcast()
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
         self._has_come = Event()

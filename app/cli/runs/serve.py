@@ -32,6 +32,7 @@ def serve(
     insecure: bool,
     allow_host: list[str] | None,
     webhook: list[str] | None,
+    mcp: bool,
 ) -> None:
     """Runs the command."""
     settings = read_settings()
@@ -58,7 +59,7 @@ def serve(
         space=None if space is None else round(space * _GB),
     )
     signal.signal(signal.SIGTERM, _stopped)
-    with served(workshop, access=access, tokens=known, listening=listening, webhooks=addresses) as running:
+    with served(workshop, access=access, tokens=known, listening=listening, webhooks=addresses, speaks_mcp=mcp) as running:
         say(f"{running.url}/api/v1/tasks")
         running.wait()
 

@@ -22,6 +22,7 @@ def ui(
     token: str | None,
     insecure: bool,
     allow_host: list[str] | None,
+    mcp: bool,
     **asked: Any,
 ) -> None:
     """Runs the command."""
@@ -34,4 +35,4 @@ def ui(
     studio = Studio.open(model, device=device, dtype=dtype, download=download, additions=additions)
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
-    launch(studio, access=access, listening=listening, tell=say)
+    launch(studio, access=access, listening=listening, tell=say, speaks_mcp=mcp)
