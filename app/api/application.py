@@ -61,6 +61,8 @@ def application(
     for part in (operation, jobs, history, subjects, uploads, openai, a1111):
         app.include_router(part.router)
     if speaks_mcp:
-        app.router.routes.append(Route(MCP, mcp.Endpoint(access.limits.upload), methods=["POST"], include_in_schema=False))
+        app.router.routes.append(
+            Route(MCP, mcp.Endpoint(access.limits.upload), methods=["POST"], include_in_schema=False)
+        )
     app.openapi = partial(described_in_full, app)  # type: ignore[method-assign]
     return route(page, Gate(app, access, tokens or Tokens()))

@@ -90,8 +90,8 @@ def _form() -> dict[str, Any]:
     """A job as a form: parameters as fields, files under their input's name."""
     task = task_named("generate")
     fields = {name: _TEXT | {"description": one.get("description", "")} for name, one in _parameters(task).items()}
-    about = {name: _TEXT for name in ("task", "model", "name", "priority", "webhook", "job")}
-    return {"type": "object", "properties": about | fields | {name: _FILES for name in task.inputs}}
+    about = dict.fromkeys(("task", "model", "name", "priority", "webhook", "job"), _TEXT)
+    return {"type": "object", "properties": about | fields | dict.fromkeys(task.inputs, _FILES)}
 
 
 def _parameters(task: Task) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _move() -> dict[str, Any]:
 
 
 def _subject() -> dict[str, Any]:
-    texts = {name: _TEXT for name in ("name", "category", "model")}
+    texts = dict.fromkeys(("name", "category", "model"), _TEXT)
     return {
         JSON: {"type": "object", "properties": texts | {"file": _TEXT}, "required": ["file"]},
         FORM: {"type": "object", "properties": texts | {"file": _FILE}, "required": ["file"]},
@@ -169,8 +169,10 @@ _BODIES: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
     (f"{API}/jobs/{{name}}/move", "post"): _move,
     (f"{API}/results/{{name}}/again", "post"): _again,
     (f"{API}/subjects", "post"): _subject,
-    (f"{API}/uploads", "post"): lambda: {kind: {"type": "object", "properties": {"file": one}, "required": ["file"]}
-                                         for kind, one in ((JSON, _TEXT), (FORM, _FILE))},
+    (f"{API}/uploads", "post"): lambda: {
+        kind: {"type": "object", "properties": {"file": one}, "required": ["file"]}
+        for kind, one in ((JSON, _TEXT), (FORM, _FILE))
+    },
     ("/v1/images/generations", "post"): lambda: _pictures(is_edit=False),
     ("/v1/images/edits", "post"): lambda: _pictures(is_edit=True),
     ("/sdapi/v1/txt2img", "post"): lambda: _a1111(is_picture=False),

@@ -62,7 +62,7 @@ def _server() -> Any:
     async def listed(_context: Any, _params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[_described(one) for one in tools().values()])
 
-    async def called(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def called(context: Any, params: types.CallToolRequestParams) -> Any:
         tool = tools().get(params.name)
         if tool is None:
             return _refused(f"There is no tool {params.name!r:.60}; there are: {', '.join(tools())}.")
@@ -100,4 +100,3 @@ def _refused(sentence: str) -> Any:
     import mcp_types as types
 
     return types.CallToolResult(content=[types.TextContent(text=plain(sentence))], is_error=True)
-

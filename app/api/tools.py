@@ -240,7 +240,10 @@ _OTHERS = (
         {
             "result": _TEXT | {"description": "The result's id."},
             "part": _TEXT | {"description": "What stands beside it instead: before, mask."},
-            "side": {"type": "integer", "minimum": 16, "maximum": 1024, "description": "A JPEG of at most so many pixels a side."},
+            "side": {
+                "type": "integer", "minimum": 16, "maximum": 1024,
+                "description": "A JPEG of at most so many pixels a side.",
+            },
         },
         ("result",),
     ),

@@ -189,9 +189,7 @@ Download = Annotated[
     bool,
     typer.Option("--download", help="Fetch a hub model that is not on this machine yet.", rich_help_panel=MACHINE),
 ]
-Mcp = Annotated[
-    bool, typer.Option("--mcp", help="Offer the tasks as tools to programs that speak MCP, at /mcp.")
-]
+Mcp = Annotated[bool, typer.Option("--mcp", help="Offer the tasks as tools to programs that speak MCP, at /mcp.")]
 Output = Annotated[Path, typer.Option("--output", help="The folder for the pictures.", rich_help_panel=OUTPUT)]
 NoMetadata = Annotated[
     bool,

@@ -173,3 +173,11 @@ def test_who_hangs_up_wants_no_picture_any_more(running: Running) -> None:
     while client.jobs()[0]["state"] != "cancelled" and time.monotonic() < end:
         time.sleep(0.05)
     assert client.jobs()[0]["state"] == "cancelled"
+
+
+def test_what_the_sender_could_have_known_is_no_fault_of_the_server(client: Any) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match="cannot make 900 steps"):
+        client.images.generate(prompt="<subject:Rex>", extra_body={"steps": 900, "scheduler": "lcm"})
+    with pytest.raises(openai.InternalServerError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.jobs.worker.run", lambda *_given, **_more: 1 // 0)
+        client.images.generate(prompt="<subject:Rex>", extra_body={"steps": 2})

@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.api.client import Client, ServerError
 from app.api.described import described
+from app.api.views import API
 from app.server import Running
 from pipelines.parameters import request_from
 from pipelines.task import tasks
@@ -175,3 +176,18 @@ def text(data: bytes) -> str:
 
 def told(answer: httpx.Response) -> Any:
     return answer.json()["error"]["message"]
+
+
+def test_the_description_tells_what_every_request_holds(running: Running) -> None:
+    told = httpx.get(f"{running.url}/api/v1/openapi.json").json()
+    job = told["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    forms = {one["title"]: one["properties"] for one in job["anyOf"]}
+    assert set(forms) == set(tasks())
+    assert forms["stylize"]["request"]["properties"]["steps"]["maximum"] == 1000
+    assert set(forms["edit"]["inputs"]["properties"]) == set(tasks()["edit"].inputs)
+    reads = {f"{API}/jobs/{{name}}/retry", "/sdapi/v1/interrupt", "/sdapi/v1/skip", f"{API}/history/{{name}}/favourite",
+             f"{API}/history/{{name}}/restore", f"{API}/subjects/{{name}}/restore"}  # fmt: skip
+    posts = {
+        path for path, methods in told["paths"].items() if "requestBody" not in methods.get("post", {"requestBody": 1})
+    }
+    assert posts == reads

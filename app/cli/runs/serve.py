@@ -59,7 +59,9 @@ def serve(
         space=None if space is None else round(space * _GB),
     )
     signal.signal(signal.SIGTERM, _stopped)
-    with served(workshop, access=access, tokens=known, listening=listening, webhooks=addresses, speaks_mcp=mcp) as running:
+    with served(
+        workshop, access=access, tokens=known, listening=listening, webhooks=addresses, speaks_mcp=mcp
+    ) as running:
         say(f"{running.url}/api/v1/tasks")
         running.wait()
 
