@@ -1,11 +1,12 @@
-# Two commands: `make demo` draws pictures of a bundled subject, `make test` runs every check and test.
+# Two commands: `make demo` draws pictures of a bundled subject, `make test` runs every check and test;
+# `make docs` builds the site of the documentation, which the tests do too.
 # Both set up a virtual environment in .venv first; a second run starts at once.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: .venv/installed
 	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/padlock.png --category padlock \
@@ -24,6 +25,10 @@ check: .venv/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: .venv/installed-dev
+	@NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is build/docs/index.html."
 
 .venv/python: 
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -20,6 +20,8 @@ from app.jobs.tickets import Ticket
 from app.jobs.workshop import Workshop
 from blipdiff import __version__
 
+ROUTERS = tuple(part.router for part in (operation, jobs, history, subjects, uploads, openai, a1111))
+
 
 @dataclass(slots=True)
 class Figures:
@@ -58,8 +60,8 @@ def application(
     app.state.webhook_threads = told
     workshop.told += [app.state.figures.count, told.tell]
     problems.add_to(app)
-    for part in (operation, jobs, history, subjects, uploads, openai, a1111):
-        app.include_router(part.router)
+    for router in ROUTERS:
+        app.include_router(router)
     if speaks_mcp:
         app.router.routes.append(
             Route(MCP, mcp.Endpoint(access.limits.upload), methods=["POST"], include_in_schema=False)
