@@ -10,6 +10,7 @@ from blipdiff.checkpoints import diffusers_layout, lavis_layout
 from blipdiff.checkpoints.additions import Additions, added
 from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.finetuned import cached_subject, overlaid
+from blipdiff.checkpoints.needed import ANY, Wanted
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.devices import STORED, AskedDtype, dtype_for
 from blipdiff.errors import CheckpointError, ConfigError
@@ -31,12 +32,13 @@ def load_model(
     configs_from: str | Path | None = None,
     base: str | Path | None = None,
     additions: Additions | None = None,
+    wanted: Wanted = ANY,
 ) -> BlipDiffusion:
     """A model from "mini", a folder in the hub's or LAVIS's layout, a LAVIS archive or fine-tuned file, or a hub id.
 
     `dtype` None or "auto" is the fastest on `device`, "stored" that of the file. `qformer_tokenizer` is a folder with
     vocab.txt, `configs_from` a hub-layout folder that lends sizes and tokenizers to a LAVIS checkpoint, `base` the
-    model under a fine-tuned file, `additions` what goes on it: LoRAs and the like.
+    model under a fine-tuned file, `additions` what goes on it: LoRAs and the like, `wanted` which of its files.
     Raises: CheckpointError.
     """
     if additions:
@@ -47,6 +49,7 @@ def load_model(
             qformer_tokenizer=qformer_tokenizer,
             configs_from=configs_from,
             base=base,
+            wanted=wanted,
         )
         return added(model, additions, dtype=dtype_for(dtype, device), device=device, download=download)
     return load_model_and_subject(
@@ -57,6 +60,7 @@ def load_model(
         qformer_tokenizer=qformer_tokenizer,
         configs_from=configs_from,
         base=base,
+        wanted=wanted,
     )[0]
 
 
@@ -70,6 +74,7 @@ def load_model_and_subject(
     configs_from: str | Path | None = None,
     base: str | Path | None = None,
     category: str = "subject",
+    wanted: Wanted = ANY,
 ) -> tuple[BlipDiffusion, SubjectEmbedding | None]:
     """As `load_model`, with the subject that a fine-tuned LAVIS checkpoint was trained on, if it holds one.
 
@@ -82,9 +87,11 @@ def load_model_and_subject(
     }
     lender = None if configs_from is None else Path(configs_from)
     words = shared["qformer_tokenizer"]
-    with found(source, download=download, check=lambda folder: diffusers_layout.check(folder, words)) as model:
+    with found(
+        source, download=download, check=lambda folder: diffusers_layout.check(folder, words), wanted=wanted
+    ) as model:
         if model.layout == "diffusers":
-            return diffusers_layout.load(model.place, **shared, name=model.name), None
+            return diffusers_layout.load(model.place, **shared, name=model.name, wanted=wanted), None
         if model.layout == "lavis":
             loaded = lavis_layout.load(model.place, **shared, configs_from=lender, name=model.name)
             cache = model.place / lavis_layout.CACHE

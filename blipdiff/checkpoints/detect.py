@@ -5,13 +5,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from blipdiff.checkpoints.archives import ARCHIVES, unpack
 from blipdiff.checkpoints.hub import snapshot
-from blipdiff.checkpoints.needed import network_files
+from blipdiff.checkpoints.needed import ANY, Wanted, model_files, network_files
 from blipdiff.errors import CheckpointError
 from blipdiff.foreign import foreign
 
@@ -33,12 +34,16 @@ class Found:
 
 @contextmanager
 def found(
-    source: str | Path, *, download: bool = False, check: Callable[[Path], object] | None = None
+    source: str | Path,
+    *,
+    download: bool = False,
+    check: Callable[[Path], object] | None = None,
+    wanted: Wanted = ANY,
 ) -> Iterator[Found]:
     """What `source` stands for, for the length of the block: an archive is unpacked into a temporary folder.
 
     Nothing is fetched unless `download` is true; a hub id that was fetched before is used as it lies in the cache.
-    `check` looks at the small files of a hub's model before the large ones are fetched.
+    `check` looks at the small files of a hub's model before the large ones are fetched; `wanted` says which files.
     Raises: CheckpointError when there is nothing of that name, or it is no model.
     """
     path = Path(source)
@@ -55,7 +60,9 @@ def found(
     elif str(source) == BUNDLED:
         yield _bundled()
     elif is_hub_id(source):
-        yield _in_folder(snapshot(str(source), download=download, check=check), str(source))
+        chosen = partial(model_files, wanted=wanted)
+        on_hub = snapshot(str(source), download=download, check=check, choose=chosen, wanted=wanted)
+        yield _in_folder(on_hub, str(source))
     else:
         raise CheckpointError(
             f"There is no model at {str(source)[:200]}; give a folder, a LAVIS archive, a hub id such as "

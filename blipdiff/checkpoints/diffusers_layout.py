@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import ControlNetModel, ModelMixin, T2IAdapter, UNet2DConditionModel
-from safetensors.torch import save_file
 from torch import nn
 
 from blipdiff.checkpoints import configs
@@ -16,7 +15,7 @@ from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.fields import check as check_fields
 from blipdiff.checkpoints.fields import shown
 from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
-from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS
+from blipdiff.checkpoints.needed import ANY, DIFFUSERS_STEMS, TRANSFORMERS_STEMS, Wanted, check_variant
 from blipdiff.checkpoints.part_fields import INDEX, least_tensors, network_config
 from blipdiff.checkpoints.scheduler_fields import scheduler_config
 from blipdiff.checkpoints.vocabularies import (
@@ -25,7 +24,7 @@ from blipdiff.checkpoints.vocabularies import (
     save_category_tokenizer,
     save_prompt_tokenizer,
 )
-from blipdiff.checkpoints.weights import Rename, filled, merged_tensors, weight_paths
+from blipdiff.checkpoints.weights import Rename, filled, merged_tensors, save_weights, weight_paths
 from blipdiff.diffusers_types import VAE, Adapter, ControlNet
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
@@ -48,30 +47,32 @@ def load(
     device: torch.device | str = "cpu",
     qformer_tokenizer: Path | None = None,
     name: str | None = None,
+    wanted: Wanted = ANY,
 ) -> BlipDiffusion:
     """The model in a folder; weights stay memory-mapped where dtype and device are those of the file.
 
     Raises: CheckpointError for anything missing, damaged, of another shape or not finite.
     """
     check_configs(folder)
+    _check_variant(folder, wanted)
     index = read_json(folder / "model_index.json")
-    encoder, seen = load_subject_encoder(folder / "qformer", dtype, device)
+    encoder, seen = load_subject_encoder(folder / "qformer", dtype, device, wanted=wanted)
     photo = _photo(folder, index, encoder.sizes)
     return agreed(
         BlipDiffusion(
             subject_encoder=encoder,
-            text_encoder=load_text_encoder(folder / "text_encoder", dtype, device),
+            text_encoder=load_text_encoder(folder / "text_encoder", dtype, device, wanted=wanted),
             prompt_tokenizer=prompt_tokenizer(folder),
             category_tokenizer=category_tokenizer(folder, encoder.sizes.qformer.vocabulary, qformer_tokenizer),
-            unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device),
-            vae=load_vae(folder / "vae", dtype, device),
+            unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, wanted=wanted),
+            vae=load_vae(folder / "vae", dtype, device, wanted=wanted),
             scheduler_config=scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json")),
             photo=photo,
             subject_fingerprint=seen,
             insert_at=insert_at_of(index),
             guidance=guidance_of(index),
             name=name or folder.absolute().name,
-            controlnet=load_controlnet(folder / "controlnet", dtype, device)
+            controlnet=load_controlnet(folder / "controlnet", dtype, device, wanted=wanted)
             if (folder / "controlnet").is_dir()
             else None,
         )
@@ -130,25 +131,32 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
         encoder, text = model.subject_encoder, model.text_encoder
         write_json(place / "qformer" / "config.json", configs.subject_encoder_config(encoder.sizes))
-        _save_weights(encoder, place / "qformer" / "model.safetensors")
+        save_weights(encoder, place / "qformer" / "model.safetensors")
         write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(text.sizes))
-        _save_weights(text, place / "text_encoder" / "model.safetensors")
+        save_weights(text, place / "text_encoder" / "model.safetensors")
         for name, part in (("unet", model.unet), ("vae", model.vae), ("controlnet", model.controlnet)):
             if part is not None:
                 part.save_config(place / name)
                 if name == "vae":
                     path = place / name / "config.json"
                     write_json(path, configs.without_derived(read_json(path)))
-                _save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
+                save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
         configs.forget_places(place)
 
 
+def _check_variant(folder: Path, wanted: Wanted) -> None:
+    try:
+        check_variant([path.relative_to(folder).as_posix() for path in folder.glob("*/*")], wanted)
+    except CheckpointError as reason:
+        raise CheckpointError(f"{folder} does not do: {reason}.") from None
+
+
 def load_subject_encoder(
-    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu", *, wanted: Wanted = ANY
 ) -> tuple[SubjectEncoder, str]:
     """The subject encoder in `qformer/`, and the fingerprint of its weights as they are stored."""
     sizes = configs.subject_encoder_sizes(read_json(folder / "config.json"))
-    paths = weight_paths(folder, TRANSFORMERS_STEMS)
+    paths = weight_paths(folder, TRANSFORMERS_STEMS, wanted)
     return fingerprinted(sizes, paths, subject_encoder_name, dtype, device)
 
 
@@ -180,10 +188,11 @@ def load_text_encoder(
     device: torch.device | str = "cpu",
     *,
     sizes: TextSizes | None = None,
+    wanted: Wanted = ANY,
 ) -> ContextTextEncoder:
     """The context text encoder in `text_encoder/`; `sizes` stands in for a config.json that old layouts lack."""
     known = configs.text_encoder_sizes(read_json(folder / "config.json")) if sizes is None else sizes
-    paths = weight_paths(folder, TRANSFORMERS_STEMS)
+    paths = weight_paths(folder, TRANSFORMERS_STEMS, wanted)
     return _identified(
         lambda: ContextTextEncoder(known),
         paths,
@@ -204,13 +213,14 @@ def load_part(
     *,
     config: Mapping[str, Any] | None = None,
     rename: Rename = str,
+    wanted: Wanted = ANY,
 ) -> Part:
     """A network of diffusers, from its folder; `config` stands in for a config.json that old layouts lack."""
     config = read_json(folder / "config.json") if config is None else config
     known = _known(config, kind, folder, what)
     return _identified(  # type: ignore[no-any-return]
         lambda: kind.from_config(dict(known)),
-        weight_paths(folder, DIFFUSERS_STEMS),
+        weight_paths(folder, DIFFUSERS_STEMS, wanted),
         what,
         rename=rename,
         dtype=dtype,
@@ -240,17 +250,22 @@ def load_vae(
     device: torch.device | str = "cpu",
     *,
     config: Mapping[str, Any] | None = None,
+    wanted: Wanted = ANY,
 ) -> VAE:
     """The VAE, of the class that its configuration names; never in float16, where it overflows to black pictures."""
     config = read_json(folder / "config.json") if config is None else config
     config = configs.without_derived(config)
     dtype = torch.float32 if dtype == torch.float16 else dtype
-    return load_part(folder, configs.vae_class(config), "VAE", dtype, device, config=config, rename=vae_name)
+    return load_part(
+        folder, configs.vae_class(config), "VAE", dtype, device, config=config, rename=vae_name, wanted=wanted
+    )
 
 
-def load_controlnet(folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> ControlNet:
+def load_controlnet(
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu", *, wanted: Wanted = ANY
+) -> ControlNet:
     """Any ControlNet for Stable Diffusion 1.5, from its folder."""
-    return load_part(folder, ControlNetModel, "ControlNet", dtype, device)
+    return load_part(folder, ControlNetModel, "ControlNet", dtype, device, wanted=wanted)
 
 
 def load_adapter(folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Adapter:
@@ -280,9 +295,3 @@ def guidance_of(index: Mapping[str, Any]) -> float:
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MOST_GUIDANCE:
         raise CheckpointError(f"'guidance_scale' of the checkpoint is {scale!r}; it goes from 0 to {MOST_GUIDANCE:g}.")
     return float(scale)
-
-
-def _save_weights(net: nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().contiguous() for name, value in merged_tensors(net).items()}
-    save_file(tensors, path, metadata={"format": "pt"})

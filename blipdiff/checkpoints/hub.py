@@ -16,7 +16,7 @@ from huggingface_hub.utils import WeakFileLock, are_progress_bars_disabled, buil
 from tqdm import tqdm
 
 from blipdiff.checkpoints.listings import keep_listing, kept_listing
-from blipdiff.checkpoints.needed import Choice, model_files
+from blipdiff.checkpoints.needed import ANY, Choice, Wanted, model_files
 from blipdiff.errors import BlipdiffError, CheckpointError
 from blipdiff.foreign import first_line
 
@@ -40,38 +40,51 @@ def snapshot(
     download: bool,
     choose: Choice = model_files,
     check: Callable[[Path], object] | None = None,
+    wanted: Wanted = ANY,
 ) -> Path:
     """The folder of a hub id's needed files: as it lies in the cache, or fetched if `download` is true.
 
     `choose` says which files of the listing are needed; `check` looks at the small ones before a large one is
-    fetched. A large file that was cut off goes on where it ended. Raises: CheckpointError for what is not there,
+    fetched; `wanted` says of which revision, by whose token and into which cache. A large file that was cut off goes
+    on where it ended. Raises: CheckpointError for what is not there,
     not in the listing, damaged or out of reach.
     """
     if not download:
-        return _cached(name, choose)
+        return _cached(name, choose, wanted)
     try:
-        info = HfApi().model_info(name, files_metadata=True, timeout=_TIMEOUT_SECONDS)
+        info = HfApi(token=wanted.token).model_info(
+            name, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
+        )
+    except hub_errors.RevisionNotFoundError as reason:
+        raise CheckpointError(f"'{name}' has no revision '{wanted.revision}' on the hub.") from reason
     except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as reason:
         raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
     except Exception as reason:  # no connection, or an answer that is none of the hub's
-        return _cached(name, choose, reason)
+        return _cached(name, choose, wanted, reason)
     files = {one.rfilename: HubFile(one.rfilename, one.size or 0, _checksum(one.lfs)) for one in info.siblings or []}
     chosen = [files[one] for one in _chosen(name, choose, list(files))]
-    home = _home(name)
+    home = _home(name, wanted)
     keep_listing(home, str(info.sha), list(files))
     folder = home / "snapshots" / str(info.sha)
     if all((folder / one.name).is_file() for one in chosen):
         return folder
-    return _fetched(name, chosen, home, check)
+    return _fetched(_Repository(name, home, wanted), chosen, check)
 
 
-def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    name: str
+    home: Path  # in the cache
+    wanted: Wanted
+
+
+def _cached(name: str, choose: Choice, of: Wanted = ANY, out_of_reach: BaseException | None = None) -> Path:
     """The snapshot in the cache, complete as far as its listing is known."""
-    home = _home(name)
+    home = _home(name, of)
     try:
-        listed = kept_listing(home, name)
+        listed = kept_listing(home, name, of)
         wanted = None if listed is None else _chosen(name, choose, listed)
-        folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+        folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True, **_where(of)))
         if all((folder / one).is_file() for one in wanted or ()):
             return folder
         reason: Exception | None = None
@@ -90,9 +103,13 @@ def _cached(name: str, choose: Choice, out_of_reach: BaseException | None = None
     ) from reason
 
 
-def _home(name: str) -> Path:
+def _home(name: str, wanted: Wanted) -> Path:
     """The model's folder in the hub's cache, as the hub's library names it."""
-    return Path(constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
+    return Path(wanted.cache_dir or constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
+
+
+def _where(wanted: Wanted) -> dict[str, Any]:
+    return {"revision": wanted.revision, "cache_dir": wanted.cache_dir or constants.HF_HUB_CACHE}
 
 
 def _checksum(stored: Any) -> str | None:
@@ -110,20 +127,21 @@ def _chosen(name: str, choose: Choice, names: Sequence[str]) -> list[str]:
         ) from None
 
 
-def _fetched(name: str, chosen: Sequence[HubFile], home: Path, check: Callable[[Path], object] | None) -> Path:
+def _fetched(of: _Repository, chosen: Sequence[HubFile], check: Callable[[Path], object] | None) -> Path:
+    name, home = of.name, of.home
     small = [one for one in chosen if one.sha256 is None]
     large = [one for one in chosen if one.sha256 is not None]
     missing = [one for one in large if not (home / "blobs" / str(one.sha256)).is_file()]
     _check_space(name, missing, home)
     try:
         with _bar(name, large) as bar:
-            folder = _linked(name, small)
+            folder = _linked(of, small)
             if check is not None:
                 check(folder)
             bar.update(sum(one.size for one in large if one not in missing))
             for one in missing:
-                _fetch(name, one, home, bar)
-            return _linked(name, chosen)
+                _fetch(of, one, bar)
+            return _linked(of, chosen)
     except BlipdiffError:
         raise
     except _UNREACHED as reason:
@@ -156,9 +174,10 @@ def _bar(name: str, large: Sequence[HubFile]) -> "tqdm[Any]":
     )
 
 
-def _linked(name: str, files: Sequence[HubFile]) -> Path:
+def _linked(of: _Repository, files: Sequence[HubFile]) -> Path:
     """The snapshot's folder with these files: small ones are fetched, large ones lie in the cache already."""
-    return Path(snapshot_download(name, allow_patterns=[one.name for one in files], tqdm_class=_NoBar))
+    names, where = [one.name for one in files], _where(of.wanted)
+    return Path(snapshot_download(of.name, allow_patterns=names, tqdm_class=_NoBar, token=of.wanted.token, **where))
 
 
 def _partial(home: Path, file: HubFile) -> tuple[Path, int]:
@@ -167,11 +186,12 @@ def _partial(home: Path, file: HubFile) -> tuple[Path, int]:
     return path, path.stat().st_size if path.is_file() else 0
 
 
-def _fetch(name: str, file: HubFile, home: Path, bar: "tqdm[Any]") -> None:
+def _fetch(of: _Repository, file: HubFile, bar: "tqdm[Any]") -> None:
     """The large file into the cache, under its checksum; what is there of it is kept.
 
     Raises: CheckpointError when what came is not what the listing says.
     """
+    name, home = of.name, of.home
     locks = home.parent / ".locks" / home.name
     locks.mkdir(parents=True, exist_ok=True)
     (home / "blobs").mkdir(parents=True, exist_ok=True)
@@ -187,10 +207,10 @@ def _fetch(name: str, file: HubFile, home: Path, bar: "tqdm[Any]") -> None:
         bar.update(there)
         with path.open("ab") as stream:
             http_get(
-                hf_hub_url(name, file.name),
+                hf_hub_url(name, file.name, revision=of.wanted.revision),
                 stream,
                 resume_size=there,
-                headers=build_hf_headers(),
+                headers=build_hf_headers(token=of.wanted.token),
                 expected_size=file.size,
                 _tqdm_bar=bar,
             )

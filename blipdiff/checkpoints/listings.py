@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 
+from blipdiff.checkpoints.needed import ANY, Wanted
 from blipdiff.errors import OutputError
 from blipdiff.outputs import written_file
 
@@ -23,22 +24,24 @@ def keep_listing(home: Path, commit: str, names: Sequence[str]) -> None:
             part.write_text(json.dumps(sorted(names)), encoding="utf-8")
 
 
-def kept_listing(home: Path, name: str) -> list[str] | None:
+def kept_listing(home: Path, name: str, wanted: Wanted = ANY) -> list[str] | None:
     """The files of the commit that is in the cache; None where nobody has written down what it holds."""
     with suppress(OSError, ValueError):
-        commit = (home / "refs" / "main").read_text(encoding="utf-8").strip()
+        revision = wanted.revision or "main"
+        ref = home / "refs" / revision
+        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
         names = json.loads((home / _FOLDER / f"{commit}.json").read_text(encoding="utf-8"))
         if isinstance(names, list) and all(isinstance(one, str) for one in names):
             return names
-    return _of_the_library(name)
+    return _of_the_library(name, wanted)
 
 
-def _of_the_library(name: str) -> list[str] | None:
+def _of_the_library(name: str, wanted: Wanted) -> list[str] | None:
     """Newer versions of huggingface_hub keep listings too, also of what other programs have fetched."""
     ask = getattr(huggingface_hub, "get_cached_repo_tree", None)
     if ask is None:
         return None
     try:
-        return [file.path for file in ask(name)]
+        return [file.path for file in ask(name, revision=wanted.revision, cache_dir=wanted.cache_dir)]
     except huggingface_hub.errors.CachedRepoTreeNotFoundError:  # type: ignore[attr-defined, unused-ignore]
         return None

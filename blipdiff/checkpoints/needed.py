@@ -1,7 +1,9 @@
-"""Which files of a hub's listing are needed: each part in one format, and everything that is missing is named."""
+"""Which files of a folder or a hub's listing are needed: each part in one format; everything missing is named."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from blipdiff.errors import CheckpointError, listed
@@ -11,7 +13,7 @@ Choice: TypeAlias = Callable[[Names], list[str]]  # the needed names among those
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt")  # in this order
 TRANSFORMERS_STEMS = ("model", "pytorch_model")
-DIFFUSERS_STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
+DIFFUSERS_STEMS = ("diffusion_pytorch_model",)
 
 _PARTS = {
     "qformer": TRANSFORMERS_STEMS,
@@ -20,21 +22,93 @@ _PARTS = {
     "vae": DIFFUSERS_STEMS,
 }
 _ALONE = ("model_index.json", "image_processor/preprocessor_config.json", "scheduler/scheduler_config.json")
+_HALVES = ("fp16", "bf16")  # variants that are taken unasked where there is nothing else
 _TOKENIZERS = ("tokenizer/", "qformer_tokenizer/")
 
 
-def model_files(names: Names) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of a model's files are wanted, and from where on the hub.
+
+    variant: "fp16" for model.fp16.safetensors; use_safetensors: True for those alone, False for none of them;
+    revision: a branch, a tag or a commit; token: True for the one that is kept on this machine
+    """
+
+    variant: str | None = None
+    use_safetensors: bool | None = None
+    revision: str | None = None
+    cache_dir: str | Path | None = None
+    token: str | bool | None = None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of weights, in the order in which they are looked for."""
+        if self.use_safetensors is None:
+            return WEIGHT_SUFFIXES
+        return WEIGHT_SUFFIXES[:1] if self.use_safetensors else WEIGHT_SUFFIXES[1:]
+
+
+ANY = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNames:
+    """How one part's weights may be called: as one file, or as several that an index names."""
+
+    stem: str
+    variant: str | None
+    suffix: str
+
+    @property
+    def whole(self) -> str:
+        return f"{self.stem}{self._dotted}{self.suffix}"
+
+    @property
+    def index(self) -> str:
+        return f"{self.stem}{self.suffix}.index{self._dotted}.json"
+
+    @property
+    def split(self) -> re.Pattern[str]:
+        """Of one file of several; older versions of diffusers wrote the variant behind the number."""
+        stem, variant, suffix = (re.escape(one) for one in (self.stem, self._dotted, self.suffix))
+        number = r"-\d+-of-(?:\d+)"
+        return re.compile(f"{stem}{variant}{number}{suffix}|{stem}{number}{variant}{suffix}")
+
+    @property
+    def _dotted(self) -> str:
+        return f".{self.variant}" if self.variant else ""
+
+
+def stored_names(stems: Sequence[str], wanted: Wanted = ANY) -> Iterator[StoredNames]:
+    """What is looked for, in this order: the variant that is wanted, full precision in any format, half precision."""
+    for variant in dict.fromkeys((wanted.variant, None, *(() if wanted.variant else _HALVES))):
+        for suffix in wanted.suffixes:
+            for stem in stems:
+                yield StoredNames(stem, variant, suffix)
+
+
+def check_variant(names: Names, wanted: Wanted) -> None:
+    """Raises: CheckpointError where a variant is wanted that no part of a model has."""
+    if wanted.variant is None or any(f".{wanted.variant}." in name or f".{wanted.variant}-" in name for name in names):
+        return
+    found = {match[1] for name in names if (match := re.search(r"\.(fp16|bf16|fp32|non_ema)[.-]", name))}
+    there = f"it has {', '.join(sorted(found))}" if found else "leave variant out"
+    raise CheckpointError(f"there are no weights of the variant '{wanted.variant}' in it; {there}")
+
+
+def model_files(names: Names, wanted: Wanted = ANY) -> list[str]:
     """What a model in the hub's layout needs; its ControlNet and the Q-Former's vocabulary where they are listed.
 
     Raises: CheckpointError naming every needed file that is not listed.
     """
     if "model_index.json" not in names:
         raise CheckpointError("there is no model_index.json in it, so it is no BLIP-Diffusion model")
+    check_variant(names, wanted)
     chosen = [name for name in _ALONE if name in names]
     missing = [name for name in _ALONE if name not in names]
     parts = _PARTS | ({"controlnet": DIFFUSERS_STEMS} if any(name.startswith("controlnet/") for name in names) else {})
     for part, stems in parts.items():
-        found, lacking = _part(names, f"{part}/", stems)
+        found, lacking = _part(names, f"{part}/", stems, wanted)
         chosen += found
         missing += lacking
     chosen += [name for name in names if name.startswith(_TOKENIZERS) and name.endswith((".json", ".txt"))]
@@ -62,31 +136,30 @@ def network_files(names: Names) -> list[str]:
     return _complete([*chosen, *(name for name in settings if ".index." not in name)], missing)
 
 
-def weights_among(names: Names, folder: str, stems: Sequence[str]) -> list[str]:
-    """The weights of one part, in the format that is read first; all its files where it was split; [] for none."""
-    for suffix in WEIGHT_SUFFIXES:
-        for stem in stems:
-            whole = f"{folder}{stem}{suffix}"
-            split = re.compile(re.escape(f"{folder}{stem}") + r"-\d+-of-(\d+)" + re.escape(suffix))
-            files = [name for name in names if split.fullmatch(name)]
-            if f"{whole}.index.json" in names and _all(files, split):
-                return [f"{whole}.index.json", *sorted(files)]
-            if whole in names:
-                return [whole]
+def weights_among(names: Names, folder: str, stems: Sequence[str], wanted: Wanted = ANY) -> list[str]:
+    """The weights of one part, those that are read first; all its files where it was split; [] for none."""
+    own = [name.removeprefix(folder) for name in names if name.startswith(folder)]
+    for stored in stored_names(stems, wanted):
+        files = [name for name in own if stored.split.fullmatch(name)]
+        if stored.index in own and _all(files):
+            return [f"{folder}{stored.index}", *(f"{folder}{name}" for name in sorted(files))]
+        if stored.whole in own:
+            return [f"{folder}{stored.whole}"]
     return []
 
 
-def _part(names: Names, folder: str, stems: Sequence[str]) -> tuple[list[str], list[str]]:
+def _part(names: Names, folder: str, stems: Sequence[str], wanted: Wanted = ANY) -> tuple[list[str], list[str]]:
     config = f"{folder}config.json"
-    weights = weights_among(names, folder, stems)
+    weights = weights_among(names, folder, stems, wanted)
     missing = [] if config in names else [config]
-    missing += [] if weights else [f"{folder}{stems[0]}.safetensors (or .bin)"]
+    ending = {None: ".safetensors (or .bin)", True: ".safetensors", False: ".bin"}[wanted.use_safetensors]
+    missing += [] if weights else [f"{folder}{stems[0]}{ending}"]
     return [*([config] if config in names else []), *weights], missing
 
 
-def _all(files: Sequence[str], split: re.Pattern[str]) -> bool:
+def _all(files: Sequence[str]) -> bool:
     """Whether the files that a part was split into are all there, as they count themselves."""
-    counts = {int(found[1]) for file in files if (found := split.fullmatch(file))}
+    counts = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)", file))}
     return counts == {len(files)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TypeVar
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blipdiff.checkpoints.needed import WEIGHT_SUFFIXES
+from blipdiff.checkpoints.needed import ANY, Wanted, stored_names
 from blipdiff.errors import CheckpointError, listed, unfit
 from blipdiff.foreign import foreign
 
@@ -32,19 +34,22 @@ _SIGNS = (  # in this order: the first that a file's names show
 )
 
 
-def weight_paths(folder: Path, stems: Sequence[str]) -> list[Path]:
+def weight_paths(folder: Path, stems: Sequence[str], wanted: Wanted = ANY) -> list[Path]:
     """The weight files of a component: .safetensors before .bin and .pt, one file or the parts that an index names.
+
+    Full precision before half, which is taken, and said, where there is nothing else.
 
     Raises: CheckpointError when there is none.
     """
-    for suffix in WEIGHT_SUFFIXES:
-        for stem in stems:
-            index = folder / f"{stem}{suffix}.index.json"
-            if index.is_file():
-                return _indexed(index)
-            if (folder / f"{stem}{suffix}").is_file():
-                return [folder / f"{stem}{suffix}"]
-    raise CheckpointError(f"{folder} has no weights; expected {stems[0]}.safetensors or {stems[0]}.bin in it.")
+    for stored in stored_names(stems, wanted):
+        index, whole = folder / stored.index, folder / stored.whole
+        if not index.is_file() and not whole.is_file():
+            continue
+        if stored.variant != wanted.variant and stored.variant is not None:
+            warnings.warn(f"The weights in {folder.name} are there in {stored.variant} alone.", stacklevel=2)
+        return _indexed(index) if index.is_file() else [whole]
+    expected = " or ".join(f"{stems[0]}{suffix}" for suffix in wanted.suffixes[:2])
+    raise CheckpointError(f"{folder} has no weights; expected {expected} in it.")
 
 
 def open_tensors(path: Path) -> dict[str, Tensor]:
@@ -209,6 +214,13 @@ def merged_tensors(net: nn.Module) -> dict[str, Tensor]:
         return dict(tensors)
     own = {name.replace(".base_layer.", "."): value for name, value in tensors.items()}
     return {name: value for name, value in own.items() if ".lora_" not in name}
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Writes a network's merged weights as safetensors. Raises: as `merged_tensors`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().contiguous() for name, value in merged_tensors(net).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def _placed(stored: Tensor, dtype: torch.dtype | None, device: torch.device | str) -> Tensor:

@@ -33,6 +33,16 @@ class CallbackEdit:
         return changed
 
 
+def either(name: str, value: Any, other_name: str, other: Any) -> Any:
+    """Whichever of two names of one argument was given.
+
+    Raises: ConfigError when both were, with different values.
+    """
+    if value is not None and other is not None and value != other:
+        raise ConfigError(f"{name} and {other_name} are one and were given different values; give one of them.")
+    return other if value is None else value
+
+
 def start_noise(latents: Tensor | None, shape: tuple[int, ...], generator: Generators, device: torch.device) -> Tensor:
     """The latents that were given, or standard normal noise of `shape`, float32.
 

@@ -1,19 +1,20 @@
 """The components of the diffusers face: registered, loaded, saved, identified, and their memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 
-from blipdiff.checkpoints import load_model, save_model
-from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
+from blipdiff.checkpoints import Additions, load_model, save_model
+from blipdiff.checkpoints.archives import ARCHIVES
+from blipdiff.checkpoints.detect import is_file
 from blipdiff.devices import STORED, AskedDtype, Placement, dtype_for, placement
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
-from blipdiff.errors import ConfigError
+from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -24,10 +25,17 @@ from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
+from pipelines.diffusers_pipeline.arguments import either
+from pipelines.diffusers_pipeline.embeddings import EmbeddingParts
+from pipelines.diffusers_pipeline.loading import Loading
 from pipelines.diffusers_pipeline.loras import LoraParts
 from pipelines.diffusers_pipeline.running import Calls
 
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
+_COMPONENTS = (
+    *("tokenizer", "text_encoder", "vae", "unet", "scheduler", "qformer", "image_processor", "qformer_tokenizer"),
+    "controlnet",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class _Origin:
     guidance_scale: float = USUAL_GUIDANCE
 
 
-class PipelineParts(DiffusionPipeline, LoraParts):  # type: ignore[misc]
+class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts):  # type: ignore[misc]
     """A `DiffusionPipeline` of BLIP-Diffusion's components, which does not yet draw."""
 
     model_cpu_offload_seq = "qformer->text_encoder->unet->vae"
@@ -132,29 +140,65 @@ class PipelineParts(DiffusionPipeline, LoraParts):  # type: ignore[misc]
         pretrained_model_name_or_path: str | Path,
         *,
         torch_dtype: AskedDtype = None,
-        device: torch.device | str = "auto",
+        dtype: AskedDtype = None,
+        device: torch.device | str | None = None,
+        device_map: Any = None,
         local_files_only: bool = True,
         qformer_tokenizer_path: str | Path | None = None,
-        **components: Any,
+        additions: Additions | None = None,
+        **others: Any,
     ) -> Self:
         """A hub id, a folder in the hub's or LAVIS's layout, or "mini"; fetched only with local_files_only=False.
 
         Placed as the command line places it: on the best device there is, with torch_dtype None or "auto" in the
-        dtype that is fastest there ("stored" keeps the file's), in the fastest memory format.
+        dtype that is fastest there ("stored" keeps the file's), in the fastest memory format. `additions` go on it.
+        Of others, diffusers' variant, use_safetensors, revision, cache_dir and token are taken, those that ask for
+        what is always so, and components by their names.
 
         Raises: CheckpointError naming what is missing, unexpected or of another shape, ConfigError for a device or a
-        dtype that is none.
+        dtype that is none, for an argument that is not known, and for one that asks for what is not done here.
         """
-        place = placement(str(device)).device
+        asked = Loading.of(others, _COMPONENTS, device, device_map)
+        place = placement(asked.device).device
+        given = either("torch_dtype", torch_dtype, "dtype", dtype)
         model = load_model(
             pretrained_model_name_or_path,
-            dtype=dtype_for(torch_dtype, place) or STORED,
+            dtype=dtype_for(given, place) or STORED,
             device=place,
             download=not local_files_only,
             qformer_tokenizer=qformer_tokenizer_path,
+            additions=additions,
+            wanted=asked.wanted,
         )
-        pipeline = cls.from_model(model, **components)
+        pipeline = cls.from_model(model, **asked.components)
         return pipeline if place.type == "cpu" else pipeline.to(place)  # components that were given come along
+
+    @classmethod
+    def from_single_file(
+        cls,
+        pretrained_model_link_or_path: str | Path,
+        *,
+        config: str | Path = "Salesforce/blipdiffusion",
+        original: str | Path | None = None,
+        strength: float = 1.0,
+        **others: Any,
+    ) -> Self:
+        """A LAVIS archive, or BLIP-Diffusion on a checkpoint of Stable Diffusion 1.5 in one file.
+
+        config: the model whose subject goes on the checkpoint; original: Stable Diffusion 1.5 itself, for the
+        difference between both, of which `strength` is added; others: as `from_pretrained`
+
+        Raises: as `from_pretrained`.
+        """
+        if str(pretrained_model_link_or_path).lower().endswith(ARCHIVES):
+            return cls.from_pretrained(pretrained_model_link_or_path, **others)
+        if not is_file(pretrained_model_link_or_path):
+            raise CheckpointError(
+                f"There is no file {str(pretrained_model_link_or_path)[:200]}; from_single_file takes one on this "
+                "machine, from_pretrained takes folders and hub ids."
+            )
+        base = Additions.of(base=pretrained_model_link_or_path, original=original, strengths=strength)
+        return cls.from_pretrained(config, additions=base, **others)
 
     def save_pretrained(self, save_directory: str | Path, safe_serialization: bool = True, **others: Any) -> None:
         """The hub's folder layout in safetensors, which `from_pretrained` and diffusers' own component loaders read.
@@ -187,41 +231,6 @@ class PipelineParts(DiffusionPipeline, LoraParts):  # type: ignore[misc]
             name=self.config.name,
             controlnet=None if isinstance(self.controlnet, MultiControlNetModel) else self.controlnet,
             additions=self._additions,
-        )
-
-    def load_textual_inversion(
-        self,
-        pretrained_model_name_or_path: Any,
-        token: str | Sequence[str | None] | None = None,
-        *,
-        weight_name: str | None = None,
-        local_files_only: bool = False,
-    ) -> None:
-        """As diffusers has it: one embedding, or a list of them, each with the word that stands for it in prompts.
-
-        A file, a folder, a hub id, or a state dict; a word of several vectors is written once. The tokenizer and the
-        text encoder stay as they are.
-
-        Raises: CheckpointError for a file that is no embedding of this model, ConfigError for a word that is none.
-        """
-        several = isinstance(pretrained_model_name_or_path, list)
-        sources = pretrained_model_name_or_path if several else [pretrained_model_name_or_path]
-        tokens = [token] * len(sources) if token is None or isinstance(token, str) else list(token)
-        model = self.model
-        for source, word in zip(sources, tokens, strict=True):
-            place = str(Path(source) / weight_name) if weight_name else source
-            model = with_embeddings(model, [Embedding(place, word)], download=not local_files_only)
-        self._words, self._additions = cast(WordsTokenizer, model.prompt_tokenizer), model.additions
-
-    def unload_textual_inversion(self, tokens: str | Sequence[str] | None = None) -> None:
-        """Forgets the words of embeddings: these, or all of them."""
-        given = [tokens] if isinstance(tokens, str) else tokens
-        names = None if given is None else {word.strip().lower() for word in given}
-        if self._words is not None:
-            left = {} if names is None else {w: v for w, v in self._words.vectors.items() if w not in names}
-            self._words = replace(self._words, vectors=left) if left else None
-        self._additions = tuple(
-            one for one in self._additions if one.kind != "embedding" or (names is not None and one.name not in names)
         )
 
     def enable_vae_slicing(self) -> None:

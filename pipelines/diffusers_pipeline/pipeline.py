@@ -26,13 +26,14 @@ from pipelines.diffusers_pipeline.arguments import (
     Generators,
     StepCallback,
     as_output,
+    either,
     row_generators,
     start_noise,
 )
 from pipelines.diffusers_pipeline.controls import ControlPictures, ControlsAsked
 from pipelines.diffusers_pipeline.parts import PipelineParts
 from pipelines.diffusers_pipeline.running import Call
-from pipelines.diffusers_pipeline.words import Amount, Reference, Words, either
+from pipelines.diffusers_pipeline.words import Amount, Reference, Words
 from pipelines.plan import SamplingPlan, execute
 
 _READYING = Lock()  # held only while a scheduler is readied and copied

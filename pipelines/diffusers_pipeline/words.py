@@ -169,16 +169,6 @@ class Words:
         return [build_prompt(word, text) for word, text in zip(targets, texts, strict=True)]
 
 
-def either(name: str, value: Any, other_name: str, other: Any) -> Any:
-    """Whichever of two names of one argument was given.
-
-    Raises: ConfigError when both were, with different values.
-    """
-    if value is not None and other is not None and value != other:
-        raise ConfigError(f"{name} and {other_name} are one and were given different values; give one of them.")
-    return other if value is None else value
-
-
 def check_embeds(embeds: Any, negative: Any) -> None:
     """Raises: ShapeError for embeddings that are no (prompts, slots, width), or not of one shape."""
     shapes = [tuple(getattr(one, "shape", ())) for one in (embeds, negative) if one is not None]

@@ -62,7 +62,7 @@ def test_components_given_by_name_take_the_place_of_the_models(pipe: BlipDiffusi
     swapped = BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", qformer=encoder, torch_dtype="stored")
     assert swapped.config.subject_fingerprint == tiny_model(1).subject_fingerprint
     assert swapped.config.subject_fingerprint != pipe.config.subject_fingerprint
-    with pytest.raises(ConfigError, match="no components denoiser"):
+    with pytest.raises(ConfigError, match="no argument denoiser; it has torch_dtype"):
         BlipDiffusionPipeline.from_pretrained(tmp_path / "saved", denoiser=unet, torch_dtype="stored")
     with pytest.raises(CheckpointError, match="There is no model at"):
         BlipDiffusionPipeline.from_pretrained(tmp_path / "nothing", torch_dtype="stored")

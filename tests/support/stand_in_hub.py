@@ -29,6 +29,7 @@ class StandInHub:
     damaged: set[str] = field(default_factory=set)
     broken: bool = False
     address: str = ""
+    tokens: set[str] = field(default_factory=set)  # by which files were asked for
     fetched: list[tuple[str, int]] = field(default_factory=list)  # each file that was sent, and from which byte
 
     @property
@@ -113,7 +114,8 @@ def _answer(request: BaseHTTPRequestHandler, hub: StandInHub) -> None:
     elif path.startswith(f"/{hub.name}/resolve/"):
         _send_file(request, hub, path.split("/", 5)[5])
     else:
-        _send(request, 404, b"", {"X-Error-Code": "RepoNotFound"})
+        code = "RevisionNotFound" if path.startswith(f"{api}/revision/") else "RepoNotFound"
+        _send(request, 404, b"", {"X-Error-Code": code})
 
 
 def _send(request: BaseHTTPRequestHandler, code: int, content: bytes, headers: dict[str, str] | None = None) -> None:
@@ -134,6 +136,7 @@ def _send_file(request: BaseHTTPRequestHandler, hub: StandInHub, name: str) -> N
     start = int((request.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
     if request.command == "GET":
         hub.fetched.append((name, start))
+        hub.tokens |= {request.headers["Authorization"]} if request.headers["Authorization"] else set()
     if start:
         headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
     if request.command == "GET" and name in hub.cut_at:
