@@ -14,6 +14,8 @@ from blipdiff.ranges import LARGEST_SEED
 
 Seed: TypeAlias = int | torch.Generator
 
+_PARALLEL = 1e-6  # sine of an angle below which there is no circle to speak of
+
 
 def row_generators(seeds: Seed | Sequence[Seed]) -> list[torch.Generator]:
     """One generator for each row: a CPU generator for a seed; a generator that is given is used as it is.
@@ -46,6 +48,28 @@ def noise(
         for generator in row_generators(seeds)
     ]
     return torch.stack(rows).to(dtype)
+
+
+def turned(noise_rows: Tensor, others: Tensor, strength: float) -> Tensor:
+    """Noise on the way to other noise, on the great circle between them: it keeps the length that noise has.
+
+    noise_rows, others: (rows, channels, h, w); strength: 0 gives the first bit for bit, 1 the second
+
+    Raises: ConfigError for a strength outside 0 to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"A variation of {strength} was asked for; it goes from 0 to 1.")
+    if strength == 0:
+        return noise_rows
+    rows = []
+    for one, other in zip(noise_rows.cpu().double(), others.cpu().double(), strict=True):
+        angle = torch.arccos(((one * other).sum() / (one.norm() * other.norm())).clamp(-1, 1))
+        if float(angle.sin()) < _PARALLEL:
+            rows.append(torch.lerp(one, other, strength))
+            continue
+        shares = torch.sin((1 - strength) * angle) / angle.sin(), torch.sin(strength * angle) / angle.sin()
+        rows.append(shares[0] * one + shares[1] * other)
+    return torch.stack(rows).to(noise_rows)
 
 
 def size_factor(vae: VAE) -> int:

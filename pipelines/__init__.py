@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pipelines.controls.settings import ControlSettings
     from pipelines.diffusers_pipeline.pipeline import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
     from pipelines.edit.request import EditRequest
+    from pipelines.finish.request import RedrawRequest, RemoveBackgroundRequest, UpscaleRequest
     from pipelines.generate.request import AttendRequest, GenerateRequest
     from pipelines.inputs import Input
     from pipelines.job import Job, run
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.stylize.request import StylizeRequest
     from pipelines.subject_library import SubjectLibrary
     from pipelines.task import Event, InputKind, Notice, Progress, Result, Sheet, Task, register, tasks
+    from pipelines.variations import varied
 
 _HOMES = {
     "AttendRequest": "pipelines.generate.request",
@@ -36,6 +38,8 @@ _HOMES = {
     "Notice": "pipelines.task",
     "Picture": "pipelines.pictures",
     "Progress": "pipelines.task",
+    "RedrawRequest": "pipelines.finish.request",
+    "RemoveBackgroundRequest": "pipelines.finish.request",
     "Result": "pipelines.task",
     "Sampling": "pipelines.parameters",
     "SamplingPlan": "pipelines.plan",
@@ -46,6 +50,7 @@ _HOMES = {
     "SubjectLibrary": "pipelines.subject_library",
     "SubjectSampling": "pipelines.parameters",
     "Task": "pipelines.task",
+    "UpscaleRequest": "pipelines.finish.request",
     "execute": "pipelines.plan",
     "parameter": "pipelines.parameters",
     "read_metadata": "pipelines.metadata",
@@ -55,6 +60,7 @@ _HOMES = {
     "save_new_picture": "pipelines.pictures",
     "save_picture": "pipelines.pictures",
     "tasks": "pipelines.task",
+    "varied": "pipelines.variations",
 }
 
 __all__ = [
@@ -72,6 +78,8 @@ __all__ = [
     "Notice",
     "Picture",
     "Progress",
+    "RedrawRequest",
+    "RemoveBackgroundRequest",
     "Result",
     "Sampling",
     "SamplingPlan",
@@ -82,6 +90,7 @@ __all__ = [
     "SubjectLibrary",
     "SubjectSampling",
     "Task",
+    "UpscaleRequest",
     "execute",
     "parameter",
     "read_metadata",
@@ -91,6 +100,7 @@ __all__ = [
     "save_new_picture",
     "save_picture",
     "tasks",
+    "varied",
 ]
 
 

@@ -45,12 +45,13 @@ class Round:
 class Prepared:
     """A job that has been checked against the model, and can be drawn.
 
-    costs: plans, each with how often it runs, for what is said of the time; side_by_side: pictures of the model's own
-    size that one picture holds; rounds: made one after the other, so that a round may depend on what came of those
-    before; count: how many there are; last: what is made of all results
+    size: of the pictures, None where the model draws nothing; costs: plans, each with how often it runs, for what is
+    said of the time; side_by_side: pictures of the model's own size that one picture holds; rounds: made one after the
+    other, so that a round may depend on what came of those before; count: how many there are; last: what is made of all
+    results
     """
 
-    size: Size
+    size: Size | None
     costs: Iterable[tuple[SamplingPlan, int]]
     rounds: Callable[[], Iterator[Round]]
     count: int
@@ -67,7 +68,8 @@ def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator
     costs = iter(prepared.costs)
     first = list(islice(costs, 1))  # what is wrong with a plan is told before anything else
     yield from (Notice(text) for text in dict.fromkeys(prepared.notices))
-    yield from studio.size_notices(prepared.size, chain(first, costs), side_by_side=prepared.side_by_side)
+    if prepared.size is not None:
+        yield from studio.size_notices(prepared.size, chain(first, costs), side_by_side=prepared.side_by_side)
     done, results = 0, list[Result]()
     for one in prepared.rounds():
         latents = None
@@ -134,7 +136,8 @@ def result_of(studio: Any, job: Any, name: str) -> Callable[[Image.Image, int], 
         index = seed - job.request.seed
         if job.index not in (None, index):
             return None
-        return Result(studio.picture(image, seed, replace(job, index=index)), f"{short_name(name)}-{seed}")
+        picture = studio.picture(image, seed, replace(job, index=index))
+        return Result(picture, f"{short_name(name)}-{job.request.named(seed)}")
 
     return result
 

@@ -57,15 +57,16 @@ class Job:
         Raises: BlipdiffError for inputs that are too few, too many, or cannot be read.
         """
         task = task_named(self.task)
+        job: Job = task.filled(self)
         found = {}
         for name, kind in task.inputs.items():
-            given = self.given(name)
+            given = job.given(name)
             _check_number(kind, len(given))
-            word = getattr(self.request, "subject_word", "") if kind.kind == "subject" else ""
+            word = getattr(job.request, "subject_word", "") if kind.kind == "subject" else ""
             found[name] = tuple(replace(one, word=one.word or word).opened(kind.kind) for one in given)
         if task.check is not None:
-            task.check(self.request, found)
-        return replace(self, inputs=found)
+            task.check(job.request, found)
+        return replace(job, inputs=found)
 
     def completed(self, **inputs: Any) -> "Job":
         """The job with pictures that it does not keep, which are given again.

@@ -3,20 +3,22 @@
 Version 2 holds the job that draws the picture again; version 1 a request, which each task reads in its own way.
 """
 
+import io
 import json
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
-from blipdiff.picture_chunks import png_text
+from blipdiff.picture_chunks import PNG_START, png_text
 from blipdiff.picture_files import file_stream, picture_file
 from pipelines.inputs import Input, picture_of, rows_from
 from pipelines.job import Job
+from pipelines.parameters import parameters
 from pipelines.task import task_named
 
 METADATA_VERSION = 2
@@ -61,7 +63,20 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
     Raises: ImageError for a file that is no picture, ConfigError for metadata that is missing, damaged or newer.
     """
-    text = _text(Path(path))
+    return _told(_text(Path(path)), path)
+
+
+def metadata_of(content: Path | bytes) -> dict[str, Any]:
+    """The same of a picture's file, or of its bytes. Raises: as `read_metadata`."""
+    if isinstance(content, Path):
+        return read_metadata(content)
+    text = _png_text(io.BytesIO(content), "the picture") if content.startswith(PNG_START) else None
+    if text is None:
+        raise ConfigError("The picture carries no settings of blipdiff.")
+    return _told(text, "the picture")
+
+
+def _told(text: str, path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError) as reason:
@@ -89,15 +104,19 @@ def _text(path: Path) -> str:
     found = None
     if kind == "PNG":
         with file_stream(path) as stream:
-            try:
-                found = png_text(stream, METADATA_KEY, _MOST_CHARACTERS)
-            except ValueError as reason:
-                raise ConfigError(f"The metadata of {path} cannot be read: {reason}.") from reason
+            found = _png_text(stream, path)
     if found is None:
         raise ConfigError(
             f"{path} carries no settings of blipdiff; it was made by another program or without metadata."
         )
     return found
+
+
+def _png_text(stream: BinaryIO, name: str | Path) -> str | None:
+    try:
+        return png_text(stream, METADATA_KEY, _MOST_CHARACTERS)
+    except ValueError as reason:
+        raise ConfigError(f"The metadata of {name} cannot be read: {reason}.") from reason
 
 
 def repeat(picture: str | Path) -> Job:
@@ -112,13 +131,17 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
     """The job of metadata, as `read_metadata` gives them. Raises: ConfigError for damaged ones."""
     old = metadata["version"] == 1
     request = metadata["request"] if old else metadata["job"].get("request")
-    if not isinstance(request, Mapping) or request.get("guidance") is None:  # a picture tells what it was drawn at
+    if not isinstance(request, Mapping):
+        raise ConfigError("The metadata are damaged: the request is missing.")
+    task = request.get("task", "generate") if old else metadata["job"].get("task")
+    asked = parameters(task_named(str(task)).request)
+    if "guidance" in asked and request.get("guidance") is None:  # a picture tells what it was drawn at
         raise ConfigError("Guidance must be a number, not None: the metadata are damaged.")
     if old:
         job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
     else:
         job = replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
-    if "weighting" not in request:  # of a version that took marks in prompts for letters
+    if "weighting" in asked and "weighting" not in request:  # of a version that took marks in prompts for letters
         job = replace(job, request=replace(job.request, weighting=OFF))
     return job
 

@@ -21,6 +21,8 @@ from blipdiff.ranges import (
     SCHEDULER_NAMES,
     USUAL_SCHEDULER,
 )
+from pipelines.shown import Shown
+from pipelines.turns import Turn
 
 LONGEST_CATEGORY = 100  # letters
 _RANDOM_SEEDS = 2**32  # short enough to be read aloud
@@ -81,6 +83,22 @@ class Sampling:
         step=1,
         group=PICTURES,
     )
+    variation: float = fraction(
+        0.0,
+        "Variation",
+        "How far all pictures go from the seed's own towards others: 0.1 changes details, 0.3 much, 1 everything.",
+        group=PICTURES,
+    )
+    variation_seed: int = parameter(
+        0,
+        "Variation seed",
+        "Where the first variation goes to; the others count up from it.",
+        low=0,
+        high=LARGEST_SEED,
+        step=1,
+        group=PICTURES,
+    )
+    variation_of: tuple[Turn, ...] = ()  # the variation that is varied, from the seed on
     width: int | None = parameter(
         None,
         "Width",
@@ -139,14 +157,33 @@ class Sampling:
         Window(self.guidance_start, self.guidance_stop)
         if self.seed + self.count - 1 > LARGEST_SEED:
             raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")
+        if self.variation and self.variation_seed + self.count - 1 > LARGEST_SEED:
+            raise ConfigError(
+                f"{self.count} variations from seed {self.variation_seed} pass the largest seed, {LARGEST_SEED}."
+            )
 
     def worded(self, text: str) -> Wording:
         """A text of the request with the weights that its marks say. Raises: PromptError for impossible ones."""
         return weighted(text, self.weighting)
 
     def seeds(self) -> tuple[int, ...]:
-        """One seed for each picture."""
+        """One number for each picture: its seed; of variations, which have one seed, the numbers after it."""
         return tuple(range(self.seed, self.seed + self.count))
+
+    def seed_of(self, number: int) -> int:
+        """The seed of the picture with this number of `seeds`."""
+        return self.seed if self.variation else number
+
+    def named(self, number: int) -> str:
+        """What tells the picture with this number of `seeds` from the others, for its file's name."""
+        if not self.variation:
+            return str(number)
+        return f"{self.seed}-varied-{self.variation_seed + number - self.seed}"
+
+    def turns(self, number: int) -> tuple[Turn, ...]:
+        """How the noise of the picture with this number of `seeds` is turned; not at all without variation."""
+        last = (Turn(self.variation_seed + number - self.seed, self.variation),) if self.variation else ()
+        return (*self.variation_of, *last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +218,10 @@ class Detailed(Sampling):
     def detail_window(self) -> Window:
         """The part of the run that reads photos. Raises: ConfigError when it ends before it begins."""
         return Window(self.detail_start, self.detail_stop)
+
+    def shown(self, job: Any) -> Shown:
+        """What the picture of a job with this request shows; job: `pipelines.job.Job`"""
+        return Shown(subjects=job.given("subject"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,9 @@ class Picture:
         settings = self._asked(_BEFORE_SEED)
         settings |= {"Seed": self.seed, "Size": f"{self.image.width}x{self.image.height}"}
         settings |= self._asked(_AFTER_SIZE)
+        if self.request.get("variation"):
+            settings["Variation seed"] = int(self.request.get("variation_seed", 0)) + self.index
+            settings["Variation seed strength"] = self.request["variation"]
         settings |= {"Model hash": self.model.get("fingerprint"), "Model": self.model.get("name")}
         settings |= {"Version": f"blipdiff {self.versions.get('blipdiff', 'unknown')}"}
         lines.append(", ".join(f"{label}: {_quoted(value)}" for label, value in settings.items()))

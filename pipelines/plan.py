@@ -15,7 +15,7 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, SubjectError
-from blipdiff.latents import latent_size, noise, row_generators
+from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
 from blipdiff.ranges import FAR_TIMES, OWN_TIMES, duration
@@ -24,6 +24,7 @@ from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
 from pipelines.parameters import Sampling, SubjectSampling
+from pipelines.turns import Turn
 
 _CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 
@@ -32,7 +33,8 @@ _CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 class SamplingPlan:
     """Everything that one run of the loop needs.
 
-    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance;
+    latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance; where `start` is
+    above 0, as they are when so many U-Net calls are done;
     wrap: makes another predictor of the plan's own, such as one that also predicts tiles
     """
 
@@ -46,6 +48,7 @@ class SamplingPlan:
     conditioning: SiteConditioning | None = None
     more_keys: KeyValueSource | None = None
     wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
+    start: int = 0
 
 
 class Reading(Protocol):
@@ -64,7 +67,7 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning, plan.more_keys)
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
-    steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators)
+    steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators, plan.start)
     while True:
         with tapped(unet) if listens else nullcontext():
             step = next(steps, None)
@@ -79,20 +82,45 @@ def plan_rows(
     positive: Conditioning,
     negative: Conditioning | None,
     seeds: Sequence[int],
+    size: Size | None = None,
 ) -> SamplingPlan:
     """One row for each row of conditioning, each from its own seed's noise.
 
+    size: (width, height) in pixels, where it is not as asked for
+
     Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
     """
-    width, height = picture_size(model, settings)
-    generators = row_generators(list(seeds))
-    channels = int(model.unet.config.in_channels)
-    latents = noise(generators, (channels, *latent_size(model.vae, height, width)), device=model.device)
+    width, height = picture_size(model, settings) if size is None else size
+    shape = (int(model.unet.config.in_channels), *latent_size(model.vae, height, width))
+    latents, generators = first_noise(settings, seeds, shape, model.device)
     scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
     set_timesteps(scheduler, settings.steps, model.device)
     window = Window(settings.guidance_start, settings.guidance_stop)
     guidance = Guidance.even(positive, negative, model.scale(settings.guidance), window)
     return SamplingPlan(guidance, latents, scheduler, generators=generators)
+
+
+def first_noise(
+    settings: Sampling, numbers: Sequence[int], shape: Sequence[int], device: torch.device
+) -> tuple[Tensor, list[torch.Generator]]:
+    """The noise that pictures begin with, varied as asked for, and what their further noise is drawn from.
+
+    numbers: of the pictures, as `Sampling.seeds` gives them; shape: of one row, (channels, h, w) -> (rows, channels,
+    h, w)
+    """
+    generators = row_generators([settings.seed_of(number) for number in numbers])
+    latents = noise(generators, shape, device=device)
+    if settings.variation == 0 and not settings.variation_of:
+        return latents, generators
+    rows = zip(latents.split(1), numbers, strict=True)
+    return torch.cat([_turned(row, settings.turns(number)) for row, number in rows]), generators
+
+
+def _turned(row: Tensor, turns: Iterable[Turn]) -> Tensor:
+    """row: (1, channels, h, w), turned once after the other"""
+    for turn in turns:
+        row = turned(row, noise(turn.seed, row.shape[1:], device=row.device), turn.strength)
+    return row
 
 
 def picture_size(model: BlipDiffusion, settings: Sampling) -> tuple[int, int]:
@@ -131,15 +159,22 @@ def encode(model: BlipDiffusion, request: SubjectSampling, subject: SubjectEmbed
 
 
 def plan_encoded(
-    model: BlipDiffusion, encoded: EncodedRequest, seeds: Sequence[int], *, details: Reading | None = None
+    model: BlipDiffusion,
+    encoded: EncodedRequest,
+    seeds: Sequence[int],
+    *,
+    details: Reading | None = None,
+    size: Size | None = None,
 ) -> SamplingPlan:
     """One row for each seed; what `details` reads is read by all of them.
+
+    size: (width, height) in pixels, where it is not as asked for
 
     Raises: ConfigError for a size, scheduler or number of steps that the model cannot do.
     """
     rows = len(seeds)
     negative = None if encoded.negative is None else encoded.negative.repeat(rows)
-    plan = plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds)
+    plan = plan_rows(model, encoded.request, encoded.positive.repeat(rows), negative, seeds, size)
     return plan if details is None else details.together(plan)
 
 
@@ -193,6 +228,6 @@ def size_notice(
 def unet_rows(plan: SamplingPlan) -> float:
     """Rows of all the U-Net calls of a plan, what its controls add included."""
     count = len(plan.scheduler.timesteps)
-    moments = [Moment(index, count, torch.tensor(0)) for index in range(count)]
+    moments = [Moment(index, count, torch.tensor(0)) for index in range(plan.start, count)]
     rows = sum(plan.guidance.rows + len(plan.guidance.guided_rows(moment)) for moment in moments)
     return rows * (1 + _CONTROL * len(plan.controls))

@@ -31,7 +31,7 @@ from pipelines.controls.details import Details, References, read_details
 from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
-from pipelines.parameters import Detailed
+from pipelines.parameters import Detailed, Sampling
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
 from pipelines.task import Notice
@@ -205,6 +205,7 @@ class Studio:
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
         made_by = {"name": self.model.name, **self.model.identity.told()}
+        seed = job.request.seed_of(seed) if isinstance(job.request, Sampling) else seed
         return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place)
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:

@@ -24,6 +24,7 @@ _HOMES = (
     "pipelines.edit.request",
     "pipelines.blend.request",
     "pipelines.scene.request",
+    "pipelines.finish.request",
 )
 _REGISTERED: dict[str, "Task"] = {}
 
@@ -74,6 +75,11 @@ class Task:
         None  # request and inputs, before a model is open
     )
     about: str = ""  # what else is worth knowing of it, in a few sentences
+    fills: bool = False  # whether its home has `filled(job)`, which adds what an input's own file says
+
+    def filled(self, job: Any) -> Any:
+        """The job with what the files of its inputs say, before they are read into pixels."""
+        return import_module(self.home).filled(job) if self.fills else job
 
     def prepare(self, studio: Any, job: Any) -> Any:
         """What there is to draw, everything checked: `pipelines.batches.Prepared`.

@@ -12,7 +12,7 @@ from torch import Tensor
 from blipdiff.errors import ConfigError, NumericsError
 from blipdiff.moment import Moment
 from blipdiff.sampling.predictor import NoisePredictor
-from blipdiff.sampling.schedulers import Scheduler, draws_noise
+from blipdiff.sampling.schedulers import Scheduler, check_start, draws_noise
 
 LatentEdit: TypeAlias = Callable[[Tensor, Moment], Tensor]
 
@@ -21,7 +21,7 @@ LatentEdit: TypeAlias = Callable[[Tensor, Moment], Tensor]
 class Step:
     """One step of a run, after its edits."""
 
-    index: int
+    index: int  # of the calls that are made
     count: int  # U-Net calls of the whole run
     timestep: Tensor  # ()
     latents: Tensor  # (rows, channels, h, w) float32
@@ -35,6 +35,7 @@ def denoise(
     latents: Tensor,
     edits: Sequence[LatentEdit] = (),
     generators: Sequence[torch.Generator] | None = None,
+    start: int = 0,
 ) -> Iterator[Step]:
     """Runs the scheduler from noise to its last timestep; progress, previews and cancelling are the caller's `for`.
 
@@ -42,20 +43,21 @@ def denoise(
     scheduler's arithmetic are float32 whatever the networks run in. Generators are advanced.
 
     latents: (rows, channels, h, w) of standard normal noise; generators: one for each row, for schedulers that add
-    noise at their steps
+    noise at their steps; start: U-Net calls that are left out, after which the latents are taken as they are
 
-    Raises: ConfigError for a scheduler without timesteps, or missing generators; NumericsError when the latents
+    Raises: ConfigError for a scheduler without timesteps, one that cannot start there, or missing generators; NumericsError when the latents
     become infinite or not-a-number.
     """
     if getattr(scheduler, "num_inference_steps", None) is None:
         raise ConfigError("The scheduler has no timesteps yet; call set_timesteps(scheduler, steps) first.")
+    check_start(scheduler, start)
     noise = _step_noise(scheduler, latents.shape[0], generators)
     scheduler = copy.deepcopy(scheduler)
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else it looks itself up by timestep, and takes the second of two equal ones
+        scheduler.set_begin_index(start)  # else it looks itself up by timestep, and takes the second of two equal ones
     timesteps = scheduler.timesteps.to(latents.device)
-    latents = latents.float() * scheduler.init_noise_sigma
-    for index, timestep in enumerate(timesteps):
+    latents = latents.float() * (scheduler.init_noise_sigma if start == 0 else 1)
+    for index, timestep in enumerate(timesteps[start:], start):
         moment = Moment(index, len(timesteps), timestep)
         with torch.no_grad():
             scaled = scheduler.scale_model_input(latents, timestep)
@@ -65,7 +67,7 @@ def denoise(
                 latents = edit(latents, moment)
             _check_finite(latents, moment)
             clean = _clean(scheduler, scaled, prediction, timestep)
-        yield Step(index, len(timesteps), timestep, latents, prediction, clean)
+        yield Step(index - start, len(timesteps) - start, timestep, latents, prediction, clean)
 
 
 def _step_noise(

@@ -1,5 +1,6 @@
 """Schedulers by name, built from the checkpoint's own noise schedule, and their timesteps."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -144,6 +145,32 @@ def draws_noise(scheduler: Scheduler) -> bool:
     names = ("Ancestral", "LCM", "DDPM", "TCD", "SDE", "UnCLIP")
     algorithm = str(getattr(scheduler.config, "algorithm_type", ""))
     return any(name in type(scheduler).__name__ for name in names) or algorithm.startswith("sde")
+
+
+def check_start(scheduler: Scheduler, start: int) -> None:
+    """Passes where a run can begin after `start` of its U-Net calls.
+
+    Raises: ConfigError for a number that leaves none, and for PNDM, whose first two calls are of a kind of their own.
+    """
+    count = len(scheduler.timesteps)
+    if not 0 <= start < count:
+        raise ConfigError(f"A run of {count} steps cannot begin after {start} of them.")
+    if start > 0 and isinstance(scheduler, PNDMScheduler):
+        raise ConfigError("PNDM cannot begin in the middle of a run; choose another scheduler, such as unipc or ddim.")
+
+
+def noised(scheduler: Scheduler, clean: Tensor, noise: Tensor) -> list[Tensor]:
+    """A picture's latents under noise as they would be before each U-Net call of a run, and at last without noise.
+
+    clean, noise: (rows, channels, h, w)
+    """
+    twin: Any = copy.deepcopy(scheduler)
+    way = []
+    for index, timestep in enumerate(twin.timesteps):
+        if hasattr(twin, "set_begin_index"):
+            twin.set_begin_index(index)
+        way.append(twin.add_noise(clean.float(), noise.float(), timestep.reshape(1)))
+    return [*way, clean.float()]
 
 
 def _own_scheduler(config: Mapping[str, Any]) -> Scheduler:

@@ -1,13 +1,14 @@
 """What a blend can be asked for: its parameters with range, step and help."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blipdiff.conditioning.paths import MOST
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.ranges import MOST_EXTRAPOLATION
 from pipelines.parameters import SUBJECT, WORDS, Detailed, declared, left_out, parameter
+from pipelines.shown import Shown
 from pipelines.task import InputKind, Task
 
 FILM = "Film"
@@ -104,6 +105,16 @@ class BlendRequest(Detailed):
     def film_kinds(self) -> tuple[str, ...]:
         """The films to be made: a path's, those that were asked for."""
         return tuple(one for one in dict.fromkeys(self.film) if one != "none") if self.shape == "path" else ()
+
+    def shown(self, job: Any) -> Shown:
+        """The blend that one of the pictures shows: its subjects by their shares."""
+        try:
+            shares = [float(share) for share in job.detail["spot"][0]]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return Shown()
+        parts = zip(job.given("subject"), shares, strict=False)
+        subjects = tuple(replace(one, weight=share) for one, share in parts if share > 0)
+        return Shown({"category": str(job.detail.get("subject") or self.target or subjects[0].word)}, subjects)
 
     def check_subjects(self, count: int) -> None:
         """Passes when this shape can be made of `count` subjects.

@@ -18,7 +18,7 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.given_pictures import PictureLike
-from blipdiff.latents import latent_size, noise, row_generators
+from blipdiff.latents import latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Span, Window
 from blipdiff.sampling.inversion import HeldSource
@@ -28,7 +28,7 @@ from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.controls.details import Details
 from pipelines.edit.invert import Inversion, painted_mask
 from pipelines.edit.request import AS_THE_AUTHORS, EditRequest
-from pipelines.plan import SamplingPlan, picture_size
+from pipelines.plan import SamplingPlan, first_noise, picture_size
 
 _Value = TypeVar("_Value")
 SOURCE, TARGET = 0, 1  # the rows of every edit
@@ -162,7 +162,7 @@ def _photo_start(request: EditRequest, source: Inversion) -> _Start:
 def _freshened(latents: Tensor, request: EditRequest) -> Tensor:
     """Inverted noise (channels, h, w) with a share of new noise from the request's seed, of the same variance."""
     share = request.dial().fresh_noise
-    fresh = noise(row_generators([request.seed]), tuple(latents.shape), device=latents.device)[0].to(latents)
+    fresh = first_noise(request, [request.seed], tuple(latents.shape), latents.device)[0][0].to(latents)
     return latents * math.sqrt(1 - share) + fresh * math.sqrt(share)
 
 
@@ -170,8 +170,7 @@ def _seed_start(model: BlipDiffusion, request: EditRequest, seed: int, mask: Pic
     """One noise for both rows; their generators stay in step, for schedulers that add noise."""
     width, height = picture_size(model, request)
     size = latent_size(model.vae, height, width)
-    generators = row_generators([seed, seed])
-    latents = noise(generators, (int(model.unet.config.in_channels), *size), device=model.device)
+    latents, generators = first_noise(request, [seed, seed], (int(model.unet.config.in_channels), *size), model.device)
     painted = None if mask is None else painted_mask(mask, (width, height), size)
     return _Start(latents[:1], model.scale(request.guidance), painted, generators=tuple(generators))
 

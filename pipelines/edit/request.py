@@ -19,6 +19,7 @@ from pipelines.parameters import (
     left_out,
     parameter,
 )
+from pipelines.shown import Shown
 from pipelines.task import SUBJECTS, InputKind, Task
 
 MASK, KEPT = "Mask", "What is kept"
@@ -221,6 +222,11 @@ class EditRequest(Detailed):
     def subject_word(self) -> str:
         """What a subject's photo shows of which nobody says it."""
         return self.subject_category
+
+    def shown(self, job: Any) -> Shown:
+        """What the edited picture shows."""
+        words = {"category": self.subject_category, "target": self.drawn, "prompt": self.target_scene}
+        return Shown(words, job.given("subject"))
 
     def keeps_background(self, *, photo: bool) -> bool:
         """Whether the source's own pixels stay outside the mask: a photo's, unless it was asked otherwise."""

@@ -189,7 +189,7 @@ def _finished(
     if is_photo:
         after = replace(after, source_type=EDITED_PHOTO_TYPE)
     swapped = short_name(f"{request.source}-to-{request.target or request.source}")
-    ending = short_name(source.name) if is_photo else source.seed
+    ending = short_name(source.name) if is_photo else request.named(source.seed)
     beside = _beside(after, pictures, is_photo=is_photo)
     facts = {"source": source.name if is_photo else None}
     yield Result(after, f"{swapped}-{ending}", beside=beside, detail=pictures, facts=facts)

@@ -78,7 +78,7 @@ def _rounds(
             if read is not None:
                 maps = (*maps, WordMap(PHOTO_NAME, (), heatmap(read[0][..., None], (0,), size)))
             picture = studio.picture(image, seed, replace(job, index=seed - job.request.seed))
-            name = f"{short_name(job.request.category)}-{seed}"
+            name = f"{short_name(job.request.category)}-{job.request.named(seed)}"
             yield Result(picture, name, beside=_shown(picture, maps, job.request), detail=maps)
 
         yield Round(execute(studio.model.unet, plan), (seed,), finish)

@@ -10,6 +10,7 @@ from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
 from pipelines.parameters import WORDS, Detailed, declared, fraction, left_out, parameter
+from pipelines.shown import Shown
 from pipelines.task import InputKind, Task
 
 REGIONS = "Regions"
@@ -102,6 +103,10 @@ class SceneRequest(Detailed):
         if len(words) > MOST_SUBJECTS:
             raise PromptError(f"{len(words)} words are bound; a scene holds up to {MOST_SUBJECTS} subjects.")
         Window(self.regions_start, self.regions_stop)
+
+    def shown(self, _job: Any) -> Shown:
+        """The scene's sentence; which subject stands where in a part of it, that does not say."""
+        return Shown({"prompt": self.parsed.text})
 
     @property
     def parsed(self) -> ScenePrompt:

@@ -35,6 +35,10 @@ def run(studio: Studio, **changes: Any) -> Iterator[Event]:
     return run_job(studio, job(**changes), preview_every=preview_every)
 
 
+def events_of_job(studio: Studio, one: Job) -> Iterator[Event]:
+    return run_job(studio, one)
+
+
 def pictures(events: Iterable[Event]) -> list[Picture]:
     return [event.picture for event in events if isinstance(event, Result)]
 
