@@ -45,8 +45,8 @@ def denoise(
     latents: (rows, channels, h, w) of standard normal noise; generators: one for each row, for schedulers that add
     noise at their steps; start: U-Net calls that are left out, after which the latents are taken as they are
 
-    Raises: ConfigError for a scheduler without timesteps, one that cannot start there, or missing generators; NumericsError when the latents
-    become infinite or not-a-number.
+    Raises: ConfigError for a scheduler without timesteps, one that cannot start there, or missing generators;
+    NumericsError when the latents become infinite or not-a-number.
     """
     if getattr(scheduler, "num_inference_steps", None) is None:
         raise ConfigError("The scheduler has no timesteps yet; call set_timesteps(scheduler, steps) first.")
