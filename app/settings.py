@@ -8,7 +8,7 @@ from pathlib import Path
 from blipdiff.errors import ConfigError
 
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
-LIBRARY, HISTORY = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY"
+LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PRESETS"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 
 _SWITCH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
@@ -22,6 +22,7 @@ class Settings:
     model: str = "mini"
     download: bool = False
     library: Path = Path("subjects")
+    presets: Path = Path("presets")  # of one's own, beside the bundled ones
     history: Path = Path("history")  # of the queue and of what was drawn
     auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
     token: str | None = field(default=None, repr=False)
@@ -29,7 +30,7 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings that environment variables ask for: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL, BLIPDIFF_DOWNLOAD,
-    BLIPDIFF_LIBRARY, BLIPDIFF_HISTORY, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off.
     """
@@ -42,6 +43,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         model=given.get(MODEL) or Settings().model,
         download=_SWITCH[switch],
         library=Path(given.get(LIBRARY) or Settings().library).expanduser(),
+        presets=Path(given.get(PRESETS) or Settings().presets).expanduser(),
         history=Path(given.get(HISTORY) or Settings().history).expanduser(),
         auth=given.get(AUTH) or None,
         token=given.get(TOKEN) or None,

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from pipelines.edit.request import EditRequest
     from pipelines.finish.request import RedrawRequest, RemoveBackgroundRequest, UpscaleRequest
     from pipelines.generate.request import AttendRequest, GenerateRequest
+    from pipelines.grid.request import GridRequest, grid_of
     from pipelines.inputs import Input
     from pipelines.job import Job, run
     from pipelines.metadata import read_metadata, repeat
     from pipelines.parameters import Sampling, SubjectSampling, parameter
     from pipelines.pictures import Picture, save_new_picture, save_picture
     from pipelines.plan import SamplingPlan, execute
+    from pipelines.presets.preset import Preset
+    from pipelines.presets.store import Presets
     from pipelines.scene.request import SceneRequest
     from pipelines.studio import Studio
     from pipelines.stylize.request import StylizeRequest
@@ -32,11 +35,14 @@ _HOMES = {
     "EditRequest": "pipelines.edit.request",
     "Event": "pipelines.task",
     "GenerateRequest": "pipelines.generate.request",
+    "GridRequest": "pipelines.grid.request",
     "Input": "pipelines.inputs",
     "InputKind": "pipelines.task",
     "Job": "pipelines.job",
     "Notice": "pipelines.task",
     "Picture": "pipelines.pictures",
+    "Preset": "pipelines.presets.preset",
+    "Presets": "pipelines.presets.store",
     "Progress": "pipelines.task",
     "RedrawRequest": "pipelines.finish.request",
     "RemoveBackgroundRequest": "pipelines.finish.request",
@@ -52,6 +58,7 @@ _HOMES = {
     "Task": "pipelines.task",
     "UpscaleRequest": "pipelines.finish.request",
     "execute": "pipelines.plan",
+    "grid_of": "pipelines.grid.request",
     "parameter": "pipelines.parameters",
     "read_metadata": "pipelines.metadata",
     "register": "pipelines.task",
@@ -72,11 +79,14 @@ __all__ = [
     "EditRequest",
     "Event",
     "GenerateRequest",
+    "GridRequest",
     "Input",
     "InputKind",
     "Job",
     "Notice",
     "Picture",
+    "Preset",
+    "Presets",
     "Progress",
     "RedrawRequest",
     "RemoveBackgroundRequest",
@@ -92,6 +102,7 @@ __all__ = [
     "Task",
     "UpscaleRequest",
     "execute",
+    "grid_of",
     "parameter",
     "read_metadata",
     "register",

@@ -277,26 +277,46 @@ def check(request: Any) -> None:
 
     Raises: ConfigError naming the parameter, its value and what is allowed; PromptError for what should be text.
     """
-    hints = get_type_hints(type(request))
-    for item in fields(type(request)):
-        declared, value = item.metadata.get("parameter"), getattr(request, item.name)
-        if declared is None or (value is None and item.default is None):
+    _check_values(type(request), {item.name: getattr(request, item.name) for item in fields(request)})
+
+
+def checked_values(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of a request's values, under their names of today, each as `check` wants it and as a request holds it.
+
+    Raises: ConfigError for a key that this version does not know, and as `check`.
+    """
+    found = _read_values(kind, values)
+    _check_values(kind, found)
+    return found
+
+
+def _check_values(kind: type, values: Mapping[str, Any]) -> None:
+    hints = get_type_hints(kind)
+    for item in fields(kind):
+        declared = item.metadata.get("parameter")
+        if declared is None or item.name not in values:
             continue
-        _check_kind(declared, value, hints[item.name])
-        if declared.is_category:
-            check_category(value)
-        elif isinstance(value, str) and not declared.choices:
-            checked_text(value, declared.label[:1].lower() + declared.label[1:])
-        for one in value if isinstance(value, tuple) else (value,):
-            if declared.choices and one not in declared.choices:
-                raise ConfigError(f"{declared.label} is '{one}'; choose one of: {', '.join(declared.choices)}.")
-        if declared.low is None or declared.high is None:
-            continue
-        whole = is_whole(declared)
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
-        if not declared.low <= value <= declared.high:  # not-a-number lies in no range
-            raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
+        value = values[item.name]
+        if value is not None or item.default is not None:
+            _check_value(declared, value, hints[item.name])
+
+
+def _check_value(declared: Parameter, value: Any, hint: Any) -> None:
+    _check_kind(declared, value, hint)
+    if declared.is_category:
+        check_category(value)
+    elif isinstance(value, str) and not declared.choices:
+        checked_text(value, declared.label[:1].lower() + declared.label[1:])
+    for one in value if isinstance(value, tuple) else (value,):
+        if declared.choices and one not in declared.choices:
+            raise ConfigError(f"{declared.label} is '{one}'; choose one of: {', '.join(declared.choices)}.")
+    if declared.low is None or declared.high is None:
+        return
+    whole = is_whole(declared)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
+    if not declared.low <= value <= declared.high:  # not-a-number lies in no range
+        raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
 
 
 def is_whole(declared: Parameter) -> bool:
@@ -339,8 +359,16 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
 
     Raises: ConfigError for an unknown key or a value out of range.
     """
+    try:
+        return kind(**_read_values(kind, values))
+    except TypeError as error:  # a value is missing, or of a kind that nobody expects there
+        raise ConfigError(f"The request is damaged, or of a newer version: {error}.") from error
+
+
+def _read_values(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under their names of today, lists and mappings as the values that they were."""
     hints = get_type_hints(kind)
-    known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    known = {item.name for item in fields(kind) if item.init}
     renamed = {old: name for name, one in parameters(kind).items() for old in one.aliases}
     values = {renamed.get(name, name): value for name, value in values.items()}
     for name, one in parameters(kind).items():
@@ -350,8 +378,8 @@ def request_from(kind: type[_Request], values: Mapping[str, Any]) -> _Request:
     if unknown:
         raise ConfigError(f"The request has keys that this version does not know: {', '.join(unknown)}.")
     try:
-        return kind(**{name: _typed(name, value, hints[name]) for name, value in values.items()})
-    except TypeError as error:  # a value is missing, or of a kind that nobody expects there
+        return {name: _typed(name, value, hints[name]) for name, value in values.items()}
+    except TypeError as error:
         raise ConfigError(f"The request is damaged, or of a newer version: {error}.") from error
 
 

@@ -25,6 +25,7 @@ _HOMES = (
     "pipelines.blend.request",
     "pipelines.scene.request",
     "pipelines.finish.request",
+    "pipelines.grid.request",
 )
 _REGISTERED: dict[str, "Task"] = {}
 
@@ -76,6 +77,8 @@ class Task:
     )
     about: str = ""  # what else is worth knowing of it, in a few sentences
     fills: bool = False  # whether its home has `filled(job)`, which adds what an input's own file says
+
+    is_offered: bool = True  # whether a command and a tab are made of it by themselves
 
     def filled(self, job: Any) -> Any:
         """The job with what the files of its inputs say, before they are read into pixels."""

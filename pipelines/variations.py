@@ -1,6 +1,7 @@
 """Variations: the job of pictures near another one."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 from blipdiff.errors import ConfigError
 from pipelines.job import Job
@@ -24,7 +25,7 @@ def varied(job: Job, strength: float, seed: int, *, count: int = 1) -> Job:
     if strength == 0:
         return job
     number = request.seed + (job.index or 0) if request.count > 1 else request.seed
-    asked = {
+    asked: dict[str, Any] = {
         "seed": request.seed_of(number),
         "variation": strength,
         "variation_seed": seed,

@@ -26,7 +26,9 @@ class Listed:
 
 
 COMMANDS: Mapping[str, Listed] = {
+    "grid": Listed("grid", "Draw under all values of one or two parameters, and one sheet of all.", _DRAW),
     "matrix": Listed("matrix", "Draw every look in every structure, and one sheet of all.", _DRAW),
+    "presets": Listed("presets", "List, show and keep settings under names, for --preset.", _DRAW),
     "preprocess": Listed("matrix", "Make a picture's control map, without drawing anything.", _DRAW),
     "ui": Listed("ui", "Open the page in a browser: upload a photo, describe a scene, watch it being drawn.", _DRAW),
     "serve": Listed("serve", "Serve the queue to programs: our own interface, OpenAI's, A1111's.", _DRAW),
@@ -68,7 +70,7 @@ class LazyCommands(TyperGroup):
 
 def listed() -> list[tuple[str, str, str]]:
     """Name, summary and panel of every command."""
-    drawing = [(task.name, task.summary, _DRAW) for task in tasks().values()]
+    drawing = [(task.name, task.summary, _DRAW) for task in tasks().values() if task.is_offered]
     return [*drawing, *((name, one.summary, one.panel) for name, one in COMMANDS.items())]
 
 

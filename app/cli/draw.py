@@ -1,7 +1,7 @@
 """The commands of tasks, each made from its request's parameters and from what else the task takes."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -33,12 +33,17 @@ _WEIGHTS, _BOXES, _MASKS, _CUT_OUTS = "weight", "box", "mask", "cut_out"
 _PANELS = {"subject": SUBJECT, "picture": PICTURES, "layers": PICTURES, "mask": PICTURES}
 
 
-def command_of(task: Task) -> Callable[..., None]:
-    """The command that draws a task's pictures, or one of them again; it is run by `app/cli/runs/drawing.py`."""
+def command_of(
+    task: Task, *, run: str = "app.cli.runs.drawing", more: Sequence[inspect.Parameter] = ()
+) -> Callable[..., None]:
+    """The command that draws a task's pictures, or one of them again.
+
+    run: the module whose `draw` runs it; more: options beside the task's
+    """
     photo = next((kind.label.lower() for kind in task.inputs.values() if kind.has_noise), None)
     absent = {"seed": RANDOM if photo is None else f"0 for a {photo}, else {RANDOM}"}
 
-    options = (*input_options(task), *_control_options(task), *options_of(task.request, absent=absent))
+    options = (*more, *input_options(task), *_control_options(task), *options_of(task.request, absent=absent))
 
     @takes(*options, *addition_options())
     def draw(
@@ -49,6 +54,14 @@ def command_of(task: Task) -> Callable[..., None]:
             typer.Option(
                 "--like",
                 help="Draw this picture again from its own metadata; pictures that they do not keep are given again.",
+                rich_help_panel=PICTURES,
+            ),
+        ] = None,
+        from_preset: Annotated[
+            str | None,
+            typer.Option(
+                "--preset",
+                help="Settings under a name, or in a file; options that are given win. See `blipdiff presets`.",
                 rich_help_panel=PICTURES,
             ),
         ] = None,
@@ -63,8 +76,8 @@ def command_of(task: Task) -> Callable[..., None]:
     ) -> None:
         place = {"model": model, "device": device, "dtype": dtype, "download": download}
         place["additions"] = take_additions(asked)
-        asked |= {"output": output, "metadata": not no_metadata, "as_json": as_json}
-        import_module("app.cli.runs.drawing").draw(task, context, asked, place, like)
+        asked |= {"output": output, "metadata": not no_metadata, "as_json": as_json, "from_preset": from_preset}
+        import_module(run).draw(task, context, asked, place, like)
 
     draw.__doc__ = "\n\n".join(text for text in (task.summary, task.example, task.about) if text)
     return draw  # type: ignore[no-any-return]

@@ -89,6 +89,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
     drawing = {"model": settings.model, "download": settings.download}
     return {
         **{name: {**drawing, "output": settings.output} for name in tasks()},
+        "grid": {name: {**drawing, "output": settings.output} for name in tasks()},
         "preprocess": {"download": settings.download},
         "matrix": drawing,
         "evaluate-structure": {"model": settings.model},

@@ -40,7 +40,7 @@ def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
     model = studio.model
     dtype = str(model.unet.dtype).removeprefix("torch.")
     own_cache()
-    known = tasks()
+    known = {name: task for name, task in tasks().items() if task.is_offered}
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
         room = Room(page, studio, settings, orders)
         gr.HTML(markup.heading(model.name, str(model.device), dtype, _about(model)))

@@ -124,9 +124,10 @@ class EditRequest(Detailed):
     )
     preset: str = parameter(
         "swap",
-        "Preset",
+        "Kind",
         "One object for another (swap), or a garment for another (try-on), with half the mask threshold.",
         choices=("swap", "try-on"),
+        flag="kind",
         group=KEPT,
     )
     local_blend: bool = parameter(True, "Use a mask", "Keep everything outside the words' place as it was.", group=MASK)

@@ -50,12 +50,13 @@ def filled(job: Job) -> Job:
     found = {name: getattr(own.request, name, None) for name in _TAKEN} | dict(shown.words)
     if is_told:
         found |= {"category": None, "target": None}
-    request = replace(job.request, **_absent(job.request, found))
+    request: Any = replace(job.request, **_absent(job.request, found))
     inputs = dict(job.inputs)
     if not is_told and shown.subjects:
         inputs["subject"] = shown.subjects
-    if hasattr(job.request, "controls") and not job.request.controls and own.given("map"):
-        request = replace(request, controls=own.request.controls)
+    drawn: Any = own.request
+    if not getattr(request, "controls", True) and own.given("map"):
+        request = replace(request, controls=drawn.controls)
         inputs["map"] = own.given("map")
     return replace(job, request=request, inputs=inputs)
 

@@ -101,13 +101,13 @@ def _followed(studio: Studio, job: Job, size: tuple[int, int]) -> tuple[Followed
 
 def _edge(mask: Image.Image, width: float) -> npt.NDArray[np.float32]:
     """How much of each pixel is new: (H, W) in [0, 1], nothing outside of the mask, a ramp of `width` pixels inside."""
-    painted = np.asarray(mask, np.float32) / 255
+    painted = np.asarray(np.asarray(mask, np.float32) / 255, np.float32)
     around = max(1, round(width))
     if width > 0:
         inner = mask.filter(ImageFilter.MinFilter(2 * around + 1)).filter(ImageFilter.BoxBlur(around))
         soft = np.asarray(inner, np.float32) / 255
         if soft.max() > 0.99:  # else the mask is narrower than its ramp
-            return np.minimum(soft, painted)
+            return np.asarray(np.minimum(soft, painted), np.float32)
     return painted
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.job import run
 from pipelines.metadata import job_of, read_metadata, repeat
+from pipelines.parameters import plain
 from pipelines.pictures import Picture, save_picture
 from pipelines.studio import Studio
 from pipelines.task import Notice
@@ -76,7 +77,7 @@ def test_a_picture_is_drawn_again_bit_for_bit_from_its_file(
 
 def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, model: BlipDiffusion) -> None:
     found = picture_of(studio, 1, count=2, seed=3).metadata()
-    asked_for = asdict(asked(count=2, seed=3)) | {"guidance": model.guidance}
+    asked_for = plain(asked(count=2, seed=3)) | {"guidance": model.guidance}
     assert found["job"]["request"] == asked_for
     assert (found["seed"], found["job"]["index"], found["size"]) == (4, 1, [PIXELS, PIXELS])
     assert found["job"]["task"] == "generate"

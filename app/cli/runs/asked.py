@@ -11,6 +11,7 @@ from app.cli.controls import CONTROL, control_flags
 from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
 from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
+from app.settings import read_settings
 from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, PromptError, SubjectError
@@ -19,6 +20,8 @@ from pipelines.inputs import Box, Input
 from pipelines.job import Job
 from pipelines.metadata import job_of, without_place
 from pipelines.parameters import Parameter, parameters, random_seed
+from pipelines.presets.preset import Preset
+from pipelines.presets.store import Presets
 from pipelines.task import InputKind, Task
 
 _DEFAULT = ControlSettings()
@@ -31,6 +34,23 @@ class Asked:
     task: Task
     context: typer.Context
     values: Mapping[str, Any]
+    preset: Preset | None = None
+
+    @classmethod
+    def of(cls, task: Task, context: typer.Context, values: Mapping[str, Any]) -> "Asked":
+        """The options with a preset's values where none was given. Raises: ConfigError for a preset that is none."""
+        name = values.get("from_preset")
+        if name is None:
+            return cls(task, context, values)
+        preset, found = Presets(read_settings().presets).get(name, task.name), dict(values)
+        for key, value in preset.values.items():
+            names = (key, *(OLD + old for old in parameters(task.request)[key].aliases)) if key in found else ()
+            if names and not any(was_given(context, one) for one in names):
+                found[key] = list(value) if isinstance(value, tuple) else value
+        sides = [preset.values.get(side) for side in ("width", "height")]
+        if any(sides) and not was_given(context, "size"):
+            found["size"] = "x".join(str(side or sides[0] or sides[1]) for side in sides)
+        return cls(task, context, found, preset)
 
     def inputs(self, name: str) -> list[Any]:
         """What was given of one input."""
@@ -52,7 +72,8 @@ def new_job(asked: Asked, notices: list[str]) -> Job:
     for name, kind in task.inputs.items():
         if kind.is_asked and len(inputs[name]) < kind.least:
             raise SubjectError(f"No {kind.label.lower()} was given; add --{name}. {kind.help}")
-    if not was_given(asked.context, "seed") and "seed" in parameters(task.request):
+    is_preset = asked.preset is not None and "seed" in asked.preset.values
+    if not was_given(asked.context, "seed") and not is_preset and "seed" in parameters(task.request):
         is_given = any(kind.has_noise and inputs.get(name) for name, kind in task.inputs.items())
         values["seed"] = 0 if is_given else random_seed()
     _name_subjects(asked, values, inputs)
@@ -182,7 +203,10 @@ def _controls(asked: Asked, notices: list[str]) -> tuple[ControlSettings, ...]:
     needed = needs_controls(asked.task)
     structures = len(asked.inputs("structure"))
     options = [param.name for param in asked.context.command.params if str(param.name).startswith(CONTROL)]
-    if not (needed or structures or any(was_given(asked.context, str(name)) for name in options)):
+    is_said = any(was_given(asked.context, str(name)) for name in options)
+    if asked.preset is not None and "controls" in asked.preset.values and not is_said:
+        return tuple(asked.preset.values["controls"])
+    if not (needed or structures or is_said):
         return ()
     others = any(asked.inputs(name) for name, kind in asked.task.inputs.items() if kind.has_noise)
     if not structures and not others:

@@ -28,7 +28,7 @@ def draw(
 
     place: the model, and where it runs; like: the picture that is drawn again
     """
-    asked, notices, folders = Asked(task, context, values), list[str](), list[Path]()
+    asked, notices, folders = Asked.of(task, context, values), list[str](), list[Path]()
     if like is None:
         job = new_job(asked, notices)
     else:

@@ -1,0 +1,1 @@
+"""Grid: one job again and again under the values of one or two of its parameters."""

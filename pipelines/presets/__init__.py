@@ -1,0 +1,1 @@
+"""Presets: values of a task's request under a name, as files without code that people share."""
