@@ -1,20 +1,18 @@
 """Models from the hub: what is needed is chosen from the listing, told, fetched where it was left, and verified."""
 
-import hashlib
 import re
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import WeakFileLock, are_progress_bars_disabled, build_hf_headers  # type: ignore[attr-defined]
 from tqdm import tqdm
 
+from blipdiff.checkpoints.large_files import HubFile, Repository, Watch, bar_of, fetch, partial
 from blipdiff.checkpoints.listings import keep_listing, kept_listing
 from blipdiff.checkpoints.needed import ANY, Choice, Wanted, model_files
 from blipdiff.errors import BlipdiffError, CheckpointError
@@ -22,16 +20,58 @@ from blipdiff.foreign import first_line
 
 _HTTP_ERROR = hub_errors.HfHubHTTPError.__mro__[1]  # what the library's client raises when a connection fails
 _TIMEOUT_SECONDS = 30.0
+_LICENCE = "license:"  # before it, among a model's tags
 _UNREACHED: tuple[type[BaseException], ...] = (_HTTP_ERROR, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class HubFile:
-    """A file of a listing; `sha256` is known of large ones, which the hub keeps under it."""
+class Listing:
+    """What a hub lists of a model, as far as it is needed; `missing` of its `size` bytes are not here yet."""
 
     name: str
-    size: int
-    sha256: str | None
+    commit: str
+    files: tuple[HubFile, ...]
+    licence: str | None
+    missing: int
+    free: int  # bytes on the disk where they go
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(one.size for one in self.files)
+
+
+def listing(name: str, *, choose: Choice = model_files) -> Listing:
+    """What fetching a hub id would bring: asked of the hub, and nothing is fetched.
+
+    Raises: CheckpointError for an id that the hub does not have, and for a hub out of reach.
+    """
+    home = home_of(name)
+    with online():
+        try:
+            commit, files, _, licence = _listed(name, choose, ANY)
+        except CheckpointError:
+            raise
+        except Exception as reason:  # no connection, or an answer that is none of the hub's
+            raise CheckpointError(f"'{name}' cannot be asked for: {_out_of_reach(reason)}.") from reason
+    missing = sum(one.size - _there(home, commit, one) for one in files)
+    return Listing(name, commit, tuple(files), licence, missing, _free(home)[1])
+
+
+def home_of(name: str, wanted: Wanted = ANY) -> Path:
+    """A model's folder in the hub's cache, as the hub's library names it, whether it is there or not."""
+    return Path(wanted.cache_dir or constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
+
+
+@contextmanager
+def online() -> Iterator[None]:
+    """A block in which the hub may be asked, since a person asked for that; else programs of ours keep off it."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = False
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def snapshot(
@@ -40,17 +80,34 @@ def snapshot(
     download: bool,
     choose: Choice = model_files,
     check: Callable[[Path], object] | None = None,
+    watch: Watch | None = None,
     wanted: Wanted = ANY,
 ) -> Path:
     """The folder of a hub id's needed files: as it lies in the cache, or fetched if `download` is true.
 
     `choose` says which files of the listing are needed; `check` looks at the small ones before a large one is
-    fetched; `wanted` says of which revision, by whose token and into which cache. A large file that was cut off goes
-    on where it ended. Raises: CheckpointError for what is not there,
-    not in the listing, damaged or out of reach.
+    fetched; `watch` is told of the large ones instead of a bar; `wanted` says of which revision, by whose token and
+    into which cache. A large file that was cut off, or that `watch` stopped, goes on where it ended.
+    Raises: CheckpointError for what is not there, not in the listing, damaged or out of reach.
     """
     if not download:
         return _cached(name, choose, wanted)
+    try:
+        commit, chosen, names, _ = _listed(name, choose, wanted)
+    except CheckpointError:
+        raise
+    except Exception as reason:  # no connection, or an answer that is none of the hub's
+        return _cached(name, choose, wanted, reason)
+    home = home_of(name, wanted)
+    keep_listing(home, commit, names)
+    folder = home / "snapshots" / commit
+    if all((folder / one.name).is_file() for one in chosen):
+        return folder
+    return _fetched(Repository(name, home, wanted), chosen, check, watch)
+
+
+def _listed(name: str, choose: Choice, wanted: Wanted) -> tuple[str, list[HubFile], list[str], str | None]:
+    """The commit, the needed files, the names of all, the licence; what the connection raises goes through."""
     try:
         info = HfApi(token=wanted.token).model_info(
             name, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
@@ -59,28 +116,14 @@ def snapshot(
         raise CheckpointError(f"'{name}' has no revision '{wanted.revision}' on the hub.") from reason
     except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as reason:
         raise CheckpointError(f"The hub has no model '{name}', or it may not be read from here.") from reason
-    except Exception as reason:  # no connection, or an answer that is none of the hub's
-        return _cached(name, choose, wanted, reason)
     files = {one.rfilename: HubFile(one.rfilename, one.size or 0, _checksum(one.lfs)) for one in info.siblings or []}
-    chosen = [files[one] for one in _chosen(name, choose, list(files))]
-    home = _home(name, wanted)
-    keep_listing(home, str(info.sha), list(files))
-    folder = home / "snapshots" / str(info.sha)
-    if all((folder / one.name).is_file() for one in chosen):
-        return folder
-    return _fetched(_Repository(name, home, wanted), chosen, check)
-
-
-@dataclass(frozen=True, slots=True)
-class _Repository:
-    name: str
-    home: Path  # in the cache
-    wanted: Wanted
+    told = (str(tag).removeprefix(_LICENCE) for tag in info.tags or [] if str(tag).startswith(_LICENCE))
+    return str(info.sha), [files[one] for one in _chosen(name, choose, list(files))], list(files), next(told, None)
 
 
 def _cached(name: str, choose: Choice, of: Wanted = ANY, out_of_reach: BaseException | None = None) -> Path:
     """The snapshot in the cache, complete as far as its listing is known."""
-    home = _home(name, of)
+    home = home_of(name, of)
     try:
         listed = kept_listing(home, name, of)
         wanted = None if listed is None else _chosen(name, choose, listed)
@@ -93,9 +136,7 @@ def _cached(name: str, choose: Choice, of: Wanted = ANY, out_of_reach: BaseExcep
     except hub_errors.LocalEntryNotFoundError as missing:
         reason = missing
     if out_of_reach is not None:
-        raise CheckpointError(
-            f"'{name}' cannot be fetched: the hub is out of reach ({first_line(out_of_reach)})."
-        ) from out_of_reach
+        raise CheckpointError(f"'{name}' cannot be fetched: {_out_of_reach(out_of_reach)}.") from out_of_reach
     there = "only in part on this machine" if (home / "snapshots").is_dir() else "not on this machine"
     raise CheckpointError(
         f"'{name}' is {there}, and nothing is fetched unless asked. Allow the download with --download "
@@ -103,13 +144,12 @@ def _cached(name: str, choose: Choice, of: Wanted = ANY, out_of_reach: BaseExcep
     ) from reason
 
 
-def _home(name: str, wanted: Wanted) -> Path:
-    """The model's folder in the hub's cache, as the hub's library names it."""
-    return Path(wanted.cache_dir or constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
-
-
 def _where(wanted: Wanted) -> dict[str, Any]:
     return {"revision": wanted.revision, "cache_dir": wanted.cache_dir or constants.HF_HUB_CACHE}
+
+
+def _out_of_reach(reason: BaseException) -> str:
+    return f"the hub is out of reach ({first_line(reason)})"
 
 
 def _checksum(stored: Any) -> str | None:
@@ -127,20 +167,22 @@ def _chosen(name: str, choose: Choice, names: Sequence[str]) -> list[str]:
         ) from None
 
 
-def _fetched(of: _Repository, chosen: Sequence[HubFile], check: Callable[[Path], object] | None) -> Path:
+def _fetched(
+    of: Repository, chosen: Sequence[HubFile], check: Callable[[Path], object] | None, watch: Watch | None
+) -> Path:
     name, home = of.name, of.home
     small = [one for one in chosen if one.sha256 is None]
     large = [one for one in chosen if one.sha256 is not None]
     missing = [one for one in large if not (home / "blobs" / str(one.sha256)).is_file()]
     _check_space(name, missing, home)
     try:
-        with _bar(name, large) as bar:
+        with bar_of(name, large, watch) as bar:
             folder = _linked(of, small)
             if check is not None:
                 check(folder)
             bar.update(sum(one.size for one in large if one not in missing))
             for one in missing:
-                _fetch(of, one, bar)
+                fetch(of, one, bar)
             return _linked(of, chosen)
     except BlipdiffError:
         raise
@@ -151,9 +193,8 @@ def _fetched(of: _Repository, chosen: Sequence[HubFile], check: Callable[[Path],
 
 
 def _check_space(name: str, missing: Sequence[HubFile], home: Path) -> None:
-    place = next(one for one in home.absolute().parents if one.is_dir())
-    needed = sum(one.size - _partial(home, one)[1] for one in missing)
-    free = shutil.disk_usage(place).free
+    place, free = _free(home)
+    needed = sum(one.size - partial(home, one)[1] for one in missing)
     if needed > free:
         raise CheckpointError(
             f"'{name}' needs {needed / 1e9:.1f} GB more in {place}, which has {free / 1e9:.1f} GB free; "
@@ -161,68 +202,23 @@ def _check_space(name: str, missing: Sequence[HubFile], home: Path) -> None:
         )
 
 
-def _bar(name: str, large: Sequence[HubFile]) -> "tqdm[Any]":
-    """Bytes of the large files; its first line says the whole size before anything is fetched."""
-    seen = sys.stderr.isatty()
-    return tqdm(
-        total=sum(one.size for one in large),
-        desc=f"Fetching {name}",
-        unit="B",
-        unit_scale=True,
-        mininterval=0.1 if seen else 10.0,
-        disable=are_progress_bars_disabled(),
-    )
+def _free(home: Path) -> tuple[Path, int]:
+    """The folder in which a home is or will be, and the bytes that are free there."""
+    place = next(one for one in home.absolute().parents if one.is_dir())
+    return place, shutil.disk_usage(place).free
 
 
-def _linked(of: _Repository, files: Sequence[HubFile]) -> Path:
+def _linked(of: Repository, files: Sequence[HubFile]) -> Path:
     """The snapshot's folder with these files: small ones are fetched, large ones lie in the cache already."""
     names, where = [one.name for one in files], _where(of.wanted)
     return Path(snapshot_download(of.name, allow_patterns=names, tqdm_class=_NoBar, token=of.wanted.token, **where))
 
 
-def _partial(home: Path, file: HubFile) -> tuple[Path, int]:
-    """Where a large file grows, and how much of it is there."""
-    path = home / "blobs" / f"{file.sha256}.blipdiff.incomplete"
-    return path, path.stat().st_size if path.is_file() else 0
-
-
-def _fetch(of: _Repository, file: HubFile, bar: "tqdm[Any]") -> None:
-    """The large file into the cache, under its checksum; what is there of it is kept.
-
-    Raises: CheckpointError when what came is not what the listing says.
-    """
-    name, home = of.name, of.home
-    locks = home.parent / ".locks" / home.name
-    locks.mkdir(parents=True, exist_ok=True)
-    (home / "blobs").mkdir(parents=True, exist_ok=True)
-    whole = home / "blobs" / str(file.sha256)
-    with WeakFileLock(locks / f"{file.sha256}.lock"):
-        if whole.is_file():  # another process has fetched it in the meantime
-            bar.update(file.size)
-            return
-        path, there = _partial(home, file)
-        if there > file.size:
-            path.unlink()
-            there = 0
-        bar.update(there)
-        with path.open("ab") as stream:
-            http_get(
-                hf_hub_url(name, file.name, revision=of.wanted.revision),
-                stream,
-                resume_size=there,
-                headers=build_hf_headers(token=of.wanted.token),
-                expected_size=file.size,
-                _tqdm_bar=bar,
-            )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != file.sha256:
-            path.unlink()
-            raise CheckpointError(
-                f"{file.name} of '{name}' came damaged: its checksum is not that of the listing. It was thrown away; "
-                "run it again to fetch it anew."
-            )
-        path.replace(whole)
+def _there(home: Path, commit: str, file: HubFile) -> int:
+    """How much of a file is in the cache."""
+    if file.sha256 is None:
+        return file.size if (home / "snapshots" / commit / file.name).is_file() else 0
+    return file.size if (home / "blobs" / file.sha256).is_file() else min(file.size, partial(home, file)[1])
 
 
 class _NoBar(tqdm):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.controls import load_control
-from blipdiff.checkpoints.hub import HubFile, _fetch, _Repository
+from blipdiff.checkpoints.large_files import HubFile, Repository, fetch
 from blipdiff.checkpoints.needed import Wanted
 from blipdiff.checkpoints.vocabularies import BERT_WORDS
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -279,6 +279,6 @@ def test_two_processes_fetch_a_file_once(hub: StandInHub, tmp_path: Path) -> Non
     file = HubFile(UNET, hub.size(UNET), hub.tag(UNET))
     home = tmp_path / "cache" / "models--Salesforce--blipdiffusion"
     with ThreadPoolExecutor(2) as pool, tqdm(total=2 * file.size, disable=True) as bar:
-        list(pool.map(lambda _: _fetch(_Repository(NAME, home, Wanted()), file, bar), range(2)))
+        list(pool.map(lambda _: fetch(Repository(NAME, home, Wanted()), file, bar), range(2)))
     assert large_fetched(hub) == [(UNET, 0)]
     assert (home / "blobs" / hub.tag(UNET)).read_bytes() == (hub.folder / UNET).read_bytes()
