@@ -1,15 +1,28 @@
-"""The environment of the applications: read and set here, and nowhere else."""
+"""What holds for the whole program: its environment and its settings file, read and set here, and nowhere else."""
 
+import json
 import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from blipdiff.errors import ConfigError
+from blipdiff.outputs import written_file
 
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
 LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PRESETS"
+MODELS = "BLIPDIFF_MODELS"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
+FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
+
+LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
+_FOLDERS = ("output", "library", "presets", "history", "models")
+STORED = ("model", *_FOLDERS, "space", "previews", "language", "theme")  # in the file
+_BY_ENVIRONMENT = {
+    "model": MODEL, "output": OUTPUT, "library": LIBRARY, "presets": PRESETS, "history": HISTORY, "models": MODELS,
+}  # fmt: skip
+_LONGEST = 4096  # letters
 
 _SWITCH = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
 
@@ -24,30 +37,98 @@ class Settings:
     library: Path = Path("subjects")
     presets: Path = Path("presets")  # of one's own, beside the bundled ones
     history: Path = Path("history")  # of the queue and of what was drawn
+    models: Path = Path("models")  # own ones: merged, personalized
+    space: float | None = None  # GB of pictures in the history; None: no limit
+    previews: bool = True  # pictures are seen while they are drawn
+    language: str = "auto"
+    theme: str = "auto"
     auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
     token: str | None = field(default=None, repr=False)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings that environment variables ask for: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL, BLIPDIFF_DOWNLOAD,
-    BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
+    BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_AUTH,
+    BLIPDIFF_TOKEN.
 
-    Raises: ConfigError for a switch that is neither on nor off.
+    Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """
     given = os.environ if environment is None else environment
     switch = given.get(DOWNLOAD, "").strip().lower()
     if switch not in _SWITCH:
         raise ConfigError(f"{DOWNLOAD} is '{given[DOWNLOAD]}'; set it to 1 or 0.")
+    known = stored_settings(environment) | {name: given[key] for name, key in _BY_ENVIRONMENT.items() if given.get(key)}
+    folders = {name: Path(known[name]).expanduser() for name in _FOLDERS if name in known}
     return Settings(
-        output=Path(given.get(OUTPUT) or Settings().output).expanduser(),
-        model=given.get(MODEL) or Settings().model,
-        download=_SWITCH[switch],
-        library=Path(given.get(LIBRARY) or Settings().library).expanduser(),
-        presets=Path(given.get(PRESETS) or Settings().presets).expanduser(),
-        history=Path(given.get(HISTORY) or Settings().history).expanduser(),
-        auth=given.get(AUTH) or None,
-        token=given.get(TOKEN) or None,
+        **{**known, **folders}, download=_SWITCH[switch], auth=given.get(AUTH) or None, token=given.get(TOKEN) or None
     )
+
+
+def settings_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Where a person's settings lie: BLIPDIFF_SETTINGS, or the system's place for them; None where there is none."""
+    given = os.environ if environment is None else environment
+    if given.get(FILE):
+        return Path(given[FILE]).expanduser()
+    places = (given.get("XDG_CONFIG_HOME"), given.get("APPDATA"), given.get("HOME") and f"{given['HOME']}/.config")
+    home = next((place for place in places if place), None)
+    return None if home is None else Path(home) / "blipdiff" / "settings.json"
+
+
+def stored_settings(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What stands in the settings file; nothing where there is none.
+
+    Raises: ConfigError for a file that cannot be read, and for a value that is out of its range.
+    """
+    path = settings_file(environment)
+    if path is None or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ConfigError("there is no list of settings in it")
+        return {name: checked_setting(name, found[name]) for name in STORED if name in found}
+    except (OSError, ValueError, ConfigError) as reason:
+        raise ConfigError(f"The settings file {path} cannot be read ({reason}); mend it, or delete it.") from reason
+
+
+def save_settings(changes: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Path:
+    """The settings file with these changes: whole, or as it was. Gives its path.
+
+    Raises: ConfigError for a value that is out of its range, OutputError when the file cannot be written.
+    """
+    path = settings_file(environment)
+    if path is None:
+        raise ConfigError(f"There is no place for a settings file here; {FILE} names one.")
+    fresh = {name: checked_setting(name, value) for name, value in changes.items()}
+    with written_file(path) as part:
+        kept = stored_settings(environment) | fresh
+        part.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def fixed_settings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings that environment variables hold, whatever the file says: the variable of each."""
+    given = os.environ if environment is None else environment
+    return {name: key for name, key in _BY_ENVIRONMENT.items() if given.get(key)}
+
+
+def checked_setting(name: str, value: Any) -> Any:
+    """The value itself, as the file keeps it. Raises: ConfigError where it is out of the setting's range."""
+    if name in ("model", *_FOLDERS):
+        if not isinstance(value, str) or not 0 < len(value.strip()) <= _LONGEST or not value.isprintable():
+            raise ConfigError(f"{name} is {value!r:.80}; expected a name or a path.")
+        return value.strip()
+    if name == "space":
+        is_size = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+        if value is not None and not is_size:
+            raise ConfigError(f"space is {value!r:.80}; expected a number of GB above 0, or nothing for no limit.")
+        return value
+    allowed: dict[str, tuple[object, ...]] = {"previews": (True, False), "language": LANGUAGES, "theme": THEMES}
+    if name not in allowed:
+        raise ConfigError(f"There is no setting {name!r:.80}; there are: {', '.join(STORED)}.")
+    if not isinstance(value, bool if name == "previews" else str) or value not in allowed[name]:
+        raise ConfigError(f"{name} is {value!r:.80}; expected one of: {', '.join(map(str, allowed[name]))}.")
+    return value
 
 
 def silence_libraries(settings: Settings, environment: MutableMapping[str, str] | None = None) -> None:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Listed] = {
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
     "cut-out": Listed("cut_out", "Cut the subject out of a photo.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),
+    "models": Listed("models", "Which models are here, what they can and need; fetch or remove one.", _TRAIN),
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
     "merge": Listed("convert", "Write BLIP-Diffusion on another base, a checkpoint of Stable Diffusion 1.5.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),

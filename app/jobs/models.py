@@ -16,14 +16,43 @@ class Models:
     """The models that one device draws with.
 
     names: those that may be asked for, the first one where nobody says which; most: bytes of weights that are kept
-    at the same time, None for no limit; a single model is kept however large it is
+    at the same time, None for no limit; a single model is kept however large it is; shortage: says in a sentence that
+    one will not fit into the memory that is free
     """
 
-    def __init__(self, names: Sequence[str], opened: "Callable[[str], Studio]", most: int | None = None) -> None:
-        self.names = tuple(dict.fromkeys(names))
-        self._opened, self._most = opened, most
+    def __init__(
+        self,
+        names: Sequence[str],
+        opened: "Callable[[str], Studio]",
+        most: int | None = None,
+        shortage: Callable[[str], str | None] = lambda _name: None,
+    ) -> None:
+        self._names = tuple(dict.fromkeys(names))
+        self._opened, self._most, self._shortage = opened, most, shortage
         self._kept: OrderedDict[str, Studio] = OrderedDict()
         self._access = RLock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that may be asked for now."""
+        return self._names
+
+    def offer(self, name: str) -> None:
+        """One more may be asked for from now on."""
+        with self._access:
+            self._names = tuple(dict.fromkeys((*self._names, name)))
+
+    def withdraw(self, name: str) -> None:
+        """One may no longer be asked for, and is let go where it is open; jobs that wait for it are told so.
+
+        Raises: ConfigError for the one that draws where nobody says which.
+        """
+        with self._access:
+            if name == self._names[0]:
+                raise ConfigError(f"{name} draws where nobody says which; it stays.")
+            self._names = tuple(one for one in self._names if one != name)
+            if self._kept.pop(name, None) is not None:
+                free_memory()
 
     def named(self, name: str) -> str:
         """The name itself, or the first one's for an empty one.
@@ -46,6 +75,10 @@ class Models:
                 self._kept[name] = studio
             self._kept.move_to_end(name)
             return self._kept[name]
+
+    def warning(self, name: str) -> str | None:
+        """One sentence where the model is not open yet, and will hardly fit."""
+        return None if name in self._kept else self._shortage(name)
 
     def keep_only(self, name: str) -> bool:
         """Lets all others go; whether there were any."""

@@ -145,6 +145,8 @@ class Worker:
         return less
 
     def _once(self, ticket: Ticket, job: Job) -> None:
+        if (warning := self.models.warning(ticket.model)) is not None:
+            self._say(ticket, warning)
         studio = self.models.get(ticket.model)
         found = _Run(ticket, time.monotonic())
         request = job.request

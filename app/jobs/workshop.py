@@ -36,7 +36,8 @@ class Machine:
     """What draws here.
 
     models: the names that may be asked for; opened: opens one on a device; memory: bytes of weights that each device
-    keeps at the same time, None for no limit; is_warmed: whether the first model is opened before a job asks for it
+    keeps at the same time, None for no limit; is_warmed: whether the first model is opened before a job asks for it;
+    shortage: says in a sentence that one will not fit on a device
     """
 
     models: Sequence[str]
@@ -44,6 +45,7 @@ class Machine:
     devices: Sequence[str] = ("auto",)
     memory: int | None = None
     is_warmed: bool = False
+    shortage: Callable[[str, str], str | None] = lambda _name, _device: None
 
 
 class Workshop:
@@ -86,6 +88,16 @@ class Workshop:
     def models(self) -> Models:
         """The models of the first device."""
         return self.workers[0].models
+
+    def offer(self, model: str) -> None:
+        """One more model may be asked for, on every device."""
+        for worker in self.workers:
+            worker.models.offer(model)
+
+    def withdraw(self, model: str) -> None:
+        """A model may no longer be asked for. Raises: ConfigError for the one that draws where nobody says which."""
+        for worker in self.workers:
+            worker.models.withdraw(model)
 
     def submit(self, job: Job, sender: Sender, asked: Asked | None = None) -> Ticket:
         """Puts a job into the line, once everything that can be wrong without a model is checked.
@@ -159,7 +171,12 @@ class Workshop:
         return self.queue.ticket(name)
 
     def _worker(self, machine: Machine, device: str) -> Worker:
-        models = Models(machine.models, lambda name: machine.opened(name, device), machine.memory)
+        models = Models(
+            machine.models,
+            lambda name: machine.opened(name, device),
+            machine.memory,
+            lambda name: machine.shortage(name, device),
+        )
         return Worker(
             self.queue,
             self.history,
@@ -184,6 +201,18 @@ def opener(*, dtype: str = "auto", download: bool = False) -> "Callable[[str, st
         return Studio.open(name, device=device, dtype=dtype, download=download)
 
     return opened
+
+
+def shortages(*, dtype: str = "auto") -> Callable[[str, str], str | None]:
+    """What says of a model that it will hardly fit into a device's free memory."""
+
+    def told(name: str, device: str) -> str | None:
+        from blipdiff.checkpoints.inventory import shortage
+        from blipdiff.devices import placement
+
+        return shortage(name, placement(device, dtype))
+
+    return told
 
 
 def _locked(folder: Path) -> int | None:

@@ -206,18 +206,18 @@ def _in_folder(folder: Path, name: str) -> StableDiffusion:
     if (folder / "text_encoder").is_dir():
         paths = weight_paths(folder / "text_encoder", TRANSFORMERS_STEMS)
         parts["text_encoder"] = lambda: text_names(_all(paths))
-    return StableDiffusion(name, parts, _licence(folder / "README.md"))
+    return StableDiffusion(name, parts, card_licence(folder / "README.md") or UNTOLD)
 
 
 def _all(paths: list[Path]) -> dict[str, Tensor]:
     return {name: value for path in paths for name, value in open_tensors(path).items()}
 
 
-def _licence(card: Path) -> str:
-    """What a model card says in its first lines: "license: creativeml-openrail-m"."""
+def card_licence(card: Path) -> str | None:
+    """What a model card says in its first lines: "license: creativeml-openrail-m"; None where it says nothing."""
     text = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
     found = re.search(r"^license:\s*(\S.*)$", text, re.M)
-    return found[1].strip() if found else UNTOLD
+    return found[1].strip() if found else None
 
 
 def _files(names: Names) -> list[str]:

@@ -95,7 +95,7 @@ def fetch(of: Repository, file: HubFile, bar: "Going") -> None:
                 resume_size=there,
                 headers=build_hf_headers(token=of.wanted.token),
                 expected_size=file.size,
-                _tqdm_bar=bar,
+                _tqdm_bar=bar,  # type: ignore[arg-type]
             )
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()

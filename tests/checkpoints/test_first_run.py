@@ -1,15 +1,12 @@
 """The first run with a model of the hub: its listing is read, its size told, its files fetched, verified and drawn."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from blipdiff.checkpoints import load_model, save_model
@@ -20,67 +17,12 @@ from blipdiff.checkpoints.needed import Wanted
 from blipdiff.checkpoints.vocabularies import BERT_WORDS
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError
-from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.models.subject_encoder import SubjectEncoder
 from pipelines import GenerateRequest, Job, Result, Studio, run
 from tests.support.command_line import Command
-from tests.support.stand_in_hub import COMMIT, StandInHub, ask, served
+from tests.support.stand_in_hub import COMMIT, NAME, PUBLISHED, SPARE, UNET, StandInHub
 from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.support.command_fixtures"]
-
-NAME = "Salesforce/blipdiffusion"
-PUBLISHED = [  # the hub's listing
-    ".gitattributes",
-    "README.md",
-    "image_processor/preprocessor_config.json",
-    "model_index.json",
-    "qformer/config.json",
-    "qformer/pytorch_model.bin",
-    "scheduler/scheduler_config.json",
-    "text_encoder/config.json",
-    "text_encoder/pytorch_model.bin",
-    "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json",
-    "tokenizer/tokenizer_config.json",
-    "tokenizer/vocab.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.bin",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.bin",
-]
-SPARE = ("tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json")
-UNET = "unet/diffusion_pytorch_model.bin"
-
-
-@pytest.fixture(scope="session")
-def published(tiny: BlipDiffusion, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with the published listing: weights in .bin, and no vocabulary of the Q-Former."""
-    folder = tmp_path_factory.mktemp("published") / "model"
-    sizes = tiny.subject_encoder.sizes
-    torch.manual_seed(2)
-    encoder = SubjectEncoder(replace(sizes, qformer=replace(sizes.qformer, vocabulary=BERT_WORDS + 1)))
-    save_model(replace(tiny, subject_encoder=encoder), folder)
-    for stored in folder.rglob("*.safetensors"):
-        stem = "pytorch_model" if stored.stem == "model" else stored.stem
-        torch.save(load_file(stored), stored.with_name(f"{stem}.bin"))
-        stored.unlink()
-    for path in [*(folder / "qformer_tokenizer").iterdir(), folder / "tokenizer" / "tokenizer.json"]:
-        path.unlink()
-    (folder / "qformer_tokenizer").rmdir()
-    for name in PUBLISHED:
-        if not (folder / name).exists():
-            (folder / name).write_text("{}")
-    return folder
-
-
-@pytest.fixture
-def hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
-    """The stand-in hub that serves the published listing, and an empty cache."""
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 4096)  # so that less than 10 MB can be cut off
-    with served(StandInHub(published, NAME)) as hub:
-        ask(hub, tmp_path / "cache", monkeypatch)
-        yield hub
+pytest_plugins = ["tests.support.command_fixtures", "tests.support.hub_fixtures"]
 
 
 def copied(hub: StandInHub, place: Path) -> Path:

@@ -193,6 +193,38 @@ def test_too_little_memory_for_one_picture_is_a_sentence(tmp_path: Path) -> None
         assert "too little memory" in str(ticket.error)
 
 
+def test_models_come_and_go_while_the_workshop_runs(running: Workshop) -> None:
+    with pytest.raises(ConfigError, match="no model 'third'"):
+        running.submit(job(seed=1), Sender(), Asked(model="third"))
+    running.offer("third")
+    done = running.wait(running.submit(job(seed=1), Sender(), Asked(model="third")).id)
+    assert done.state == "done"
+    assert "third" in running.models.loaded
+    running.withdraw("third")
+    assert running.models.names == ("tiny", "other")
+    assert "third" not in running.models.loaded
+    with pytest.raises(ConfigError, match="no model 'third'"):
+        running.submit(job(seed=1), Sender(), Asked(model="third"))
+    with pytest.raises(ConfigError, match="tiny draws where nobody says which"):
+        running.withdraw("tiny")
+
+
+def test_a_model_that_will_hardly_fit_is_told_of_as_it_is_opened(tmp_path: Path) -> None:
+    asked_of: list[tuple[str, str]] = []
+
+    def shortage(name: str, device: str) -> str | None:
+        asked_of.append((name, device))
+        return f"{name} is large." if name == "other" else None
+
+    with workshop(tmp_path, shortage=shortage) as made:
+        notices = [
+            made.wait(made.submit(job(seed=1), Sender(), Asked(model=name)).id).notices
+            for name in ("tiny", "other", "other")
+        ]
+    assert notices == [(), ("other is large.",), ()]
+    assert asked_of == [("tiny", "auto"), ("other", "auto")]
+
+
 def test_the_least_recently_used_model_goes_when_memory_is_short() -> None:
     opened: list[str] = []
 

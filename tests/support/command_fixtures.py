@@ -26,6 +26,7 @@ def blipdiff(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     for name in ("BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("BLIPDIFF_SETTINGS", str(tmp_path / "settings.json"))
     monkeypatch.setenv("TERMINAL_WIDTH", "200")
     monkeypatch.setattr("app.cli.progress._EVERY", 3600.0)  # how slow a busy machine is shall not be told
     place = tmp_path / "here"

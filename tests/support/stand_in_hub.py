@@ -17,6 +17,29 @@ from huggingface_hub import constants, file_download
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".bin", ".safetensors", ".pt")  # what is kept in large-file storage
 
+NAME = "Salesforce/blipdiffusion"
+PUBLISHED = [  # the hub's listing
+    ".gitattributes",
+    "README.md",
+    "image_processor/preprocessor_config.json",
+    "model_index.json",
+    "qformer/config.json",
+    "qformer/pytorch_model.bin",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/pytorch_model.bin",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.bin",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.bin",
+]
+SPARE = ("tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json")
+UNET = "unet/diffusion_pytorch_model.bin"
+
 
 @dataclass
 class StandInHub:
@@ -28,6 +51,7 @@ class StandInHub:
     cut_at: dict[str, int] = field(default_factory=dict)  # the byte at which a connection breaks, and then all do
     damaged: set[str] = field(default_factory=set)
     broken: bool = False
+    tags: list[str] = field(default_factory=list)
     address: str = ""
     tokens: set[str] = field(default_factory=set)  # by which files were asked for
     fetched: list[tuple[str, int]] = field(default_factory=list)  # each file that was sent, and from which byte
@@ -51,7 +75,14 @@ class StandInHub:
         for one in listed:
             if str(one["rfilename"]).endswith(LARGE):
                 one["lfs"] = {"sha256": one["blobId"], "size": one["size"], "pointerSize": 134}
-        return {"id": self.name, "modelId": self.name, "sha": COMMIT, "siblings": listed, "private": False, "tags": []}
+        return {
+            "id": self.name,
+            "modelId": self.name,
+            "sha": COMMIT,
+            "siblings": listed,
+            "private": False,
+            "tags": self.tags,
+        }
 
     def tree(self) -> list[dict[str, Any]]:
         entries = []

@@ -23,7 +23,8 @@ def machine(opened: Callable[[str, str], Studio] | None = None, **more: Any) -> 
 
 @contextmanager
 def workshop(folder: Path, *, starts: bool = True, **more: Any) -> Iterator[Workshop]:
-    made = Workshop(folder, machine(more.pop("opened", None)), library=folder / "subjects", **more)
+    own = {name: more.pop(name) for name in ("opened", "shortage") if name in more}
+    made = Workshop(folder, machine(**own), library=folder / "subjects", **more)
     try:
         if starts:
             made.start()

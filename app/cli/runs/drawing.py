@@ -12,6 +12,8 @@ from app.cli.terminal import say, say_json, warn
 from app.outputs import check_writable, save_result, save_sheet
 from blipdiff.checkpoints.additions import Additions
 from blipdiff.checkpoints.additions import told as told_of
+from blipdiff.checkpoints.inventory import shortage
+from blipdiff.devices import placement
 from pipelines.evaluate.requests import EvaluationProgress
 from pipelines.job import run
 from pipelines.metadata import read_metadata
@@ -59,6 +61,8 @@ def opened(
     additions: what goes on the model, by the names that `Additions.of` takes
     """
     added = Additions.of(**(additions or {}))
+    if not quiet and (warning := shortage(model, placement(device, dtype))) is not None:
+        warn(warning)
     with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
         studio = Studio.open(model, device=device, dtype=dtype, download=download, folders=[*folders], additions=added)
     sentence = purpose(studio.model)

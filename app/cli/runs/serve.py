@@ -9,7 +9,7 @@ from app.api.webhooks import checked_addresses
 from app.cli.terminal import say, warn
 from app.doors.access import access_of
 from app.doors.listening import listen
-from app.jobs.workshop import Machine, Workshop, opener
+from app.jobs.workshop import Machine, Workshop, opener, shortages
 from app.server import check_reach
 from app.server import serve as served
 from app.settings import read_settings
@@ -51,12 +51,14 @@ def serve(
         device or ["auto"],
         None if memory is None else round(memory * _GB),
         is_warmed=True,
+        shortage=shortages(dtype=dtype),
     )
+    kept = settings.space if space is None else space
     workshop = Workshop(
         folder or settings.history,
         machine,
         library=settings.library,
-        space=None if space is None else round(space * _GB),
+        space=None if kept is None else round(kept * _GB),
     )
     signal.signal(signal.SIGTERM, _stopped)
     with served(

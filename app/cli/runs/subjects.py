@@ -51,7 +51,7 @@ def delete_subject(name: str, yes: bool, folder: Path | None) -> None:
     """Put a subject into the library's bin, from which `restore` takes it again."""
     library = _library(folder)
     library.check_there(name)
-    _ask(f"Delete {name}? It stays in the bin until that is emptied.", yes)
+    ask(f"Delete {name}? It stays in the bin until that is emptied.", yes)
     library.delete(name)
 
 
@@ -69,7 +69,7 @@ def empty_bin(yes: bool, folder: Path | None) -> None:
     """Remove for good what was deleted."""
     library = _library(folder)
     count = len(library.deleted())
-    _ask(f"Remove {count} deleted {'subject' if count == 1 else 'subjects'} for good?", yes)
+    ask(f"Remove {count} deleted {'subject' if count == 1 else 'subjects'} for good?", yes)
     say(f"{library.empty_bin()} removed.")
 
 
@@ -95,7 +95,7 @@ def _list(entries: list[Entry], as_json: bool) -> None:
         say(f"{entry.name}: {entry.category}" if entry.trouble is None else f"{entry.name}: {entry.trouble}")
 
 
-def _ask(question: str, yes: bool) -> None:
+def ask(question: str, yes: bool) -> None:
     """Goes on when the person at the terminal says so. Raises: ConfigError where nobody can answer."""
     if yes:
         return
