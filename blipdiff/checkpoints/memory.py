@@ -73,7 +73,7 @@ def own_side(folder: Path) -> int:
     channels = vae.get("encoder_block_out_channels" if "Tiny" in str(vae.get("_class_name")) else "block_out_channels")
     if not isinstance(channels, list | tuple) or not channels:
         raise CheckpointError(f"The VAE's config.json in {folder} does not say its channels.")
-    return int(unet["sample_size"]) * 2 ** (len(channels) - 1)
+    return int(int(unet["sample_size"]) * 2 ** (len(channels) - 1))
 
 
 def stored_numbers(path: Path) -> int:
