@@ -82,6 +82,13 @@ def inputs_schema(task: Task, one: Mapping[str, Any] = _INPUT) -> dict[str, Any]
     return {"type": "object", "properties": kinds, "required": needed, "additionalProperties": False}
 
 
+def _group() -> dict[str, Any]:
+    prompts = {"anyOf": [{"type": "array", "items": _TEXT}, _TEXT]}
+    form, told = _form(), {"properties": {"prompts": prompts}, "required": ["prompts"]}
+    form["properties"] |= {"prompts": _TEXT}
+    return {JSON: job_schema() | told, FORM: form | {"required": ["prompts"]}}
+
+
 def _job() -> dict[str, Any]:
     return {JSON: job_schema(), FORM: _form()}
 
@@ -167,6 +174,7 @@ def _a1111(*, is_picture: bool) -> dict[str, Any]:
 _BODIES: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
     (f"{API}/jobs", "post"): _job,
     (f"{API}/jobs/{{name}}/move", "post"): _move,
+    (f"{API}/groups", "post"): _group,
     (f"{API}/results/{{name}}/again", "post"): _again,
     (f"{API}/subjects", "post"): _subject,
     (f"{API}/uploads", "post"): lambda: {

@@ -45,13 +45,19 @@ class Caller:
             raise not_found("result")
         return found
 
-    def check_room(self, count: int) -> None:
-        """Passes while the caller has not too much in the line. Raises: Refused otherwise."""
+    def check_room(self, count: int, jobs: int = 1) -> None:
+        """Passes while so many jobs, each of `count` pictures, are not too much for the caller.
+
+        Raises: Refused otherwise.
+        """
         if count > self.holder.pictures:
             raise Refused(422, f"{count} pictures were asked for in one job; {self.holder.pictures} are allowed.")
         unended = tuple(state for state in STATES if state not in ENDED)
-        if self.workshop.queue.count(unended, self.holder.name) >= self.holder.waiting:
-            raise Refused(429, f"{self.holder.waiting} jobs wait already; wait for some of them.")
+        waiting = self.workshop.queue.count(unended, self.holder.name)
+        if waiting + jobs > self.holder.waiting:
+            raise Refused(
+                429, f"{waiting} jobs wait already, and {self.holder.waiting} may at a time; wait for some of them."
+            )
 
 
 def caller_with(scope: str) -> Callable[[Request], Caller]:

@@ -125,15 +125,21 @@ async def waited(caller: Caller, ticket: Ticket, seconds: float) -> Ticket:
 
 
 def _submitted(given: Sent, caller: Caller, key: str | None, webhooks: Any) -> Ticket:
+    asked = asked_of(given, caller, key, webhooks)
+    job = job_of(given, caller.workshop, caller.owner)
+    caller.check_room(count_of(job))
+    sender: Sender = caller.sender("api")
+    return caller.workshop.submit(job, sender, asked)
+
+
+def asked_of(given: Sent, caller: Caller, key: str | None, webhooks: Any) -> Asked:
+    """How a request wants to be put into the line. Raises: Refused for what the caller may not ask for."""
     told = dict(given.fields)
     if given.is_form and isinstance(told.get("job"), str):
         told |= parsed(str(told["job"]).encode())
     asked = _asked(told, given, caller, key)
     check_webhook(asked.webhook, webhooks)
-    job = job_of(given, caller.workshop, caller.owner)
-    caller.check_room(count_of(job))
-    sender: Sender = caller.sender("api")
-    return caller.workshop.submit(job, sender, asked)
+    return asked
 
 
 def _asked(told: dict[str, Any], given: Sent, caller: Caller, key: str | None) -> Asked:

@@ -27,6 +27,7 @@ def job_view(workshop: Workshop, one: Ticket, standings: Mapping[str, Standing] 
         "task": one.task,
         "model": one.model,
         "name": one.name,
+        "group": workshop.queue.groups.of(one.id),
         "owner": one.owner,
         "client": one.client,
         "source": one.source,

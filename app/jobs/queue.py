@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from app.jobs.contents import Contents
 from app.jobs.database import Database
+from app.jobs.groups import Groups
 from app.jobs.pace import Pace
 from app.jobs.packing import packed, unpacked
 from app.jobs.records import NEXT, TABLES, cost_of, count_of, ticket_of
@@ -51,6 +52,7 @@ class Queue:
         self._data = Database(path, TABLES)
         self._contents = Contents(self._data)
         self.pace = Pace(self._data)
+        self.groups = Groups(self._data)
         self._clock = clock
 
     def add(self, job: Job, sender: Sender, asked: Asked) -> Ticket:
@@ -80,6 +82,14 @@ class Queue:
                     (sender.owner, asked.key, asked.digest, name),
                 )
             return self.ticket(name)
+
+    def add_all(self, jobs: Sequence[Job], sender: Sender, asked: Asked) -> list[Ticket]:
+        """The tickets of jobs that belong together, all of them or none; the first one's name is the group's."""
+        with self._data.changing():
+            keys = [None if asked.key is None else f"{asked.key}#{number}" for number in range(len(jobs))]
+            found = [self.add(job, sender, replace(asked, key=key)) for job, key in zip(jobs, keys, strict=True)]
+            self.groups.keep(found[0].id, [one.id for one in found])
+            return found
 
     def find(self, name: str) -> Ticket | None:
         """The ticket of this name, if there is one."""
@@ -285,3 +295,4 @@ class Queue:
             self._data.change("DELETE FROM jobs WHERE id = ?", (row["id"],))
             self._data.change("DELETE FROM keys WHERE job = ?", (row["id"],))
             self._contents.let_go(str(row["id"]))
+            self.groups.let_go(str(row["id"]))

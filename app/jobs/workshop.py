@@ -8,6 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from app.jobs.events import Broadcast, JobEvent, Listener
+from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
 from app.jobs.line import standings
 from app.jobs.models import Models
@@ -111,6 +112,22 @@ class Workshop:
         self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
         self._has_come.set()
         return ticket
+
+    def submit_all(self, job: Job, prompts: Sequence[str], sender: Sender, asked: Asked | None = None) -> list[Ticket]:
+        """Puts a job into the line once for each prompt, all or none; the first one's name is the group's.
+
+        Raises: as `submit`, and ConfigError for no prompt or too many.
+        """
+        asked = asked or Asked()
+        jobs, model = with_prompts(job, prompts), self.models.named(asked.model)
+        first = jobs[0].opened()
+        for one in jobs[1:]:
+            replace(one, inputs=first.inputs).opened()
+        tickets = self.queue.add_all(jobs, sender, replace(asked, model=model))
+        for ticket in tickets:
+            self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
+        self._has_come.set()
+        return tickets
 
     def cancel(self, name: str) -> Ticket:
         """Cancels a waiting job, or stops one that is drawn within its step.
