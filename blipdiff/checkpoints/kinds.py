@@ -130,7 +130,7 @@ def _lora_base(joined: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     reads = [
         shape[1]
         for name, shape in shapes.items()
-        if re.search(r"attn2.*to_(k|v).*(down|lora_A)", name) and len(shape) > 1
+        if re.search(r"attn2.*to_(k|v).*(down|lora_A|hada_w1_b)", name) and len(shape) > 1
     ]
     return next((_WIDTHS[width] for width in reads if width in _WIDTHS), "1.5")
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.given_files import GivenFile, given_path, json_of, named, open_given
 from blipdiff.checkpoints.lora_names import TEXT, UNET, LayerChange, changes_in
+from blipdiff.checkpoints.lora_products import product
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.identity import DRAWING, Addition, Fingerprint, known_fingerprint, remember
@@ -153,14 +154,18 @@ def _changed(
 
 
 def _with(weight: Tensor, change: LayerChange, strength: float, name: str) -> Tensor:
-    down, up = (half.to(weight.device).float().flatten(1) for half in (change.down, change.up) if half is not None)
+    pieces = {piece: one.to(weight.device) for piece, one in change.pieces.items()}
+    try:
+        added = product(pieces).flatten(1)
+    except RuntimeError as reason:
+        raise CheckpointError(f"{name} is damaged: its pieces are of shapes that do not belong together.") from reason
     wanted = (weight.shape[0], weight[0].numel())
-    if (up.shape[0], down.shape[1]) != wanted or up.shape[1] != down.shape[0]:
+    if tuple(added.shape) != wanted:
         raise CheckpointError(
-            f"{name} changes a layer of {up.shape[0]} x {down.shape[1]}, this model's is {wanted[0]} x {wanted[1]}: "
-            "the LoRA was made for another model."
+            f"{name} changes a layer of {added.shape[0]} x {added.shape[1]}, this model's is {wanted[0]} x "
+            f"{wanted[1]}: the LoRA was made for another model."
         )
-    found = weight + (strength * change.scale * (up @ down)).reshape(weight.shape)
+    found = weight + (strength * change.scale * added).reshape(weight.shape)
     if change.magnitude is not None:
         found = _of_length(found, change.magnitude.to(weight.device).float(), name)
     if not bool(torch.isfinite(found).all()):

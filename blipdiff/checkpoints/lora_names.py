@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from blipdiff.checkpoints.given_files import GivenFile, json_of
 from blipdiff.checkpoints.kinds import Kind
+from blipdiff.checkpoints.lora_products import is_whole, rank
+from blipdiff.checkpoints.original_names import original_unet_name
 from blipdiff.errors import CheckpointError, listed
 
 UNET, TEXT = "unet", "text_encoder"
@@ -16,6 +18,7 @@ UNET, TEXT = "unet", "text_encoder"
 _ROLES = (  # the end of a tensor's name, and what it is of its layer's change
     (r"\.(lora_down|lora\.down|lora_linear_layer\.down)\.weight|_lora\.down\.weight|\.lora_A(\.\w+)?\.weight", "down"),
     (r"\.(lora_up|lora\.up|lora_linear_layer\.up)\.weight|_lora\.up\.weight|\.lora_B(\.\w+)?\.weight", "up"),
+    (r"\.lora_mid\.weight", "mid"),
     (r"\.alpha|_lora\.alpha", "alpha"),
     (r"\.dora_scale|\.lora_magnitude_vector(\.\w+)?(\.weight)?", "magnitude"),
 )
@@ -24,22 +27,24 @@ _OLD_TEXT = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "ou
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerChange:
-    """What a LoRA changes in one layer: scale * up @ down is added to its weight (Hu et al. 2021, arXiv:2106.09685).
+    """What a LoRA changes in one layer: scale times the product of its pieces is added to the weight.
 
-    down: (rank, in[, h, w]); up: (out, rank[, 1, 1]); magnitude: of DoRA (Liu et al. 2024, arXiv:2402.09353)
+    pieces: down (rank, in[, h, w]) and up (out, rank[, 1, 1]) of a LoRA, those of a LoHa or LoKr under their own names;
+    magnitude: of DoRA (Liu et al. 2024, arXiv:2402.09353)
     """
 
-    down: Tensor | None = None
-    up: Tensor | None = None
+    pieces: Mapping[str, Tensor] = field(default_factory=dict)
     alpha: float | None = None
     magnitude: Tensor | None = None
     has_root: bool = False  # whether alpha is divided by the root of the rank (Kalajdzievski 2023, arXiv:2312.03732)
 
     @property
     def scale(self) -> float:
-        """By which up @ down is multiplied: alpha / rank, 1 where no alpha is told."""
-        rank = 1 if self.down is None else self.down.shape[0]
-        return 1.0 if self.alpha is None else self.alpha / (rank**0.5 if self.has_root else rank)
+        """By which the product is multiplied: alpha / rank, 1 where no alpha is told."""
+        own = rank(self.pieces)
+        if self.alpha is None or own is None:
+            return 1.0
+        return self.alpha / (own**0.5 if self.has_root else own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def changes_in(file: GivenFile, nets: Mapping[str, nn.Module], config: Any = Non
     Raises: CheckpointError for a file that is no LoRA of these nets, and for one in which half of a change is missing.
     """
     kind = file.kind
-    if kind.family != "lora" or not kind.fits or not kind.text.startswith("a LoRA"):
+    if kind.family != "lora" or not kind.fits or not kind.text.startswith(("a LoRA", "a LoHa", "a LoKr")):
         raise CheckpointError(f"{file.path} is {_told(kind)}; a LoRA for Stable Diffusion 1.5 was expected.")
     places = _places(nets)
     found: dict[str, dict[str, LayerChange]] = {name: {} for name in nets}
@@ -88,13 +93,11 @@ def changes_in(file: GivenFile, nets: Mapping[str, nn.Module], config: Any = Non
             continue
         net, layer = place
         change = found[net].get(layer, LayerChange())
-        value: Any = float(tensor) if role == "alpha" else tensor
-        found[net][layer] = replace(change, **{role: value})
-    if strangers and all(re.search(r"(input|output)_blocks|middle_block", name) for name in strangers):
-        raise CheckpointError(
-            f"{file.path} names layers as the original Stable Diffusion does, which is not read here: "
-            f"{listed(strangers, most=3)}; ask for the same in kohya's or diffusers' names."
-        )
+        if role in ("alpha", "magnitude"):
+            value: Any = float(tensor) if role == "alpha" else tensor
+            found[net][layer] = replace(change, **{role: value})
+        else:
+            found[net][layer] = replace(change, pieces={**change.pieces, role: tensor})
     if strangers:
         raise CheckpointError(
             f"{file.path} changes what this model does not have, so it was made for another: {listed(strangers)}."
@@ -106,7 +109,7 @@ def changes_in(file: GivenFile, nets: Mapping[str, nn.Module], config: Any = Non
 
 
 def _set(change: LayerChange, layer: str, settings: _Settings, file: GivenFile) -> LayerChange:
-    if change.down is None or change.up is None:
+    if not is_whole(change.pieces):
         raise CheckpointError(f"{file.path} is damaged or cut off: of {layer} only one half is in it.")
     alpha = settings.alpha_of(layer) if change.alpha is None else change.alpha
     return replace(change, alpha=alpha, has_root=settings.has_root)
@@ -135,7 +138,8 @@ def _split(name: str) -> tuple[str, str | None]:
         found = re.search(rf"({pattern})$", name)
         if found:
             return name[: found.start()], role
-    return name, None
+    found = re.search(r"\.((hada|lokr)_(w[12](_[ab])?|t[12]))$", name)
+    return (name[: found.start()], found[1]) if found else (name, None)
 
 
 def _plain(stem: str) -> str:
@@ -155,10 +159,22 @@ def _plain(stem: str) -> str:
 
 
 def _places(nets: Mapping[str, nn.Module]) -> dict[str, tuple[str, str]]:
-    """Each layer by its plain name; one that PEFT has wrapped is found where it lies now."""
-    return {
+    """Each layer by its plain name, and by its original one; what PEFT has wrapped is found where it lies now."""
+    found = {
         f"{net}.{layer.removesuffix('.base_layer').replace('.', '_')}": (net, layer)
         for net, module in nets.items()
         for layer, one in module.named_modules()
         if isinstance(one, nn.Linear | nn.Conv2d)
     }
+    config = getattr(nets.get(UNET), "config", None)
+    layers = None if config is None else config.get("layers_per_block")
+    if not isinstance(layers, int):
+        return found
+    ups = {place for place, kind in enumerate(config["up_block_types"]) if "CrossAttn" in kind}  # type: ignore[index]
+    original = {}
+    for net, layer in found.values():
+        plain = layer.removesuffix(".base_layer")
+        if net == UNET and ".lora_" not in plain:
+            name = original_unet_name(f"{plain}.weight", layers, ups).removesuffix(".weight")
+            original[f"{UNET}.{name.replace('.', '_')}"] = net, layer
+    return original | found

@@ -187,8 +187,12 @@ class LoraParts(StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
         for net, changes in changes_in(given[0], nets, given[1]).items():
             for wrapped, change in changes.items():
                 layer = f"{net}.{wrapped.removesuffix('.base_layer')}"
-                down, up = change.down, change.up
-                assert down is not None and up is not None
+                if set(change.pieces) != {"down", "up"}:
+                    raise CheckpointError(
+                        f"{given[0].path} is {given[0].kind.text}, which is not laid beside weights here; merge it "
+                        "into them: from_pretrained(..., additions=Additions.of(loras=[...]))."
+                    )
+                down, up = change.pieces["down"], change.pieces["up"]
                 found |= {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up * change.scale}
                 if change.magnitude is not None:
                     found[f"{layer}.lora_magnitude_vector"] = change.magnitude

@@ -97,16 +97,16 @@ CASES: list[tuple[str, str, str, Content, str]] = [  # as what, file, what it is
     (
         "loras",
         "loha.safetensors",
-        "a LoHa for Stable Diffusion 1.5, which is not read here",
-        {"lora_unet_x.hada_w1_a": t(2, 2)},
-        LORA,
+        "only one half is in it",
+        {f"lora_unet_{ATTENTION}.hada_w1_a": t(8, 2), f"lora_unet_{ATTENTION}.hada_w1_b": t(2, 8)},
+        "damaged or cut off",
     ),
     (
         "loras",
         "lokr.safetensors",
-        "a LoKr for Stable Diffusion 1.5, which is not read here",
+        "changes what this model does not have",
         {"lora_unet_x.lokr_w1": t(2, 2)},
-        LORA,
+        "made for another",
     ),
     (
         "loras",
@@ -132,9 +132,9 @@ CASES: list[tuple[str, str, str, Content, str]] = [  # as what, file, what it is
     (
         "loras",
         "ldm.safetensors",
-        "names layers as the original Stable Diffusion does, which is not read here",
-        lora("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q"),
-        "ask for the same in kohya's or diffusers' names",
+        "changes what this model does not have",
+        lora("lora_unet_input_blocks_9_1_transformer_blocks_0_attn1_to_q"),
+        "made for another",
     ),
     (
         "loras",
