@@ -55,7 +55,7 @@ def http_page() -> str:
 
 def _route(path: str, method: str, told: dict[str, Any]) -> Iterator[str]:
     yield f"### {method} {path.replace('{', '&#123;')}\n"
-    yield f"{told.get('description', told.get('summary', '')).strip()}\n"
+    yield f"{_plain(told.get('description', told.get('summary', '')).strip())}\n"
     asked = told.get("parameters", [])
     if asked:
         yield "| parameter | in | type | default | |\n|---|---|---|---|---|"
