@@ -18,7 +18,7 @@ from pipelines.task import tasks
 CALLER_ERROR = 2  # what was asked for cannot be done
 STOPPED = 130  # Ctrl-C, as shells say it
 
-_EXTRAS = {"cv2": "train", "resvg_py": "train"}  # packages that only some commands need
+_EXTRAS = {"resvg_py": "train"}  # packages that only some commands need
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
 _DISK = {
     errno.ENOSPC: "the disk is full",
