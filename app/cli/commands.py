@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Listed] = {
     "data": Listed("data", "Training data from your own photos.", _TRAIN),
     "train": Listed("train", "Train a small model or a describer, or go on where it was stopped.", _TRAIN),
     "train-control": Listed("train", "Train a ControlNet over a small model.", _TRAIN),
+    "train-detail": Listed("train", "Train a detail adapter over a small model.", _TRAIN),
     "evaluate": Listed("evaluate", "Score a model on subjects that it has never seen.", _MEASURE),
     "evaluate-edits": Listed("evaluate", "Measure what edits keep and what they swap.", _MEASURE),
     "evaluate-inversion": Listed("evaluate", "Measure how closely inverted pictures come back.", _MEASURE),

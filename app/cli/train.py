@@ -12,6 +12,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("train")(train)
     app.command("train-control")(train_control)
+    app.command("train-detail")(train_detail)
 
 
 @run_by("app.cli.runs.train")
@@ -60,3 +61,17 @@ def train_control(
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the networks first.")] = True,
 ) -> None:
     """Train a ControlNet over a small model; stopped at any moment, the same command goes on."""
+
+
+@run_by("app.cli.runs.train")
+def train_detail(
+    data: Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes.")],
+    recipe: Annotated[str, typer.Argument(help="mini-detail, or a TOML file like it.")] = "mini-detail",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run's folder: states, logs; runs/RECIPE if absent.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="The model's folder; RUN/model if absent.")] = None,
+    model: Model = "mini",
+    export_only: Annotated[bool, typer.Option("--export-only", help="Write the model of the last state.")] = False,
+) -> None:
+    """Train a detail adapter over a small model; stopped at any moment, the same command goes on."""

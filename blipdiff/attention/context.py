@@ -62,11 +62,27 @@ class MoreKeys:
         return len(bias) == 4 and bias[0] in (1, rows) and bias[1] == 1 and bias[3] == more
 
 
-class KeyValueSource(Protocol):
-    """What gives self-attention layers more to read."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Added:
+    """What an adapter adds to the output of a self-attention layer that it does not change otherwise.
 
-    def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | None:
-        """What the layer reads besides its own at this moment; with None it computes as without any source.
+    output: (rows, positions, width)
+    """
+
+    output: Tensor
+
+    def checked(self, own: Tensor, site: AttentionSite) -> "Added":
+        """This, where it fits the layer's own states. Raises: ShapeError for another shape."""
+        if self.output.shape != own.shape:
+            raise ShapeError(f"{tuple(self.output.shape)} was to be added to {site.name}, which is {tuple(own.shape)}.")
+        return self
+
+
+class KeyValueSource(Protocol):
+    """What gives self-attention layers more than they have of their own."""
+
+    def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | Added | None:
+        """What the layer is given besides its own at this moment; with None it computes as without any source.
 
         states: (rows, positions, width) of the conditional rows, as the layer reads them, never changed in place
         """

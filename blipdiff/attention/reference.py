@@ -17,7 +17,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
-from blipdiff.attention.context import MoreKeys
+from blipdiff.attention.context import Added, KeyValueSource, MoreKeys
 from blipdiff.attention.maps import resized
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import grid
@@ -220,14 +220,17 @@ class ReferenceAttention:
 class ReferenceRows:
     """Rows that each read references of their own; None for a row that reads none."""
 
-    rows: Sequence[ReferenceAttention | None]
+    rows: Sequence[KeyValueSource | None]
 
-    def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | None:
+    def more(self, states: Tensor, site: AttentionSite, moment: Moment) -> MoreKeys | Added | None:
         """Each row's own, all as long as the longest: what is filled in is left out."""
         given = [
             None if one is None else one.more(states[row : row + 1], site, moment) for row, one in enumerate(self.rows)
         ]
-        there = [one for one in given if one is not None]
+        there = [one for one in given if isinstance(one, MoreKeys)]
+        if any(isinstance(one, Added) for one in given):
+            nothing = torch.zeros_like(states[:1])
+            return Added(torch.cat([one.output if isinstance(one, Added) else nothing for one in given]))
         if not there:
             return None
         longest = max(one.states.shape[1] for one in there)
@@ -235,7 +238,7 @@ class ReferenceRows:
         filled = states.new_zeros(len(given), longest, states.shape[2])
         bias = states.new_full((len(given), 1, lines, longest), -torch.inf)
         for row, one in enumerate(given):
-            if one is not None:
+            if isinstance(one, MoreKeys):
                 count = one.states.shape[1]
                 filled[row, :count] = one.states[0]
                 bias[row, :, :, :count] = 0 if one.bias is None else one.bias[0]

@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import (
 )
 from torch import Tensor
 
-from blipdiff.attention.context import KeyValueSource, MoreKeys, SiteConditioning
+from blipdiff.attention.context import Added, KeyValueSource, MoreKeys, SiteConditioning
 from blipdiff.attention.processor import explicit_attention, extended_attention
 from blipdiff.attention.sites import AttentionSite, Block, Kind
 from blipdiff.diffusers_types import UNet
@@ -116,11 +116,9 @@ class _TappedProcessor:
             return self._by_inner(attention, hidden_states, given)
         wanting = self._wanting(tap_call, _positions(hidden_states).shape[1])
         more, first = self._more(tap_call, hidden_states, given), tap_call.first_conditional_row
-        if more is None:
-            if not wanting:
-                return self._by_inner(attention, hidden_states, given)
-            shown = self._shown(wanting, tap_call.moment, first)
-            return explicit_attention(attention, hidden_states, shown, None, **given)
+        if not isinstance(more, MoreKeys):
+            found = self._as_it_is(attention, hidden_states, tap_call, wanting, given)
+            return found if more is None else _with_added(found, more, first)
         conditional, rest = hidden_states[first:], _of_rows(given, slice(first, None))
         if wanting:
             shown = self._shown(wanting, tap_call.moment, 0)
@@ -130,6 +128,19 @@ class _TappedProcessor:
         if not first:
             return found
         return torch.cat([self._by_inner(attention, hidden_states[:first], _of_rows(given, slice(0, first))), found])
+
+    def _as_it_is(
+        self,
+        attention: Attention,
+        hidden_states: Tensor,
+        tap_call: TapCall,
+        wanting: Sequence[AttentionTap],
+        given: dict[str, Tensor | None],
+    ) -> Tensor:
+        if not wanting:
+            return self._by_inner(attention, hidden_states, given)
+        shown = self._shown(wanting, tap_call.moment, tap_call.first_conditional_row)
+        return explicit_attention(attention, hidden_states, shown, None, **given)
 
     def _by_inner(self, attention: Attention, hidden_states: Tensor, given: dict[str, Tensor | None]) -> Tensor:
         told = {name: one for name, one in given.items() if one is not None}  # not every kernel takes all of them
@@ -147,7 +158,9 @@ class _TappedProcessor:
 
         return shown
 
-    def _more(self, tap_call: TapCall, hidden_states: Tensor, given: dict[str, Tensor | None]) -> MoreKeys | None:
+    def _more(
+        self, tap_call: TapCall, hidden_states: Tensor, given: dict[str, Tensor | None]
+    ) -> MoreKeys | Added | None:
         if tap_call.more_keys is None or self.site.kind != "self" or given["encoder_hidden_states"] is not None:
             return None
         states = _positions(hidden_states)[tap_call.first_conditional_row :]
@@ -156,6 +169,16 @@ class _TappedProcessor:
 
     def _wanting(self, tap_call: TapCall, queries: int) -> list[AttentionTap]:
         return [tap for tap in tap_call.taps if tap.wants(self.site, tap_call.moment, queries)]
+
+
+def _with_added(found: Tensor, added: Added, first: int) -> Tensor:
+    """A layer's output (rows, positions, width) or (rows, width, h, w), with something added from row `first` on."""
+    output = added.output.to(found)
+    if found.ndim == 4:
+        output = output.transpose(1, 2).reshape(output.shape[0], -1, *found.shape[2:])
+    if not first:
+        return found + output
+    return torch.cat([found[:first], found[first:] + output])
 
 
 def _positions(hidden_states: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from blipdiff.checkpoints.detail_adapter import check_fits
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
@@ -23,6 +24,8 @@ def agreed(model: BlipDiffusion) -> BlipDiffusion:
     latents = int(model.vae.config.latent_channels)
     _equal("the U-Net takes latents of channels", model.unet.config.in_channels, "the VAE makes", latents)
     _equal("the U-Net gives latents of channels", model.unet.config.out_channels, "the VAE takes", latents)
+    if model.detail_adapter is not None:
+        check_fits(model.detail_adapter, model.unet)
     room = text.positions - max(_SHORTEST, model.insert_at + 2)
     if qformer.queries > room:
         raise CheckpointError(

@@ -12,6 +12,12 @@ from torch import nn
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import agreed, check_words
 from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.detail_adapter import (
+    FOLDER,
+    detail_adapter_sizes,
+    load_detail_adapter,
+    save_detail_adapter,
+)
 from blipdiff.checkpoints.fields import check as check_fields
 from blipdiff.checkpoints.fields import shown
 from blipdiff.checkpoints.key_rules import subject_encoder_name, text_encoder_name, vae_name
@@ -75,6 +81,7 @@ def load(
             controlnet=load_controlnet(folder / "controlnet", dtype, device, wanted=wanted)
             if (folder / "controlnet").is_dir()
             else None,
+            detail_adapter=load_detail_adapter(folder / FOLDER, dtype, device) if (folder / FOLDER).is_dir() else None,
         )
     )
 
@@ -107,6 +114,8 @@ def check_configs(folder: Path) -> tuple[int, int]:
     _known(read_json(folder / "unet" / "config.json"), UNet2DConditionModel, folder / "unet", "U-Net")
     if (folder / "controlnet").is_dir():
         _known(read_json(folder / "controlnet" / "config.json"), ControlNetModel, folder / "controlnet", "ControlNet")
+    if (folder / FOLDER).is_dir():
+        detail_adapter_sizes(read_json(folder / FOLDER / "config.json"))
     scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json"))
     return text.vocabulary, encoder.qformer.vocabulary
 
@@ -141,6 +150,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
                     path = place / name / "config.json"
                     write_json(path, configs.without_derived(read_json(path)))
                 save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
+        if model.detail_adapter is not None:
+            save_detail_adapter(model.detail_adapter, place / FOLDER)
         configs.forget_places(place)
 
 

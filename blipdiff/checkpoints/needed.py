@@ -21,6 +21,7 @@ _PARTS = {
     "unet": DIFFUSERS_STEMS,
     "vae": DIFFUSERS_STEMS,
 }
+_OPTIONAL = ("controlnet", "detail_adapter")
 _ALONE = ("model_index.json", "image_processor/preprocessor_config.json", "scheduler/scheduler_config.json")
 _HALVES = ("fp16", "bf16")  # variants that are taken unasked where there is nothing else
 _TOKENIZERS = ("tokenizer/", "qformer_tokenizer/")
@@ -106,7 +107,7 @@ def model_files(names: Names, wanted: Wanted = ANY) -> list[str]:
     check_variant(names, wanted)
     chosen = [name for name in _ALONE if name in names]
     missing = [name for name in _ALONE if name not in names]
-    parts = _PARTS | ({"controlnet": DIFFUSERS_STEMS} if any(name.startswith("controlnet/") for name in names) else {})
+    parts = _PARTS | {part: DIFFUSERS_STEMS for part in _OPTIONAL if any(name.startswith(f"{part}/") for name in names)}
     for part, stems in parts.items():
         found, lacking = _part(names, f"{part}/", stems, wanted)
         chosen += found

@@ -127,9 +127,13 @@ class PairLibrary:
 
     def draw_subject(self, subject: int, rng: Generator) -> Pair:
         """A pair of the subject number `subject`, its photo, scene and place drawn from `rng`."""
+        return self.draw_known(subject, rng)[0]
+
+    def draw_known(self, subject: int, rng: Generator) -> tuple[Pair, Pixels]:
+        """As `draw_subject`, with the premultiplied cut-out that photo and target show."""
         cut_out = self.cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
-        return self._pair(subject, photo, cut_out, rng)
+        return self._pair(subject, photo, cut_out, rng), cut_out
 
     def draw_reshaped(self, rng: Generator, reshape: Reshape) -> Pair:
         """A pair of a training subject whose target shows what `reshape` makes of it."""

@@ -18,7 +18,8 @@ from blipdiff.errors import PromptError, SubjectError
 from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
 from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.context_text_encoder import ContextTextEncoder
-from blipdiff.models.identity import Addition, ModelIdentity, drawing_parts
+from blipdiff.models.detail_adapter import DetailAdapter
+from blipdiff.models.identity import Addition, ModelIdentity, drawing_parts, weights_fingerprint
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.models.weighted_rows import weighted_rows
@@ -43,12 +44,15 @@ class BlipDiffusion:
     guidance: float = USUAL_GUIDANCE  # the scale that serves this model best, where nobody asks for another
     name: str = "unnamed"
     controlnet: ControlNet | None = None
+    detail_adapter: DetailAdapter | None = None
     additions: tuple[Addition, ...] = ()  # what was put on it: LoRAs, embeddings
 
     @property
     def identity(self) -> ModelIdentity:
         """What this model is by its weights and settings: which subject cards fit it, and what draws."""
         parts = drawing_parts(self.unet, self.text_encoder, self.vae, self.scheduler_config, self.insert_at)
+        if self.detail_adapter is not None:
+            parts["detail_adapter"] = weights_fingerprint(self.detail_adapter)
         return ModelIdentity(self.subject_fingerprint, parts | {one.part: one.fingerprint for one in self.additions})
 
     @property
@@ -72,7 +76,7 @@ class BlipDiffusion:
 
     def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
-        for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet):
+        for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet, self.detail_adapter):
             if net is not None:
                 nn.Module.to(net, device=device, dtype=dtype)  # diffusers' own warns of what does not concern it here
         nn.Module.to(self.vae, device=device, dtype=torch.float32 if dtype == torch.float16 else dtype)

@@ -25,7 +25,13 @@ DRAWING = torch.float32  # no rounding: of the U-Net, the text encoder and the V
 
 _SAMPLES = 64
 _BITS = {torch.bfloat16: (torch.int16, "<i2"), torch.float32: (torch.int32, "<i4")}
-_LABELS = {"unet": "U-Net", "text_encoder": "text encoder", "vae": "VAE", "scheduler": "scheduler settings"}
+_LABELS = {
+    "unet": "U-Net",
+    "text_encoder": "text encoder",
+    "vae": "VAE",
+    "scheduler": "scheduler settings",
+    "detail_adapter": "detail adapter",
+}
 _SIZES_ONLY = ("sample_size",)  # of a VAE: published copies of the same weights differ in it, and it draws nothing
 
 

@@ -121,6 +121,19 @@ class ControlRecipe(WordsRecipe):
     rough: float = 0.0  # share of maps with gaps, thick lines, flat or squeezed reliefs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailRecipe(WordsRecipe):
+    """A detail adapter over a trained model: what its rows are told and shown."""
+
+    drop_subject: float
+    drop_all: float
+    drop_reference: float  # share of the rows with a subject that see no reference of it
+    mask_weight: float
+    timestep_exponent: float
+    spread: float
+    unet: bool = False  # whether the U-Net learns along
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One training file of a small model; without [representation] its stage 1 is the reconstruction alone."""
@@ -154,6 +167,15 @@ class ControlNetRecipe:
     control: ControlRecipe
 
 
+@dataclass(frozen=True, slots=True)
+class DetailAdapterRecipe:
+    """One training file of a detail adapter."""
+
+    name: str
+    seed: int
+    detail: DetailRecipe
+
+
 _SECTIONS = {
     "model": ModelRecipe,
     "reconstruction": OptimizerRecipe,
@@ -173,10 +195,7 @@ def load_recipe(source: str | Path) -> Recipe:
 def load_describer_recipe(source: str | Path = "describe") -> DescriberRecipe:
     """The recipe of a describer in a TOML file, or the one that comes with the package. Raises: ConfigError."""
     table = read_table(source)
-    names = {item.name for item in fields(DescriberRecipe)}
-    unknown, absent = sorted(set(table) - names), sorted(names - set(table))
-    if unknown or absent:
-        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
+    _check_keys(table, DescriberRecipe, source)
     return DescriberRecipe(
         name=str(table["name"]),
         seed=value_of(int, table["seed"], f"{source}: seed"),
@@ -192,16 +211,31 @@ def load_control_recipe(source: str | Path) -> ControlNetRecipe:
 
 def control_recipe_from(table: Mapping[str, Any], source: str) -> ControlNetRecipe:
     """A ControlNet's recipe from a parsed table, every key checked."""
-    names = {item.name for item in fields(ControlNetRecipe)}
-    unknown, absent = sorted(set(table) - names), sorted(names - set(table))
-    if unknown or absent:
-        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
+    _check_keys(table, ControlNetRecipe, source)
     return ControlNetRecipe(
         name=str(table["name"]),
         map=str(table["map"]),
         seed=value_of(int, table["seed"], f"{source}: seed"),
         control=section_of(ControlRecipe, table["control"], f"{source} [control]"),
     )
+
+
+def load_detail_recipe(source: str | Path) -> DetailAdapterRecipe:
+    """The recipe of a detail adapter in a TOML file, or the bundled one of this name. Raises: ConfigError."""
+    table = read_table(source)
+    _check_keys(table, DetailAdapterRecipe, source)
+    return DetailAdapterRecipe(
+        name=str(table["name"]),
+        seed=value_of(int, table["seed"], f"{source}: seed"),
+        detail=section_of(DetailRecipe, table["detail"], f"{source} [detail]"),
+    )
+
+
+def _check_keys(table: Mapping[str, Any], kind: type, source: str | Path) -> None:
+    names = {item.name for item in fields(kind)}
+    unknown, absent = sorted(set(table) - names), sorted(names - set(table))
+    if unknown or absent:
+        raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
 
 
 def bundled_recipes() -> list[str]:

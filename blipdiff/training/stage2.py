@@ -17,7 +17,7 @@ from torch.nn import functional
 from blipdiff.diffusers_types import UNet
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
-from blipdiff.training.config import ControlRecipe, SubjectRecipe
+from blipdiff.training.config import ControlRecipe, DetailRecipe, SubjectRecipe
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.reconstruction import PositionReconstruction
 
@@ -45,7 +45,7 @@ class RowShares:
         return cls(recipe.batch - words - nothing, words, nothing)
 
     @classmethod
-    def of(cls, recipe: SubjectRecipe | ControlRecipe) -> "RowShares":
+    def of(cls, recipe: SubjectRecipe | ControlRecipe | DetailRecipe) -> "RowShares":
         """Fixed counts rather than chance, so that every batch has the same shapes."""
         words, nothing = round(recipe.batch * recipe.drop_subject), round(recipe.batch * recipe.drop_all)
         return cls(recipe.batch - words - nothing, words, nothing)

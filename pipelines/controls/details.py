@@ -4,13 +4,15 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from blipdiff.attention.reference import Read, Reference, ReferenceAttention, ReferenceStates, Where
+from blipdiff.attention.adapted import AdaptedRead, AdaptedReading, SeenReference
+from blipdiff.attention.context import KeyValueSource
+from blipdiff.attention.reference import MOST_BYTES, Read, Reference, ReferenceAttention, ReferenceStates, Where
 from blipdiff.conditioning.mixing import normalised_weights
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
@@ -18,6 +20,7 @@ from blipdiff.cut_out import KEPT_SIDE, CutOut, cut_out, framed, reduced
 from blipdiff.images import as_layers, picture_tensor
 from blipdiff.latents import encode_picture, noise
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.moment import Window
 from blipdiff.ranges import INJECTION_BLOCKS
 from blipdiff.sampling.cost import own_size
 from pipelines.inputs import Input, card_input
@@ -25,6 +28,7 @@ from pipelines.parameters import Detailed
 from pipelines.plan import SamplingPlan
 
 _Kept = TypeVar("_Kept")
+States: TypeAlias = ReferenceStates | SeenReference
 
 _REMEMBERED = 8  # references with their states, and cut-outs
 _NO_PHOTO = "The card of {word!r} holds no photo, so no details are read of it; make it anew with 'blipdiff encode'."
@@ -37,7 +41,7 @@ class References:
     def __init__(self, model: BlipDiffusion) -> None:
         self._model = model
         self._cut_outs: OrderedDict[str, CutOut] = OrderedDict()
-        self._states: OrderedDict[str, ReferenceStates] = OrderedDict()
+        self._states: OrderedDict[str, States] = OrderedDict()
 
     def cut_out(self, photo: SubjectPhoto) -> CutOut:
         """The photo's subject. Raises: ImageError where none is found, MissingDependencyError as `cut_out`."""
@@ -50,16 +54,45 @@ class References:
             self._cut_outs[name] = cut_out(layers, mask=photo.mask)
         return _latest(self._cut_outs, name)
 
-    def states(self, layers: Image.Image, subject: SubjectEmbedding, sites: str) -> ReferenceStates:
-        """What the U-Net sees in a cut-out, under the sentence that names it: 'a dog', with the subject in it."""
+    def states(self, layers: Image.Image, subject: SubjectEmbedding, sites: str) -> States:
+        """What the U-Net sees in a cut-out, under the sentence that names it: 'a dog', with the subject in it.
+
+        A model with a detail adapter sees it as that one was trained: once, without noise, and under no words.
+        """
         tokens = subject.tokens.detach().float().cpu().contiguous().numpy().tobytes()
         told = repr((layers.size, subject.category, sites)).encode()
         name = hashlib.sha256(told + layers.tobytes() + tokens).hexdigest()
         if name not in self._states:
-            self._states[name] = ReferenceStates(
-                self._model.unet, reference_of(self._model, layers, subject), INJECTION_BLOCKS[sites]
-            )
+            self._states[name] = states_of(self._model, layers, subject, sites)
         return _latest(self._states, name)
+
+
+def states_of(
+    model: BlipDiffusion,
+    layers: Image.Image,
+    subject: SubjectEmbedding,
+    sites: str = "all",
+    *,
+    most_bytes: int = MOST_BYTES,
+) -> States:
+    """What the model sees in a cut-out (RGBA): as its detail adapter was trained, or at each moment of a run."""
+    reference = reference_of(model, layers, subject)
+    if model.detail_adapter is None:
+        return ReferenceStates(model.unet, reference, INJECTION_BLOCKS[sites], most_bytes=most_bytes)
+    silent = replace(reference, words=model.encode_prompts([""]).embeddings)
+    return SeenReference(model.unet, model.detail_adapter, silent)
+
+
+def attention_to(
+    reads: Sequence[Read | AdaptedRead], detail: float, plan: SamplingPlan, window: Window | None = None
+) -> KeyValueSource:
+    """What the self-attention layers of a plan's run read. Raises: ConfigError for no detail."""
+    size, held = (plan.latents.shape[-2], plan.latents.shape[-1]), window or Window()
+    adapted = [one for one in reads if isinstance(one, AdaptedRead)]
+    if adapted:
+        return AdaptedReading(adapted, detail, size, held)
+    noised = [one for one in reads if isinstance(one, Read)]
+    return ReferenceAttention(noised, detail, plan.scheduler.alphas_cumprod, size, held)
 
 
 def reference_of(model: BlipDiffusion, layers: Image.Image, subject: SubjectEmbedding) -> Reference:
@@ -84,7 +117,7 @@ class Details:
     """
 
     request: Detailed
-    states: tuple[ReferenceStates | None, ...] = ()
+    states: tuple[States | None, ...] = ()
     inputs: tuple[Input, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -118,24 +151,22 @@ class Details:
             return plan
         count = len(self.states)
         given = zip(self.states, weights or (1.0,) * count, where or (None,) * count, strict=True)
-        return self.reading(plan, [Read(one, weight, place) for one, weight, place in given if one is not None])
+        return self.reading(plan, [read_of(one, weight, place) for one, weight, place in given if one is not None])
 
-    def of_one(self, plan: SamplingPlan, place: int) -> ReferenceAttention | None:
+    def of_one(self, plan: SamplingPlan, place: int) -> KeyValueSource | None:
         """What a tile reads that shows the subject at this place alone."""
         states = self.states[place] if self.are_read else None
-        return self.attention(plan, [] if states is None else [Read(states)])
+        return self.attention(plan, [] if states is None else [read_of(states)])
 
-    def reading(self, plan: SamplingPlan, reads: Sequence[Read]) -> SamplingPlan:
+    def reading(self, plan: SamplingPlan, reads: Sequence[Read | AdaptedRead]) -> SamplingPlan:
         """The plan as it is without reads, so that nothing changes where nothing is read."""
         return replace(plan, more_keys=self.attention(plan, reads)) if reads else plan
 
-    def attention(self, plan: SamplingPlan, reads: Sequence[Read]) -> ReferenceAttention | None:
+    def attention(self, plan: SamplingPlan, reads: Sequence[Read | AdaptedRead]) -> KeyValueSource | None:
         """What a run's self-attention layers read. Raises: ConfigError for no detail."""
         if not reads:
             return None
-        size = (plan.latents.shape[-2], plan.latents.shape[-1])
-        signal = plan.scheduler.alphas_cumprod
-        return ReferenceAttention(reads, self.request.detail, signal, size, self.request.detail_window())
+        return attention_to(reads, self.request.detail, plan, self.request.detail_window())
 
 
 def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Details:
@@ -148,7 +179,7 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
     if request.detail == 0 or not inputs:
         return Details(request)
     subjects = studio.subjects([one.reference for one in inputs], fit=request.fit)
-    found, kept, notices = list[ReferenceStates | None](), list[Input](), list[str]()
+    found, kept, notices = list[States | None](), list[Input](), list[str]()
     for one, subject in zip(inputs, subjects, strict=True):
         layers, note = _layers(studio, one)
         notices += [note] if note else []
@@ -175,6 +206,11 @@ def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
     if reference.cut_out is None:
         return None, _NO_PHOTO.format(word=one.word or reference.category)
     return reduced(reference.cut_out, most), None
+
+
+def read_of(states: States, weight: Tensor | float = 1.0, where: Where | None = None) -> Read | AdaptedRead:
+    """A reference as a run reads it, with a weight and a place of its own."""
+    return Read(states, weight, where) if isinstance(states, ReferenceStates) else AdaptedRead(states, weight, where)
 
 
 def _latest(kept: OrderedDict[str, _Kept], name: str) -> _Kept:

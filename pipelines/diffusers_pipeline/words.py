@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from blipdiff.attention.reference import Read, ReferenceAttention, ReferenceRows, ReferenceStates
+from blipdiff.attention.context import KeyValueSource
+from blipdiff.attention.reference import ReferenceRows
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.layout import PAD, TokenLayout
 from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, checked_text, repeat_prompt
@@ -21,7 +22,7 @@ from blipdiff.images import PhotoFit
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.cost import own_size
-from pipelines.controls.details import reference_of
+from pipelines.controls.details import States, attention_to, read_of, states_of
 from pipelines.plan import SamplingPlan
 
 Reference: TypeAlias = PictureLike | SubjectEmbedding | Sequence[PictureLike]
@@ -120,13 +121,11 @@ class Words:
                 f"A reference_detail of {detail} was given; it goes from 0 to 1, and needs a reference_image."
             )
         references, subjects = self._references(), self._subjects(model, fit)
-        size, signal = (plan.latents.shape[-2], plan.latents.shape[-1]), plan.scheduler.alphas_cumprod
-        known: dict[int, ReferenceAttention] = {}
+        known: dict[int, KeyValueSource] = {}
         for reference, subject in zip(references, subjects, strict=True):
             if id(subject) not in known:
                 found = _states(model, reference, subject)
-                reads = [Read(one, 1 / len(found)) for one in found]
-                known[id(subject)] = ReferenceAttention(reads, detail, signal, size)
+                known[id(subject)] = attention_to([read_of(one, 1 / len(found)) for one in found], detail, plan)
         rows = [known[id(subject)] for subject in subjects for _ in range(copies)]
         alike = all(one is rows[0] for one in rows)
         return replace(plan, more_keys=rows[0] if alike else ReferenceRows(rows))
@@ -193,7 +192,7 @@ def _warn_of_long(model: BlipDiffusion, texts: Sequence[Wording], budget: int) -
             warnings.warn(warning, stacklevel=6)
 
 
-def _states(model: BlipDiffusion, reference: Reference, subject: SubjectEmbedding) -> list[ReferenceStates]:
+def _states(model: BlipDiffusion, reference: Reference, subject: SubjectEmbedding) -> list[States]:
     """What the U-Net sees in each of a reference's photos."""
     if isinstance(reference, SubjectEmbedding):
         if reference.cut_out is None:
@@ -202,7 +201,7 @@ def _states(model: BlipDiffusion, reference: Reference, subject: SubjectEmbeddin
     else:
         layers = [cut_out(photo).image for photo in as_images(reference)]
     most = max(own_size(model))
-    return [ReferenceStates(model.unet, reference_of(model, reduced(one, most), subject)) for one in layers]
+    return [states_of(model, reduced(one, most), subject) for one in layers]
 
 
 def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:

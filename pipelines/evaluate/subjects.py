@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from blipdiff.attention.reference import ReferenceRows, ReferenceStates
+from blipdiff.attention.reference import ReferenceRows
 from blipdiff.conditioning.guidance import Guidance, concat
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
@@ -39,9 +39,8 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
-from blipdiff.ranges import INJECTION_BLOCKS
 from blipdiff.sampling.cost import own_size
-from pipelines.controls.details import Details, reference_of
+from pipelines.controls.details import Details, states_of
 from pipelines.evaluate.hard import hard_lines
 from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
 from pipelines.generate.request import GenerateRequest
@@ -203,9 +202,7 @@ def _reading(
         layers = reduced(cut_out(photo).image, max(own_size(model)))
     except ImageError:
         return plan
-    states = ReferenceStates(
-        model.unet, reference_of(model, layers, subject), INJECTION_BLOCKS[request.detail_sites], most_bytes=0
-    )
+    states = states_of(model, layers, subject, request.detail_sites, most_bytes=0)
     return Details(request, (states,)).apart(plan)
 
 

@@ -13,6 +13,7 @@ from blipdiff.training.config import (
     Recipe,
     load_control_recipe,
     load_describer_recipe,
+    load_detail_recipe,
     load_recipe,
     read_table,
 )
@@ -21,6 +22,8 @@ from blipdiff.training.workers import workers_of_this_run
 from pipelines.train import control
 from pipelines.train.decoder import train_decoder
 from pipelines.train.describer import export_describer, prepare_describer, train_describer
+from pipelines.train.detail import export_detail, prepare_detail
+from pipelines.train.detail import train_detail as detail_steps
 from pipelines.train.export import check_trained, export, sample_sheet
 from pipelines.train.full import train_full
 from pipelines.train.parts import prepare
@@ -79,6 +82,19 @@ def train_control(
             )
     folder = output or place / "net"
     control.export_control(parts, folder)
+    say(folder)
+
+
+def train_detail(data: Path, recipe: str, run: Path | None, output: Path | None, model: str, export_only: bool) -> None:
+    """Runs `blipdiff train-detail`."""
+    settings = load_detail_recipe(recipe)
+    place = Path("runs") / settings.name if run is None else run
+    check_writable(place)
+    parts = prepare_detail(settings, place, source=model)
+    if not export_only:
+        _show(settings.name, detail_steps(parts, data))
+    folder = output or place / "model"
+    export_detail(parts, folder)
     say(folder)
 
 
