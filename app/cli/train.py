@@ -1,4 +1,4 @@
-"""`blipdiff train`: a model of your own, from nothing to a checkpoint; `blipdiff train-control`: a net for it."""
+"""`blipdiff train`: a model of your own, from nothing to a checkpoint; what is added to it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 @run_by("app.cli.runs.train")
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="mini, describe, full/stage1, full/stage2, or a TOML file like them.")
+        str, typer.Argument(help="mini, describe, full/stage1, full/stage2, full/detail, or a TOML file like them.")
     ] = "mini",
     run: Annotated[
         Path | None, typer.Option("--run", help="The run's folder: data, states, logs; runs/RECIPE if absent.")

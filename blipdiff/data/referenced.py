@@ -20,7 +20,11 @@ class ReferencedPairs:
 
     library: PairLibrary
 
-    def draw(self, index: int, seed: int) -> tuple[Pair, Pixels, Pixels]:
+    def draw(self, index: int, seed: int) -> Pair:
+        """The pair alone."""
+        return self.draw_referenced(index, seed)[0]
+
+    def draw_referenced(self, index: int, seed: int) -> tuple[Pair, Pixels, Pixels]:
         """The pair number `index` of the endless sequence that `seed` begins, its reference and the mask there."""
         rng = np.random.default_rng((seed, index, 4))
         subject = self.library.chosen("train", rng)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from blipdiff.data.composites import composite, premultiplied, warped
 from blipdiff.data.folders import visible_files
 from blipdiff.data.records import Pair, Pixels
+from blipdiff.data.referenced import reference_view
 from blipdiff.errors import ConfigError
 from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
@@ -121,6 +122,12 @@ class ShardLibrary:
             style=None,
             subject=place,
         )
+
+    def draw_referenced(self, index: int, seed: int) -> tuple[Pair, Pixels, Pixels]:
+        """The pair of the same number, its subject on white as a cut-out is read, and the mask there."""
+        _, sample = self._chosen(index, seed)
+        cut_out = premultiplied(_sized(sample.subject, self.picture_side))
+        return (self.draw(index, seed), *reference_view(cut_out, np.random.default_rng((seed, 4, index))))
 
     def draw_described(self, index: int, seed: int) -> tuple[Pixels, str, str]:
         """A whole picture as the trunk sees it, its subject's category, and one of its captions."""

@@ -6,7 +6,9 @@ adapter adds to them rather than instead of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from blipdiff.attention.adapted import clean_states, seen_of
 from blipdiff.attention.context import Added
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.taps import TapCall, tapped
-from blipdiff.data.referenced import ReferencedPairs
+from blipdiff.data.records import Pair, Pixels
 from blipdiff.diffusers_types import UNet
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.detail_adapter import DetailAdapter, DetailAdapterSizes, LayerSizes, Seen, places_of
@@ -32,6 +34,14 @@ from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.stage2 import RowShares
 
 
+class Referenced(Protocol):
+    """Pairs, each with its subject on white and the mask there."""
+
+    def draw(self, index: int, seed: int) -> Pair: ...
+
+    def draw_referenced(self, index: int, seed: int) -> tuple[Pair, Pixels, Pixels]: ...
+
+
 class DetailBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` as `SubjectBatches` has it, with what is read of the rows that have a subject.
 
@@ -40,10 +50,10 @@ class DetailBatches(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        pairs: ReferencedPairs,
+        pairs: Referenced,
         prompts: CLIPTokenizer,
         categories: BertTokenizer,
-        shares: RowShares,
+        shares: RowShares | Callable[[int], RowShares],
         *,
         positions: int,
         subject_slots: int,
@@ -52,14 +62,14 @@ class DetailBatches(Dataset[dict[str, Tensor]]):
     ) -> None:
         self._pairs, self._shares, self._seed = pairs, shares, seed
         self._batches = SubjectBatches(
-            pairs.library, prompts, categories, shares,
+            pairs, prompts, categories, shares,
             positions=positions, subject_slots=subject_slots, seed=seed, wording=wording,
         )  # fmt: skip
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        shares = self._shares
+        shares = self._shares if isinstance(self._shares, RowShares) else self._shares(step)
         size = shares.subject + shares.words + shares.nothing
-        drawn = [self._pairs.draw(step * size + row, self._seed) for row in range(size)]
+        drawn = [self._pairs.draw_referenced(step * size + row, self._seed) for row in range(size)]
         batch = self._batches.of_pairs(step, [pair for pair, _, _ in drawn])
         with_subject = drawn[: max(1, shares.subject)]
         pictures = torch.from_numpy(np.stack([picture for _, picture, _ in with_subject]))
@@ -72,21 +82,30 @@ def initial_adapter(unet: UNet, *, seed: int) -> DetailAdapter:
 
     Queries, keys and values begin as the layers' own.
     """
-    layers = {
-        name: layer
-        for name, layer in unet.named_modules()
-        if isinstance(layer, Attention) and not layer.is_cross_attention
-    }
-    sizes = {name: LayerSizes(int(layer.to_q.in_features), int(layer.heads)) for name, layer in layers.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        adapter = DetailAdapter(DetailAdapterSizes(sizes, int(unet.config.in_channels)))
+        adapter = empty_adapter(unet)
     with torch.no_grad():
-        for name, layer in layers.items():
+        for name, layer in _self_attention(unet).items():
             own = adapter.layer(name)
             for new, old in ((own.to_q, layer.to_q), (own.to_k, layer.to_k), (own.to_v, layer.to_v)):
                 new.weight[:, : old.in_features].copy_(old.weight)
     return adapter.float().train().requires_grad_(True)
+
+
+def empty_adapter(unet: UNet) -> DetailAdapter:
+    """An adapter of a U-Net's sizes, whose weights are nobody's yet."""
+    layers = _self_attention(unet)
+    sizes = {name: LayerSizes(int(layer.to_q.in_features), int(layer.heads)) for name, layer in layers.items()}
+    return DetailAdapter(DetailAdapterSizes(sizes, int(unet.config.in_channels)))
+
+
+def _self_attention(unet: UNet) -> dict[str, Attention]:
+    return {
+        name: layer
+        for name, layer in unet.named_modules()
+        if isinstance(layer, Attention) and not layer.is_cross_attention
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,13 +162,13 @@ class DetailObjective:
         self.model, self.recipe, self.encode = model, recipe, encode
         self.networks = AdaptedNetworks(model.unet, adapter)
         model.unet.to(memory_format=torch.channels_last)
+        self._listening = ExitStack()  # as long as it is trained: blocks may be computed again in the backward pass
+        self._listening.enter_context(tapped(model.unet))
         if recipe.unet:
             model.unet.requires_grad_(True)
         self.schedule = NoiseSchedule(model.scheduler_config)
         self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (model.photo.mean, model.photo.std))
-        nothing = prompt_ids(model.prompt_tokenizer, "", model.positions)
-        with torch.no_grad():
-            self._silence = model.text_encoder(torch.tensor([nothing]))
+        self._nothing = torch.tensor([prompt_ids(model.prompt_tokenizer, "", model.positions)])
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained modules by name."""
@@ -164,11 +183,11 @@ class DetailObjective:
         """batch as `DetailBatches` gives it -> the loss and its parts."""
         recipe, model = self.recipe, self.model
         with torch.no_grad():
-            with torch.autocast("cpu", enabled=False):
-                latents, references = self._latents(batch["target"]), self._latents(batch["reference"])
+            device = batch["target"].device
+            latents, references = self._latents(batch["target"]), self._latents(batch["reference"])
             context = self._context(batch)
-            noise = torch.randn(latents.shape, generator=generator)
-            timesteps = self.schedule.drawn(len(latents), generator, recipe.timestep_exponent)
+            noise = torch.randn(latents.shape, generator=generator).to(device)
+            timesteps = self.schedule.drawn(len(latents), generator, recipe.timestep_exponent).to(device)
             noised, wanted = self.schedule.noised(latents, noise, timesteps)
             inside = functional.interpolate(batch["mask"][:, None].float() / 255, latents.shape[-2:], mode="area")
             weight = 1 + recipe.mask_weight * inside
@@ -176,12 +195,13 @@ class DetailObjective:
             shown = functional.interpolate(
                 batch["reference_mask"][:, None].float() / 255, latents.shape[-2:], mode="area"
             )
-            silence = self._silence.expand(len(references), -1, -1)
+            silence = model.text_encoder(self._nothing.to(device)).expand(len(references), -1, -1)
             states = clean_states(model.unet, self.networks.adapter, references, silence)
             seen = seen_of(states, references, shown[:, 0])
-            is_read = (torch.rand(len(references), generator=generator) >= recipe.drop_reference).float()
-        with tapped(model.unet):
-            predicted = self.networks(noised, timesteps, context, seen, is_read)
+            is_read = (torch.rand(len(references), generator=generator) >= recipe.drop_reference).float().to(device)
+            is_read = is_read[: len(latents) - len(batch["long_ids"])]
+            seen = {name: _first(one, len(is_read)) for name, one in seen.items()}
+        predicted = self.networks(noised, timesteps, context, seen, is_read)
         error = (predicted.float() - wanted).square()
         with torch.no_grad():
             by_row = (error * inside).sum((1, 2, 3)) / (inside.sum((1, 2, 3)) * error.shape[1]).clamp(min=1)
@@ -194,10 +214,20 @@ class DetailObjective:
         return (weight * error).mean(), parts
 
     def _latents(self, pictures: Tensor) -> Tensor:
-        return self.encode(pictures.float() / 127.5 - 1)
+        with torch.autocast(pictures.device.type, enabled=False):
+            return self.encode(pictures.float() / 127.5 - 1)
 
     def _context(self, batch: dict[str, Tensor]) -> Tensor:
-        photos = (batch["photo"].float() / 255 - self._mean) / self._std
+        device = batch["photo"].device
+        photos = (batch["photo"].float() / 255 - self._mean.to(device)) / self._std.to(device)
         rows = self.model.subject_encoder(photos, batch["category_ids"], batch["category_mask"])
-        with_subject = self.model.text_encoder(batch["short_ids"], rows, self.model.insert_at)
-        return torch.cat([with_subject, self.model.text_encoder(batch["long_ids"])]).float()
+        context = self.model.text_encoder(batch["short_ids"], rows, self.model.insert_at)
+        if len(batch["long_ids"]):
+            count = len(batch["target"]) - len(batch["long_ids"])
+            context = torch.cat([context[:count], self.model.text_encoder(batch["long_ids"])])
+        return context.float()
+
+
+def _first(seen: Seen, count: int) -> Seen:
+    """What the first rows see."""
+    return Seen(seen.states[:count], seen.places, None if seen.is_inside is None else seen.is_inside[:count])

@@ -9,6 +9,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from blipdiff.attention.adapted import clean_states, seen_of
+from blipdiff.attention.taps import tapped
 from blipdiff.checkpoints import configs, load_model
 from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.describer import load_describer
@@ -23,7 +25,8 @@ from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer
-from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, section_of, value_of
+from blipdiff.training.config import DetailRecipe, RepresentationRecipe, SubjectRecipe, section_of, value_of
+from blipdiff.training.details import AdaptedNetworks, empty_adapter
 from blipdiff.training.memory import MemoryPlan, kept_bytes, plan_memory
 from blipdiff.training.pretrained import begin_with_bert, begin_with_clip
 from blipdiff.training.stage2 import SubjectNetworks
@@ -62,7 +65,7 @@ class HardwareRecipe:
 
 @dataclass(frozen=True, slots=True)
 class FullRecipe:
-    """One training file of the full size: exactly one of the two stages."""
+    """One training file of the full size: exactly one of the stages."""
 
     name: str
     seed: int
@@ -71,6 +74,14 @@ class FullRecipe:
     hardware: HardwareRecipe
     representation: RepresentationRecipe | None = None
     subject: SubjectRecipe | None = None
+    detail: DetailRecipe | None = None
+
+
+STAGES: dict[str, type] = {
+    "representation": RepresentationRecipe,
+    "subject": SubjectRecipe,
+    "detail": DetailRecipe,
+}
 
 
 def full_recipe(table: Mapping[str, Any], source: str) -> FullRecipe:
@@ -83,16 +94,14 @@ def full_recipe(table: Mapping[str, Any], source: str) -> FullRecipe:
     unknown, absent = sorted(set(table) - known), sorted(needed - set(table))
     if unknown or absent:
         raise ConfigError(f"The recipe {source} has unknown keys {unknown} and lacks {absent}.")
-    if ("representation" in table) == ("subject" in table):
-        raise ConfigError(f"The recipe {source} needs one of the sections [representation] and [subject].")
+    if sum(name in table for name in STAGES) != 1:
+        raise ConfigError(f"The recipe {source} needs one of the sections [representation], [subject] and [detail].")
     stages: dict[str, Any] = {
-        name: section_of(kind, table[name], f"{source} [{name}]")
-        for name, kind in (("representation", RepresentationRecipe), ("subject", SubjectRecipe))
-        if name in table
+        name: section_of(kind, table[name], f"{source} [{name}]") for name, kind in STAGES.items() if name in table
     }
     hardware = section_of(HardwareRecipe, table["hardware"], f"{source} [hardware]")
-    if hardware.shard and "representation" in table:
-        raise ConfigError(f"{source} [hardware]: shard is for the subject's stage; stage 1 trains no U-Net and fits.")
+    if hardware.shard and "subject" not in table:
+        raise ConfigError(f"{source} [hardware]: shard is for the subject's stage; the others train no U-Net and fit.")
     return FullRecipe(
         name=str(table["name"]),
         seed=value_of(int, table["seed"], f"{source}: seed"),
@@ -190,6 +199,8 @@ def dry_run(recipe: FullRecipe) -> MemoryPlan:
     with torch.device("meta"):
         if recipe.representation is not None:
             return _dry_representation(recipe.representation)
+        if recipe.detail is not None:
+            return _dry_detail(recipe.detail, recipe.data.picture)
         if recipe.subject is None:
             raise ConfigError("The recipe has no stage.")
         return _dry_subject(recipe.subject, recipe.data.picture, shards)
@@ -231,6 +242,31 @@ def _dry_subject(recipe: SubjectRecipe, picture: int, shards: int) -> MemoryPlan
     times = torch.zeros(n, dtype=torch.long)
     activations = kept_bytes(lambda: half(noised, times, photos, batch)[0], half, checkpointing=recipe.checkpointing)
     return plan_memory(networks, (AutoencoderKL(**configs.SD15_VAE),), activations, shards=shards)
+
+
+def _dry_detail(recipe: DetailRecipe, picture: int) -> MemoryPlan:
+    networks, half = _adapted_networks(recipe), _adapted_networks(recipe).to(torch.bfloat16)
+    n, side, width = recipe.batch, picture // 8, TextSizes().width
+    noised = torch.empty(n, 4, side, side, dtype=torch.bfloat16)
+    words = torch.empty(n, TextSizes().positions, width, dtype=torch.bfloat16)
+    times = torch.zeros(n, dtype=torch.long)
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            states = clean_states(half.unet, half.adapter, noised, words)
+            seen = seen_of(states, noised, torch.ones(n, side, side))
+        return half(noised, times, words, seen, torch.ones(n))
+
+    with tapped(half.unet):
+        activations = kept_bytes(forward, half, checkpointing=recipe.checkpointing)
+    beside = (AutoencoderKL(**configs.SD15_VAE), SubjectEncoder(SubjectEncoderSizes()), ContextTextEncoder(TextSizes()))
+    return plan_memory(networks, beside, activations)
+
+
+def _adapted_networks(recipe: DetailRecipe) -> AdaptedNetworks:
+    unet = UNet2DConditionModel.from_config(dict(configs.SD15_UNET))
+    unet.requires_grad_(recipe.unet)
+    return AdaptedNetworks(unet, empty_adapter(unet))
 
 
 def _full_networks() -> SubjectNetworks:

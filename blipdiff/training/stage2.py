@@ -33,7 +33,7 @@ class RowShares:
     nothing: int
 
     @classmethod
-    def at(cls, recipe: SubjectRecipe, index: int) -> "RowShares":
+    def at(cls, recipe: SubjectRecipe | DetailRecipe, index: int) -> "RowShares":
         """Of micro-batch `index`: whole rows that come to the recipe's shares over time, for batches of few rows."""
 
         def rows(share: float) -> int:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import torch
 
-from blipdiff.checkpoints import save_model
+from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.describer import save_describer
 from blipdiff.data.shards import ShardLibrary
+from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.identity import fingerprint
 from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
-from blipdiff.training.config import RepresentationRecipe, SubjectRecipe
+from blipdiff.training.config import DetailRecipe, RepresentationRecipe, SubjectRecipe
+from blipdiff.training.details import DetailBatches, DetailObjective, initial_adapter
 from blipdiff.training.full import FullRecipe, begin_representation, begin_subject, encoder_of
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.memory import checkpoint_blocks
@@ -37,6 +39,8 @@ def train_full(
         yield from _representation(recipe, recipe.representation, run, output, workers, tensorboard)
     elif recipe.subject is not None:
         yield from _subject(recipe, recipe.subject, run, output, workers, tensorboard)
+    elif recipe.detail is not None:
+        yield from _detail(recipe, recipe.detail, run, output, workers, tensorboard)
 
 
 def _representation(
@@ -126,4 +130,45 @@ def _subject(
         average_weights(folder, dict(whole.networks.named_children()))
         seen = fingerprint(whole.networks.subject_encoder.state_dict())
         save_model(replace(whole.model, subject_fingerprint=seen), output)
+    workers.wait()
+
+
+def _detail(
+    recipe: FullRecipe, stage: DetailRecipe, run: Path, output: Path, workers: Workers, tensorboard: bool
+) -> Iterator[TrainingStep]:
+    if not recipe.start.blip_diffusion:
+        raise ConfigError("The recipe's [start] needs 'blip_diffusion', the checkpoint that shall read references.")
+    model = load_model(recipe.start.blip_diffusion, dtype=torch.float32)
+    adapter = model.detail_adapter or initial_adapter(model.unet, seed=recipe.seed)
+    library = ShardLibrary(
+        Path(recipe.data.shards),
+        photo_side=model.photo.side,
+        picture_side=recipe.data.picture,
+        backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,
+    )
+    for part in (model.unet, model.subject_encoder, model.text_encoder, model.vae, adapter):
+        part.to(workers.device)
+    objective = DetailObjective(model, adapter.train().requires_grad_(True), encoder_of(model.vae), stage)
+    if stage.checkpointing:
+        checkpoint_blocks(model.unet)
+    folder = RunFolder(run / "detail", tensorboard=tensorboard)
+    first = resume_step(folder)
+    pairs = DetailBatches(
+        library,
+        model.prompt_tokenizer,
+        model.category_tokenizer,
+        partial(RowShares.at, stage),
+        positions=model.positions,
+        subject_slots=model.subject_slots,
+        seed=recipe.seed,
+        wording=Wording.of(stage, model.subject_encoder.sizes.qformer.positions),
+    )
+    loaders = recipe.hardware.loaders
+    batches = stream(pairs, first, stage.steps, accumulate=stage.accumulate, workers=workers, loaders=loaders)
+    yield from train(objective, batches, stage, folder, seed=recipe.seed, first_step=first, workers=workers)
+    if workers.is_first:
+        whole = load_model(recipe.start.blip_diffusion, dtype=torch.float32)
+        trained: dict[str, torch.nn.Module] = {"adapter": adapter.cpu()}
+        average_weights(folder, trained | ({"unet": whole.unet} if stage.unet else {}))
+        save_model(replace(whole, detail_adapter=adapter.eval()), output)
     workers.wait()

@@ -1,6 +1,7 @@
 """A detail adapter over a tiny model: its batches, what it learns, what is written and drawn with it."""
 
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -12,14 +13,18 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.referenced import ReferencedPairs, reference_view
+from blipdiff.data.shards import write_shard
 from blipdiff.errors import CheckpointError
 from blipdiff.training.autoencoder import patch_encoder
-from blipdiff.training.config import DetailAdapterRecipe, load_detail_recipe
+from blipdiff.training.config import DetailAdapterRecipe, load_detail_recipe, read_table
 from blipdiff.training.details import DetailBatches, DetailObjective, initial_adapter
+from blipdiff.training.full import dry_run, full_recipe
 from blipdiff.training.stage2 import RowShares
 from pipelines.controls.details import states_of
 from pipelines.train.detail import export_detail, prepare_detail, train_detail
 from tests.training.test_controlnet import frozen, frozen_folder  # noqa: F401
+from tests.training.test_full import sample
+from tests.training.test_workers import written
 
 pytest_plugins = ["tests.support.command_fixtures"]
 
@@ -101,3 +106,55 @@ def test_a_run_goes_on_and_writes_a_model_that_reads_references(
     subject = model.encode_subject(SubjectPhoto(layers, "thing"))
     seen = states_of(model, layers, subject)
     assert seen.keeps(1000) and seen.adapter is model.detail_adapter
+
+
+def test_the_full_size_recipe_is_counted_and_trains_an_adapter_from_shards(blipdiff, model, tmp_path):
+    shards = tmp_path / "shards"
+    write_shard(shards / "pairs-00000.tar", [sample(row) for row in range(3)])
+    table = read_table("full/detail")
+    plan = dry_run(full_recipe(table, "full/detail"))
+    assert plan.trained < 60e6 and plan.total < 0.9 * 24 * 2**30
+    table |= {"start": {"blip_diffusion": str(model)}, "data": {"shards": str(shards), "picture": 16}}
+    table["hardware"] = {"processes": 1, "loaders": 1}
+    table["detail"] |= {"steps": 2, "batch": 3, "accumulate": 1, "warmup_steps": 1, "learning_rate": 1e-2}
+    (tmp_path / "detail.toml").write_text(written(table))
+    ended = blipdiff("train", tmp_path / "detail.toml", "--run", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    made = load_model(tmp_path / "run" / "model", dtype=torch.float32)
+    assert made.detail_adapter is not None
+    assert any(bool(layer.to_out.weight.any()) for layer in made.detail_adapter.layers.values())
+    same = load_model(model, dtype=torch.float32)
+    assert all(torch.equal(one, same.unet.state_dict()[name]) for name, one in made.unet.state_dict().items())
+
+
+def test_a_model_with_an_adapter_draws_with_details_and_without(blipdiff, model, tmp_path):
+    with_adapter = load_model(model, dtype=torch.float32)
+    adapter = initial_adapter(with_adapter.unet, seed=1)
+    for layer in adapter.layers.values():
+        torch.nn.init.eye_(layer.to_out.weight)
+    save_model(replace(with_adapter, detail_adapter=adapter.eval()), tmp_path / "model")
+    photo = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    photo.paste((200, 30, 30, 255), (16, 16, 48, 48))
+    photo.save(tmp_path / "photo.png")
+    asked = [
+        "--subject",
+        tmp_path / "photo.png",
+        "--category",
+        "dog",
+        "--prompt",
+        "x",
+        "--steps",
+        "2",
+        "--size",
+        "64",
+        "--count",
+        "1",
+    ]
+    found = []
+    for source, detail in ((model, "0"), (tmp_path / "model", "0"), (tmp_path / "model", "1")):
+        output = tmp_path / f"out{len(found)}"
+        ended = blipdiff("generate", *asked, "--model", source, "--detail", detail, "--seed", "1", "--output", output)
+        assert ended.code == 0, ended.err
+        [picture] = output.glob("*.png")
+        found.append(np.asarray(Image.open(picture).convert("RGB")))
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[1], found[2])

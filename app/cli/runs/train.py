@@ -50,7 +50,9 @@ def train(
         _train_full(table, recipe, run, output or run / "model", dry_run, tensorboard)
         return
     if dry_run:
-        raise ConfigError(f"{recipe} is no full-size recipe; a dry run is for such as full/stage1 and full/stage2.")
+        raise ConfigError(
+            f"{recipe} is no full-size recipe; a dry run is for such as full/stage1, full/stage2 and full/detail."
+        )
     if "start" in table:
         settings = load_describer_recipe(recipe)
         check_writable(run)
@@ -111,9 +113,10 @@ def _train_full(table: dict[str, Any], source: str, run: Path, folder: Path, dry
     check_writable(run)
     workers = workers_of_this_run(sharded=recipe.hardware.shard)
     steps = train_full(recipe, run, folder, workers=workers, tensorboard=tensorboard)
+    stage = next(name for name in full.STAGES if getattr(recipe, name) is not None)
     for step in steps:
         if workers.is_first:
-            _show("representation" if recipe.subject is None else "subject", [step])
+            _show(stage, [step])
     if workers.is_first:
         say(folder)
 
