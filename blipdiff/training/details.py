@@ -18,7 +18,6 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import BertTokenizer, CLIPTokenizer
 
-from blipdiff.attention.adapted import clean_states, seen_of
 from blipdiff.attention.context import Added
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.taps import TapCall, tapped
@@ -28,6 +27,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.detail_adapter import DetailAdapter, DetailAdapterSizes, LayerSizes, Seen, places_of
 from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.moment import Moment
+from blipdiff.sampling.adapted import clean_states, seen_of
 from blipdiff.training.batches import SubjectBatches, Wording
 from blipdiff.training.config import DetailRecipe
 from blipdiff.training.noise import NoiseSchedule

@@ -9,7 +9,6 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from blipdiff.attention.adapted import clean_states, seen_of
 from blipdiff.attention.taps import tapped
 from blipdiff.checkpoints import configs, load_model
 from blipdiff.checkpoints.configs import read_json
@@ -25,6 +24,7 @@ from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer
+from blipdiff.sampling.adapted import clean_states, seen_of
 from blipdiff.training.config import DetailRecipe, RepresentationRecipe, SubjectRecipe, section_of, value_of
 from blipdiff.training.details import AdaptedNetworks, empty_adapter
 from blipdiff.training.memory import MemoryPlan, kept_bytes, plan_memory

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from blipdiff.attention.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.attention.context import KeyValueSource
 from blipdiff.attention.reference import MOST_BYTES, Read, Reference, ReferenceAttention, ReferenceStates, Where
 from blipdiff.conditioning.mixing import normalised_weights
@@ -22,6 +21,7 @@ from blipdiff.latents import encode_picture, noise
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.ranges import INJECTION_BLOCKS
+from blipdiff.sampling.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.sampling.cost import own_size
 from pipelines.inputs import Input, card_input
 from pipelines.parameters import Detailed

@@ -1,12 +1,12 @@
 """The detail adapter: silent when fresh, read where it is asked for, kept on disk, part of the model's identity."""
 
+import copy
 import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from blipdiff.attention.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.attention.reference import Reference, ReferenceRows
 from blipdiff.attention.taps import TapCall, tapped
 from blipdiff.checkpoints.detail_adapter import load_detail_adapter, save_detail_adapter
@@ -14,10 +14,16 @@ from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.latents import noise
 from blipdiff.models.detail_adapter import places_of
 from blipdiff.moment import Moment, Window
+from blipdiff.sampling.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.training.details import initial_adapter
 
 NOW = Moment(0, 10, torch.tensor(501))
 LATENTS = noise([7], (4, 8, 8))
+
+
+@pytest.fixture
+def unet(tiny_unet):
+    return copy.deepcopy(tiny_unet)
 
 
 @pytest.fixture
