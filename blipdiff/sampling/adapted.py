@@ -70,7 +70,7 @@ def clean_states(unet: UNet, adapter: DetailAdapter, latents: Tensor, words: Ten
 
 def seen_of(states: dict[str, Tensor], latents: Tensor, masks: Tensor) -> dict[str, Seen]:
     """States, latents (rows, channels, h, w) and masks (rows, h, w) of references as their layers read them."""
-    sizes = {}
+    sizes: dict[int, tuple[int, int]] = {}
     for level in range(8):
         height, width = grid((latents.shape[-2], latents.shape[-1]), level)
         sizes.setdefault(height * width, (height, width))
@@ -80,7 +80,7 @@ def seen_of(states: dict[str, Tensor], latents: Tensor, masks: Tensor) -> dict[s
         small = interpolate(latents.float(), size, mode="area").flatten(2).transpose(1, 2)
         covered = interpolate(masks.float()[:, None], size, mode="area").flatten(1)
         inside = covered > torch.minimum(covered.amax(1, keepdim=True) * 0.99, covered.new_tensor(_COVERED))
-        seen[name] = Seen(torch.cat([found, small.to(found)], dim=-1), places_of(*size, found.device), inside)
+        seen[name] = Seen(torch.cat([found, small.to(found)], dim=-1), places_of(size[0], size[1], found.device), inside)
     return seen
 
 

@@ -215,7 +215,8 @@ class DetailObjective:
 
     def _latents(self, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, enabled=False):
-            return self.encode(pictures.float() / 127.5 - 1)
+            latents: Tensor = self.encode(pictures.float() / 127.5 - 1)
+        return latents
 
     def _context(self, batch: dict[str, Tensor]) -> Tensor:
         device = batch["photo"].device

@@ -255,7 +255,8 @@ def _dry_detail(recipe: DetailRecipe, picture: int) -> MemoryPlan:
         with torch.no_grad():
             states = clean_states(half.unet, half.adapter, noised, words)
             seen = seen_of(states, noised, torch.ones(n, side, side))
-        return half(noised, times, words, seen, torch.ones(n))
+        predicted: Tensor = half(noised, times, words, seen, torch.ones(n))
+        return predicted
 
     with tapped(half.unet):
         activations = kept_bytes(forward, half, checkpointing=recipe.checkpointing)
