@@ -80,7 +80,8 @@ def seen_of(states: dict[str, Tensor], latents: Tensor, masks: Tensor) -> dict[s
         small = interpolate(latents.float(), size, mode="area").flatten(2).transpose(1, 2)
         covered = interpolate(masks.float()[:, None], size, mode="area").flatten(1)
         inside = covered > torch.minimum(covered.amax(1, keepdim=True) * 0.99, covered.new_tensor(_COVERED))
-        seen[name] = Seen(torch.cat([found, small.to(found)], dim=-1), places_of(size[0], size[1], found.device), inside)
+        places = places_of(size[0], size[1], found.device)
+        seen[name] = Seen(torch.cat([found, small.to(found)], dim=-1), places, inside)
     return seen
 
 

@@ -226,7 +226,8 @@ class DetailObjective:
         if len(batch["long_ids"]):
             count = len(batch["target"]) - len(batch["long_ids"])
             context = torch.cat([context[:count], self.model.text_encoder(batch["long_ids"])])
-        return context.float()
+        found: Tensor = context.float()
+        return found
 
 
 def _first(seen: Seen, count: int) -> Seen:
