@@ -11,6 +11,7 @@ from torch import Tensor
 from blipdiff.attention.context import KeyValueSource, SiteConditioning
 from blipdiff.attention.taps import AttentionTap, tapped
 from blipdiff.conditioning.guidance import Conditioning, Guidance
+from blipdiff.conditioning.image_prompt import ImagePrompt
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.diffusers_types import UNet
@@ -47,6 +48,7 @@ class SamplingPlan:
     generators: Sequence[torch.Generator] | None = field(default=None)
     conditioning: SiteConditioning | None = None
     more_keys: KeyValueSource | None = None
+    image_prompt: ImagePrompt | None = None
     wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
     start: int = 0
 
@@ -64,7 +66,9 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    guided = GuidedPredictor(unet, plan.guidance, plan.controls, plan.taps, plan.conditioning, plan.more_keys)
+    guided = GuidedPredictor(
+        unet, plan.guidance, plan.controls, plan.taps, plan.conditioning, plan.more_keys, plan.image_prompt
+    )
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators, plan.start)

@@ -163,6 +163,14 @@ _ADDITIONS: tuple[tuple[str, Any, str, str], ...] = (
         "FILE, FOLDER or HUB-ID of a textual inversion, and its word: toy.pt=<cat-toy>. Again for several.",
     ),
     ("vae", str | None, "--vae", "Another VAE: FILE, FOLDER or HUB-ID."),
+    (
+        "ip_adapter",
+        str | None,
+        "--ip-adapter",
+        "FILE or FOLDER of an IP-Adapter, and its weight: ip-adapter_sd15.safetensors:0.6. It reads --ip-image.",
+    ),
+    ("ip_image", Path | None, "--ip-image", "The picture that the IP-Adapter reads beside the subject."),
+    ("ip_encoder", str | None, "--ip-encoder", "FOLDER of its image encoder; image_encoder beside its file if absent."),
     ("base", str | None, "--base", "A checkpoint of Stable Diffusion 1.5 that lends its look: FILE, FOLDER or HUB-ID."),
     ("original", str | None, "--original", "Stable Diffusion 1.5 itself, for --base: FILE, FOLDER or HUB-ID."),
     (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from blipdiff.checkpoints.agreements import agreed
 from blipdiff.checkpoints.base_swap import Base, Strengths
 from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
 from blipdiff.checkpoints.given_vae import load_given_vae
+from blipdiff.checkpoints.ip_adapter import IpAdapter, with_ip_adapter
 from blipdiff.checkpoints.lora import Lora, attach
 from blipdiff.checkpoints.merge import based
 from blipdiff.errors import CheckpointError
@@ -26,6 +28,7 @@ class Additions:
     loras: tuple[Lora, ...] = ()
     embeddings: tuple[Embedding, ...] = ()
     vae: str | None = None
+    ip_adapter: IpAdapter | None = None
 
     @classmethod
     def of(
@@ -37,8 +40,11 @@ class Additions:
         loras: Sequence[str | Path | Lora] = (),
         embeddings: Sequence[str | Path | Embedding] = (),
         vae: str | Path | None = None,
+        ip_adapter: str | Path | IpAdapter | None = None,
+        ip_image: Any = None,
+        ip_encoder: str | Path | None = None,
     ) -> "Additions":
-        """The additions that people name: "chalk.safetensors:0.8", "toy.pt=<cat-toy>".
+        """The additions that people name: "chalk.safetensors:0.8", "toy.pt=<cat-toy>", an IP-Adapter with its picture.
 
         Raises: ConfigError for what is none.
         """
@@ -49,6 +55,7 @@ class Additions:
             loras=tuple(Lora.of(one) for one in loras),
             embeddings=tuple(Embedding.of(one) for one in embeddings),
             vae=None if vae is None else str(vae),
+            ip_adapter=None if ip_adapter is None else IpAdapter.of(ip_adapter, ip_image, ip_encoder),
         )
 
     def __bool__(self) -> bool:
@@ -75,6 +82,8 @@ def added(
         model = with_embeddings(model, additions.embeddings, download=download)
     if additions.vae is not None:
         model = with_vae(model, additions.vae, download=download)
+    if additions.ip_adapter is not None:
+        model = with_ip_adapter(model, additions.ip_adapter, download=download)
     return model.moved(device=device, dtype=dtype)
 
 

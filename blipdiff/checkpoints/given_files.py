@@ -136,6 +136,9 @@ def _flat(stored: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if isinstance(stored.get(key), Mapping):
             inner, _ = _flat(stored[key])
             return inner, {str(name): value for name, value in stored.items() if name != key}
+    if {"image_proj", "ip_adapter"} <= set(stored) and all(isinstance(one, Mapping) for one in stored.values()):
+        nested = {f"{part}.{name}": one for part, inner in stored.items() for name, one in inner.items()}
+        return {name: one for name, one in nested.items() if isinstance(one, Tensor)}, {}
     tensors = {str(name): value.detach() for name, value in stored.items() if isinstance(value, Tensor)}
     return tensors, {str(name): value for name, value in stored.items() if not isinstance(value, Tensor)}
 

@@ -210,6 +210,10 @@ def merged_tensors(net: nn.Module) -> dict[str, Tensor]:
             "call fuse_lora() first to save merged weights, or unload_lora_weights() to save without."
         )
     tensors = net.state_dict()
+    if any(".to_k_ip." in name for name in tensors):
+        raise CheckpointError(
+            "The U-Net has an IP-Adapter beside its weights, and a checkpoint has no place for it; unload it first."
+        )
     if not wrapped:
         return dict(tensors)
     own = {name.replace(".base_layer.", "."): value for name, value in tensors.items()}

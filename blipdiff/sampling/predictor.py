@@ -10,6 +10,7 @@ from torch import Tensor
 from blipdiff.attention.context import KeyValueSource, SiteConditioning
 from blipdiff.attention.taps import AttentionTap, TapCall
 from blipdiff.conditioning.guidance import Guidance
+from blipdiff.conditioning.image_prompt import ImagePrompt, read_by
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
 from blipdiff.moment import Moment
@@ -63,6 +64,7 @@ class GuidedPredictor:
         taps: Sequence[AttentionTap] = (),
         conditioning: SiteConditioning | None = None,
         more_keys: KeyValueSource | None = None,
+        image_prompt: ImagePrompt | None = None,
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:
@@ -75,6 +77,8 @@ class GuidedPredictor:
         self.taps = tuple(taps)
         self.conditioning = conditioning
         self.more_keys = more_keys
+        reads = image_prompt is not None or getattr(unet.config, "encoder_hid_dim_type", None) is not None
+        self.image_prompt = read_by(unet, image_prompt) if reads else None
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
@@ -111,6 +115,9 @@ class GuidedPredictor:
             extras["mid_block_additional_residual"] = around[-1]
         if within:
             extras["down_intrablock_additional_residuals"] = within
+        if self.image_prompt is not None:
+            embeds = self.image_prompt.embeds(rows.pictures, rows.unconditional)
+            extras["added_cond_kwargs"] = {"image_embeds": [one.to(inputs) for one in embeds]}
         if self.taps or self.conditioning is not None or self.more_keys is not None:
             call = TapCall(self.taps, moment, rows.unconditional, self.conditioning, self.more_keys)
             extras["cross_attention_kwargs"] = {"tap_call": call}

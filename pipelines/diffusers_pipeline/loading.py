@@ -15,7 +15,6 @@ _NOTHING_ELSE = {  # what diffusers takes, with the values at which it asks for 
     "resume_download": ((None, True, False), ""),  # what was cut off goes on where it ended in any case
     "requires_safety_checker": ((None, False), "give a safety_checker"),
     "safety_checker": ((None,), "look at the pictures with one of your own"),
-    "feature_extractor": ((None,), "the safety checker brings its own"),
     "force_download": ((None, False), "delete the copy in the cache to fetch it anew"),
     "proxies": ((None,), "set HTTPS_PROXY"),
     "mirror": ((None,), "set HF_ENDPOINT"),

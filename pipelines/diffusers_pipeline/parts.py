@@ -27,6 +27,7 @@ from blipdiff.sampling.schedulers import Scheduler, build_scheduler
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 from pipelines.diffusers_pipeline.arguments import either
 from pipelines.diffusers_pipeline.embeddings import EmbeddingParts
+from pipelines.diffusers_pipeline.ip_adapters import IpAdapterParts
 from pipelines.diffusers_pipeline.loading import Loading
 from pipelines.diffusers_pipeline.loras import LoraParts
 from pipelines.diffusers_pipeline.running import Calls
@@ -34,7 +35,7 @@ from pipelines.diffusers_pipeline.running import Calls
 _ORIGIN = "blipdiff_origin"  # an attribute of the U-Net
 _COMPONENTS = (
     *("tokenizer", "text_encoder", "vae", "unet", "scheduler", "qformer", "image_processor", "qformer_tokenizer"),
-    "controlnet",
+    *("controlnet", "image_encoder", "feature_extractor"),
 )
 
 
@@ -47,11 +48,11 @@ class _Origin:
     guidance_scale: float = USUAL_GUIDANCE
 
 
-class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts):  # type: ignore[misc]
+class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts):  # type: ignore[misc]
     """A `DiffusionPipeline` of BLIP-Diffusion's components, which does not yet draw."""
 
-    model_cpu_offload_seq = "qformer->text_encoder->unet->vae"
-    _optional_components = ["controlnet"]  # noqa: RUF012 - diffusers reads a list
+    model_cpu_offload_seq = "qformer->image_encoder->text_encoder->unet->vae"
+    _optional_components = ["controlnet", "image_encoder", "feature_extractor"]  # noqa: RUF012 - diffusers reads a list
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts):  # type: igno
         image_processor: PhotoSettings,
         qformer_tokenizer: BertTokenizer,
         controlnet: ControlNet | Sequence[ControlNet] | MultiControlNetModel | None = None,
+        image_encoder: Any = None,
+        feature_extractor: Any = None,
         ctx_begin_pos: int | None = None,
         name: str | None = None,
         subject_fingerprint: str | None = None,
@@ -85,6 +88,8 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts):  # type: igno
             image_processor=image_processor,
             qformer_tokenizer=qformer_tokenizer,
             controlnet=controlnet,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
         )
         self.register_to_config(
             ctx_begin_pos=origin.ctx_begin_pos if ctx_begin_pos is None else ctx_begin_pos,
@@ -113,11 +118,15 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts):  # type: igno
             "image_processor": model.photo,
             "qformer_tokenizer": model.category_tokenizer,
             "controlnet": model.controlnet,
+            "image_encoder": None,
+            "feature_extractor": None,
         }
         unknown = sorted(set(components) - set(parts))
         if unknown:
             raise ConfigError(f"The pipeline has no components {', '.join(unknown)}; it has {', '.join(parts)}.")
-        absent = sorted(name for name, part in components.items() if part is None and name != "controlnet")
+        absent = sorted(
+            name for name, part in components.items() if part is None and name not in cls._optional_components
+        )
         if absent:
             raise ConfigError(f"{', '.join(absent)} was given as None; the ControlNet alone may be left out so.")
         parts |= components

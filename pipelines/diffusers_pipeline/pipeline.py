@@ -6,6 +6,7 @@ photo squashed to a square, the prompt repeated and cut, the scheduler as the ch
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from threading import Lock
 from typing import Any
@@ -119,6 +120,8 @@ class BlipDiffusionPipeline(PipelineParts):
         negative_prompt: str | list[str] | None = None,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
         num_images_per_prompt: int = 1,
         control_image: ControlPictures = None,
         conditioning_image: ControlPictures = None,
@@ -149,6 +152,7 @@ class BlipDiffusionPipeline(PipelineParts):
         several nets, with scale, start and end for all or one each. `conditioning_image` and the peer's spelling,
         `condtioning_image`, are other names of it. control_resample: how a map of another size is resized, "bicubic" as
         the peer, "lanczos" as the authors' code and diffusers' other ControlNet pipelines.
+        ip_adapter_image: a picture for each IP-Adapter, or ip_adapter_image_embeds, as diffusers has them.
         reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on, and it may read the pipeline's num_timesteps and guidance_scale.
@@ -202,6 +206,7 @@ class BlipDiffusionPipeline(PipelineParts):
         noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
+        plan = replace(plan, image_prompt=self.image_prompt(ip_adapter_image, ip_adapter_image_embeds))
         if reference_detail:
             plan = words.reading(model, plan, reference_detail, num_images_per_prompt, photo_fit)
         result, count = noise, len(scheduler.timesteps)

@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.schedulers import build_scheduler
@@ -307,3 +307,32 @@ def write_embedding(path: Path, rows: Tensor, word: str = "<cat-toy>") -> Path:
         kept = {"string_to_token": {"*": 265}, "string_to_param": {"*": rows.requires_grad_()}, "name": word, "step": 9}
         torch.save({**kept, "sd_checkpoint": "aa", "sd_checkpoint_name": "bb"}, path)
     return path
+
+
+# IP-Adapters
+
+
+def write_ip_adapter(model: BlipDiffusion, folder: Path, *, name: str = "ip-adapter_sd15.safetensors") -> Path:
+    """As h94/IP-Adapter has one: two parts in one file, its image encoder in a folder beside it."""
+    generator = torch.Generator().manual_seed(13)
+    width, seen, tokens = int(model.unet.config.cross_attention_dim), 12, 4
+
+    def random(*shape: int) -> Tensor:
+        return 0.3 * torch.randn(shape, generator=generator)
+
+    parts = {"image_proj": {"proj.weight": random(tokens * width, seen), "proj.bias": random(tokens * width)}}
+    parts["image_proj"] |= {"norm.weight": torch.ones(width), "norm.bias": torch.zeros(width)}
+    parts["ip_adapter"] = {}
+    crossing = [one for one in model.unet.attn_processors if "attn2" in one]
+    for number, one in enumerate(crossing):
+        inner = model.unet.get_submodule(one.removesuffix(".processor")).to_k.out_features
+        for half in ("to_k_ip", "to_v_ip"):
+            parts["ip_adapter"][f"{2 * number + 1}.{half}.weight"] = 3 * random(inner, width)
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = {f"{part}.{key}": value for part, inner in parts.items() for key, value in inner.items()}
+    save_file(flat, folder / name) if name.endswith(".safetensors") else torch.save(parts, folder / name)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPVisionConfig(**sizes, image_size=16, patch_size=8, projection_dim=seen, initializer_factor=8.0)
+    CLIPVisionModelWithProjection(config).eval().save_pretrained(folder / "image_encoder")
+    return folder / name
