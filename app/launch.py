@@ -1,4 +1,4 @@
-"""Opening the page: a model, its workshop, the page, and both on one port."""
+"""Opening the page: a workshop, its page, and both on one port."""
 
 import socket
 import webbrowser
@@ -10,15 +10,11 @@ from app.jobs.workshop import Machine, Workshop
 from app.server import serve
 from app.settings import Settings, read_settings
 from app.ui.mounted import behind_door
-from app.ui.orders import Orders
 from app.ui.page import build_page
-from pipelines.studio import Studio
-
-_SECONDS_FOR_A_STEP = 120
 
 
 def launch(
-    studio: Studio,
+    machine: Machine,
     settings: Settings | None = None,
     *,
     host: str = "127.0.0.1",
@@ -31,19 +27,21 @@ def launch(
 ) -> None:
     """Serves the page and the interfaces until Ctrl-C, and tells the page's address: what the command line calls.
 
+    The page is there before the model: `Machine(["mini"], opener(), is_warmed=True)` opens that meanwhile.
+
     port: None takes the first free one from 7860; access: who may come in besides this machine; listening: a socket
     that listens already, instead of `host` and `port`
 
-    Raises: ConfigError for a port or an address that cannot be had, and for one that everybody could reach.
+    Raises: ConfigError for a port or an address that cannot be had, and for one that everybody could reach;
+    OutputError for a history that cannot be written, or that another program draws in.
     """
-    access, settings, orders = access or Access(), settings or read_settings(), Orders()
+    access, settings = access or Access(), settings or read_settings()
     listening = listening or listen(host, port)
-    name = studio.model.name
-    workshop = Workshop(settings.history, Machine([name], lambda _name, _device: studio), library=settings.library)
-    page = behind_door(build_page(studio, settings, orders), access)
+    workshop = Workshop(settings.history, machine, library=settings.library)
+    page = behind_door(build_page(workshop, settings), access)
     with serve(workshop, access=access, listening=listening, page=page, speaks_mcp=speaks_mcp) as running:
         tell(f"The page is at {running.page} - press Ctrl-C to end it.")
+        tell(f"Pictures, and what waits to be drawn, are kept in {settings.history}.")
         if open_browser:
             webbrowser.open(running.page)
         running.wait()
-        orders.close(_SECONDS_FOR_A_STEP)

@@ -27,3 +27,6 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+KNOWN_THINGS = "the bundled describer knows drawn things on plain ground, and no photographs."

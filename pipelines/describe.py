@@ -29,9 +29,6 @@ class DescribeRequest:
             checked_text(self.text, "text")
 
 
-KNOWS = "the bundled describer knows drawn things on plain ground, and no photographs."
-
-
 @dataclass(frozen=True, slots=True)
 class CategoryFigures:
     """How often a subject's own category is among the first, and the likeliest are told from others."""

@@ -17,6 +17,16 @@
     if (text) yield text;
   }
 
+  // The same, also of a stream that breaks off.
+  async function* heard(answer) {
+    try {
+      yield* messages(answer);
+    } catch (error) {
+      if (open.size) lost();
+      throw error;
+    }
+  }
+
   const told = (message) => {
     try {
       return JSON.parse(message.replace(/^data: ?/, ""));
@@ -39,19 +49,43 @@
     return `data: ${JSON.stringify(content)}`;
   };
 
+  // The server has ended, or cannot be reached: the page says so, and is loaded anew when there is one again. What was
+  // typed is kept by the browser, and what was asked for by the server.
+  const PAUSE = 1_000; // milliseconds
+  let isLeft = false;
+  let isLost = false;
+  addEventListener("beforeunload", () => { isLeft = true; });
+  const lost = async () => {
+    if (isLost || isLeft) return;
+    isLost = true;
+    const told = document.createElement("p");
+    told.className = "lost";
+    told.setAttribute("role", "alert");
+    told.textContent = "The server has ended, or cannot be reached. This page goes on when it is back.";
+    document.body.append(told);
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      if (await plain("/", { method: "HEAD", cache: "no-store" }).then(() => true, () => false)) break;
+    }
+    window.location.reload();
+  };
+
   // The messages of a stream, and of one more for each event that its end would have left behind: each is waited for once.
   async function* goingOn(answer, again) {
     while (answer) {
       let next = null;
-      for await (const message of messages(answer)) {
+      let isWhole = false; // whether it was ended by the server's word
+      for await (const message of heard(answer)) {
         const content = told(message);
         await known(content.event_id);
+        isWhole ||= content.msg === "close_stream";
         const left = [...open.values()].filter((record) => !record.isWaitedFor);
         if (content.msg === "close_stream" && left.length) {
           left.forEach((record) => { record.isWaitedFor = true; });
           next = await again();
         } else yield content.msg === "process_completed" ? completed(message, content) : message;
       }
+      if (!isWhole && open.size) lost();
       answer = next;
     }
   }

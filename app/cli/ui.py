@@ -1,5 +1,6 @@
 """`blipdiff ui`: the page."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +37,9 @@ def ui(
     device: Device = "auto",
     dtype: Dtype = "auto",
     download: Download = False,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")
+    ] = None,
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on; this machine only by default.")
     ] = "127.0.0.1",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from blipdiff.errors import ConfigError
+from blipdiff.errors import BlipdiffError, ConfigError
 
 if TYPE_CHECKING:  # which loads torch: jobs wait in line before a model is there
     from pipelines.studio import Studio
@@ -31,6 +31,7 @@ class Models:
         self._opened, self._most, self._shortage = opened, most, shortage
         self._kept: OrderedDict[str, Studio] = OrderedDict()
         self._access = RLock()
+        self.troubles: dict[str, str] = {}  # why a model could not be opened when it was last tried
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ class Models:
         name = self.named(name)
         with self._access:
             if name not in self._kept:
-                studio = self._opened(name)
+                studio = self._open(name)
                 self._make_room(weights(studio))
                 self._kept[name] = studio
             self._kept.move_to_end(name)
@@ -79,6 +80,10 @@ class Models:
     def warning(self, name: str) -> str | None:
         """One sentence where the model is not open yet, and will hardly fit."""
         return None if name in self._kept else self._shortage(name)
+
+    def ready(self, name: str) -> "Studio | None":
+        """The model if it is open; nobody is kept waiting. Raises: as `named`."""
+        return self._kept.get(self.named(name))
 
     def keep_only(self, name: str) -> bool:
         """Lets all others go; whether there were any."""
@@ -94,6 +99,15 @@ class Models:
         """Bytes of weights of those that are open, the least recently used first."""
         with self._access:
             return {name: weights(studio) for name, studio in self._kept.items()}
+
+    def _open(self, name: str) -> "Studio":
+        try:
+            studio = self._opened(name)
+        except BlipdiffError as error:
+            self.troubles[name] = str(error)
+            raise
+        self.troubles.pop(name, None)
+        return studio
 
     def _make_room(self, size: int) -> None:
         if self._most is None:

@@ -111,11 +111,17 @@ class Queue:
         return unpacked(row["job"], self._contents.text)
 
     def tickets(
-        self, *, owner: str | None = None, states: Sequence[State] = (), source: str | None = None, most: int = 100
+        self,
+        *,
+        owner: str | None = None,
+        client: str | None = None,
+        states: Sequence[State] = (),
+        source: str | None = None,
+        most: int = 100,
     ) -> list[Ticket]:
         """Tickets, the latest first; waiting ones are in no particular order (`app.jobs.line` has that)."""
         wanted, values = ["1"], list[Any]()
-        for name, value in (("owner", owner), ("source", source)):
+        for name, value in (("owner", owner), ("client", client), ("source", source)):
             if value is not None:
                 wanted.append(f"{name} = ?")
                 values.append(value)

@@ -21,7 +21,8 @@ from blipdiff.outputs import writing
 from pipelines.job import Job
 from pipelines.subject_library import SubjectLibrary
 
-if TYPE_CHECKING:  # which loads torch
+if TYPE_CHECKING:  # which load torch
+    from blipdiff.checkpoints.additions import Additions
     from pipelines.studio import Studio
 
 try:
@@ -150,6 +151,11 @@ class Workshop:
         self._has_come.set()
         return ticket
 
+    def move(self, name: str, before: str | None) -> None:
+        """Puts a waiting job before another one of its client. Raises: ConfigError, as `Queue.move`."""
+        self.queue.move(name, before)
+        self.broadcast.tell(JobEvent(name, "state", "waiting"))
+
     def standings(self) -> dict[str, Standing]:
         """Where each waiting or drawing job stands."""
         return standings(self.queue, len(self.workers))
@@ -209,13 +215,15 @@ class Workshop:
             tell(ticket)
 
 
-def opener(*, dtype: str = "auto", download: bool = False) -> "Callable[[str, str], Studio]":
+def opener(
+    *, dtype: str = "auto", download: bool = False, additions: "Additions | None" = None
+) -> "Callable[[str, str], Studio]":
     """What opens a model by its name on a device."""
 
     def opened(name: str, device: str) -> "Studio":
         from pipelines.studio import Studio
 
-        return Studio.open(name, device=device, dtype=dtype, download=download)
+        return Studio.open(name, device=device, dtype=dtype, download=download, additions=additions)
 
     return opened
 

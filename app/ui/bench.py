@@ -3,58 +3,33 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from app.settings import Settings
 from app.ui import markup
-from app.ui.events import AT_ONCE, SILENT, on_cancel, on_change, on_click, on_draw
+from app.ui.events import AT_ONCE, SILENT, on_ask, on_cancel, on_change, on_click
 from app.ui.files import without_folder
 from app.ui.form import Form
 from app.ui.notices import guarded, notice
-from app.ui.orders import Orders
-from app.ui.runs import Changes, Parts, Runs, Seen
-from blipdiff.errors import BlipdiffError, ConfigError
-from blipdiff.latents import size_factor
-from blipdiff.models.blip_diffusion import BlipDiffusion
+from app.ui.parts import Changes, Parts, Seen
+from app.ui.room import Facts, Kind, Room, TabPart
+from app.ui.runs import Runs
+from blipdiff.errors import BlipdiffError
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
-from pipelines.studio import Studio
-from pipelines.subject_library import SubjectLibrary
 from pipelines.task import Task
 
 FIRST = "generate"  # the tab whose elements have no tab's name before theirs
 
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What all tabs share: the page, the model, where pictures go, and the queue."""
-
-    page: gr.Blocks
-    studio: Studio
-    settings: Settings
-    orders: Orders
-    lists: list[Any] = field(default_factory=list)  # of the library's subjects, on any tab
-
-    @property
-    def library(self) -> SubjectLibrary:
-        """The subjects that are kept."""
-        return SubjectLibrary(self.settings.library)
-
-    @property
-    def own_size(self) -> int:
-        """The side in pixels of the pictures that the model was trained at."""
-        model = self.studio.model
-        return int(model.unet.config.sample_size) * size_factor(model.vae)
-
-    @property
-    def examples(self) -> list[Path]:
-        """The bundled photos."""
-        return sorted((Path(str(files("blipdiff"))) / "assets" / "subjects").glob("*.png"))
+# parameters that are the model's own where they are empty, and what they are then
+_OF_MODEL: Mapping[str, Callable[[Facts], Any]] = {
+    "width": lambda facts: facts.width,
+    "height": lambda facts: facts.height,
+    "guidance": lambda facts: f"{facts.guidance:g}",
+}
 
 
 class Bench:
@@ -74,7 +49,6 @@ class Bench:
     ) -> None:
         self.room, self.task = room, task
         prefix = "field" if task.name == FIRST else task.name
-        own = {"guidance": room.studio.model.guidance, **(own or {})}
         tick = self.id("random-seed")
         self.form = Form(task.request, prefix, own, without=without, random_seed=random_seed, tick=tick)
         self.on: Parts
@@ -83,15 +57,11 @@ class Bench:
         self._cancel: Any = None
         self._stage: Any = None
         self._made_here: Any = None
+        self._recalled: Callable[[Job], Changes] = lambda _job: {}
 
     def id(self, part: str) -> str:
         """The name of an element of this tab."""
         return part if self.task.name == FIRST else f"{self.task.name}-{part}"
-
-    @property
-    def model(self) -> BlipDiffusion:
-        """What draws."""
-        return self.room.studio.model
 
     def workbench(self) -> AbstractContextManager[Any]:
         """The row that holds both sides."""
@@ -110,8 +80,11 @@ class Bench:
 
     def place_settings(self, note: str = "", **looks: Mapping[str, Any]) -> None:
         """The parameters that the tab has not placed by itself, and a place for a picture that has them."""
-        sides = {side: {"placeholder": f"{self.room.own_size} if empty"} for side in ("width", "height")}
-        self.form.place_settings(self.id("settings"), note, **{**sides, **looks})
+        usual = {name: {"placeholder": "the model's own if empty"} for name in _OF_MODEL}
+        self.form.place_settings(self.id("settings"), note, **{**usual, **looks})
+        for name, told in _OF_MODEL.items():
+            if name in self.form.controls and name not in looks:
+                self.room.when_known(self.form.controls[name], partial(_hinted, told))
         with gr.Accordion("Start from a picture made here", open=False, elem_id=self.id("refill")):
             gr.Markdown("Fills the form as it was, and brings the subject back.", elem_classes="hint")
             self._made_here = gr.File(
@@ -168,47 +141,64 @@ class Bench:
         self.on = Parts(
             self._status, self._cancel, self._stage, gallery, details, metadata, download, gr.State([]), gr.State(None)
         )
-        room = self.room
-        self.runs = Runs(
-            self.task.name, room.studio, room.settings.output, room.orders, self.on, welcome=welcome, **hooks
-        )
+        self.runs = Runs(self.task.name, self.room, self.on, welcome=welcome, **hooks)
         if "seed" in self.form:
             on_click(reuse, self.reuse_seed, self.on.chosen, [self.form.controls["seed"], self.form.random])
 
-    def connect(self, button: Any, asked: Callable[..., Job], inputs: Sequence[Any], more: Sequence[Any] = ()) -> None:
-        """A click on `button` draws the job that `asked` makes of what stands in `inputs` and then in the form.
+    def connect(self, button: Any, asked: Callable[..., Job], inputs: Sequence[Any]) -> None:
+        """A click on `button` asks for the job that `asked` makes of what stands in `inputs` and then in the form."""
+        on, runs, room, seed = self.on, self.runs, self.room, self.form.controls.get("seed")
 
-        more: what the tab's own `show` changes, beside the parts that all tabs have
-        """
-        on, runs, seed = self.on, self.runs, self.form.controls.get("seed")
-
-        def ask(visit: gr.Request, pictures: list[Seen], *values: Any) -> Changes:
+        def ask(visit: gr.Request, browser: str, model: str, pictures: list[Seen], *values: Any) -> Changes:
             given, typed = values[: len(inputs)], values[len(inputs) :]
-            changes, job = runs.ask(visit, pictures, lambda: asked(*given, typed))
+            changes, job = runs.ask(visit, browser, model, pictures, lambda: asked(*given, typed))
             return changes if job is None or seed is None else changes | {seed: str(job.request.seed)}
 
         answered = [on.status, on.cancel, on.stage, *([] if seed is None else [seed])]
-        read = [on.pictures, *inputs, *self.form.inputs]
-        on_draw(button, ask, read, answered, runs.draw, on.pictures, [*on.shown, *more])
+        read = [room.browser, room.model_choice, on.pictures, *inputs, *self.form.inputs]
+        room.asked(on_ask(button, ask, read, answered))
 
-    def connect_rest(self, recalled: Callable[[Job], Changes], filled: Sequence[Any]) -> None:
-        """The events that belong to no button of the tab's own.
+    def connect_rest(
+        self,
+        recalled: Callable[[Job], Changes],
+        filled: Sequence[Any],
+        takes: Mapping[Kind, Any],
+        more: Sequence[Any] = (),
+    ) -> None:
+        """The events that belong to no button of the tab's own, and what the room knows of the tab.
 
-        recalled: what brings back of a picture's job what the form does not hold; filled: the fields that it changes
+        recalled: what brings back of a job what the form does not hold; filled: the fields that it changes; takes:
+        where what is sent to the tab goes; more: what the tab's own `show` changes
         """
-        on, page = self.on, self.room.page
-        on_cancel(on.cancel, self.runs.cancel, on.pictures, on.status, [on.status, on.cancel, on.stage])
+        on, room = self.on, self.room
+        read = [room.browser, on.pictures]
+        on_cancel(on.cancel, self.runs.cancel, read, on.status, [on.status, on.cancel, on.stage])
         chosen = [on.details, on.metadata, on.download, on.chosen]
         on.gallery.select(guarded(self.runs.choose), on.pictures, chosen, trigger_mode="multiple", **AT_ONCE)
         # not the last alone: Gradio would answer it with the first one's place
-        page.unload(self.runs.leave)
-
-        def fill(path: str | None) -> Changes:
-            return self.fill_from_picture(path, recalled)
-
-        changed = [*self.form.inputs, self._made_here, on.status, *filled]
-        on_change(self._made_here.upload, fill, self._made_here, changed)
+        self._recalled = recalled
+        name, title = self.task.name, title_of(self.task.name)
+        outputs = [*self.form.inputs, on.status, *filled]
+        part = TabPart(name, title, f"{name}-tab", outputs, self.recall, takes, self.runs, list(more))
+        room.register(part)
+        room.later(self._connect_recall)
         self._remember()
+
+    def recall(self, job: Job) -> Changes:
+        """The form, the subject and all else as a job has them; what cannot be brought back is said."""
+        told = "The form is filled in."
+        changes: Changes = self.form.filled(job.request)
+        try:
+            self.room.check_cards(job)
+            changes |= self._recalled(job)
+        except BlipdiffError as error:
+            told = f"The settings are filled in, without the rest. {without_folder(str(error))}"
+            notice(told)
+        return {**changes, self.on.status: markup.message(told, "good")}
+
+    def _connect_recall(self) -> None:
+        changed = [*self.room.changed, self._made_here]
+        on_change(self._made_here.upload, self.fill_from_picture, self._made_here, changed)
 
     def reuse_seed(self, chosen: Sequence[Any] | None) -> Changes:
         """The selected picture's seed for the next run."""
@@ -216,26 +206,16 @@ class Bench:
             return gr.skip()  # type: ignore[no-any-return]
         return {self.form.controls["seed"]: str(Seen(*chosen).seed), self.form.random: False}
 
-    def fill_from_picture(self, path: str | None, recalled: Callable[[Job], Changes]) -> Changes:
-        """The form as it was when the picture was made, with what its file keeps of the rest."""
+    def fill_from_picture(self, path: str | None) -> Changes:
+        """The form of the picture's task as it was when the picture was made, with what its file keeps of the rest."""
         if path is None:
             return gr.skip()  # type: ignore[no-any-return]
         try:
-            metadata = read_metadata(path)
-            job = job_of(metadata)
-            if job.task != self.task.name:
-                raise ConfigError(f"{Path(path).name} was made by the task {job.task}; give it to that one's tab.")
-            request = replace(job.request, seed=metadata["seed"]) if "seed" in self.form else job.request
+            changes = self.room.recall_changes(job_with_seed(path))
         except BlipdiffError as error:
             notice(without_folder(str(error)))
             return {self._made_here: None}
-        text = f"The form is as it was for seed {metadata['seed']}."
-        changes = {**self.form.filled(request), self._made_here: None, self.on.status: markup.message(text, "good")}
-        try:
-            return changes | recalled(job)
-        except BlipdiffError as error:
-            notice(f"The settings are filled in, without the rest. {without_folder(str(error))}")
-            return changes
+        return {**changes, self._made_here: None}
 
     def _remember(self) -> None:
         """The form outlives a reload: the browser keeps what is typed, and nothing of it is sent."""
@@ -247,3 +227,19 @@ class Bench:
         changed = [control.input for control in form.inputs]
         gr.on(changed, None, form.inputs, typed, js=keep, trigger_mode="multiple", **SILENT)
         self.room.page.load(None, [typed, *form.inputs], form.inputs, js=restore, **SILENT)
+
+
+def job_with_seed(path: str) -> Job:
+    """The job of a picture's file, asking for the one seed that drew it. Raises: ConfigError for damaged metadata."""
+    metadata = read_metadata(path)
+    job = job_of(metadata)
+    return replace(job, request=replace(job.request, seed=metadata["seed"])) if hasattr(job.request, "seed") else job
+
+
+def title_of(task: str) -> str:
+    """What a task's tab is called where it has no title of its own."""
+    return task.replace("-", " ").capitalize()
+
+
+def _hinted(told: Callable[[Facts], Any], facts: Facts) -> Any:
+    return gr.Textbox(placeholder=f"{told(facts)} if empty")

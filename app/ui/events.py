@@ -20,7 +20,6 @@ ON_MODEL: dict[str, Any] = {**SILENT, "concurrency_id": "model", "concurrency_li
 ON_PHOTOS: dict[str, Any] = {**SILENT, "concurrency_id": "photos", "concurrency_limit": 2}  # so many are in memory
 
 STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
-BUSY = "Your last request is still being drawn, or the line is full; cancel it first, or wait."
 
 
 def on_click(
@@ -47,26 +46,15 @@ def on_change(
     return gr.on(_listed(triggers), guarded(handler), inputs, outputs, trigger_mode="always_last", **how)
 
 
-def on_draw(
-    button: Any, ask: Callable[..., Any], inputs: Any, answered: Any, draw: Callable[..., Any], *run: Any
-) -> None:
-    """A click asks for a run; the model, once free, does `draw`, whose inputs and outputs are `run`."""
-    asked = on_click(button, ask, inputs, answered, ON_PHOTOS, last_alone=True)
-    asked.success(guarded(draw), *run, trigger_mode="multiple", **ON_MODEL)
+def on_ask(button: Any, ask: Callable[..., Any], inputs: Any, answered: Any) -> Any:
+    """A click asks for a job; of several that wait for their fields the last one counts. Gives the event."""
+    return on_click(button, ask, inputs, answered, ON_PHOTOS, last_alone=True)
 
 
 def on_cancel(button: Any, cancel: Callable[..., Any], inputs: Any, status: Any, outputs: Any) -> None:
-    """A click takes the visit's order back at once; a run that is going on tells its end itself.
-
-    Gradio's own `cancels` is of no use here: its late messages overwrite the last word of what it stopped.
-    """
+    """A click takes the tab's job back at once; one that is being drawn tells its end itself."""
     button.click(None, None, status, js=STOPPING, **SILENT)
     button.click(guarded(cancel), inputs, outputs, trigger_mode="multiple", **AT_ONCE)
-
-
-def preview_of(visit: str) -> str:
-    """The name under which a visit's preview is ordered: it makes way for what is asked for by a click."""
-    return f"{visit}, preview"
 
 
 def _ready(button: Any, inputs: Any, last_alone: bool) -> Any:

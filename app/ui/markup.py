@@ -3,14 +3,12 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
 from app.plain import plain
 from app.ui.subjects import MOST_SUBJECTS, Tile
-
-_PREVIEW_SIDE = 320  # pixels at most, as sent to the browser
 
 
 def escaped(text: object) -> str:
@@ -18,13 +16,10 @@ def escaped(text: object) -> str:
     return html.escape(plain(text))
 
 
-def heading(model: str, device: str, dtype: str, purpose: str | None = None) -> str:
-    """The page's title, what it is for, and which model runs where."""
-    facts = "".join(
-        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>"
-        for name, value in (("Model", model), ("Device", device), ("Precision", dtype))
-    )
-    note = f'<p class="purpose">{escaped(purpose)}</p>' if purpose else ""
+def heading(told: Mapping[str, str], about: str = "") -> str:
+    """The page's title, what its model is for, and which one runs where."""
+    facts = "".join(f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for name, value in told.items())
+    note = f'<p class="purpose">{escaped(about)}</p>' if about else ""
     return (
         '<header class="masthead"><div><h1>blipdiff</h1>'
         f"<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p>{note}</div>"
@@ -45,10 +40,9 @@ def subjects(tiles: Sequence[Tile]) -> str:
     return f'<ul class="subjects">{"".join(_subject(tile) for tile in tiles)}</ul>'
 
 
-def previews(seeds: Sequence[int], pictures: Sequence[Image.Image]) -> str:
-    """The pictures being drawn, one for each seed; empty frames where there is nothing to see of them yet."""
-    shown: Sequence[Image.Image | None] = pictures or [None] * len(seeds)
-    frames = "".join(_frame(seed, picture) for seed, picture in zip(seeds, shown, strict=False))
+def previews(seeds: Sequence[int], pictures: Mapping[int, bytes]) -> str:
+    """The pictures being drawn, as JPEG files by their seeds; empty frames where nothing is to be seen of them yet."""
+    frames = "".join(_frame(seed, pictures.get(seed)) for seed in seeds)
     grid = f"--columns: {columns(len(seeds))}"
     return f'<div class="previews" role="group" aria-label="Pictures being drawn" style="{grid}">{frames}</div>'
 
@@ -80,17 +74,19 @@ def _subject(tile: Tile) -> str:
     return f'<li><figure title="{escaped(alt)}">{seen}{caption}</figure></li>'
 
 
-def _frame(seed: int, picture: Image.Image | None) -> str:
+def _frame(seed: int, picture: bytes | None) -> str:
     if picture is None:
         return f'<figure><div class="blank"></div><figcaption>seed {seed}</figcaption></figure>'
-    small = picture.copy()
-    small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     alt = f"Preview, seed {seed}"
-    return f'<figure><img src="{data(small)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
+    return f'<figure><img src="{_inline(picture)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
 
 
 def data(picture: Image.Image) -> str:
     """The picture inside the page: no file to serve, none to clear away."""
     stream = io.BytesIO()
     picture.convert("RGB").save(stream, format="JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return _inline(stream.getvalue())
+
+
+def _inline(file: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(file).decode()}"

@@ -1,8 +1,9 @@
 """What comes up over the page: a sentence, or that something is a bug. Gradio shows it as HTML; here it is escaped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from functools import wraps
-from inspect import isgeneratorfunction, unwrap
+from inspect import isasyncgenfunction, isgeneratorfunction, unwrap
 from typing import Any
 
 import gradio as gr
@@ -27,7 +28,22 @@ def bug(error: Exception) -> str:
 
 def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
     """The handler, whose bugs come up in one sentence: what they tell may hold foreign text, such as a file's name."""
-    if isgeneratorfunction(unwrap(getattr(handler, "func", handler))):
+    inner = unwrap(getattr(handler, "func", handler))
+    if isasyncgenfunction(inner):
+
+        @wraps(handler)
+        async def telling(*values: Any) -> AsyncIterator[Any]:
+            try:
+                async with aclosing(handler(*values)) as told:
+                    async for changes in told:
+                        yield changes
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise _shown(error) from error
+
+        return telling
+    if isgeneratorfunction(inner):
 
         @wraps(handler)
         def going(*values: Any) -> Iterator[Any]:

@@ -1,16 +1,20 @@
-"""The page: its title and its tabs, on one model."""
+"""The page: its title and its tabs, on one workshop."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
 
 import gradio as gr
 
+from app.jobs.workshop import Workshop
 from app.settings import Settings
-from app.ui import markup
-from app.ui.bench import Room
-from app.ui.events import AT_ONCE
+from app.ui import follower, line
+from app.ui.bench import title_of
+from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
-from app.ui.orders import Orders
+from app.ui.notices import guarded
+from app.ui.parts import Changes
+from app.ui.room import Room
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
@@ -19,9 +23,6 @@ from app.ui.tabs.generate import generate_tab
 from app.ui.tabs.library import library_tab
 from app.ui.tabs.scene import scene_tab
 from app.ui.tabs.stylize import StylizeTab
-from blipdiff.checkpoints.additions import told
-from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.studio import Studio, purpose
 from pipelines.task import Task, tasks
 
 # the tabs of tasks that have a layout of their own: title and builder; other tasks follow, as they are declared
@@ -35,30 +36,54 @@ _TABS: dict[str, tuple[str, Callable[[Room, Task], object]]] = {
 }
 
 
-def build_page(studio: Studio, settings: Settings, orders: Orders) -> gr.Blocks:
-    """The page with a tab for every task, whose runs go through `orders`; not yet served."""
-    model = studio.model
-    dtype = str(model.unet.dtype).removeprefix("torch.")
+def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
+    """The page with a tab for every task, which asks the workshop for its pictures; not yet served.
+
+    It is there before the model: what it shows of that comes when it is open.
+    """
     own_cache()
     known = {name: task for name, task in tasks().items() if task.is_offered}
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
-        room = Room(page, studio, settings, orders)
-        gr.HTML(markup.heading(model.name, str(model.device), dtype, _about(model)))
-        with gr.Tabs(elem_id="tabs"):
+        room = Room(page, workshop, settings)
+        room.heading = gr.HTML(room.headed(room.facts()))
+        with gr.Tabs(elem_id="tabs") as room.switch:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
-                title, build = _TABS.get(name, (name.replace("-", " ").capitalize(), task_tab))
+                title, build = _TABS.get(name, (title_of(name), task_tab))
                 with gr.Tab(title, id=f"{name}-tab"):
                     build(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
-                show, search, shown = library_tab(studio, settings, room.lists)
+                show, search, shown = library_tab(room)
+        room.line = gr.HTML(elem_id="line", js_on_load=line.PRESSED)
         page.load(show, search, shown, **AT_ONCE)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)
+        room.finish()
+        _follow(room)
     page.queue(max_size=32, default_concurrency_limit=1)
     return page
 
 
-def _about(model: BlipDiffusion) -> str | None:
-    """What the model is for, what goes on it, and the words that call that up."""
-    names = ", ".join(one.part for one in model.additions)
-    found = [purpose(model), f"With {names}." if names else None, *told(model)]
-    return " ".join(text for text in found if text) or None
+def _follow(room: Room) -> None:
+    """What the page is told by itself, from when it is opened on."""
+
+    async def told(visit: gr.Request, browser: str) -> AsyncGenerator[Changes]:
+        async with aclosing(follower.follow(room, visit, browser)) as changes:
+            async for one in changes:
+                yield one
+
+    def acted(visit: gr.Request, browser: str, event: gr.EventData) -> None:
+        line.acted(room, visit, browser, event)
+
+    def left(visit: gr.Request) -> None:
+        room.visits.leave(str(visit.session_hash))
+
+    def known() -> Changes:
+        facts = room.facts()
+        return {} if facts is None else {component: shown(facts) for component, shown in room.of_model}
+
+    outputs = follower.outputs(room)
+    on_change(room.heading.change, known, None, [component for component, _ in room.of_model])
+    begun = room.page.load(None, room.browser, room.browser, js="blipdiff.browserName", **SILENT)
+    for event in (begun.then, *(click.success for click in room.clicks)):
+        event(guarded(told), room.browser, outputs, trigger_mode="multiple", **AT_ONCE)
+    room.line.click(guarded(acted), room.browser, None, trigger_mode="multiple", **AT_ONCE)
+    room.page.unload(left)

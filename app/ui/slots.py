@@ -6,12 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from app.ui.bench import Room
 from app.ui.components import Listed
 from app.ui.events import on_change
+from app.ui.given import as_file
+from app.ui.parts import Changes
 from app.ui.photos import photo_field
+from app.ui.room import Room
 from app.ui.subjects import category_of
-from blipdiff.errors import BlipdiffError, PromptError
+from blipdiff.errors import BlipdiffError, PromptError, SubjectError
 from pipelines.inputs import Input
 from pipelines.subject_library import SubjectLibrary
 
@@ -49,6 +51,22 @@ class Slots:
                     raise PromptError(f"Say in a word or two what subject {LETTERS[place]} is.")
                 found.append((place, Input(Path(photo), said)))
         return found
+
+    def recalled(self, given: Sequence[Input]) -> Changes:
+        """A job's subjects in their slots. Raises: SubjectError for one that is kept nowhere."""
+        files = [as_file(one) for one in given]
+        if None in files:
+            raise SubjectError("Give the subjects again: their photos are not kept.")
+        changes: Changes = {}
+        for place in range(len(LETTERS)):
+            photo, word, kept = self.inputs[3 * place : 3 * place + 3]
+            is_there = place < len(given)
+            changes |= {
+                photo: files[place] if is_there else None,
+                word: given[place].word if is_there else "",
+                kept: _NONE,
+            }
+        return changes
 
     def _place(self, tab: str, letter: str, example: Path | None) -> None:
         with gr.Column(min_width=130, elem_classes="slot"):

@@ -10,18 +10,17 @@ import gradio as gr
 from app.ui import markup
 from app.ui.components import OneOf
 from app.ui.events import ON_PHOTOS, on_change, on_click
-from app.ui.files import served, served_card
+from app.ui.files import served
+from app.ui.given import as_files
 from app.ui.notices import notice
+from app.ui.parts import Changes
 from app.ui.photos import FILE_TYPES
-from app.ui.runs import Changes
+from app.ui.room import Kind
 from app.ui.subjects import category_of, looked_through
 from app.ui.suggestions import Suggestions
-from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
-from blipdiff.models.blip_diffusion import BlipDiffusion
-from pipelines.describe import KNOWS
-from pipelines.inputs import CARD_SUFFIX
-from pipelines.job import Job
+from blipdiff.ranges import KNOWN_THINGS
+from pipelines.inputs import CARD_SUFFIX, Input
 
 
 class SubjectField:
@@ -39,7 +38,7 @@ class SubjectField:
         self.strip = gr.HTML(markup.subjects(()), elem_id=named("subjects"))
         self._examples = list(examples)
         self._buttons = self._example_buttons(named("examples"))
-        told = KNOWS[:1].upper() + KNOWS[1:]
+        told = KNOWN_THINGS[:1].upper() + KNOWN_THINGS[1:]
         self.suggestions = OneOf(  # hidden when empty: page.css
             [], label="The photo may show", info=told, elem_id=named("suggestions"), elem_classes="suggestions"
         )
@@ -85,12 +84,17 @@ class SubjectField:
         """A bundled photo and what it shows."""
         return {self.files: [served(path)], category: category_of(path)}
 
-    def recalled(self, job: Job, model: BlipDiffusion) -> Changes:
-        """A job's subject, as cards. Raises: SubjectError when another model made it."""
-        cards = [one.content for one in job.given("subject") if isinstance(one.content, SubjectEmbedding)]
-        for card in cards:
-            card.check_model(model.subject_fingerprint, model.text_encoder.sizes.width)
-        return {self.files: [served_card(card) for card in cards] or None}
+    def recalled(self, given: Sequence[Input]) -> Changes:
+        """A job's subject, as its photos and cards. Raises: SubjectError for photos that are kept nowhere."""
+        found = as_files(given)
+        if len(found) < len(given):
+            raise SubjectError("Give the subject again: its photo is not kept.")
+        return {self.files: found or None}
+
+    @property
+    def takes(self) -> dict[Kind, Any]:
+        """Where what is sent to the tab goes."""
+        return {"subject": self.files, "photo": self.files}
 
     def _example_buttons(self, name: str) -> list[Any]:
         if not self._examples:

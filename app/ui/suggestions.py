@@ -1,12 +1,13 @@
 """Categories for a photo that nobody has named yet, from the bundled describer."""
 
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from blipdiff.checkpoints.describer import load_describer
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture
-from blipdiff.models.describer import Describer
-from pipelines.describe import DescribeRequest, describe
+
+if TYPE_CHECKING:  # which loads torch
+    from blipdiff.models.describer import Describer
 
 _COUNT = 4
 
@@ -20,6 +21,9 @@ class Suggestions:
 
     def of(self, path: str) -> list[tuple[str, float]]:
         """At most four names and their chances, the likeliest first; none where the describer is unsure or missing."""
+        from blipdiff.checkpoints.describer import load_describer
+        from pipelines.describe import DescribeRequest, describe
+
         try:
             with self._loading:
                 self._describer = self._describer or load_describer()

@@ -1,134 +1,131 @@
-"""A job's run as the page sees it: its events become views, and what is finished becomes files."""
+"""A job as its tab sees it: how far it is, what came of it so far, and what is said of that."""
 
-import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol
 
-from PIL import Image
-
-from app.outputs import check_writable, save_result, save_sheet
-from blipdiff.sampling.stopping import until_stopped
-from pipelines.job import Job, run
-from pipelines.studio import Studio
-from pipelines.task import Event, Notice, Progress, Result, Sheet
-
-_PREVIEWS_PER_BATCH = 10
-_PAUSE = 0.1  # seconds: a fast model makes more steps than a page can show
+from app.jobs.entries import Entry
+from app.jobs.events import JobEvent
+from app.jobs.tickets import Standing, Ticket
+from app.jobs.workshop import Workshop
+from app.ui import markup
+from app.ui.parts import Changes, Parts, Seen
+from blipdiff.errors import BlipdiffError
+from pipelines.job import Job
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """A result and its files: "path", and those beside it by what they are; none where nothing is saved."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture of the history: its file, and those of what stands beside it by what they are."""
 
-    result: Result
-    paths: Mapping[str, Path] = field(default_factory=dict)
+    entry: Entry
+    path: Path
+    beside: Mapping[str, Path]
+    label: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class View:
-    """What there is to see at one moment of a run."""
+    """What there is to see of a job at one moment."""
 
+    ticket: Ticket
+    standing: Standing | None = None  # while it waits
     step: int = 0  # U-Net calls done; 0 while the inputs are read
     steps: int = 0
     seconds_left: float | None = None  # None before there is something to measure
     seeds: tuple[int, ...] = ()  # of the pictures being drawn
-    previews: tuple[Image.Image, ...] | None = None  # of those seeds; empty: not yet; None: as they were
-    finished: tuple[Finished, ...] = ()  # all so far
-    sheets: tuple[tuple[str, Path], ...] = ()  # (kind, file) of all so far
-    notices: tuple[str, ...] = ()  # new sentences for the user
-    was_stopped: bool = False
+    previews: Mapping[int, bytes] = field(default_factory=dict)  # files of those seeds
+    drawn: tuple[Drawn, ...] = ()
+    sheets: Mapping[str, Path] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def moved_on(self, event: JobEvent) -> "View":
+        """The view after a progress; previews stay while the same pictures are drawn."""
+        kept = self.previews if event.seeds == self.seeds else {}
+        return replace(
+            self,
+            step=event.step,
+            steps=event.steps,
+            seconds_left=event.seconds_left,
+            seeds=event.seeds,
+            previews=dict(event.previews) or kept,
+        )
 
 
-def views(
-    studio: Studio,
-    job: Job,
-    folder: Path | None,
-    *,
-    is_stopped: Callable[[], bool] = lambda: False,
-    clock: Callable[[], float] = time.monotonic,
-) -> Generator[View]:
-    """Runs the job and saves its results in `folder`; `is_stopped` is asked within every step.
+class Shows(Protocol):
+    """How a tab shows its jobs: `app.ui.runs.Runs`."""
 
-    folder: None for a trial: nothing is saved, and its steps show no previews
+    on: Parts
+    tiles: Callable[[Drawn], list[Seen]]
+    show: Callable[[Job, View], Changes]
 
-    Raises: BlipdiffError, at any view.
-    """
-    if folder is not None:
-        check_writable(folder)  # before the work, not after it
-    view = View(seeds=_first_seeds(job), previews=())
-    yield view
-    pace, is_told = _Pace(clock), True
-    events = run(studio, job, preview_every=0 if folder is None else _preview_every(job))
-    with closing(cast("Generator[Event]", events)):
-        for event in until_stopped(events, is_stopped):
-            if isinstance(event, Notice):
-                yield replace(view, notices=(event.text,))
-            elif isinstance(event, Progress):
-                view = _moved_on(view, event, pace.seconds_left(event))
-                if pace.is_due(important=view.previews is not None or event.step == event.steps):
-                    yield view
-                view = replace(view, previews=None)
-            else:
-                view = _with_more(view, event, folder)
-                is_told = pace.is_due(important=False)  # many may come at once
-                if is_told:
-                    yield view
-            if is_stopped():
-                yield replace(view, was_stopped=True)
-                return
-    if is_stopped():  # within a step
-        yield replace(view, was_stopped=True)
-    elif not is_told:
-        yield view
+    def gallery(self, pictures: Sequence[Seen]) -> Changes:
+        """The pictures that are done."""
+
+    def details(self, picture: Sequence[Any]) -> Changes:
+        """What there is to know of one."""
+
+    def at_work(self, view: View, *, is_model_open: bool, is_stage_new: bool = True) -> Changes:
+        """While a job waits or is drawn."""
+
+    def at_end(self, view: View, pictures: Sequence[Seen]) -> Changes:
+        """When a job is over."""
 
 
-class _Pace:
-    """How fast the run is, and how often it is worth telling."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._first: tuple[int, float] | None = None  # the first step pays for warming up, and is not measured
-        self._told = -_PAUSE
-
-    def seconds_left(self, event: Progress) -> float | None:
-        now = self._clock()
-        if self._first is None:
-            self._first = (event.step, now)
-            return None
-        step, since = self._first
-        return (now - since) / (event.step - step) * (event.steps - event.step)
-
-    def is_due(self, *, important: bool) -> bool:
-        now = self._clock()
-        if not important and now - self._told < _PAUSE:
-            return False
-        self._told = now
-        return True
+def drawn(workshop: Workshop, name: str, label: str = "") -> Drawn | None:
+    """A result of this name; None for one that was thrown away."""
+    history = workshop.history
+    entry = history.find(name)
+    try:
+        return None if entry is None else Drawn(entry, history.file(entry), history.beside(entry), label)
+    except BlipdiffError:
+        return None
 
 
-def _moved_on(view: View, event: Progress, seconds_left: float | None) -> View:
-    shown = event.previews or (() if event.seeds != view.seeds else None)  # of another batch: the frames are empty
-    return replace(
-        view, step=event.step, steps=event.steps, seconds_left=seconds_left, seeds=event.seeds, previews=shown
-    )
+def how_far(view: View, *, is_model_open: bool = True) -> str:
+    """A bar and a sentence, for a job that is not over."""
+    if view.ticket.state == "waiting":
+        return markup.progress(_waiting(view, is_model_open), None, 1)
+    if view.ticket.is_stopping:
+        return markup.message("Stopping after this step.")
+    if view.step == 0:
+        return markup.progress("Reading what was given" if is_model_open else "Opening the model", None, 1)
+    if view.step == view.steps:
+        return markup.progress("Finishing the pictures", view.step, view.steps)
+    left = "" if view.seconds_left is None else f", about {duration(max(1, round(view.seconds_left)))} left"
+    return markup.progress(f"Step {view.step} of {view.steps}{left}", view.step, view.steps)
 
 
-def _with_more(view: View, event: Result | Sheet, folder: Path | None) -> View:
-    if isinstance(event, Result):
-        one = Finished(event, {} if folder is None else save_result(event, folder))
-        return replace(view, finished=(*view.finished, one))
-    return view if folder is None else replace(view, sheets=(*view.sheets, (event.kind, save_sheet(event, folder))))
+def outcome(view: View) -> tuple[str, str]:
+    """The last word on a job that is over, and its kind."""
+    ticket = view.ticket
+    if ticket.state == "failed":
+        return ticket.error or "It failed.", "bad"
+    if ticket.state == "cancelled":
+        told = f"Cancelled after step {view.step} of {view.steps}." if view.step else "Cancelled before it began."
+        return told, "plain"
+    if not view.drawn:
+        return "Nothing was drawn.", "good"
+    paths, count = [one.path for one in view.drawn], len(view.drawn)
+    where = f"as {paths[0]}" if count == 1 else f"in {paths[0].parent}"
+    took = duration((ticket.ended or 0.0) - (ticket.started or 0.0))
+    text = f"{count} {'picture' if count == 1 else 'pictures'} in {took}, saved {where}."
+    return " ".join((text, *view.notices)), "good"
 
 
-def _first_seeds(job: Job) -> tuple[int, ...]:
-    """Of the pictures that are drawn first, for a request that has seeds."""
-    request = job.request
-    return tuple(request.seeds()[: request.batch]) if hasattr(request, "seeds") else ()
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _preview_every(job: Job) -> int:
-    steps = getattr(job.request, "steps", None)
-    return 0 if steps is None else max(1, round(steps / _PREVIEWS_PER_BATCH))
+def _waiting(view: View, is_model_open: bool) -> str:
+    if not is_model_open:
+        return "Waiting for the model, which is being opened"
+    if view.standing is None:
+        return "Waiting"
+    left = "" if view.standing.seconds is None else f", done in about {duration(max(1, round(view.standing.seconds)))}"
+    return f"Waiting, place {view.standing.place} in the line{left}"

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_fingerprint, control_place
+from blipdiff.checkpoints.controls import control_fingerprint, control_place
 from blipdiff.checkpoints.detect import is_file, is_folder
+from blipdiff.control.net_names import BUNDLED_CONTROLS
 from blipdiff.errors import CheckpointError
 from pipelines.controls.settings import ControlSettings
 from pipelines.metadata import without_place

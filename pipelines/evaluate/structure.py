@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from blipdiff.attention.injection import Injection
-from blipdiff.checkpoints.controls import map_of_control
 from blipdiff.conditioning.guidance import Conditioning, Guidance, concat
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.control.drawn import canny, relief
+from blipdiff.control.net_names import map_of_control
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pixels
 from blipdiff.evaluation.statistics import Figure, mean, share

@@ -1,12 +1,12 @@
 """The library's tab without a browser: what each click changes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from app.settings import Settings
 from app.ui.tabs.library import _Events
 from blipdiff.conditioning.subject import SubjectEmbedding
 from pipelines.subject_library import SubjectLibrary
@@ -24,7 +24,7 @@ def library(tmp_path: Path) -> SubjectLibrary:
 
 @pytest.fixture
 def events(library: SubjectLibrary) -> Any:
-    return _Events(None, Settings(library=library.folder), [], *ON)  # type: ignore[arg-type]
+    return _Events(SimpleNamespace(library=library, lists=[]), *ON)  # type: ignore[arg-type]
 
 
 def test_deleting_asks_by_a_second_click_and_can_be_undone(library: SubjectLibrary, events: Any) -> None:

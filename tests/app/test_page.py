@@ -8,7 +8,7 @@ import pytest
 
 from app.ui import markup
 from app.ui.form import Form
-from app.ui.page import _about
+from app.ui.room import Facts
 from app.ui.tabs.generate import differences
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.models.identity import Addition
@@ -16,6 +16,7 @@ from blipdiff.ranges import LARGEST_SEED
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import GenerateRequest
 from pipelines.parameters import Sampling, parameter, parameters
+from pipelines.studio import Studio
 from pipelines.task import tasks
 from tests.support.tiny_models import tiny_model
 
@@ -158,14 +159,12 @@ def test_the_line_about_the_authors_names_each_differing_value() -> None:
 
 
 def test_the_page_says_what_its_model_is_for_in_one_line() -> None:
-    assert 'class="purpose">Only &lt;drawn&gt; things.</p>' in markup.heading(
-        "mini", "cpu", "float32", "Only <drawn> things."
-    )
-    assert "purpose" not in markup.heading("tiny", "cpu", "float32", None)
+    assert 'class="purpose">Only &lt;drawn&gt; things.</p>' in markup.heading({}, "Only <drawn> things.")
+    assert "purpose" not in markup.heading({"Model": "tiny"})
 
 
 def test_the_page_says_what_goes_on_the_model_and_which_words_call_it_up() -> None:
     chalk = Addition("LoRA", "<chalk>", 0.8, "aa", ("chalk drawing",))
-    about = _about(replace(tiny_model(), additions=(chalk,)))
+    about = Facts.of(Studio(replace(tiny_model(), additions=(chalk,)))).about
     assert about == "With LoRA <chalk> at 0.8. LoRA <chalk> knows the words: chalk drawing."
-    assert "&lt;chalk&gt; at 0.8" in markup.heading("tiny", "cpu", "float32", about)
+    assert "&lt;chalk&gt; at 0.8" in markup.heading({}, about)

@@ -8,12 +8,10 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from app.server import Running
-from app.settings import Settings
 from app.ui.files import forget_old, own_cache
-from app.ui.orders import Orders
 from app.ui.page import build_page
 from pipelines.studio import Studio
-from tests.support.pages import served_page
+from tests.support.pages import served_page, settings_in, workshop_in
 from tests.support.tiny_models import tiny_model
 
 PATIENCE = 60  # seconds: these tests also run on busy machines
@@ -41,7 +39,8 @@ def test_a_page_that_ends_takes_nothing_from_another(studio: Studio, tmp_path: P
 
 
 def test_the_folder_is_this_processs_own(studio: Studio, tmp_path: Path) -> None:
-    build_page(studio, Settings(output=tmp_path, library=tmp_path), Orders())
+    with served_page(studio, tmp_path):
+        pass
     assert get_upload_folder() == own_cache().name
     assert Path(own_cache().name).name.startswith("blipdiff-page-")
 
@@ -49,7 +48,9 @@ def test_the_folder_is_this_processs_own(studio: Studio, tmp_path: Path) -> None
 def test_what_nobody_needed_for_a_day_is_cleared(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = build_page(studio, Settings(output=tmp_path, library=tmp_path), Orders())
+    workshop = workshop_in(tmp_path, studio)
+    page = build_page(workshop, settings_in(tmp_path))
+    workshop.close()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     (tmp_path / "hash").mkdir()
     old, shown = tmp_path / "hash" / "old.png", tmp_path / "hash" / "shown.png"

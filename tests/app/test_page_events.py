@@ -1,17 +1,18 @@
 """What the page answers to its events, and to files of every kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 from PIL import Image
 
+from app.jobs.workshop import Workshop
 from app.settings import DOWNLOAD, MODEL, OUTPUT, Settings, read_settings, silence_libraries
 from app.ui import markup
 from app.ui.files import readable_settings
-from app.ui.orders import Orders
 from app.ui.page import build_page
 from app.ui.subject_field import SubjectField
 from app.ui.subjects import Tile, category_of, looked_through
@@ -21,7 +22,8 @@ from blipdiff.errors import ConfigError, OutputError
 from pipelines.metadata import read_metadata, repeat
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
-from tests.support.page_asked import Asked
+from tests.support.page_asked import VISIT, Asked
+from tests.support.pages import settings_in, workshop_in
 from tests.support.studios import picture_of
 from tests.support.tiny_models import photo, tiny_model
 
@@ -37,13 +39,24 @@ def studio() -> Studio:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pages") / "output"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
 
 
 @pytest.fixture(scope="module")
-def page(studio: Studio, output: Path) -> Asked:
-    return Asked(build_page(studio, Settings(output=output, library=output.parent / "library"), Orders()))
+def workshop(studio: Studio, folder: Path) -> Iterator[Workshop]:
+    made = workshop_in(folder, studio)
+    made.start()
+    made.models.get("")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def page(workshop: Workshop, folder: Path) -> Iterator[Asked]:
+    visit = Asked(build_page(workshop, settings_in(folder)), workshop)
+    yield visit
+    visit.close()
 
 
 @pytest.fixture
@@ -99,43 +112,47 @@ def test_categories_are_suggested_only_for_a_photo_that_nobody_named(dog: str, t
     assert Suggestions().of(dog) == []  # noise: the bundled describer is not sure
 
 
-def test_an_order_is_drawn_and_its_first_picture_is_selected(
-    page: Asked, ask: Callable[..., dict[str, Any]], output: Path
+def test_a_job_is_drawn_and_its_first_picture_is_selected(
+    page: Asked, ask: Callable[..., dict[str, Any]], folder: Path
 ) -> None:
     seed = int(ask()["field-seed"])
-    changes = last_of(page.drawn("generate", [("older.png", "seed 1", 1)]))
-    shown = [(Path(path).name, caption) for path, caption in gallery_of(changes)]
-    assert shown == [
-        (f"dog-{seed}.png", f"seed {seed}"),
-        (f"dog-{seed + 1}.png", f"seed {seed + 1}"),
-        ("older.png", "seed 1"),  # its file may be gone: what the browser has is a copy
-    ]
+    changes = last_of(page.drawn())
+    shown = [(Path(path).name, caption) for path, caption in gallery_of(changes)][:2]
+    assert [name.partition("-dog-")[2] for name, _ in shown] == [f"{seed}.png", f"{seed + 1}.png"]
+    assert [caption for _, caption in shown] == [f"seed {seed}", f"seed {seed + 1}"]
     for path, _ in gallery_of(changes)[:2]:
-        assert Path(path).read_bytes() == (output / Path(path).name).read_bytes()
+        [kept] = (folder / "history" / "pictures").rglob(Path(path).name)
+        assert Path(path).read_bytes() == kept.read_bytes()
     assert "2 pictures in" in changes["status"]
     assert changes["details"].label == f"The selected picture, seed {seed}"
     assert changes["metadata"]["job"]["inputs"]["subject"][0]["rows"].startswith("in the file")
 
 
-def test_an_order_without_a_subject_or_with_a_bad_value_is_answered_and_not_drawn(
-    page: Asked, ask: Callable[..., dict[str, Any]]
+def test_what_has_no_subject_or_a_bad_value_is_answered_and_not_drawn(
+    page: Asked, workshop: Workshop, ask: Callable[..., dict[str, Any]]
 ) -> None:
+    before = len(workshop.queue.tickets())
     for typed, words in (
         ({"subject": None}, "There is no subject yet"),
         ({"field_category": ""}, "The category is empty"),
         ({"field_steps": None}, "Steps is empty"),
     ):
         assert words in ask(**typed)["status"]
-        assert list(page.drawn("generate")) == [{}]
+    assert len(workshop.queue.tickets()) == before
 
 
-def test_a_second_press_while_one_order_waits_changes_nothing(page: Asked, ask: Callable[..., dict[str, Any]]) -> None:
-    assert "Waiting for the model" in ask()["status"]
-    with pytest.warns(UserWarning, match="still being drawn"):
-        assert ask() == {}
-    assert list(page.drawn("stylize-draw")) == [{}], "the order is another tab's"
-    assert "Cancelled before it began" in page.cancelled("cancel")["status"]
-    assert list(page.drawn("generate")) == [{}]
+def test_several_jobs_wait_and_cancel_takes_the_one_that_is_drawn_then_the_last(
+    page: Asked, workshop: Workshop, ask: Callable[..., dict[str, Any]]
+) -> None:
+    for number in range(3):
+        assert "field-seed" in ask(field_steps=900, field_count=1, field_prompt=f"number {number}")
+    states: list[dict[str, str]] = []
+    for answer in page.drawn():
+        if "Step" in str(answer.get("status")) and len(states) < 3:
+            assert page.cancelled("cancel") == {}
+            states.append({one.name: one.state for one in workshop.queue.tickets(most=3)})
+    assert "dog, number 0" in states[0]
+    assert [one.state for one in workshop.queue.tickets(most=3)] == ["cancelled"] * 3
     assert "Nothing is being drawn" in page.cancelled("cancel")["status"]
 
 
@@ -143,32 +160,33 @@ def test_a_second_press_while_one_order_waits_changes_nothing(page: Asked, ask: 
 def test_cancelling_in_the_middle_ends_with_a_word_about_how_far_it_came(tab: str, page: Asked, dog: str) -> None:
     named = "" if tab == "generate" else f"{tab}-"
     prefix, button = ("field", "generate") if tab == "generate" else (tab, f"{tab}-draw")
-    typed = {f"{prefix}_category": "dog", f"{prefix}_steps": 50}
+    typed = {f"{prefix}_category": "dog", f"{prefix}_steps": 900}
     page.click(button, **{f"{named}subject": [dog]}, **typed)
     last: dict[str, Any] = {}
-    for answer in page.drawn(button):
-        last = answer
+    for answer in page.drawn():
+        last |= answer
         if "Step" in str(answer.get(f"{named}status")):
             assert page.cancelled(f"{named}cancel") == {}
     assert "Cancelled after step" in last[f"{named}status"]
-    assert "of 50" in last[f"{named}status"]
 
 
-def test_whoever_sees_the_end_of_a_run_may_ask_for_the_next(
-    page: Asked, ask: Callable[..., dict[str, Any]], output: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_fails_is_told_and_listed_and_tried_again(
+    page: Asked, workshop: Workshop, ask: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def asked_again() -> bool:
-        return "field-seed" in ask()
-
-    assert asked_again()
-    for answer in page.drawn("generate"):
-        if "2 pictures in" in answer.get("status", ""):
-            assert asked_again()
-    monkeypatch.setattr("app.ui.views.check_writable", _refused)
-    for answer in page.drawn("generate"):
-        assert "in the way" in answer["status"]
-        assert asked_again()
-    page.cancelled("cancel")
+    with monkeypatch.context() as broke:
+        broke.setattr("app.jobs.history.History.add", _refused)
+        ask()
+        failed = last_of(page.drawn())
+    assert "in the way" in failed["status"]
+    [ticket] = workshop.queue.tickets(states=("failed",))
+    assert "Try again" in failed["line"]
+    event = SimpleNamespace(_data={"act": "retry", "job": ticket.id})
+    target = (page["line"]._id, "click")
+    [pressed] = [one for one in page.page.fns.values() if target in one.targets]
+    pressed.fn(VISIT, "another-browser-altogether", event)
+    assert workshop.queue.ticket(ticket.id).state == "failed", "it is not that one's"
+    pressed.fn(VISIT, "", event)
+    assert "2 pictures in" in last_of(page.drawn())["status"]
 
 
 def test_a_bug_is_shown_as_one_and_the_page_is_free_again(
@@ -177,17 +195,14 @@ def test_a_bug_is_shown_as_one_and_the_page_is_free_again(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("<b>never</b>")
 
-    ask()
-    last: dict[str, Any] = {}
     with monkeypatch.context() as broke:
         broke.setattr(studio, "subject", broken)
-        with pytest.raises(gr.Error, match="&lt;b&gt;never"):
-            for answer in page.drawn("generate"):
-                last = answer
-    assert "This is a bug" in last["status"]
+        ask()
+        last = last_of(page.drawn())
+    assert "The program has a fault here: ZeroDivisionError" in last["status"]
     assert "<b>" not in last["status"]
-    assert "field-seed" in ask()
-    page.cancelled("cancel")
+    ask()
+    assert "2 pictures in" in last_of(page.drawn())["status"]
 
 
 def test_a_picture_fills_the_form_and_brings_its_subject(page: Asked, studio: Studio, tmp_path: Path) -> None:
@@ -198,7 +213,7 @@ def test_a_picture_fills_the_form_and_brings_its_subject(page: Asked, studio: St
     assert (kept.category, kept.fingerprint) == ("dog", studio.model.subject_fingerprint)
     answer = page.click("generate", subject=[card], **_as_typed(changes, "field"), random_seed=False)
     assert answer["field-seed"] == "5"
-    [(path, _)] = gallery_of(last_of(page.drawn("generate")))
+    path, _ = gallery_of(last_of(page.drawn()))[0]
     assert Image.open(path).tobytes() == Image.open(tmp_path / "made.png").tobytes()
 
 
@@ -218,18 +233,19 @@ def test_another_models_picture_fills_the_form_without_its_subject(page: Asked, 
     assert "subject" not in changes
 
 
-def test_a_picture_of_another_program_or_task_changes_nothing(
+def test_a_picture_of_another_program_changes_nothing_and_of_another_task_opens_its_tab(
     page: Asked, studio: Studio, dog: str, tmp_path: Path
 ) -> None:
     assert page.changed("made-here", "upload", made_here=dog) == {"made-here": None}
     other = made(studio, tmp_path / "made.png")
-    with pytest.warns(UserWarning, match="made by the task generate"):
-        assert page.changed("edit-made-here", "upload", edit_made_here=other) == {"edit-made-here": None}
+    changes = page.changed("edit-made-here", "upload", edit_made_here=other)
+    assert (changes["edit-made-here"], changes["field-prompt"]) == (None, "in the snow")
+    assert changes["tabs"].constructor_args["selected"] == "generate-tab"
 
 
-def test_a_subject_card_is_written_and_named_by_its_category(page: Asked, dog: str, output: Path) -> None:
+def test_a_subject_card_is_written_and_named_by_its_category(page: Asked, dog: str, folder: Path) -> None:
     page.click("save-card", subject=[dog], field_category="bull dog")
-    assert SubjectEmbedding.load(output / "bull-dog.safetensors").category == "bull dog"
+    assert SubjectEmbedding.load(folder / "output" / "bull-dog.safetensors").category == "bull dog"
     assert page.click("save-card", subject=[], field_category="dog") == {}
 
 
@@ -248,7 +264,7 @@ def test_files_are_looked_through_one_by_one(dog: str, studio: Studio, tmp_path:
 def test_names_and_words_cannot_become_html() -> None:
     evil = '<script>alert("x")</script>'
     pieces = (
-        markup.heading(evil, evil, evil),
+        markup.heading({evil: evil}, evil),
         markup.subjects([Tile(evil, Image.new("RGB", (8, 8)), evil)]),
         markup.message(evil, evil),
         markup.progress(evil, 1, 2),
@@ -284,5 +300,5 @@ def _as_typed(changes: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if name.startswith(f"{prefix}-")}
 
 
-def _refused(folder: Path) -> None:
-    raise OutputError(f"{folder} cannot be written: a file of that name is in the way.")
+def _refused(*_: Any) -> None:
+    raise OutputError("The history cannot be written: a file of that name is in the way.")

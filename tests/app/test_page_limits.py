@@ -13,9 +13,7 @@ import httpx
 import pytest
 
 from app.doors.access import Access, Limits
-from app.ui.orders import Order, Orders
 from tests.support.small_page import join, opened, small_page, upload
-from tests.support.tiny_models import photo
 
 
 def kept(folder: Path) -> int:
@@ -161,15 +159,3 @@ def wait_for(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     pytest.fail("it did not come about")
-
-
-def test_a_photo_that_waits_to_be_drawn_is_a_file(tmp_path: Path) -> None:
-    now = [0.0]
-    orders = Orders(clock=lambda: now[0])
-    photo().save(tmp_path / "dog.png")
-    assert all(orders.place(f"visit {number}", Order(str(tmp_path / "dog.png"))) for number in range(64))
-    assert not orders.place("one more", Order(None))
-    now[0] = 601.0
-    assert orders.place("one more", Order(None))
-    assert orders.begin("visit 0") is None
-    assert orders.begin("one more") is not None

@@ -13,8 +13,8 @@ from gradio.utils import get_upload_folder
 
 from app.ui import markup
 from app.ui.notices import guarded, notice, refusal
-from app.ui.orders import Orders
-from app.ui.runs import Parts, Runs
+from app.ui.parts import Parts
+from app.ui.runs import Runs
 from blipdiff.errors import ImageError
 from pipelines.job import Job
 
@@ -54,8 +54,8 @@ def test_an_error_of_a_run_is_escaped_where_it_is_told() -> None:
         raise ImageError(f"{get_upload_folder()}/0a1b/{EVIL}.png is not a picture.")
 
     parts: Any = Parts(*("status", "cancel", "stage", "", "", "", "", "", ""))
-    runs = Runs("any", None, Path(), Orders(), parts)  # type: ignore[arg-type]
-    change, placed = runs.ask(SimpleNamespace(session_hash="visit"), [], asked)  # type: ignore[arg-type]
+    runs = Runs("any", None, parts)  # type: ignore[arg-type]
+    change, placed = runs.ask(SimpleNamespace(session_hash="visit"), "", "", [], asked)  # type: ignore[arg-type]
     assert placed is None
     assert f">{SAFE}.png is not a picture" in change["status"]
     assert EVIL not in change["status"]

@@ -1,6 +1,7 @@
 """Photo fields: the uploaded file is what the run reads, whatever its kind; what is wrong is said beside the field."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,23 +12,24 @@ import pytest
 from gradio.data_classes import FileData, ImageData
 from PIL import Image
 
-from app.settings import Settings
 from app.ui.components import PREVIEW, Canvas, Listed, Marks, OneOf, Photo
-from app.ui.orders import Orders
 from app.ui.page import build_page
 from app.ui.photos import looked_at, to_paint_on
 from blipdiff.images import open_picture
 from blipdiff.picture_files import LARGEST_PIXELS
 from pipelines.studio import Studio
+from tests.support.pages import settings_in, workshop_in
 from tests.support.tiny_models import tiny_model
 
 ALREADY_READ = {"edit-canvas"}  # its background is given by us, its strokes are drawn by the browser
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> gr.Blocks:
-    settings = Settings(output=tmp_path_factory.mktemp("output"), library=tmp_path_factory.mktemp("library"))
-    return build_page(Studio(tiny_model()), settings, Orders())
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Blocks]:
+    folder = tmp_path_factory.mktemp("page")
+    workshop = workshop_in(folder, Studio(tiny_model()))
+    yield build_page(workshop, settings_in(folder))
+    workshop.close()
 
 
 def read_by_page(path: Path) -> str:

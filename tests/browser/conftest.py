@@ -35,12 +35,16 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass
 class Served:
-    """The page's address, its studio, where its pictures go, and how often its U-Net was called."""
+    """The page's address, its studio, where its things lie, and how often its U-Net was called."""
 
     url: str
     studio: Studio
-    output: Path
+    folder: Path
     calls: list[int] = field(default_factory=list)
+
+    def kept(self, name: str) -> list[Path]:
+        """What the history keeps under a name, or names like it."""
+        return sorted((self.folder / "history" / "pictures").rglob(f"*-{name}"))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +52,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     studio = Studio(tiny_model())
     folder = tmp_path_factory.mktemp("served")
     with served_page(studio, folder) as running:
-        page = Served(running.page, studio, folder / "output")
+        page = Served(running.page, studio, folder)
         unet: UNet2DConditionModel = studio.model.unet
         hook = unet.register_forward_hook(lambda *_: page.calls.append(1))
         yield page

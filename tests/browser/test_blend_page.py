@@ -31,9 +31,9 @@ def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Calla
     page.locator("#blend-path").click()
     told(page, "blend-status", "4 pictures in")
     assert page.locator("#blend-stage img").get_attribute("src").startswith("data:image/webp")
-    assert len(list(served.output.glob("balloon-coffee-0-?.png"))) == 4
-    assert {path.suffix for path in served.output.glob("balloon-coffee-0*")} == {".png", ".webp"}
-    assert (served.output / "balloon-coffee-0-grid.png").exists()
+    assert len(served.kept("balloon-coffee-0-?.png")) == 4
+    [sheets] = {path.parent for path in (served.folder / "history").rglob("film.*")}
+    assert {path.name for path in sheets.iterdir()} == {"grid.png", "film.webp"}
     page.locator("#blend-files tr.file").nth(1).wait_for()
 
 

@@ -44,7 +44,7 @@ def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     page.locator("#edit-slider img").nth(1).wait_for()
     before, after = page.evaluate(PLACES)
     assert before == after, "what is compared lies one over the other"
-    path = served.output / "dog-to-tiger-scene.png"
+    [path] = served.kept("dog-to-tiger-scene.png")
     asked = read_metadata(path)["job"]["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
     assert Image.open(path).size == (40, 24)
@@ -67,7 +67,8 @@ def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
     paint_left_of_the_middle(page, "edit-canvas")
     page.locator("#edit-draw").click()
     page.get_by_text("Saved as").wait_for()
-    [kept] = read_metadata(served.output / "dog-to-tiger-garden.png")["job"]["inputs"]["mask"]
+    [path] = served.kept("dog-to-tiger-garden.png")
+    [kept] = read_metadata(path)["job"]["inputs"]["mask"]
     mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept["picture"]))).convert("L"))
     assert mask.shape == (64, 64)
     columns = np.flatnonzero(mask.max(axis=0) > 128)

@@ -76,9 +76,9 @@ def test_an_edit_is_asked_for_as_soon_as_its_parts_are_given(
     page.locator("#edit-draw").click()
     page.get_by_text(f"dog-to-tiger-{name}.png.").wait_for()
     page.locator("#edit-draw").click()  # while the last run's end may still be on its way
-    page.get_by_text(f"dog-to-tiger-{name}-2.png.").wait_for()
+    page.locator("#edit-gallery img").nth(1).wait_for()
     assert word.is_checked()
-    job = read_metadata(served.output / f"dog-to-tiger-{name}.png")["job"]
+    job = read_metadata(served.kept(f"dog-to-tiger-{name}.png")[0])["job"]
     asked = job["request"]
     assert (asked["source"], asked["target"], asked["prompt"]) == ("dog", "tiger", "on a beach")
     assert len(job["inputs"]["subject"]) == 1

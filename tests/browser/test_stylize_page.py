@@ -39,10 +39,10 @@ def test_from_a_look_and_a_structure_to_a_picture(
     category.fill("dog")
     category.blur()
     page.wait_for_timeout(500)
-    before = set(served.output.glob("dog-*.png"))
+    before = set(served.kept("dog-*.png"))
     page.locator("#stylize-draw").click()
     page.locator("#stylize-status").get_by_text("1 picture in").wait_for()
     page.locator("#stylize-slider img").first.wait_for()
-    (made,) = set(served.output.glob("dog-*.png")) - before
+    (made,) = set(served.kept("dog-*.png")) - before
     assert read_metadata(made)["job"]["request"]["controls"][0]["control"] == "net"  # its name, not where it lies
     made.unlink()

@@ -9,9 +9,10 @@ from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from blipdiff.checkpoints.controls import control_fingerprint, control_place, load_control, map_of_control, save_control
+from blipdiff.checkpoints.controls import control_fingerprint, control_place, load_control, save_control
 from blipdiff.checkpoints.given_control import given_control
 from blipdiff.checkpoints.original_names import original_control_name
+from blipdiff.control.net_names import map_of_control
 from blipdiff.diffusers_types import ControlNet
 from blipdiff.errors import CheckpointError
 from tests.support.brought import to_ldm_control

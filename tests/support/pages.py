@@ -9,17 +9,26 @@ from app.jobs.workshop import Machine, Workshop
 from app.server import Running, serve
 from app.settings import Settings
 from app.ui.mounted import behind_door
-from app.ui.orders import Orders
 from app.ui.page import build_page
 from pipelines.studio import Studio
+
+
+def settings_in(folder: Path) -> Settings:
+    """Everything in one folder."""
+    return Settings(output=folder / "output", library=folder / "library", history=folder / "history")
+
+
+def workshop_in(folder: Path, studio: Studio, *, is_warmed: bool = True) -> Workshop:
+    """A workshop that draws with this model; not yet begun."""
+    settings = settings_in(folder)
+    machine = Machine([studio.model.name], lambda _name, _device: studio, is_warmed=is_warmed)
+    return Workshop(settings.history, machine, library=settings.library)
 
 
 @contextmanager
 def served_page(studio: Studio, folder: Path, access: Access | None = None) -> Iterator[Running]:
     """The page whose pictures, subjects and queue lie in a folder."""
-    settings = Settings(output=folder / "output", library=folder / "library", history=folder / "history")
-    machine = Machine([studio.model.name], lambda _name, _device: studio)
-    workshop = Workshop(settings.history, machine, library=settings.library)
-    page = build_page(studio, settings, Orders())
+    workshop = workshop_in(folder, studio)
+    page = build_page(workshop, settings_in(folder))
     with serve(workshop, access=access, page=behind_door(page, access or Access())) as running:
         yield running

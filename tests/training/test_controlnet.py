@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from blipdiff.checkpoints import save_model
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_for_map, load_control, map_of_control
+from blipdiff.checkpoints.controls import load_control
+from blipdiff.control.net_names import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion

@@ -12,8 +12,8 @@ from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
 from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
 from app.settings import read_settings
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.control.net_names import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.errors import ConfigError, PromptError, SubjectError
 from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Box, Input

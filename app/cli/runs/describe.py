@@ -7,7 +7,8 @@ from app.cli.terminal import say, say_json
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.devices import placement
 from blipdiff.images import open_picture
-from pipelines.describe import KNOWS, DescribeRequest, describe
+from blipdiff.ranges import KNOWN_THINGS
+from pipelines.describe import DescribeRequest, describe
 
 
 def describe_photo(
@@ -24,5 +25,5 @@ def describe_photo(
     for name, chance in found.categories:
         say(f"{100 * chance:5.1f} %  {name}")
     if not found.is_sure:
-        say(f"It is not sure of these: {KNOWS}")
+        say(f"It is not sure of these: {KNOWN_THINGS}")
     say(f"match of '{found.text}': {found.match:.2f}")

@@ -1,14 +1,17 @@
 """The page is opened."""
 
+import signal
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from app.cli.options import take_additions
 from app.cli.terminal import say, warn
 from app.doors.access import access_of
 from app.doors.listening import listen
+from app.jobs.workshop import Machine, opener
 from app.launch import launch
-from blipdiff.checkpoints.additions import Additions
-from pipelines.studio import Studio
+from app.settings import read_settings
 
 
 def ui(
@@ -16,6 +19,7 @@ def ui(
     device: str,
     dtype: str,
     download: bool,
+    folder: Path | None,
     host: str,
     port: int | None,
     auth: str | None,
@@ -26,13 +30,29 @@ def ui(
     **asked: Any,
 ) -> None:
     """Runs the command."""
-    additions = Additions.of(**take_additions(asked))
+    settings = read_settings()
     access = access_of(host, auth=auth, token=token, is_insecure=insecure, names=allow_host or ())
-    listening = listen(host, port)  # before the model, which takes a while
+    listening = listen(host, port)
     if insecure and not access.credentials.are_asked_for:
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
-
-    studio = Studio.open(model, device=device, dtype=dtype, download=download, additions=additions)
+    opened = opener(dtype=dtype, download=download, additions=_additions(take_additions(asked)))
+    machine = Machine([model], opened, [device], is_warmed=True)
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
-    launch(studio, access=access, listening=listening, tell=say, speaks_mcp=mcp)
+    signal.signal(signal.SIGTERM, _stopped)
+    settings = replace(settings, history=folder or settings.history)
+    launch(machine, settings, access=access, listening=listening, tell=say, speaks_mcp=mcp)
+
+
+def _additions(given: dict[str, Any]) -> Any:
+    """What goes on the model; None for nothing, which need not be known to open the page."""
+    if not given:
+        return None
+    from blipdiff.checkpoints.additions import Additions  # which loads torch
+
+    return Additions.of(**given)
+
+
+def _stopped(_number: int, _frame: object) -> None:
+    """Ends as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -1,19 +1,22 @@
 """The tab of any task: its inputs by their kinds, its own parameters, all others in their groups, and its pictures."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.ui import markup
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
+from app.ui.given import as_file, as_files
+from app.ui.parts import Changes
 from app.ui.photos import FILE_TYPES, photo_field
-from app.ui.runs import Changes
+from app.ui.room import Kind, Room
 from app.ui.slots import Slots
 from app.ui.subject_field import SubjectField, given_subject
 from blipdiff.errors import ConfigError, SubjectError
+from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.parameters import parameters
 from pipelines.task import InputKind, Task
@@ -27,10 +30,19 @@ class _Field:
 
     components: list[Any]
     given: Callable[..., Any]
+    recalled: Callable[[Sequence[Input]], Changes]
+    takes: Mapping[Kind, Any] = field(default_factory=dict)
 
 
 def task_tab(
-    room: Room, task: Task, own: dict[str, Any] | None = None, *, button: str = "Draw", hint: str = "", **hooks: Any
+    room: Room,
+    task: Task,
+    own: dict[str, Any] | None = None,
+    *,
+    button: str = "Draw",
+    hint: str = "",
+    more: Sequence[Any] = (),
+    **hooks: Any,
 ) -> None:
     """Builds the tab in the current Blocks; own: defaults of the page; hooks: as `Bench.place_results` takes them."""
     bench = Bench(room, task, own)
@@ -41,9 +53,11 @@ def task_tab(
             for name, kind in task.inputs.items():
                 if kind.kind == "subject" and not kind.is_bound and subject is None:
                     subject = SubjectField(bench.id, kind.label)
-                    fields[name] = _Field([subject.files], given_subject if kind.least else _paths)
+                    fields[name] = _Field(
+                        [subject.files], given_subject if kind.least else _paths, subject.recalled, subject.takes
+                    )
                 elif kind.is_asked:
-                    fields[name] = _field(room, bench.id(name), kind)
+                    fields[name] = _field(room, name, bench.id(name), kind)
             bench.form.place(*_MAIN)
             bench.form.place(*(name for name, one in parameters(task.request).items() if not one.group))
             bench.place_settings()
@@ -56,29 +70,48 @@ def task_tab(
     def asked(*values: Any) -> Job:
         *given, typed = values
         found, first = {}, 0
-        for name, field in fields.items():
-            after = first + len(field.components)
-            found[name] = field.given(*given[first:after])
+        for name, one_field in fields.items():
+            after = first + len(one_field.components)
+            found[name] = one_field.given(*given[first:after])
             first = after
         return Job.of(bench.form.request(typed), **found)
 
     def recalled(job: Job) -> Changes:
-        return {} if subject is None else subject.recalled(job, room.studio.model)
+        found = [one_field.recalled(job.given(name)) for name, one_field in fields.items()]
+        return {component: value for changes in found for component, value in changes.items()}
 
-    bench.connect(draw, asked, [one for field in fields.values() for one in field.components])
-    bench.connect_rest(recalled, [] if subject is None else [subject.files])
+    components = [one for one_field in fields.values() for one in one_field.components]
+    takes = {kind: component for one_field in fields.values() for kind, component in one_field.takes.items()}
+    bench.connect(draw, asked, components)
+    bench.connect_rest(recalled, components, takes, more)
 
 
-def _field(room: Room, name: str, kind: InputKind) -> _Field:
-    """What suits an input's kind."""
+def _field(room: Room, name: str, place: str, kind: InputKind) -> _Field:
+    """What suits an input's kind; `place` is the name of its element."""
     if kind.kind == "subject":
-        slots = Slots(name, room)
-        return _Field(slots.inputs, lambda *values: _enough(kind, [one for _, one in slots.given(values)]))
+        slots = Slots(place, room)
+        return _Field(
+            slots.inputs,
+            lambda *values: _enough(kind, [one for _, one in slots.given(values)]),
+            slots.recalled,
+            {"subject": slots.inputs[0]},
+        )
+    sent: tuple[Kind, ...] = ("structure",) if name == "structure" else ("picture", "photo")
     if kind.most == 1:
-        photo = photo_field(kind.label, name, 240)
-        return _Field([photo], lambda path: _enough(kind, _paths([path] if path else [])))
-    several = gr.File(label=kind.label, file_count="multiple", file_types=FILE_TYPES, elem_id=name, height=140)
-    return _Field([several], lambda paths: _enough(kind, _paths(paths)))
+        photo = photo_field(kind.label, place, 240)
+        return _Field(
+            [photo],
+            lambda path: _enough(kind, _paths([path] if path else [])),
+            lambda given: {photo: as_file(given[0]) if given else None},
+            dict.fromkeys(sent, photo),
+        )
+    several = gr.File(label=kind.label, file_count="multiple", file_types=FILE_TYPES, elem_id=place, height=140)
+    return _Field(
+        [several],
+        lambda paths: _enough(kind, _paths(paths)),
+        lambda given: {several: as_files(given) or None},
+        dict.fromkeys(sent, several),
+    )
 
 
 def _paths(paths: Sequence[str] | None) -> list[Path]:

@@ -9,16 +9,17 @@ from typing import Any
 import gradio as gr
 
 from app.ui import markup
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
 from app.ui.events import ON_MODEL, on_change
 from app.ui.files import served
-from app.ui.runs import Changes
+from app.ui.parts import Changes
+from app.ui.room import Room
 from app.ui.slots import LETTERS, Slots
 from app.ui.views import View
 from blipdiff.conditioning.paths import square_shares
-from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
+from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.job import Job
-from pipelines.task import Task
+from pipelines.task import Result, Task
 
 _MOST_FRAMES = 60  # of a path on the page
 _PREVIEW_STEPS = 6
@@ -50,8 +51,9 @@ class BlendTab(Bench):
                 )
         given = [*self.slots.inputs, *self.weights]
         for button, shape in zip(buttons, ("path", "one", "map"), strict=True):
-            self.connect(button, partial(self.asked, shape), given, [self.files])
-        self.connect_rest(self.recalled, [])
+            self.connect(button, partial(self.asked, shape), given)
+        first = self.slots.inputs[0]
+        self.connect_rest(self.recalled, given, {"subject": first, "photo": first}, [self.files])
         on_change(place.change, _weights_at, [place, *self.slots.inputs], self.weights)
         changed = [place.change, *(weight.release for weight in self.weights)]
         shown = [self.on.status, self.on.stage]
@@ -83,21 +85,20 @@ class BlendTab(Bench):
             is_live = False
         yield from self.runs.trial(visit, job, self._seen) if is_live else [gr.skip()]
 
-    def recalled(self, _job: Job) -> Changes:
-        """A blend's subjects have no place on the page but their photos'."""
-        raise SubjectError("Give the subjects again.")
+    def recalled(self, job: Job) -> Changes:
+        """The subjects with their weights. Raises: SubjectError for one that is kept nowhere."""
+        given = job.given("subject")
+        shares = [0.5 if one.weight is None else one.weight for one in given] + [0.0] * len(LETTERS)
+        return {**self.slots.recalled(given), **dict(zip(self.weights, shares, strict=False))}
 
-    def _seen(self, view: View) -> Changes:
+    def _seen(self, result: Result) -> Changes:
         """A trial's picture."""
-        if not view.finished:
-            return {}
-        result = view.finished[-1].result
         return {self.on.stage: _figure(markup.data(result.picture.image), result.label)}
 
     def _sheets(self, _job: Job, view: View) -> Changes:
         """The grid and the films to fetch, and a film that plays."""
-        changes: Changes = {self.files: [served(path) for _, path in view.sheets] or None}
-        film = next((path for kind, path in view.sheets if kind == "film" and path.suffix in _SHOWN), None)
+        changes: Changes = {self.files: [served(path) for path in view.sheets.values()] or None}
+        film = next((path for path in view.sheets.values() if path.stem == "film" and path.suffix in _SHOWN), None)
         if film is not None:
             source = f"data:{_SHOWN[film.suffix]};base64,{base64.b64encode(film.read_bytes()).decode()}"
             changes[self.on.stage] = _figure(source, "The path")

@@ -8,21 +8,20 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from app.outputs import PICTURE
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
 from app.ui.components import Canvas, Marks
 from app.ui.events import ON_PHOTOS, SILENT, on_change, on_click
 from app.ui.files import served
-from app.ui.notices import notice
+from app.ui.given import as_file
+from app.ui.parts import Changes
 from app.ui.photos import photo_field, to_paint_on
-from app.ui.runs import Changes
+from app.ui.room import Facts, Kind, Room
 from app.ui.subject_field import SubjectField
-from app.ui.tabs.edit_words import sentence_of, swapped_words
+from app.ui.tabs.edit_words import clicked_words, sentence_of, swapped_words
 from app.ui.views import View
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
 from pipelines.job import Job
-from pipelines.plan import picture_size
 from pipelines.task import Task
 
 PHOTO, GENERATED = "A photo", "The prompt's own picture"
@@ -52,11 +51,13 @@ class EditTab(Bench):
         on_change(self.photo.change, to_paint_on, self.photo, self.canvas, ON_PHOTOS)
         on_click(self.take_over, to_paint_on, self.source, self.canvas, ON_PHOTOS)
         read = [self.kind, self.photo, self.canvas, self.sentence, self.words, self.instead, self.subject.files]
-        self.connect(edit, self.asked, read, [self.slider, self.mask, self.maps, self.source])
-        self.connect_rest(self.recalled, [self.kind, self.sentence, self.instead, self.subject.files])
+        self.connect(edit, self.asked, [room.model_choice, *read])
+        takes: dict[Kind, Any] = {"photo": self.photo, "picture": self.photo, "subject": self.subject.files}
+        self.connect_rest(self.recalled, read, takes, [self.slider, self.mask, self.maps, self.source])
 
     def asked(
         self,
+        model: str,
         kind: str,
         photo: str | None,
         canvas: Mapping[str, Any] | None,
@@ -73,20 +74,41 @@ class EditTab(Bench):
         request = self.form.request(typed, **words, category=category, from_prompt=kind == GENERATED)
         subject = [Path(one) for one in paths or ()]
         if request.from_prompt:
-            mask = painted(canvas, picture_size(self.room.studio.model, request))
+            mask = painted(canvas, self._drawn_size(model, request))
             return Job.of(request, mask=mask, subject=subject)
         if photo is None:
             raise ConfigError("There is no photo yet; add one, or choose the prompt's own picture.")
         return Job.of(request, source=Path(photo), mask=painted(canvas, open_picture(photo).size), subject=subject)
 
     def recalled(self, job: Job) -> Changes:
-        """The sentence and the subject; the photo, and which words were clicked on, have to be given again."""
+        """The sentence with its words clicked on, the photo, what was painted, and the subject.
+
+        Raises: BlipdiffError for a photo that is kept nowhere.
+        """
         sentence, instead = sentence_of(job.request)
-        notice(f"Click on what was swapped, {job.request.source}; and give the photo again if it was one.")
-        kind = GENERATED if job.request.from_prompt else PHOTO
-        return {self.sentence: sentence, self.instead: instead, self.kind: kind} | self.subject.recalled(
-            job, self.model
-        )
+        words = sentence.split()
+        changes: Changes = {
+            self.sentence: sentence,
+            self.instead: instead,
+            self.kind: GENERATED if job.request.from_prompt else PHOTO,
+            self.words: gr.CheckboxGroup(
+                choices=[(word, place) for place, word in enumerate(words)], value=clicked_words(job.request)
+            ),
+            self.photo: None,
+            self.canvas: None,
+        }
+        changes |= self.subject.recalled(job.given("subject"))
+        source = [as_file(one) for one in job.given("source")]
+        if None in source:
+            raise ConfigError("Give the photo again: it is not kept.")
+        if source:
+            changes[self.photo] = source[0]
+        return changes
+
+    def _drawn_size(self, model: str, request: Any) -> tuple[int, int]:
+        """Of the picture that the sentence makes."""
+        facts = Facts.of(self.room.studio(model))
+        return request.width or facts.width, request.height or facts.height
 
     def _place_source(self) -> None:
         self.kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
@@ -114,11 +136,12 @@ class EditTab(Bench):
 
     def _compared(self, _job: Job, view: View) -> Changes:
         """The newest edit beside its source, its mask, and where its words were seen."""
-        if not view.finished:
+        if not view.drawn:
             return {}
-        paths = {part: served(path) for part, path in view.finished[-1].paths.items()}
+        one = view.drawn[-1]
+        paths = {part: served(path) for part, path in one.beside.items()}
         return {
-            self.slider: (paths["before"], paths[PICTURE]),
+            self.slider: (paths["before"], served(one.path)),
             self.mask: paths.get("mask"),
             self.maps: paths["maps"],
             self.source: paths["before"],

@@ -52,3 +52,9 @@ def sentence_of(request: EditRequest) -> tuple[str, str]:
     """What a request's picture shows, as a sentence, and what was swapped in."""
     said = f"{request.source} {request.prompt}".strip()
     return said, request.drawn if request.category is None else request.category
+
+
+def clicked_words(request: EditRequest) -> list[int]:
+    """Which words of `sentence_of` a request were clicked on: the last ones of what is swapped."""
+    words = request.source.split()
+    return list(range(len(words) - len((request.focus or request.source).split()), len(words)))

@@ -5,11 +5,12 @@ from typing import Any
 import gradio as gr
 
 from app.ui import markup
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
 from app.ui.events import ON_MODEL, on_click
 from app.ui.files import kept_card, served, without_folder
 from app.ui.notices import notice
-from app.ui.runs import Changes
+from app.ui.parts import Changes
+from app.ui.room import Room
 from app.ui.subject_field import SubjectField, given_subject
 from blipdiff.errors import BlipdiffError
 from pipelines.generate.request import GenerateRequest
@@ -48,11 +49,11 @@ def generate_tab(room: Room, task: Task) -> None:
         given = given_subject(paths)
         return Job.of(form.request(typed), subject=given)
 
-    def keep_card(paths: list[str] | None, category: str, fit: str) -> Changes:
+    def keep_card(model: str, paths: list[str] | None, category: str, fit: str) -> Changes:
         """Encodes the subject and keeps it as a file."""
         try:
             opened = [Input(path, category).opened("subject") for path in given_subject(paths)]
-            path = kept_card(room.studio.subject_of(opened, fit=fit), room.settings.output)
+            path = kept_card(room.studio(model).subject_of(opened, fit=fit), room.settings.output)
         except BlipdiffError as error:
             notice(without_folder(str(error)))
             return gr.skip()  # type: ignore[no-any-return]
@@ -60,11 +61,11 @@ def generate_tab(room: Room, task: Task) -> None:
         return {card: link, bench.on.status: markup.message(f"Saved as {path}.", "good")}
 
     on_click(
-        save_card, keep_card, [subject.files, form.controls["category"], form.controls["fit"]],
+        save_card, keep_card, [room.model_choice, subject.files, form.controls["category"], form.controls["fit"]],
         [card, bench.on.status], ON_MODEL,
     )  # fmt: skip
     bench.connect(draw, asked, [subject.files])
-    bench.connect_rest(lambda job: subject.recalled(job, room.studio.model), [subject.files])
+    bench.connect_rest(lambda job: subject.recalled(job.given("subject")), [subject.files], subject.takes)
 
 
 def differences() -> str:

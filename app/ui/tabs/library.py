@@ -1,30 +1,30 @@
 """The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.settings import Settings
 from app.ui import markup
 from app.ui.components import Listed
 from app.ui.events import ON_MODEL, on_change, on_click
 from app.ui.files import served
 from app.ui.photos import FILE_TYPES
+from app.ui.room import Room, TabPart
 from app.ui.slots import library_names
 from app.ui.subjects import by_name
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.inputs import CARD_SUFFIX, Input
-from pipelines.studio import Studio
-from pipelines.subject_library import Entry, SubjectLibrary
+from pipelines.subject_library import Entry
 
 
-def library_tab(studio: Studio, settings: Settings, lists: Sequence[Any]) -> Any:
+def library_tab(room: Room) -> Any:
     """Builds the tab in the current Blocks; gives the search, whose change shows the library afresh.
 
-    lists: of the library's subjects on other tabs: they change with it, in the same answer
+    The lists of subjects on other tabs change with it, in the same answer.
     """
+    lists = room.lists
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=5, min_width=300):
             photos = gr.File(
@@ -48,26 +48,28 @@ def library_tab(studio: Studio, settings: Settings, lists: Sequence[Any]) -> Any
                 restore = gr.Button("Undo delete", elem_id="library-restore")
                 export = gr.Button("Export", elem_id="library-export")
             download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
-            status = gr.HTML(markup.message(f"The library is the folder {settings.library}."), elem_id="library-status")
+            status = gr.HTML(
+                markup.message(f"The library is the folder {room.settings.library}."), elem_id="library-status"
+            )
     asked = gr.State("")  # the subject that Delete was clicked for once
-    events = _Events(studio, settings, lists, status, search, cards, chosen, download, delete, asked)
+    events = _Events(room, status, search, cards, chosen, download, delete, asked)
     shown = [cards, chosen, *lists]
-    on_click(save, events.save, [photos, category, name, search], [status, *shown], ON_MODEL)
+    on_click(save, events.save, [room.model_choice, photos, category, name, search], [status, *shown], ON_MODEL)
     on_click(rename, events.rename, [chosen, name, search], [status, *shown])
     on_click(delete, events.delete, [chosen, search, asked], [status, *shown, delete, asked])
     on_change(chosen.change, events.forget, chosen, [delete, asked])
     on_click(restore, events.restore, search, [status, *shown])
     on_click(export, events.export, chosen, [status, download])
     on_change(search.change, events.show, search, shown)
+    room.register(TabPart("library", "Subjects", "library-tab", takes={"subject": photos, "photo": photos}))
     return events.show, search, shown
 
 
 class _Events:
     """The tab's handlers."""
 
-    def __init__(self, studio: Studio, settings: Settings, lists: Sequence[Any], *on: Any) -> None:
-        self._studio, self._lists = studio, lists
-        self._library = SubjectLibrary(settings.library)
+    def __init__(self, room: Room, *on: Any) -> None:
+        self._room, self._lists, self._library = room, room.lists, room.library
         self._status, self._search, self._cards, self._chosen, self._download, self._delete, self._asked = on
 
     def show(self, search: str) -> dict[Any, Any]:
@@ -84,14 +86,14 @@ class _Events:
             **{one: gr.Dropdown(choices=offered) for one in self._lists},
         }
 
-    def save(self, paths: list[str] | None, category: str, name: str, search: str) -> dict[Any, Any]:
+    def save(self, model: str, paths: list[str] | None, category: str, name: str, search: str) -> dict[Any, Any]:
         """Photos are encoded, a card is copied; both under the name that was typed."""
 
         def change() -> str:
             if not paths:
                 raise SubjectError("There is nothing to save yet; add photos of a subject, or a card.")
             given = [Input(Path(path), category).opened("subject") for path in paths]
-            subject = self._studio.subject_of(given)
+            subject = self._room.studio(model).subject_of(given)
             return f"Saved as {self._library.save(subject, name.strip() or None).name!r}."
 
         return self._changed(change, search, paths or [])

@@ -6,7 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
+from app.ui.parts import Changes
+from app.ui.room import Facts, Room
 from app.ui.slots import LETTERS, Slots
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Box
@@ -14,22 +16,22 @@ from pipelines.job import Job
 from pipelines.task import Task
 
 _PROMPT = "a {balloon} and a {coffee} on a grass field"
+_TIMES = 2  # as wide as high, unless a width is given
+_WIDE = "twice the model's own if empty"
 _BOXES = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.5, 0.5, 1.0), (0.5, 0.5, 1.0, 1.0))
 
 
 def scene_tab(room: Room, task: Task) -> None:
     """Builds the tab in the current Blocks."""
-    width, height = 2 * room.own_size, room.own_size
-    own = {"prompt": _PROMPT, "width": width, "height": height}
-    bench = Bench(room, task, own, without=("arrange",))
+    bench = Bench(room, task, {"prompt": _PROMPT}, without=("arrange",))
     with bench.workbench():
         with bench.asking():
             bench.form.place("prompt")
             slots = Slots("scene", room)
-            bench.place_settings()
+            bench.place_settings(width={"placeholder": _WIDE})
             [draw] = bench.place_actions("Put each subject's word in braces, and drag its box.", draw="Draw scene")
         with bench.seeing():
-            gr.HTML(_canvas(width, height), elem_id="scene-canvas-holder")
+            gr.HTML(_canvas(), elem_id="scene-canvas-holder")
             boxes = gr.Textbox(
                 json.dumps(_BOXES), elem_id="scene-boxes", elem_classes="unseen", label="Boxes", show_label=False
             )
@@ -38,23 +40,33 @@ def scene_tab(room: Room, task: Task) -> None:
             )
             bench.place_results()
 
-    def asked(text: str, is_free: bool, *values: Any) -> Job:
+    room.when_known(
+        bench.form.controls["width"], lambda facts: gr.Textbox(placeholder=f"{_TIMES * facts.width} if empty")
+    )
+
+    def asked(text: str, is_free: bool, model: str, *values: Any) -> Job:
         *given, typed = values
         subjects = slots.given(given)
         if not subjects:
             raise SubjectError("There is no subject yet; add a photo or choose one of the library.")
         request = bench.form.request(typed, arrange="found" if is_free else "row")
+        if request.width is None:  # the page's scenes are wide
+            facts = Facts.of(room.studio(model))
+            request = replace(request, width=_TIMES * facts.width, height=request.height or facts.height)
         words = {word.lower() for word in request.parsed.words}
         used = [one for one in subjects if one[1].word.lower() in words] or subjects
         places = _boxes(text)
         return Job.of(request, subject=[replace(one, box=None if is_free else places[place]) for place, one in used])
 
-    bench.connect(draw, asked, [boxes, free, *slots.inputs])
-    bench.connect_rest(lambda _job: _given_again(), [])
+    def recalled(job: Job) -> Changes:
+        given = job.given("subject")
+        places = [one.box or usual for one, usual in zip(given, _BOXES, strict=False)]
+        placed = {boxes: json.dumps([*places, *_BOXES[len(places) :]]), free: job.request.arrange == "found"}
+        return placed | slots.recalled(given)
 
-
-def _given_again() -> dict[Any, Any]:
-    raise SubjectError("Give each subject and its box again.")
+    bench.connect(draw, asked, [boxes, free, room.model_choice, *slots.inputs])
+    first = slots.inputs[0]
+    bench.connect_rest(recalled, [boxes, free, *slots.inputs], {"subject": first, "photo": first})
 
 
 def _boxes(text: str) -> list[Box]:
@@ -67,11 +79,11 @@ def _boxes(text: str) -> list[Box]:
     return found  # type: ignore[return-value]
 
 
-def _canvas(width: int, height: int) -> str:
+def _canvas() -> str:
     boxes = "".join(
         f'<div class="box {letter}" data-place="{place}" tabindex="0" role="group" '
         f'aria-label="Box of subject {letter}: arrows move it, Shift and arrows resize it">'
         f'{letter}<span class="grip" aria-hidden="true"></span></div>'
         for place, letter in enumerate(LETTERS)
     )
-    return f'<div id="scene-canvas" class="canvas" style="aspect-ratio: {width} / {height}">{boxes}</div>'
+    return f'<div id="scene-canvas" class="canvas" style="aspect-ratio: {_TIMES} / 1">{boxes}</div>'

@@ -5,25 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from app.ui import markup
-from app.ui.bench import Bench, Room
+from app.ui.bench import Bench
 from app.ui.events import ON_PHOTOS, on_change
-from app.ui.files import without_folder
+from app.ui.files import served, without_folder
 from app.ui.form import Form
-from app.ui.notices import notice
+from app.ui.given import as_file, as_files
+from app.ui.parts import Changes
 from app.ui.photos import photo_field
-from app.ui.runs import Changes
+from app.ui.room import Kind, Room
 from app.ui.views import View
-from blipdiff.checkpoints.controls import BUNDLED_CONTROLS, map_of_control
 from blipdiff.control.choices import PREPROCESSORS
+from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
 from blipdiff.errors import BlipdiffError, SubjectError
 from blipdiff.images import fitted, open_picture
-from pipelines.controls.nets import map_of
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job
 from pipelines.parameters import parameters, plain
-from pipelines.stylize.plan import structure_size
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import Task
 
@@ -119,9 +119,12 @@ class StylizeTab(Bench):
         changed = [control.form.controls[name].change for name in ("preprocessor", "structure_fit")]
         released = [one.release for one in control.sliders.values()]
         shown, made_from = [self.map, self.on.status], [structure, *control.inputs]
-        on_change([structure.change, *changed, *released], self.preview, made_from, shown, ON_PHOTOS)
-        self.connect(draw, self.asked, [look, *made_from], [self.slider])
-        self.connect_rest(self.recalled, control.inputs)
+        read = [room.model_choice, *made_from]
+        on_change([structure.change, *changed, *released], self.preview, read, shown, ON_PHOTOS)
+        self.look, self.structure = look, structure
+        self.connect(draw, self.asked, [look, *made_from])
+        takes: dict[Kind, Any] = {"photo": look, "subject": look, "structure": structure, "picture": structure}
+        self.connect_rest(self.recalled, [look, *made_from], takes, [self.slider])
 
     def asked(self, look: str | None, structure: str | None, *values: Any) -> Job:
         """The look in the structure."""
@@ -131,22 +134,27 @@ class StylizeTab(Bench):
         request = self.form.request(typed, controls=[plain(self.control.settings(settings))])
         return Job.of(request, subject=Path(look), structure=Path(structure))
 
-    def preview(self, structure: str | None, *settings: Any) -> Changes:
+    def preview(self, model: str, structure: str | None, *settings: Any) -> Changes:
         """The map that would be followed, or why there is none."""
+        from pipelines.controls.nets import map_of  # which load torch: the page is there before
+        from pipelines.stylize.plan import structure_size
+
         if structure is None:
             return {self.map: None}
         try:
-            picture = open_picture(structure)
-            size = structure_size(self.model, StylizeRequest(category="subject"), picture)
-            drawn = map_of(self.room.studio.nets.preprocessors, self.control.settings(settings), picture, size)
+            picture, studio = open_picture(structure), self.room.studio(model)
+            size = structure_size(studio.model, StylizeRequest(category="subject"), picture)
+            drawn = map_of(studio.nets.preprocessors, self.control.settings(settings), picture, size)
         except BlipdiffError as error:
             return {self.map: None, self.on.status: markup.message(without_folder(str(error)), "bad")}
         return {self.map: drawn, self.on.status: markup.message("The map is ready.")}
 
     def recalled(self, job: Job) -> Changes:
-        """How the structure was followed; a picture keeps neither structure nor photo."""
-        notice("Give the look and the structure again: a picture keeps neither of them.")
-        return self.control.filled(job.request.controls[0])
+        """The look, the structure and how it was followed. Raises: SubjectError for what is kept nowhere."""
+        look, structure = as_files(job.given("subject")[:1]), [as_file(one) for one in job.given("structure")[:1]]
+        if not look or not structure or structure[0] is None:
+            raise SubjectError("Give the look and the structure again: they are not kept.")
+        return {**self.control.filled(job.request.controls[0]), self.look: look[0], self.structure: structure[0]}
 
     def _place_compared(self) -> None:
         self.place_stage()
@@ -159,7 +167,8 @@ class StylizeTab(Bench):
 
     def _compared(self, job: Job, view: View) -> Changes:
         """The structure as it was followed, and the newest picture."""
-        if not view.finished:
+        if not view.drawn:
             return {}
-        picture = view.finished[-1].result.picture.image
-        return {self.slider: (fitted(job.given("structure")[0].opened("picture").image, picture.size, "crop"), picture)}
+        with Image.open(view.drawn[-1].path) as picture:
+            structure = fitted(job.opened().given("structure")[0].image, picture.size, "crop")
+        return {self.slider: (structure, served(view.drawn[-1].path))}
