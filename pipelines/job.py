@@ -1,13 +1,14 @@
 """Jobs: a task with its request and its inputs, which can be written down, run anywhere and repeated."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Input, check_pixels
-from pipelines.parameters import plain, request_from
+from pipelines.parameters import parameters, plain, request_from
 from pipelines.task import Event, InputKind, Notice, Task, task_named, task_of
 
 JOB_VERSION = 1
@@ -170,6 +171,15 @@ def run(studio: Any, job: Job, *, preview_every: int = 0) -> Iterator[Event]:
     yield from (Notice(text) for text in studio.check_maker(job.model))
     job = replace(job, request=studio.resolved(job.request))
     yield from draw(studio, task_named(job.task).prepare(studio, job), preview_every=preview_every)
+
+
+def told_by_cards(task: Task, values: Mapping[str, Any], inputs: Mapping[str, Sequence[Input]]) -> dict[str, Any]:
+    """The category of the first card among a task's subjects, for a request that has a category and was given none."""
+    if "category" not in parameters(task.request) or str(values.get("category") or "").strip():
+        return {}
+    given = [one for name, kind in task.inputs.items() if kind.kind == "subject" for one in inputs.get(name, ())]
+    found = next((one.content.category for one in given if isinstance(one.content, SubjectEmbedding)), None)
+    return {} if found is None else {"category": found}
 
 
 def _check_names(task: Task, inputs: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from app.plain import plain
 from blipdiff.errors import BlipdiffError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"
+_NOTHING = "There is nothing here; /api/v1/tasks says what can be drawn, /api/v1/openapi.json what can be asked for."
 _LOG = logging.getLogger("blipdiff.api")
 _CODES = {
     400: "invalid",
@@ -79,7 +80,7 @@ def add_to(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        sentence = {404: "There is nothing here.", 405: "This is not asked for in this way."}
+        sentence = {404: _NOTHING, 405: "This is not asked for in this way."}
         return told(request, error.status_code, sentence.get(error.status_code, str(error.detail)))
 
     @app.exception_handler(RequestValidationError)

@@ -13,15 +13,17 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from app.api.problems import Refused, not_found, parsed
+from app.api.views import API
 from app.doors.access import Limits
 from app.jobs.workshop import Workshop
 from blipdiff.conditioning.subject import SubjectEmbedding
 from pipelines.inputs import CARD_SUFFIX, Input
-from pipelines.job import Job
+from pipelines.job import Job, told_by_cards
 from pipelines.parameters import parameters, request_from
 from pipelines.task import Task, task_named
 
 _MOST_FIELDS = 100
+_OF_THE_LINE = ("inputs", "model", "name", "priority", "webhook", "mask")
 LIBRARY = "@"  # a text that begins so names a subject of the library
 
 
@@ -119,6 +121,7 @@ def job_of(given: Sent, workshop: Workshop, owner: str | None) -> Job:
     values = _object(fields.pop("request", {}), "request")
     if given.is_form:
         values |= of_form(task, fields)
+        _check_fields(task, fields)
     cupboard = Cupboard(workshop, owner, given.files)
     inputs = {name: list[Input]() for name in task.inputs}
     told = _object(fields.pop("inputs", {}), "inputs")
@@ -135,7 +138,16 @@ def job_of(given: Sent, workshop: Workshop, owner: str | None) -> Job:
     for name in task.inputs:
         if given.is_form and isinstance(fields.get(name), str):
             inputs[name].append(cupboard.input_of(fields[name]))
+    values |= told_by_cards(task, values, inputs)
     return Job.of(request_from(task.request, values), **{name: found for name, found in inputs.items() if found})
+
+
+def _check_fields(task: Task, fields: Mapping[str, Any]) -> None:
+    """Refuses what nobody reads, which is a slip of the pen: a misspelt prompt would be drawn without."""
+    known = {*_names_of(task), *task.inputs, *_OF_THE_LINE}
+    for name in fields:
+        if name.removesuffix("[]").partition(":")[0] not in known:
+            raise Refused(422, f"{task.name} takes no field {name!r:.60}; GET {API}/tasks lists what it takes.", name)
 
 
 def content_of(data: bytes) -> bytes | SubjectEmbedding:
@@ -186,14 +198,19 @@ def _object(told: Any, name: str) -> dict[str, Any]:
 
 def of_form(task: Task, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those fields of a form that are parameters of the request, as JSON would have them."""
-    hints, declared = get_type_hints(task.request), parameters(task.request)
-    names = set(declared) | {old for one in declared.values() for old in one.aliases}
+    hints = get_type_hints(task.request)
     found = {}
-    for name in names & set(fields):
+    for name in _names_of(task) & set(fields):
         value, hint = fields[name], hints.get(name, str)
         is_text = hint is str or str in get_args(hint)
         found[name] = value if is_text and not str(hint).startswith("tuple") else _value(str(value))
     return found
+
+
+def _names_of(task: Task) -> set[str]:
+    """Its parameters, by their present and their earlier names."""
+    declared = parameters(task.request)
+    return set(declared) | {old for one in declared.values() for old in one.aliases}
 
 
 def _value(text: str) -> Any:

@@ -87,6 +87,23 @@ def test_inputs_come_from_the_library_from_results_and_from_named_files(running:
     assert client.wait(again["id"])["state"] == "done"
 
 
+def test_a_misspelt_field_of_a_form_is_named_and_nothing_is_drawn(running: Running, client: Client) -> None:
+    before = httpx.get(f"{running.url}{API}/jobs").json()["jobs"]
+    files = {"subject": ("dog.png", png())}
+    answer = httpx.post(f"{running.url}{API}/jobs", data={"category": "dog", "promt": "in the snow"}, files=files)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "promt")
+    assert httpx.get(f"{running.url}{API}/jobs").json()["jobs"] == before
+
+
+def test_a_subject_of_the_library_says_itself_what_it_is(running: Running, client: Client) -> None:
+    files = {"file": ("dog.png", png())}
+    kept = httpx.post(f"{running.url}{API}/subjects", data={"name": "Bello", "category": "dog"}, files=files)
+    assert kept.status_code == 201, kept.text
+    job = client.submit("generate", {"prompt": "on a beach", "count": 1, "steps": 1}, subject="@Bello")
+    asked = httpx.get(f"{running.url}{API}/jobs/{job['id']}/job").json()
+    assert asked["request"]["category"] == "dog"
+
+
 def test_every_task_is_described_by_a_schema_that_its_default_request_fits() -> None:
     found = {one["name"]: one for one in described()}
     assert set(found) == set(tasks())

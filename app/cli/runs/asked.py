@@ -12,12 +12,11 @@ from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
 from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
 from app.settings import read_settings
-from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.control.net_names import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.errors import ConfigError, PromptError, SubjectError
 from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Box, Input
-from pipelines.job import Job
+from pipelines.job import Job, told_by_cards
 from pipelines.metadata import job_of, without_place
 from pipelines.parameters import Parameter, parameters, random_seed
 from pipelines.presets.preset import Preset
@@ -251,14 +250,9 @@ def _name_subjects(asked: Asked, values: dict[str, Any], inputs: Mapping[str, Se
 
     Raises: PromptError where only photos are there, which do not say what they show.
     """
-    declared = parameters(asked.task.request).get("category")
+    values |= told_by_cards(asked.task, values, inputs)
     given = [one for name, kind in asked.task.inputs.items() if kind.kind == "subject" for one in inputs.get(name, ())]
-    if declared is None or str(values.get("category") or "").strip() or not given:
-        return
-    card = next((one.content for one in given if isinstance(one.content, SubjectEmbedding)), None)
-    if card is not None:
-        values["category"] = card.category
-    elif "category" in values:
+    if given and "category" in values and not str(values["category"] or "").strip():
         name = given[0].content.name if isinstance(given[0].content, Path) else "the photo"
         raise PromptError(f"Say what {name} shows with --category: dog, teapot, jacket.")
 
