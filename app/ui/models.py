@@ -1,0 +1,214 @@
+"""Which model draws: chosen above all tabs; told, got and stopped in Settings; a hint where mini is given a photo."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.jobs.fetching import Fetched, Fetching
+from app.ui import markup
+from app.ui.components import Listed
+from app.ui.events import AT_ONCE, ON_PHOTOS, on_change, on_click
+from app.ui.notices import notice
+from app.ui.parts import Changes
+from app.ui.photographs import any_photograph
+from app.ui.room import Room
+from app.ui.visits import is_at_the_machine
+from blipdiff.errors import BlipdiffError
+
+SETTINGS_TAB = "settings-tab"
+BUNDLED, PUBLISHED = "mini", "Salesforce/blipdiffusion"
+_SECONDS = 1.0  # between two looks at what is being fetched
+ELSEWHERE = "That is done at the machine itself: open the page there, or use the command line."
+_PHOTO = (
+    "This looks like a photograph. mini is a small model for trying things and draws drawn things; photographs take "
+    "the published model."
+)
+
+
+class ModelChoice:
+    """The row above the tabs: which model draws, and the hint with its button."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        names = room.workshop.models.names
+        self.chosen = Listed(
+            [(shown_name(name), name) for name in names], value=names[0], label="Model that draws",
+            elem_id="model-choice", min_width=240,
+        )  # fmt: skip
+        room.model_choice = self.chosen
+        with gr.Row(visible=False, elem_id="photo-hint", elem_classes="photo-hint") as self._hint:
+            gr.HTML(markup.message(_PHOTO), elem_id="photo-hint-text")
+            self._way = gr.Button("Get the published model", size="sm", elem_id="photo-hint-button")
+        room.later(self._connect)
+
+    def offered(self) -> Any:
+        """The list as it is now."""
+        return gr.Dropdown(choices=[(shown_name(name), name) for name in self._room.workshop.models.names])
+
+    def _connect(self) -> None:
+        room = self._room
+        components = [component for component, _ in room.of_model]
+        on_change(self.chosen.change, self._changed, self.chosen, [room.heading, self._hint, *components])
+        for part in room.tabs.values():
+            field = part.takes.get("photo") or part.takes.get("subject")
+            if field is not None and hasattr(field, "upload"):
+                on_change(field.upload, self._looked, [self.chosen, field], self._hint, ON_PHOTOS)
+        on_click(self._way, self._go, None, [self.chosen, self._hint, room.switch])
+
+    def _changed(self, name: str) -> Changes:
+        """What the page tells of the model that is chosen, and whether it will fit."""
+        room = self._room
+        hidden: Changes = {} if name == BUNDLED else {self._hint: gr.Row(visible=False)}
+        facts = room.facts(name)
+        if facts is None:
+            if (warning := room.workshop.models.warning(name)) is not None:
+                notice(warning)
+            told = markup.heading({"Model": shown_name(name)}, "It is opened for its first picture.")
+            return {room.heading: told, **hidden}
+        known = {component: shown(facts) for component, shown in room.of_model}
+        return {**known, room.heading: room.headed(facts), **hidden}
+
+    def _looked(self, name: str, given: Any) -> Changes:
+        """The hint, where mini is given what looks like a photograph."""
+        paths = [given] if isinstance(given, str) else [str(one) for one in given or []]
+        is_seen = self._room.workshop.models.named(name) == BUNDLED and any_photograph(paths)
+        return {self._hint: gr.Row(visible=is_seen)}
+
+    def _go(self) -> Changes:
+        """The published model is chosen where it is here; else where it is got."""
+        if PUBLISHED in self._room.workshop.models.names:
+            return {self.chosen: gr.Dropdown(value=PUBLISHED), self._hint: gr.Row(visible=False)}
+        return {self._room.switch: gr.Tabs(selected=SETTINGS_TAB)}
+
+
+class ModelsPart:
+    """The part of Settings on models: those that are here, what they need, and the published one from the hub."""
+
+    def __init__(self, room: Room, choice: ModelChoice) -> None:
+        self._room, self._choice = room, choice
+        self._fetching = Fetching(room.workshop.offer)
+        gr.Markdown("### Models")
+        self._list = gr.HTML(markup.message("Looking at what is here."), elem_id="models-list")
+        gr.Markdown(
+            f"The published model, {PUBLISHED}, draws photographs too. It comes from huggingface.co: nothing is asked "
+            "there before you press a button here. What has come is kept when you stop, and goes on from there.",
+            elem_classes="hint",
+        )
+        with gr.Row():
+            self._ask = gr.Button("How large is it?", elem_id="model-ask", min_width=90)
+            self._get = gr.Button("Get the published model", variant="primary", elem_id="model-get", min_width=90)
+            self._stop = gr.Button("Stop", elem_id="model-stop", min_width=80)
+        self._status = gr.HTML(elem_id="model-status", elem_classes="status")
+        self._clock = gr.Timer(_SECONDS, active=False)
+
+    def connect(self, tab: Any) -> None:
+        """tab: Settings, whose opening looks at what is here."""
+        shown = [self._list, self._choice.chosen]
+        going = [self._status, self._clock, *shown]
+        on_click(self._ask, self._asked, None, self._status)
+        on_click(self._get, self._got, None, going)
+        on_click(self._stop, self._stopped, None, self._status)
+        on_change(self._clock.tick, self._told, None, going)
+        on_change(tab.select, self._looked, None, going)
+        self._room.page.load(self._looked, None, going, **AT_ONCE)
+
+    def _looked(self) -> Changes:
+        """The models that are here now, each of which may be asked for from now on."""
+        seen = self._fetching.seen
+        changes = self._listed() | {self._clock: gr.Timer(active=seen.is_going)}
+        return changes if seen.state == "none" else changes | {self._status: told(seen)}
+
+    def _listed(self) -> Changes:
+        from blipdiff.checkpoints.inventory import models_here  # which loads torch
+
+        held = models_here(self._room.settings.models)
+        for one in held:
+            if one.draws:
+                self._room.workshop.offer(one.name)
+        rows = [(shown_name(one.name), one.kind, one.can, one.size, one.licence, _need(one)) for one in held if one.can]
+        return {self._list: _table(rows), self._choice.chosen: self._choice.offered()}
+
+    def _asked(self, visit: gr.Request) -> Changes:
+        """Size, licence and room on the disk, before anything is fetched."""
+        if not is_at_the_machine(visit):
+            return {self._status: markup.message(ELSEWHERE, "bad")}
+        from blipdiff.checkpoints.inventory import offered  # which loads torch
+        from blipdiff.checkpoints.memory import gigabytes
+
+        try:
+            listing = offered(PUBLISHED)
+        except BlipdiffError as error:
+            return {self._status: markup.message(str(error), "bad")}
+        rest = "" if listing.missing == listing.size else f", {gigabytes(listing.missing)} of them still to come"
+        text = (
+            f"{PUBLISHED}: {gigabytes(listing.size)}{rest}; licence: {listing.licence or 'not told'}; "
+            f"{gigabytes(listing.free)} are free on the disk."
+        )
+        return {self._status: markup.message(text)}
+
+    def _got(self, visit: gr.Request) -> Changes:
+        """It begins, or goes on."""
+        if not is_at_the_machine(visit):
+            return {self._status: markup.message(ELSEWHERE, "bad")}
+        self._fetching.begin(PUBLISHED)
+        return {self._status: told(self._fetching.seen), self._clock: gr.Timer(active=True)}
+
+    def _stopped(self, visit: gr.Request) -> Changes:
+        if is_at_the_machine(visit):
+            self._fetching.stop()
+        return {self._status: told(self._fetching.seen)}
+
+    def _told(self) -> Changes:
+        """How far it is; once it is over, what is here then."""
+        seen = self._fetching.seen
+        if seen.is_going:
+            return {self._status: told(seen)}
+        return {**self._listed(), self._status: told(seen), self._clock: gr.Timer(active=False)}
+
+
+def shown_name(name: str) -> str:
+    """A model's name as people read it: of a folder only the last part."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def told(seen: Fetched) -> str:
+    """How far a fetching is, as HTML."""
+    mega = f"{seen.there / 1e6:,.0f} of {seen.size / 1e6:,.0f} MB"
+    if seen.state == "going":
+        text = f"Fetching {seen.name}: {mega}" if seen.size else f"Asking the hub for {seen.name}"
+        return markup.progress(text, seen.there if seen.size else None, seen.size or 1)
+    texts = {
+        "none": ("Nothing is being fetched.", "plain"),
+        "stopping": (f"Stopping; {mega} are here.", "plain"),
+        "stopped": (f"Stopped at {mega}. Press Get to go on from there.", "plain"),
+        "done": (f"{seen.name} is here. Choose it above, where it says which model draws.", "good"),
+        "failed": (seen.trouble, "bad"),
+    }
+    return markup.message(*texts[seen.state])
+
+
+def _need(one: Any) -> str:
+    """What a model needs of memory to draw here, in words."""
+    from blipdiff.checkpoints.memory import free_memory, gigabytes, needed_memory
+    from blipdiff.devices import placement
+
+    if not one.draws or one.kind == "LAVIS folder":
+        return one.trouble or "not known"
+    place = placement()
+    try:
+        need, free = needed_memory(one.place, place.dtype), free_memory(place.device)
+    except BlipdiffError as error:
+        return str(error)
+    fits = "fits" if need.total <= free else "does not fit"
+    return f"{gigabytes(need.total)} of memory: {fits}, {gigabytes(free)} are free"
+
+
+def _table(rows: list[tuple[str, str, str, int, str | None, str]]) -> str:
+    heads = "".join(f"<th>{name}</th>" for name in ("Model", "Kind", "Draws", "On the disk", "Licence", "Needs here"))
+    cells = (
+        (name, kind, can, f"{size / 1e6:,.0f} MB", licence or "not told", need)
+        for name, kind, can, size, licence, need in rows
+    )
+    body = "".join("<tr>" + "".join(f"<td>{markup.escaped(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+    return f'<div class="models"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'

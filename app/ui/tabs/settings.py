@@ -1,0 +1,95 @@
+"""The tab of the settings: models, folders, room, previews, language, look; kept in the settings file."""
+
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from app.settings import THEMES, checked_setting, fixed_settings, save_settings, settings_file
+from app.ui import markup
+from app.ui.components import OneOf
+from app.ui.events import SILENT, on_click
+from app.ui.models import ELSEWHERE, ModelChoice, ModelsPart
+from app.ui.parts import Changes
+from app.ui.room import Room
+from app.ui.visits import is_at_the_machine
+from blipdiff.errors import BlipdiffError, ConfigError
+
+_FOLDERS = {
+    "output": ("Pictures", "Where commands put their pictures, and where you look for them."),
+    "history": ("History", "Where the page keeps all that was drawn here, and what waits to be drawn."),
+    "library": ("Subjects", "Where the subjects lie that you have saved under a name."),
+    "presets": ("Presets", "Where the settings lie that you have saved under a name."),
+    "models": ("Own models", "A folder with models of yours, each in a folder of its own: merged ones, trained ones."),
+}
+_THEME_JS = """(theme) => { if (theme !== "auto") document.body.classList.toggle("dark", theme === "dark"); }"""
+_LATER = "Folders, room and the first model count from the next start on; the rest counts now."
+
+
+def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
+    """Builds the tab in the current Blocks; tab: its own gr.Tab."""
+    settings, fixed = room.settings, fixed_settings()
+
+    def text(name: str, label: str, info: str) -> Any:
+        held = f" {fixed[name]} sets it now." if name in fixed else ""
+        return gr.Textbox(
+            str(getattr(settings, name)), label=label, info=info + held, max_lines=1, elem_id=f"setting-{name}",
+            interactive=name not in fixed,
+        )  # fmt: skip
+
+    with gr.Column(elem_id="settings"):
+        ModelsPart(room, choice).connect(tab)
+        gr.Markdown("### Settings")
+        fields = {
+            "model": text("model", "First model", "The one that draws when the page is opened: mini, a hub id, a folder.")
+        }
+        for name, (label, info) in _FOLDERS.items():
+            fields[name] = text(name, label, info)
+        fields["space"] = gr.Number(
+            settings.space, label="Room for the history, in GB", precision=2, elem_id="setting-space",
+            info="When it is full, the oldest pictures that are no favourites go. Empty: no limit.",
+        )  # fmt: skip
+        fields["previews"] = gr.Checkbox(
+            settings.previews, label="Show pictures while they are drawn", elem_id="setting-previews",
+            info="Without them each picture is there a little sooner, and nothing is seen before.",
+        )  # fmt: skip
+        fields["theme"] = OneOf(
+            [("As the browser has it", "auto"), ("Light", "light"), ("Dark", "dark")], value=settings.theme,
+            label="Look", info="Light or dark.", elem_id="setting-theme",
+        )  # fmt: skip
+        save = gr.Button("Save the settings", variant="primary", elem_id="settings-save")
+        status = gr.HTML(markup.message(_where()), elem_id="settings-status", elem_classes="status")
+
+    def saved(visit: gr.Request, *values: Any) -> Changes:
+        return {status: _saved(room, visit, dict(zip(fields, values, strict=True)))}
+
+    event = on_click(save, saved, [*fields.values()], status)
+    event.success(None, fields["theme"], None, js=_THEME_JS, **SILENT)
+    room.page.load(None, fields["theme"], None, js=_THEME_JS, **SILENT)
+
+
+def _saved(room: Room, visit: gr.Request, given: dict[str, Any]) -> str:
+    """The changed ones go into the file; what it says then, as HTML."""
+    if not is_at_the_machine(visit):
+        return markup.message(ELSEWHERE, "bad")
+    fixed = fixed_settings()
+    try:
+        fresh = {name: checked_setting(name, value) for name, value in given.items() if name not in fixed}
+        if fresh["theme"] not in THEMES:
+            raise ConfigError("The look is light, dark, or as the browser has it.")
+        path = save_settings({name: value for name, value in fresh.items() if _shown(room, name) != value})
+    except BlipdiffError as error:
+        return markup.message(str(error), "bad")
+    room.settings = replace(room.settings, previews=fresh["previews"], theme=fresh["theme"])
+    return markup.message(f"Saved in {path}. {_LATER}", "good")
+
+
+def _shown(room: Room, name: str) -> Any:
+    """A setting as its field first showed it."""
+    value = getattr(room.settings, name)
+    return value if name in ("space", "previews", "theme") else str(value)
+
+
+def _where() -> str:
+    path = settings_file()
+    return f"They are kept in {path}. {_LATER}" if path is not None else "There is no place for a settings file here."
