@@ -12,6 +12,8 @@ from app.settings import Settings, read_settings
 from app.ui.mounted import behind_door
 from app.ui.page import build_page
 
+_GB = 1_000_000_000
+
 
 def launch(
     machine: Machine,
@@ -37,7 +39,8 @@ def launch(
     """
     access, settings = access or Access(), settings or read_settings()
     listening = listening or listen(host, port)
-    workshop = Workshop(settings.history, machine, library=settings.library)
+    space = None if settings.space is None else round(settings.space * _GB)
+    workshop = Workshop(settings.history, machine, library=settings.library, space=space)
     page = behind_door(build_page(workshop, settings), access)
     with serve(workshop, access=access, listening=listening, page=page, speaks_mcp=speaks_mcp) as running:
         tell(f"The page is at {running.page} - press Ctrl-C to end it.")

@@ -224,12 +224,17 @@ class Studio:
             return self._subjects[name]
 
 
-def purpose(model: BlipDiffusion) -> str | None:
-    """One sentence about what a model is for, where it is not for everything: the bundled one is not."""
+def purpose(
+    model: BlipDiffusion, way: str = "add --model Salesforce/blipdiffusion --download to the command"
+) -> str | None:
+    """One sentence about what a model is for, where it is not for everything: the bundled one is not.
+
+    way: how the one for photographs is had here
+    """
     if model.name != BUNDLED:
         return None
     width, height = own_size(model)
     return (
         f"mini is a small model for trying things: it draws drawn things at {width} x {height} pixels. Photographs "
-        "take the published weights: add --model Salesforce/blipdiffusion --download to the command."
+        f"take the published weights: {way}."
     )

@@ -3,7 +3,7 @@
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from blipdiff.errors import BlipdiffError, ConfigError
@@ -30,7 +30,7 @@ class Models:
         self._names = tuple(dict.fromkeys(names))
         self._opened, self._most, self._shortage = opened, most, shortage
         self._kept: OrderedDict[str, Studio] = OrderedDict()
-        self._access = RLock()
+        self._access, self._naming = RLock(), Lock()  # one may be opened for long; names are given meanwhile
         self.troubles: dict[str, str] = {}  # why a model could not be opened when it was last tried
 
     @property
@@ -40,7 +40,7 @@ class Models:
 
     def offer(self, name: str) -> None:
         """One more may be asked for from now on."""
-        with self._access:
+        with self._naming:
             self._names = tuple(dict.fromkeys((*self._names, name)))
 
     def withdraw(self, name: str) -> None:
@@ -48,10 +48,11 @@ class Models:
 
         Raises: ConfigError for the one that draws where nobody says which.
         """
-        with self._access:
+        with self._naming:
             if name == self._names[0]:
                 raise ConfigError(f"{name} draws where nobody says which; it stays.")
             self._names = tuple(one for one in self._names if one != name)
+        with self._access:
             if self._kept.pop(name, None) is not None:
                 free_memory()
 

@@ -38,7 +38,7 @@ class Asked:
     webhook: str | None = None
     key: str | None = None
     digest: str = ""
-    previews: int = 1  # that are shown whatever they cost
+    previews: int = 1  # that are shown whatever they cost; 0: none at all
 
 
 class KeyTaken(ConfigError):

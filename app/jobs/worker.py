@@ -151,7 +151,8 @@ class Worker:
         found = _Run(ticket, time.monotonic())
         request = job.request
         rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))
-        every = self._previews.every(ticket.model, rows, int(getattr(request, "steps", 1)), max(1, ticket.previews))
+        steps, least = int(getattr(request, "steps", 1)), ticket.previews
+        every = self._previews.every(ticket.model, rows, steps, least) if least > 0 else 0
         events = cast("Any", run(studio, job, preview_every=every))
         with closing(events):
             for event in until_stopped(events, self._is_stopped):

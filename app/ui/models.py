@@ -1,5 +1,7 @@
 """Which model draws: chosen above all tabs; told, got and stopped in Settings; a hint where mini is given a photo."""
 
+import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from app.jobs.fetching import Fetched, Fetching
 from app.ui import markup
 from app.ui.components import Listed
 from app.ui.events import AT_ONCE, ON_PHOTOS, on_change, on_click
-from app.ui.notices import notice
+from app.ui.notices import guarded, notice
 from app.ui.parts import Changes
 from app.ui.photographs import any_photograph
 from app.ui.room import Room
@@ -18,7 +20,7 @@ from blipdiff.errors import BlipdiffError
 
 SETTINGS_TAB = "settings-tab"
 BUNDLED, PUBLISHED = "mini", "Salesforce/blipdiffusion"
-_SECONDS = 1.0  # between two looks at what is being fetched
+_SECONDS = 0.5  # between two looks at what is being fetched
 ELSEWHERE = "That is done at the machine itself: open the page there, or use the command line."
 _PHOTO = (
     "This looks like a photograph. mini is a small model for trying things and draws drawn things; photographs take "
@@ -100,24 +102,29 @@ class ModelsPart:
             self._get = gr.Button("Get the published model", variant="primary", elem_id="model-get", min_width=90)
             self._stop = gr.Button("Stop", elem_id="model-stop", min_width=80)
         self._status = gr.HTML(elem_id="model-status", elem_classes="status")
-        self._clock = gr.Timer(_SECONDS, active=False)
 
     def connect(self, tab: Any) -> None:
         """tab: Settings, whose opening looks at what is here."""
-        shown = [self._list, self._choice.chosen]
-        going = [self._status, self._clock, *shown]
+        going = [self._status, self._list, self._choice.chosen]
         on_click(self._ask, self._asked, None, self._status)
         on_click(self._get, self._got, None, going)
         on_click(self._stop, self._stopped, None, self._status)
-        on_change(self._clock.tick, self._told, None, going)
         on_change(tab.select, self._looked, None, going)
-        self._room.page.load(self._looked, None, going, **AT_ONCE)
+        self._room.page.load(guarded(self._looked), None, going, **AT_ONCE)
 
-    def _looked(self) -> Changes:
-        """The models that are here now, each of which may be asked for from now on."""
-        seen = self._fetching.seen
-        changes = self._listed() | {self._clock: gr.Timer(active=seen.is_going)}
-        return changes if seen.state == "none" else changes | {self._status: told(seen)}
+    async def _looked(self) -> AsyncGenerator[Changes]:
+        """The models that are here now, each of which may be asked for from now on; and what is being fetched."""
+        yield await asyncio.to_thread(self._listed)
+        if self._fetching.seen.is_going:
+            async for changes in self._followed():
+                yield changes
+
+    async def _followed(self) -> AsyncGenerator[Changes]:
+        """How far a fetching is, until it is over; and what is here then."""
+        while (seen := self._fetching.seen).is_going:
+            yield {self._status: told(seen)}
+            await asyncio.sleep(_SECONDS)
+        yield {**await asyncio.to_thread(self._listed), self._status: told(seen)}
 
     def _listed(self) -> Changes:
         from blipdiff.checkpoints.inventory import models_here  # which loads torch
@@ -147,24 +154,19 @@ class ModelsPart:
         )
         return {self._status: markup.message(text)}
 
-    def _got(self, visit: gr.Request) -> Changes:
+    async def _got(self, visit: gr.Request) -> AsyncGenerator[Changes]:
         """It begins, or goes on."""
         if not is_at_the_machine(visit):
-            return {self._status: markup.message(ELSEWHERE, "bad")}
+            yield {self._status: markup.message(ELSEWHERE, "bad")}
+            return
         self._fetching.begin(PUBLISHED)
-        return {self._status: told(self._fetching.seen), self._clock: gr.Timer(active=True)}
+        async for changes in self._followed():
+            yield changes
 
     def _stopped(self, visit: gr.Request) -> Changes:
         if is_at_the_machine(visit):
             self._fetching.stop()
         return {self._status: told(self._fetching.seen)}
-
-    def _told(self) -> Changes:
-        """How far it is; once it is over, what is here then."""
-        seen = self._fetching.seen
-        if seen.is_going:
-            return {self._status: told(seen)}
-        return {**self._listed(), self._status: told(seen), self._clock: gr.Timer(active=False)}
 
 
 def shown_name(name: str) -> str:

@@ -12,6 +12,7 @@ from app.ui import follower, line
 from app.ui.bench import title_of
 from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
+from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
 from app.ui.parts import Changes
 from app.ui.room import Room
@@ -22,6 +23,7 @@ from app.ui.tabs.edit import EditTab
 from app.ui.tabs.generate import generate_tab
 from app.ui.tabs.library import library_tab
 from app.ui.tabs.scene import scene_tab
+from app.ui.tabs.settings import settings_tab
 from app.ui.tabs.stylize import StylizeTab
 from pipelines.task import Task, tasks
 
@@ -46,6 +48,7 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
         room = Room(page, workshop, settings)
         room.heading = gr.HTML(room.headed(room.facts()))
+        choice = ModelChoice(room)
         with gr.Tabs(elem_id="tabs") as room.switch:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
                 title, build = _TABS.get(name, (title_of(name), task_tab))
@@ -53,6 +56,8 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
                     build(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(room)
+            with gr.Tab("Settings", id=SETTINGS_TAB) as tab:
+                settings_tab(room, choice, tab)
         room.line = gr.HTML(elem_id="line", js_on_load=line.PRESSED)
         page.load(show, search, shown, **AT_ONCE)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)

@@ -53,7 +53,7 @@ class Facts:
 
         model = studio.model
         names = ", ".join(one.part for one in model.additions)
-        found = [purpose(model), f"With {names}." if names else None, *told(model)]
+        found = [purpose(model, "Settings gets them"), f"With {names}." if names else None, *told(model)]
         about = " ".join(text for text in found if text) or None
         dtype = str(model.unet.dtype).removeprefix("torch.")
         return cls(model.name, str(model.device), dtype, about, *own_size(model), model.guidance)
@@ -143,7 +143,11 @@ class Room:
         Raises: BlipdiffError for a job that cannot be drawn.
         """
         try:
-            return self.workshop.submit(with_files(job), sender, Asked(model=model or "", name=name_of(job)))
+            return self.workshop.submit(
+                with_files(job),
+                sender,
+                Asked(model=model or "", name=name_of(job), previews=int(self.settings.previews)),
+            )
         except BlipdiffError:
             job.opened()  # which names what is wrong by its file
             raise

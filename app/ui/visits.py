@@ -8,11 +8,13 @@ from threading import Event, Lock
 
 import gradio as gr
 
+from app.doors.listening import is_loopback
 from app.jobs.tickets import LOCAL, Sender
 
 SOURCE = "page"
 _NAME = re.compile(r"[A-Za-z0-9-]{16,64}")
 _MOST_PAGES = 512
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # what servers in between add
 _SECONDS_UNHEARD = 5.0  # after which nobody listens any more to what an open page is told
 
 
@@ -23,6 +25,14 @@ def sender_of(browser: str | None, visit: gr.Request) -> Sender:
     """
     is_named = isinstance(browser, str) and _NAME.fullmatch(browser) is not None
     return Sender(LOCAL, str(browser if is_named else visit.session_hash), SOURCE)
+
+
+def is_at_the_machine(visit: gr.Request) -> bool:
+    """Whether a page is opened on the machine that serves it, and nothing passes it on from another one."""
+    if any(name in visit.headers for name in _PASSED_ON):
+        return False
+    host = visit.client.host if visit.client is not None else ""
+    return is_loopback(str(host))
 
 
 @dataclass(slots=True)

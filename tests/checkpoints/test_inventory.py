@@ -36,9 +36,7 @@ def test_the_bundled_model_is_told_without_a_hub(hub: StandInHub) -> None:
     assert hub.fetched == []
 
 
-def test_what_a_hub_offers_is_told_before_anything_is_fetched(
-    hub: StandInHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_hub_offers_is_told_before_anything_is_fetched(hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=7 * 10**9))
     hub.tags = ["diffusers", "license:apache-2.0"]
     told = offered(PUBLISHED)

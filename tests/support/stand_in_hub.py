@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -49,6 +49,8 @@ class StandInHub:
     name: str
     sizes: dict[str, int] = field(default_factory=dict)  # what the listing says instead of the truth
     cut_at: dict[str, int] = field(default_factory=dict)  # the byte at which a connection breaks, and then all do
+    held_at: dict[str, int] = field(default_factory=dict)  # the byte at which a file waits for `go`, once
+    go: Event = field(default_factory=Event)
     damaged: set[str] = field(default_factory=set)
     broken: bool = False
     tags: list[str] = field(default_factory=list)
@@ -181,4 +183,22 @@ def _send_file(request: BaseHTTPRequestHandler, hub: StandInHub, name: str) -> N
         request.close_connection = True
         request.connection.close()
         return
+    if request.command == "GET" and name in hub.held_at:
+        _send_held(request, hub, name, content, headers)
+        return
     _send(request, 206 if start else 200, content[start:], headers)
+
+
+def _send_held(
+    request: BaseHTTPRequestHandler, hub: StandInHub, name: str, content: bytes, headers: dict[str, str]
+) -> None:
+    request.send_response(200)
+    for key, value in {**headers, "Content-Length": str(len(content))}.items():
+        request.send_header(key, value)
+    request.end_headers()
+    place = hub.held_at.pop(name)
+    request.wfile.write(content[:place])
+    request.wfile.flush()
+    hub.go.wait(60)
+    with suppress(OSError):  # whoever asked may have gone
+        request.wfile.write(content[place:])

@@ -41,12 +41,14 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
         ModelsPart(room, choice).connect(tab)
         gr.Markdown("### Settings")
         fields = {
-            "model": text("model", "First model", "The one that draws when the page is opened: mini, a hub id, a folder.")
+            "model": text(
+                "model", "First model", "The one that draws when the page is opened: mini, a hub id, a folder."
+            )
         }
         for name, (label, info) in _FOLDERS.items():
             fields[name] = text(name, label, info)
-        fields["space"] = gr.Number(
-            settings.space, label="Room for the history, in GB", precision=2, elem_id="setting-space",
+        fields["space"] = gr.Textbox(
+            _gigabytes(settings.space), label="Room for the history, in GB", max_lines=1, elem_id="setting-space",
             info="When it is full, the oldest pictures that are no favourites go. Empty: no limit.",
         )  # fmt: skip
         fields["previews"] = gr.Checkbox(
@@ -74,6 +76,7 @@ def _saved(room: Room, visit: gr.Request, given: dict[str, Any]) -> str:
         return markup.message(ELSEWHERE, "bad")
     fixed = fixed_settings()
     try:
+        given["space"] = _number(given["space"])
         fresh = {name: checked_setting(name, value) for name, value in given.items() if name not in fixed}
         if fresh["theme"] not in THEMES:
             raise ConfigError("The look is light, dark, or as the browser has it.")
@@ -88,6 +91,18 @@ def _shown(room: Room, name: str) -> Any:
     """A setting as its field first showed it."""
     value = getattr(room.settings, name)
     return value if name in ("space", "previews", "theme") else str(value)
+
+
+def _gigabytes(space: float | None) -> str:
+    return "" if space is None else f"{space:g}"
+
+
+def _number(text: str) -> float | None:
+    """What was typed. Raises: ConfigError for what is no number."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise ConfigError(f"The room is {text!r:.40}; type a number of GB, or nothing for no limit.") from None
 
 
 def _where() -> str:
