@@ -110,7 +110,15 @@ class ModelsPart:
         on_click(self._get, self._got, None, going)
         on_click(self._stop, self._stopped, None, self._status)
         on_change(tab.select, self._looked, None, going)
-        self._room.page.load(guarded(self._looked), None, going, **AT_ONCE)
+        self._room.page.load(guarded(self._opened), None, going, **AT_ONCE)
+
+    async def _opened(self) -> AsyncGenerator[Changes]:
+        """The models that may be chosen; what they need is told where Settings is opened."""
+        await asyncio.to_thread(self._offer)
+        yield {self._choice.chosen: self._choice.offered()}
+        if self._fetching.seen.is_going:
+            async for changes in self._followed():
+                yield changes
 
     async def _looked(self) -> AsyncGenerator[Changes]:
         """The models that are here now, each of which may be asked for from now on; and what is being fetched."""
@@ -126,13 +134,18 @@ class ModelsPart:
             await asyncio.sleep(_SECONDS)
         yield {**await asyncio.to_thread(self._listed), self._status: told(seen)}
 
-    def _listed(self) -> Changes:
+    def _offer(self) -> list[Any]:
+        """What is here; what can draw may be asked for from now on."""
         from blipdiff.checkpoints.inventory import models_here  # which loads torch
 
         held = models_here(self._room.settings.models)
         for one in held:
             if one.draws:
                 self._room.workshop.offer(one.name)
+        return held
+
+    def _listed(self) -> Changes:
+        held = self._offer()
         rows = [(shown_name(one.name), one.kind, one.can, one.size, one.licence, _need(one)) for one in held if one.can]
         return {self._list: _table(rows), self._choice.chosen: self._choice.offered()}
 
