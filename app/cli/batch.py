@@ -22,7 +22,11 @@ def batch(
     ],
     task: Annotated[str, typer.Option("--task", help="What is done in lines that name no task.")] = "generate",
     together: Annotated[
-        bool, typer.Option("--together", help="Draw lines that differ by consecutive seeds alone in one batch.")
+        bool,
+        typer.Option(
+            "--together",
+            help="Draw several lines of one size, steps and scheduler in one batch; faster, may round otherwise.",
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each line's result as a JSON object.", rich_help_panel=OUTPUT)

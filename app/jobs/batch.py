@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from app.jobs.packing import packed
 from blipdiff.errors import BlipdiffError, ConfigError
+from pipelines.generate.request import GenerateRequest
 from pipelines.inputs import CARD_SUFFIX, Input
 from pipelines.job import Job
 from pipelines.parameters import parameters, request_from
@@ -36,10 +37,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Lines that are drawn as one job: one, or several that differ by their seeds alone."""
+    """Lines that are drawn together.
+
+    job: one that draws all of them, which differ by their seeds alone; None where each is a row of one batch
+    """
 
     lines: Sequence[Line]
-    job: Job
+    job: Job | None
 
 
 @dataclass(slots=True)
@@ -97,10 +101,16 @@ def read_lines(path: Path, library: Path, task: str = "generate") -> list[Line]:
 
 
 def groups(lines: Sequence[Line], *, together: bool) -> Iterator[Group]:
-    """Lines as they are drawn; `together`: those that follow each other and whose seeds do, in one batch."""
-    waiting: list[Line] = []
+    """Lines as they are drawn; `together`: as many as a batch holds at once, of those that can be rows of one, and of
+    those that follow each other and differ by consecutive seeds.
+    """
+    waiting, rows = list[Line](), _rows_of(lines) if together else {}
     for line in lines:
         if line.job is None:
+            continue
+        if line.number in rows:
+            if company := rows[line.number]:
+                yield Group(company, None)
             continue
         if waiting and not (together and _go_together(waiting, line)):
             yield _group(waiting)
@@ -108,6 +118,22 @@ def groups(lines: Sequence[Line], *, together: bool) -> Iterator[Group]:
         waiting.append(line)
     if waiting:
         yield _group(waiting)
+
+
+def _rows_of(lines: Sequence[Line]) -> dict[int, Sequence[Line]]:
+    """The lines that are rows of a batch: by the number of each batch's first line all of it, of the others none."""
+    alike: dict[Any, list[Line]] = {}
+    for line in lines:
+        request = None if line.job is None or line.job.index is not None else line.job.request
+        if isinstance(request, GenerateRequest) and (common := request.of_a_row()) is not None:
+            alike.setdefault(common, []).append(line)
+    found = dict[int, Sequence[Line]]()
+    for common, given in alike.items():
+        for first in range(0, len(given), common.batch):
+            company = given[first : first + common.batch]
+            if len(company) > 1:
+                found |= {line.number: () for line in company} | {company[0].number: company}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,27 @@
 """What a picture of a subject in a new scene can be asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.parameters import PICTURES, SubjectSampling, declared, left_out, parameter
 from pipelines.task import SUBJECTS, Task
+
+_OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateRequest(SubjectSampling):
     """Pictures of a subject in a new scene. None stands for the model's own default."""
+
+    def of_a_row(self) -> "GenerateRequest | None":
+        """What requests have in common that can be drawn in one batch, each in a row of it; None for one that cannot.
+
+        Rows have words, subjects and seeds of their own. Several pictures, and what is read of photos, fill a batch
+        of their own.
+        """
+        if self.count != 1 or self.detail:
+            return None
+        usual = GenerateRequest(category="any")
+        return replace(self, **{name: getattr(usual, name) for name in _OF_A_ROW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

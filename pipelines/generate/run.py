@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
 from pipelines.generate.request import GenerateRequest
+from pipelines.generate.together import prepare_again, was_among_others
 from pipelines.job import Job
 from pipelines.metadata import earlier_job, take_subject
 from pipelines.parameters import request_from
@@ -19,6 +20,8 @@ def prepare(studio: Studio, job: Job) -> Prepared:
 
     Raises: BlipdiffError for what the model cannot do.
     """
+    if was_among_others(job):
+        return prepare_again(studio, job)
     request: GenerateRequest = job.request
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
     encoded = encode(studio.model, request, subject)

@@ -1,18 +1,25 @@
 """Batches: files of jobs, drawn once however often they are called, with what failed told."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.batch import add_to
 from app.jobs.batch import JOURNAL, _content, groups, read_lines
+from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
+from pipelines.metadata import read_metadata, repeat
+from pipelines.task import Result
 from tests.support.studios import drawn
 from tests.support.tiny_models import photo
 from tests.support.workshops import tiny_studio
@@ -99,16 +106,54 @@ def test_a_table_is_a_batch_too(folder: Path) -> None:
     assert [len(one["files"]) for one in told(folder)] == [1, 5]
 
 
-def test_lines_that_differ_by_their_seeds_alone_can_be_drawn_together(folder: Path) -> None:
-    path = jobs(folder, *(LINE | {"seed": seed} for seed in (3, 4, 5, 9)), LINE | {"seed": 10, "prompt": "x"})
-    lines = read_lines(path, folder / "subjects")
-    assert [len(one.lines) for one in groups(lines, together=True)] == [3, 1, 1]
-    assert [len(one.lines) for one in groups(lines, together=False)] == [1] * 5
+def pixels(folder: Path, name: str) -> np.ndarray:
+    return np.asarray(Image.open(folder / "out" / name)).astype(int)
+
+
+def test_lines_of_other_words_subjects_and_seeds_are_rows_of_one_batch(folder: Path) -> None:
+    photo(1).save(folder / "cat.png")
+    other = {"category": "cat", "prompt": "in the snow", "negative": "blue", "subject": "cat.png", "seed": 9}
+    lines = [LINE, LINE | {"steps": 4}, LINE | other, LINE | {"count": 2}, LINE | {"seed": 4}, LINE | {"detail": 0.5}]
+    path = jobs(folder, *lines)
+    read = read_lines(path, folder / "subjects")
+    assert [[one.number for one in group.lines] for group in groups(read, together=True)] == [[1, 3, 5], [2], [4], [6]]
+    assert [len(one.lines) for one in groups(read, together=False)] == [1] * 6
+    jobs(folder, *lines[:5])
     assert called(str(path), "--output", "out", "--together").exit_code == 0
-    for line in told(folder)[:3]:
-        name = line["files"][0]
-        assert len(line["files"]) == 1
-        assert name.endswith(f"-dog-{2 + line['line']}.png"), line
+    found = {one["line"]: one for one in told(folder)}
+    assert [one for one, line in sorted(found.items()) if line.get("together") == 3] == [1, 3, 5]
+    for number in (1, 3, 5):
+        (name,) = found[number]["files"]
+        request = GenerateRequest(**{key: value for key, value in lines[number - 1].items() if key != "subject"})
+        subject = folder / str(lines[number - 1]["subject"])
+        alone = [one for one in run(tiny_studio(), Job.of(request, subject=subject)) if isinstance(one, Result)]
+        assert abs(pixels(folder, name) - np.asarray(alone[0].picture.image).astype(int)).max() <= 1
+        again = [one for one in run(tiny_studio(), repeat(folder / "out" / name)) if isinstance(one, Result)]
+        assert np.array_equal(np.asarray(again[0].picture.image).astype(int), pixels(folder, name))
+        assert again[0].picture.job == read_metadata(folder / "out" / name)["job"]
+
+
+def test_a_line_that_cannot_be_drawn_spoils_nothing_for_its_batch(folder: Path) -> None:
+    SubjectEmbedding(torch.zeros(3, 5), "dog").save(folder / "odd.safetensors")
+    path = jobs(folder, LINE, LINE | {"subject": "odd.safetensors"}, LINE | {"seed": 7})
+    result = called(str(path), "--output", "out", "--together")
+    assert result.exit_code == 1, result.exception
+    assert sorted((one["line"], one["state"]) for one in told(folder)) == [(1, "done"), (2, "failed"), (3, "done")]
+    assert len(told(folder)) == 3
+
+
+def test_metadata_of_a_row_that_cannot_be_are_refused(folder: Path) -> None:
+    made = Job.of(GenerateRequest(category="dog", count=1, steps=2), subject=folder / "dog.png")
+    for rows, row in ((4, 4), (65, 0), (True, 0), ("4", 1), (4, None), (4, -1)):
+        damaged = replace(made, index=0, detail={"rows": rows, "row": row})
+        with pytest.raises(ConfigError, match="damaged"):
+            list(run(tiny_studio(), damaged))
+
+
+def test_structures_that_differ_by_consecutive_seeds_are_one_job(folder: Path) -> None:
+    line = {"task": "stylize", "category": "dog", "count": 1, "subject": "dog.png", "structure": "dog.png"}
+    path = jobs(folder, *(line | {"seed": seed} for seed in (3, 4, 5, 9)))
+    assert [len(one.lines) for one in groups(read_lines(path, folder), together=True)] == [3, 1]
 
 
 def test_a_file_that_is_no_batch_is_refused(folder: Path) -> None:

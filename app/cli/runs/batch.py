@@ -1,8 +1,9 @@
 """A file of jobs is drawn."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -14,7 +15,9 @@ from app.settings import read_settings
 from blipdiff.errors import BlipdiffError
 from blipdiff.filenames import file_stem
 from blipdiff.outputs import written_file
-from pipelines.job import run
+from pipelines.batches import draw
+from pipelines.generate.together import prepare_together
+from pipelines.job import Job, run
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
 from pipelines.task import Result, Sheet
@@ -53,23 +56,42 @@ def batch(
 
 def _drawn(studio: Studio, group: Group, journal: Journal, *, as_json: bool) -> list[dict[str, Any]]:
     """What became of each line of a group."""
+    try:
+        drawn = _rows if group.job is None else _one
+        return list(drawn(studio, group, journal, as_json))
+    except BlipdiffError as error:
+        if len(group.lines) > 1:  # one of them spoils it for the others
+            alone = [Group((line,), line.job) for line in group.lines]
+            return [told for one in alone for told in _drawn(studio, one, journal, as_json=as_json)]
+        return [_told(journal, line, "failed", as_json, error=str(error)) for line in group.lines]
+
+
+def _rows(studio: Studio, group: Group, journal: Journal, as_json: bool) -> Iterator[dict[str, Any]]:
+    """Lines that are rows of one batch."""
+    lines, begun = group.lines, time.monotonic()
+    jobs = [line.job.opened() for line in lines if line.job is not None]
+    found = [event for event in draw(studio, prepare_together(studio, jobs)) if isinstance(event, Result)]
+    seconds = round((time.monotonic() - begun) / len(lines), 3)
+    for result in found:
+        line = lines[result.detail]
+        files = _kept(result, line, 0, journal.path.parent)
+        yield _told(journal, line, "done", as_json, files=files, seconds=seconds, together=len(lines))
+
+
+def _one(studio: Studio, group: Group, journal: Journal, as_json: bool) -> Iterator[dict[str, Any]]:
+    """Lines that one job draws."""
     folder, begun = journal.path.parent, time.monotonic()
     files: list[tuple[int | None, list[str]]] = []
-    try:
-        for event in run(studio, group.job):
-            if isinstance(event, Result):
-                files.append((event.picture.seed, _kept(event, group.lines[0], len(files), folder)))
-            elif isinstance(event, Sheet):
-                files.append((None, [_sheet(event, group.lines[0], folder)]))
-    except BlipdiffError as error:
-        return [_told(journal, line, "failed", as_json, error=str(error)) for line in group.lines]
+    for event in run(studio, cast("Job", group.job)):
+        if isinstance(event, Result):
+            files.append((event.picture.seed, _kept(event, group.lines[0], len(files), folder)))
+        elif isinstance(event, Sheet):
+            files.append((None, [_sheet(event, group.lines[0], folder)]))
     seconds = round((time.monotonic() - begun) / len(group.lines), 3)
-    told = []
     for line in group.lines:
         seed = getattr(line.job.request, "seed", None) if line.job is not None and len(group.lines) > 1 else None
         own = [name for drawn, names in files if seed is None or drawn == seed for name in names]
-        told.append(_told(journal, line, "done", as_json, files=own, seconds=seconds))
-    return told
+        yield _told(journal, line, "done", as_json, files=own, seconds=seconds)
 
 
 def _kept(result: Any, line: Line, number: int, folder: Path) -> list[str]:
