@@ -48,6 +48,7 @@ class Picture:
     place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
     part: str | None = None
+    safety: Mapping[str, Any] | None = None  # what a safety checker said of it, where one was asked for
     source_type: str | None = SOURCE_TYPE  # None for a picture that nothing was generated in
 
     @property
@@ -71,6 +72,7 @@ class Picture:
             "place": dict(self.place),
             "versions": dict(self.versions),
             **({} if self.part is None else {"part": self.part}),
+            **({} if self.safety is None else {"safety": dict(self.safety)}),
         }
 
     def parameters(self) -> str:

@@ -34,6 +34,7 @@ from pipelines.job import Job
 from pipelines.parameters import Detailed, Sampling
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
+from pipelines.safety import SafetyCheck
 from pipelines.task import Notice
 
 Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
@@ -62,6 +63,7 @@ class Studio:
         self.references = References(model)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
+        self.safety: SafetyCheck | None = None
 
     @classmethod
     def open(
@@ -91,7 +93,10 @@ class Studio:
         model = load_model(
             source, dtype=place.dtype, device=place.device, download=download, additions=own or additions
         )
-        return cls(model, download=download, folders=folders)
+        studio = cls(model, download=download, folders=folders)
+        if additions is not None and additions.safety is not None:
+            studio.safety = SafetyCheck(additions.safety, download=download)
+        return studio
 
     def subject(
         self, references: Sequence[Reference], *, weights: Sequence[float] | None = None, fit: str = "pad"
@@ -196,7 +201,12 @@ class Studio:
         return [] if text is None else [Notice(text)]
 
     def previews(self, clean: Tensor) -> list[Image.Image]:
-        """What a run will come to, as far as its latents without noise (rows, channels, h, w) tell."""
+        """What a run will come to, as far as its latents without noise (rows, channels, h, w) tell.
+
+        None where finished pictures are looked at by a safety checker.
+        """
+        if self.safety is not None:
+            return []
         with self._computing:
             return preview_pictures(self.model.vae, clean)
 
@@ -206,7 +216,8 @@ class Studio:
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
         made_by = {"name": self.model.name, **self.model.identity.told()}
         seed = job.request.seed_of(seed) if isinstance(job.request, Sampling) else seed
-        return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place)
+        image, safety = (image, None) if self.safety is None else self.safety.looked_at(image)
+        return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place, safety=safety)
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:
         if isinstance(reference, SubjectEmbedding):

@@ -171,6 +171,12 @@ _ADDITIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("ip_image", Path | None, "--ip-image", "The picture that the IP-Adapter reads beside the subject."),
     ("ip_encoder", str | None, "--ip-encoder", "FOLDER of its image encoder; image_encoder beside its file if absent."),
+    (
+        "safety",
+        str | None,
+        "--safety",
+        "FOLDER or HUB-ID of Stable Diffusion's safety checker: what it flags is blurred, and metadata say so.",
+    ),
     ("base", str | None, "--base", "A checkpoint of Stable Diffusion 1.5 that lends its look: FILE, FOLDER or HUB-ID."),
     ("original", str | None, "--original", "Stable Diffusion 1.5 itself, for --base: FILE, FOLDER or HUB-ID."),
     (

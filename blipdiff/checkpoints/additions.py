@@ -29,6 +29,7 @@ class Additions:
     embeddings: tuple[Embedding, ...] = ()
     vae: str | None = None
     ip_adapter: IpAdapter | None = None
+    safety: str | None = None  # a checker that looks at finished pictures
 
     @classmethod
     def of(
@@ -43,6 +44,7 @@ class Additions:
         ip_adapter: str | Path | IpAdapter | None = None,
         ip_image: Any = None,
         ip_encoder: str | Path | None = None,
+        safety: str | Path | None = None,
     ) -> "Additions":
         """The additions that people name: "chalk.safetensors:0.8", "toy.pt=<cat-toy>", an IP-Adapter with its picture.
 
@@ -56,6 +58,7 @@ class Additions:
             embeddings=tuple(Embedding.of(one) for one in embeddings),
             vae=None if vae is None else str(vae),
             ip_adapter=None if ip_adapter is None else IpAdapter.of(ip_adapter, ip_image, ip_encoder),
+            safety=None if safety is None else str(safety),
         )
 
     def __bool__(self) -> bool:
