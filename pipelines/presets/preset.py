@@ -11,7 +11,7 @@ from blipdiff.errors import ConfigError
 from blipdiff.outputs import written_file
 from pipelines.job import Job
 from pipelines.parameters import WORDS, checked_values, parameters, plain, request_from
-from pipelines.task import task_named
+from pipelines.task import Task, task_named
 
 SUFFIX = ".json"
 PRESET_VERSION = 1
@@ -54,18 +54,25 @@ class Preset:
 
         words: whether its prompts are kept too
         """
-        declared = parameters(type(job.request))
+        values = {item.name: getattr(job.request, item.name) for item in fields(job.request) if item.init}
+        return cls.of_values(task_named(job.task), values, name, description, words=words)
+
+    @classmethod
+    def of_values(
+        cls, task: Task, values: Mapping[str, Any], name: str, description: str = "", *, words: bool = False
+    ) -> "Preset":
+        """The same of values as they were set."""
+        declared, usual = parameters(task.request), {item.name: item.default for item in fields(task.request)}
         found = {}
-        for item in fields(job.request):
-            one, value = declared.get(item.name), getattr(job.request, item.name)
-            is_word = one is not None and (one.is_category or (one.group == WORDS and not one.choices))
-            is_said = one is not None and is_word and isinstance(value, str)
-            if not item.init or item.name in _ITS_OWN or value == item.default or (is_said and not words):
+        for key, value in values.items():
+            one = declared.get(key)
+            is_said = one is not None and (one.is_category or (one.group == WORDS and not one.choices))
+            if key in _ITS_OWN or value == usual[key] or (is_said and isinstance(value, str) and not words):
                 continue
-            if one is not None or item.name == "controls":
-                found[item.name] = value
+            if one is not None or key == "controls":
+                found[key] = value
         found.pop("category", None)
-        return cls(name, job.task, plain(found), description)
+        return cls(name, task.name, plain(found), description)
 
     def request(self, **given: Any) -> Any:
         """The request of its task with these values; what is given wins. Raises: as the request."""

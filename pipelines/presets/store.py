@@ -1,7 +1,6 @@
 """All presets by name: those that come with the package, and a folder of one's own, which win."""
 
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 
 from blipdiff.errors import BlipdiffError, ConfigError
@@ -50,6 +49,16 @@ class Presets:
             raise ConfigError(f"The preset {one.name!r} is for {one.task}, not for {task}.")
         return one
 
+    def file(self, name: str) -> Path:
+        """Where a preset lies, to be given away. Raises: ConfigError where there is none of this name."""
+        for path in reversed([*_bundled_files(), *self._paths()]):
+            try:
+                if Preset.read(path).name == name:
+                    return path
+            except BlipdiffError:
+                continue
+        raise ConfigError(f"There is no preset {name!r}.")
+
     def save(self, preset: Preset) -> Path:
         """Keeps a preset; one of the same name takes the other's place.
 
@@ -75,5 +84,8 @@ class Presets:
 
 def bundled() -> list[Preset]:
     """The presets that come with the package, in the order of their files."""
-    found = (one for one in files("pipelines.presets").joinpath("bundled").iterdir() if one.name.endswith(SUFFIX))
-    return [Preset.from_json(one.read_bytes(), one.name) for one in sorted(found, key=lambda one: one.name)]
+    return [Preset.read(path) for path in _bundled_files()]
+
+
+def _bundled_files() -> list[Path]:
+    return sorted((Path(__file__).parent / "bundled").glob(f"*{SUFFIX}"))

@@ -1,17 +1,15 @@
 """What a person asked for on the command line, as a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from app.cli.controls import CONTROL, control_flags
 from app.cli.draw import GIVEN, input_flags, needs_controls, takes_controls
 from app.cli.options import ADDED, OLD, was_given
 from app.cli.runs.files import parse_bound, read_card
-from app.settings import read_settings
+from app.cli.runs.given import Asked
 from blipdiff.control.net_names import BUNDLED_CONTROLS, control_for_map, map_of_control
 from blipdiff.errors import ConfigError, PromptError, SubjectError
 from pipelines.controls.settings import ControlSettings
@@ -19,46 +17,9 @@ from pipelines.inputs import Box, Input
 from pipelines.job import Job, told_by_cards
 from pipelines.metadata import job_of, without_place
 from pipelines.parameters import Parameter, parameters, random_seed
-from pipelines.presets.preset import Preset
-from pipelines.presets.store import Presets
-from pipelines.task import InputKind, Task
+from pipelines.task import InputKind
 
 _DEFAULT = ControlSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A task's options as they were given, by their parameters' names."""
-
-    task: Task
-    context: typer.Context
-    values: Mapping[str, Any]
-    preset: Preset | None = None
-
-    @classmethod
-    def of(cls, task: Task, context: typer.Context, values: Mapping[str, Any]) -> "Asked":
-        """The options with a preset's values where none was given. Raises: ConfigError for a preset that is none."""
-        name = values.get("from_preset")
-        if name is None:
-            return cls(task, context, values)
-        preset, found = Presets(read_settings().presets).get(name, task.name), dict(values)
-        for key, value in preset.values.items():
-            names = (key, *(OLD + old for old in parameters(task.request)[key].aliases)) if key in found else ()
-            if names and not any(was_given(context, one) for one in names):
-                found[key] = list(value) if isinstance(value, tuple) else value
-        sides = [preset.values.get(side) for side in ("width", "height")]
-        if any(sides) and not was_given(context, "size"):
-            found["size"] = "x".join(str(side or sides[0] or sides[1]) for side in sides)
-        return cls(task, context, found, preset)
-
-    def inputs(self, name: str) -> list[Any]:
-        """What was given of one input."""
-        value = self.values.get(GIVEN + name)
-        return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
-
-    def flag(self, name: str) -> str:
-        """The option of a parameter, as --help shows it."""
-        return next(str(param.opts[0]) for param in self.context.command.params if param.name == name)
 
 
 def new_job(asked: Asked, notices: list[str]) -> Job:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import typer
 
 from app.cli.progress import told, waiting
-from app.cli.runs.asked import Asked, job_like, new_job
+from app.cli.runs.asked import job_like, new_job
+from app.cli.runs.given import Asked
 from app.cli.terminal import say, say_json, warn
 from app.outputs import check_writable, save_result, save_sheet
 from blipdiff.checkpoints.additions import Additions

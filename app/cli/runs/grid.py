@@ -7,8 +7,9 @@ from typing import Any
 import typer
 
 from app.cli.grid import X, Y
-from app.cli.runs.asked import Asked, new_job
+from app.cli.runs.asked import new_job
 from app.cli.runs.drawing import opened, save
+from app.cli.runs.given import Asked
 from app.cli.terminal import warn
 from app.outputs import check_writable
 from blipdiff.errors import ConfigError
