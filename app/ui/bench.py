@@ -15,6 +15,7 @@ from app.ui.files import without_folder
 from app.ui.form import Form
 from app.ui.notices import guarded, notice
 from app.ui.parts import Changes, Parts, Seen
+from app.ui.preset_field import PresetField, Rest
 from app.ui.room import Facts, Kind, Room, TabPart
 from app.ui.runs import Runs
 from blipdiff.errors import BlipdiffError
@@ -51,6 +52,7 @@ class Bench:
         prefix = "field" if task.name == FIRST else task.name
         tick = self.id("random-seed")
         self.form = Form(task.request, prefix, own, without=without, random_seed=random_seed, tick=tick)
+        self.presets = PresetField(self.id, task, self.form, room.settings.presets)
         self.on: Parts
         self.runs: Runs
         self._status: Any = None
@@ -80,6 +82,7 @@ class Bench:
 
     def place_settings(self, note: str = "", **looks: Mapping[str, Any]) -> None:
         """The parameters that the tab has not placed by itself, and a place for a picture that has them."""
+        self.presets.place()
         usual = {name: {"placeholder": "the model's own if empty"} for name in _OF_MODEL}
         self.form.place_settings(self.id("settings"), note, **{**usual, **looks})
         for name, told in _OF_MODEL.items():
@@ -164,11 +167,13 @@ class Bench:
         filled: Sequence[Any],
         takes: Mapping[Kind, Any],
         more: Sequence[Any] = (),
+        rest: Rest | None = None,
     ) -> None:
         """The events that belong to no button of the tab's own, and what the room knows of the tab.
 
         recalled: what brings back of a job what the form does not hold; filled: the fields that it changes; takes:
-        where what is sent to the tab goes; more: what the tab's own `show` changes
+        where what is sent to the tab goes; more: what the tab's own `show` changes; rest: what presets hold beside the
+        form's values
         """
         on, room = self.on, self.room
         read = [room.browser, on.pictures]
@@ -183,6 +188,7 @@ class Bench:
         room.register(part)
         room.later(self._connect_recall)
         self._remember()
+        self.presets.connect(rest)
 
     def recall(self, job: Job) -> Changes:
         """The form, the subject and all else as a job has them; what cannot be brought back is said."""

@@ -129,6 +129,13 @@ class Form:
         found = {control: self._shown(name, getattr(request, name)) for name, control in self.controls.items()}
         return found | ({} if self.random is None else {self.random: False})
 
+    def shown(self, values: Mapping[str, Any]) -> dict[Any, Any]:
+        """The controls that show some of a request's values."""
+        found = {
+            self.controls[name]: self._shown(name, value) for name, value in values.items() if name in self.controls
+        }
+        return found | ({self.random: False} if self.random is not None and "seed" in values else {})
+
     def _id(self, name: str) -> str:
         return f"{self._prefix}-{name.replace('_', '-')}"
 

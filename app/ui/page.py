@@ -21,6 +21,7 @@ from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
 from app.ui.tabs.edit import EditTab
 from app.ui.tabs.generate import generate_tab
+from app.ui.tabs.grid import GridTab
 from app.ui.tabs.library import library_tab
 from app.ui.tabs.scene import scene_tab
 from app.ui.tabs.settings import settings_tab
@@ -35,6 +36,7 @@ _TABS: dict[str, tuple[str, Callable[[Room, Task], object]]] = {
     "attend": ("Attention", attend_tab),
     "blend": ("Blend", BlendTab),
     "scene": ("Scene", scene_tab),
+    "grid": ("Grid", GridTab),
 }
 
 
@@ -44,7 +46,7 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
     It is there before the model: what it shows of that comes when it is open.
     """
     own_cache()
-    known = {name: task for name, task in tasks().items() if task.is_offered}
+    known = {name: task for name, task in tasks().items() if task.is_offered or name in _TABS}
     with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
         room = Room(page, workshop, settings)
         room.heading = gr.HTML(room.headed(room.facts()))

@@ -15,7 +15,8 @@ from pipelines.studio import Studio
 
 def settings_in(folder: Path) -> Settings:
     """Everything in one folder."""
-    return Settings(output=folder / "output", library=folder / "library", history=folder / "history")
+    places = {name: folder / name for name in ("output", "library", "history", "presets")}
+    return Settings(**places)  # type: ignore[arg-type]
 
 
 def workshop_in(folder: Path, studio: Studio, *, is_warmed: bool = True) -> Workshop:

@@ -15,6 +15,7 @@ from app.ui.form import Form
 from app.ui.given import as_file, as_files
 from app.ui.parts import Changes
 from app.ui.photos import photo_field
+from app.ui.preset_field import Rest
 from app.ui.room import Kind, Room
 from app.ui.views import View
 from blipdiff.control.choices import PREPROCESSORS
@@ -124,7 +125,12 @@ class StylizeTab(Bench):
         self.look, self.structure = look, structure
         self.connect(draw, self.asked, [look, *made_from])
         takes: dict[Kind, Any] = {"photo": look, "subject": look, "structure": structure, "picture": structure}
-        self.connect_rest(self.recalled, [look, *made_from], takes, [self.slider])
+        rest = Rest(
+            control.inputs,
+            lambda *typed: {"controls": [plain(control.settings(typed))]},
+            lambda values: control.filled(values["controls"][0]) if values.get("controls") else {},
+        )
+        self.connect_rest(self.recalled, [look, *made_from], takes, [self.slider], rest)
 
     def asked(self, look: str | None, structure: str | None, *values: Any) -> Job:
         """The look in the structure."""
