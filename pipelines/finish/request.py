@@ -59,9 +59,9 @@ class UpscaleRequest(Redrawing):
         group=PICTURES,
     )
     strength: float = fraction(
-        0.3,
+        0.2,
         "Redrawing",
-        "How much the second pass changes: 0.2 sharpens, above 0.5 parts of the picture become other things.",
+        "How much the second pass changes: 0.2 sharpens, above 0.4 spots and things appear that were not there.",
         low=0.05,
         group=PICTURES,
     )
