@@ -152,9 +152,10 @@ def siege(server: Server, clients: int, seconds: float) -> None:
         name for name, job in found.items()
         for result in job["results"] if server.client.about(result["id"])["seed"] != sent[name]
     ]  # fmt: skip
+    lost = [name for name, job in found.items() if job["state"] == "done" and not job["results"]]
     states = Counter(job["state"] for job in found.values())
     print(f"{clients} clients, {seconds:.0f} s: answers {dict(sorted(statuses.items()))}; jobs {dict(states)}")
-    print(f"mixed: {len(mixed)}; memory of the server in MB: {', '.join(str(one) for one in begun)}")
+    print(f"mixed: {len(mixed)}; lost: {len(lost)}; memory of the server in MB: {', '.join(str(one) for one in begun)}")
     server.close()
 
 

@@ -34,7 +34,7 @@ def job_view(workshop: Workshop, one: Ticket, standings: Mapping[str, Standing] 
         "priority": one.priority,
         "place": None if standing is None else standing.place,
         "seconds_left": _seconds(standing, running),
-        "step": one.step if running is None else running.step,
+        "step": one.steps if one.state == "done" else one.step if running is None else running.step,
         "steps": one.steps if running is None else running.steps,
         "count": one.count,
         "created": _when(one.created),

@@ -208,3 +208,12 @@ def test_the_description_tells_what_every_request_holds(running: Running) -> Non
         path for path, methods in told["paths"].items() if "requestBody" not in methods.get("post", {"requestBody": 1})
     }
     assert posts == reads
+
+
+def test_what_curl_sends_without_a_header_is_json_and_a_done_job_is_at_its_last_step(running: Running) -> None:
+    job = {"request": REQUEST, "inputs": {"subject": base64.b64encode(png()).decode()}}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    made = httpx.post(f"{running.url}{API}/jobs?wait=60", content=json.dumps(job), headers=headers, timeout=60)
+    assert made.status_code == 202, made.text
+    assert made.json()["state"] == "done"
+    assert made.json()["step"] == made.json()["steps"]
