@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage check docs clean
+.PHONY: demo test coverage check docs matrix matrix-oldest matrix-known matrix-newest clean
 
 demo: .venv/installed
 	@$(BIN)/blipdiff generate --subject blipdiff/assets/subjects/padlock.png --category padlock \
@@ -23,6 +23,12 @@ test: check
 # which lines the tests run; counting them takes half as long again
 coverage: check
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov=blipdiff --cov-report=term --cov-report=xml
+
+# The tests that meet the libraries, with their oldest, known and newest versions: docs/versions.md.
+matrix: matrix-oldest matrix-known matrix-newest
+
+matrix-oldest matrix-known matrix-newest:
+	@$(PYTHON) tests/libraries/matrix.py $(subst matrix-,,$@)
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check .
@@ -50,4 +56,4 @@ docs: .venv/installed-dev
 	@touch $@ .venv/installed
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .matrix build dist *.egg-info

@@ -161,12 +161,17 @@ def _opened(stream: BinaryIO, name: str) -> Image.Image:
     return picture
 
 
+def _has(part: str) -> bool:
+    """Whether Pillow was built with a module or codec; older versions warn of names that they do not know."""
+    return part in {*features.modules, *features.codecs} and bool(features.check(part))
+
+
 def _identified(stream: BinaryIO, kind: str | None, name: str) -> Image.Image:
-    if kind in _BUILT_IN and not features.check(_BUILT_IN[kind]):
+    if kind in _BUILT_IN and not _has(_BUILT_IN[kind]):
         raise MissingDependencyError(
             f"{name} is a {kind} picture, which the installed Pillow cannot read: pip install 'pillow>=12'."
         )
-    formats = _FORMATS + (("AVIF",) if features.check("avif") else ())
+    formats = _FORMATS + (("AVIF",) if _has("avif") else ())
     read: Any = Image.open if kind != "HEIC" else _heif_reader(name)
     try:
         with _quiet():

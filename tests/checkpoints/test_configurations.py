@@ -157,7 +157,10 @@ def test_weights_of_an_odd_kind_are_named(dtype: torch.dtype, tiny_folder: Path)
     path = tiny_folder / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)
     tensors["conv_in.bias"] = tensors["conv_in.bias"].to(dtype)
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except KeyError:  # complex numbers, before version 0.6
+        pytest.skip("this version of safetensors writes none")
     with pytest.raises(CheckpointError, match=r"kind that is not read here: conv_in\.bias"):
         load_model(tiny_folder)
 

@@ -6,6 +6,7 @@ the tests in it. What is oldest is read from pyproject.toml: the lower bound of 
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -46,9 +47,9 @@ def lower_bounds(asked: Sequence[str]) -> dict[str, str]:
     """name -> the oldest version that is asked for, as pyproject.toml writes it."""
     bounds = {}
     for one in asked:
-        name, separator, rest = one.partition(";")[0].partition(">=")
-        if separator:
-            bounds[name.strip()] = rest.partition(",")[0].strip()
+        name, lowest = re.match(r"[\w-]+", one), re.search(r">=\s*([\w.]+)", one.partition(";")[0])
+        if name and lowest:
+            bounds[name[0]] = lowest[1]
     return bounds
 
 

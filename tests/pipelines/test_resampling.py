@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.pipelines.deprecated.blip_diffusion.blip_image_processing import BlipImageProcessor
 from PIL import Image
 
 from blipdiff.control.preprocessors import Preprocessors
@@ -15,6 +14,11 @@ from pipelines.controls.nets import map_of
 from pipelines.controls.settings import ControlSettings
 from tests.support.face import differ, draw
 from tests.support.tiny_models import photo
+
+try:
+    from diffusers.pipelines.deprecated.blip_diffusion.blip_image_processing import BlipImageProcessor
+except ModuleNotFoundError:  # before diffusers 0.36
+    from diffusers.pipelines.blip_diffusion.blip_image_processing import BlipImageProcessor
 
 pytest_plugins = ["tests.support.face_fixtures"]
 
