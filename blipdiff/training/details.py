@@ -16,7 +16,6 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
-from transformers import BertTokenizer, CLIPTokenizer
 
 from blipdiff.attention.context import Added
 from blipdiff.attention.sites import AttentionSite
@@ -32,6 +31,7 @@ from blipdiff.training.batches import SubjectBatches, Wording
 from blipdiff.training.config import DetailRecipe
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.stage2 import RowShares
+from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
 
 class Referenced(Protocol):

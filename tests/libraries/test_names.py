@@ -28,6 +28,7 @@ LIBRARIES = {
 
 # Imported from inside of a library, not from its top.
 INSIDE = {
+    "diffusers.loaders.IPAdapterMixin": "IP-Adapters of the pipeline are loaded as diffusers loads them",
     "diffusers.loaders.StableDiffusionLoraLoaderMixin": "LoRAs of the pipeline are called as diffusers calls them",
     "diffusers.loaders.lora_base": "the steps of that mixin, for a text encoder that is none of transformers' models",
     "diffusers.loaders.single_file_utils.convert_ldm_clip_checkpoint": "names of single files",
@@ -39,6 +40,7 @@ INSIDE = {
     "diffusers.models.attention_processor.FusedAttnProcessor2_0": "processors that compute the same attention",
     "diffusers.models.attention_processor.SlicedAttnProcessor": "processors that compute the same attention",
     "diffusers.models.attention_processor.XFormersAttnProcessor": "processors that compute the same attention",
+    "diffusers.models.embeddings.ImageProjection": "the pictures of an IP-Adapter",
     "diffusers.models.controlnets.multicontrolnet.MultiControlNetModel": "several nets given as diffusers' users do",
     "diffusers.utils.torch_utils.randn_tensor": "the pipeline's noise is diffusers' own",
     "gradio.data_classes.DataWithFiles": "what a painted canvas sends",
@@ -58,6 +60,7 @@ INSIDE = {
 }
 # Names with an underscore, of objects that are not ours: where one is found.
 UNDERSCORED = {
+    "_cdata": "torch.UntypedStorage",
     "_current_part": "gradio.route_utils.GradioMultiPartParser, an attribute of its instances",
     "_execution_device": "diffusers.DiffusionPipeline",
     "_files_to_close_on_error": "gradio.route_utils.GradioMultiPartParser, an attribute of its instances",
@@ -178,6 +181,7 @@ def test_what_has_an_underscore_is_where_we_look_for_it() -> None:
     assert torch.zeros(2).view(1, 2)._base is not None
     for path in (
         "diffusers.DiffusionPipeline._execution_device",
+        "torch.UntypedStorage._cdata",
         "torch._utils._flatten_dense_tensors",
         "torch._utils._unflatten_dense_tensors",
     ):
