@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from app.cli.commands import declared
+from app.jobs.workshop import Machine
+from blipdiff.errors import CheckpointError
 from pipelines.metadata import read_metadata
-from pipelines.studio import Studio
 from pipelines.task import tasks
 from tests.support.brought import (
     factors,
@@ -125,18 +126,24 @@ def test_merge_writes_a_model_that_draws(
 
 @pytest.mark.parametrize("name", [*tasks(), "matrix", "ui"])
 def test_every_command_that_draws_takes_them(name: str) -> None:
-    options = {flag for param in declared(name).params for flag in param.opts}
-    assert {"--lora", "--embedding", "--vae", "--base", "--original", "--base-strength"} <= options
+    command = declared(name)
+    wanted = {"--lora", "--embedding", "--vae", "--base", "--original", "--base-strength"}
+    wanted |= {"--ip-adapter", "--ip-image", "--ip-encoder", "--safety"}
+    for one in (getattr(command, "commands", None) or {name: command}).values():  # a grid has one for each task
+        assert wanted <= {flag for param in one.params for flag in param.opts}
 
 
 def test_the_page_is_opened_with_them(
     blipdiff: Command, model: Path, brought: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Studio] = []
-    monkeypatch.setattr("app.cli.runs.ui.launch", lambda studio, **_: opened.append(studio))
+    machines: list[Machine] = []
+    monkeypatch.setattr("app.cli.runs.ui.launch", lambda machine, *_, **__: machines.append(machine))
     ended = blipdiff(
         "ui", "--model", model, "--lora", brought / "chalk.safetensors", "--embedding", brought / "bad.pt=<x>"
     )
     assert ended.code == 0, ended
-    assert [one.part for one in opened[0].model.additions] == ["LoRA chalk at 1", "embedding <x>"]
-    assert_refused(blipdiff("ui", "--model", model, "--lora", brought / "bad.pt"), "an embedding for Stable Diffusion")
+    opened = machines[0].opened(str(model), "cpu")
+    assert [one.part for one in opened.model.additions] == ["LoRA chalk at 1", "embedding <x>"]
+    assert blipdiff("ui", "--model", model, "--lora", brought / "bad.pt").code == 0  # the page opens, and says it
+    with pytest.raises(CheckpointError, match="an embedding for Stable Diffusion"):
+        machines[1].opened(str(model), "cpu")
