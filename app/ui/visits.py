@@ -1,5 +1,6 @@
 """Who looks at the page: browsers by the name that each has given itself, and their open pages."""
 
+import ipaddress
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from threading import Event, Lock
 
 import gradio as gr
 
-from app.doors.listening import is_loopback
 from app.jobs.tickets import LOCAL, Sender
 
 SOURCE = "page"
@@ -31,8 +31,10 @@ def is_at_the_machine(visit: gr.Request) -> bool:
     """Whether a page is opened on the machine that serves it, and nothing passes it on from another one."""
     if any(name in visit.headers for name in _PASSED_ON):
         return False
-    host = visit.client.host if visit.client is not None else ""
-    return is_loopback(str(host))
+    try:
+        return ipaddress.ip_address(str(visit.client.host)).is_loopback if visit.client is not None else False
+    except ValueError:  # a socket's name, not an address
+        return False
 
 
 @dataclass(slots=True)
