@@ -56,6 +56,10 @@ class SubjectLibrary:
         """Passes for the name of a subject. Raises: SubjectError when there is none."""
         self._there(name)
 
+    def path(self, name: str) -> Path:
+        """The card's file. Raises: SubjectError when there is none of that name."""
+        return self._there(name)
+
     def load(self, name: str) -> SubjectEmbedding:
         """The subject of that name.
 

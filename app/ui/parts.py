@@ -1,9 +1,18 @@
 """What a tab shows of its pictures: the components, and the pictures in the gallery."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 Changes: TypeAlias = dict[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where something that is sent to a tab goes, if it changes more than one field: what its file changes."""
+
+    outputs: list[Any]
+    changes: Callable[[str], Changes]
 
 
 class Seen(NamedTuple):

@@ -28,11 +28,11 @@ def photo_field(label: str, name: str, height: int, example: Path | None = None,
         label=label,
         type="filepath",
         image_mode=None,
-        sources=["upload", "clipboard"],
         height=height,
         value=None if example is None else served(example),
         elem_id=name,
-        **looks,
+        elem_classes="takes-paste",
+        **{"sources": ["upload", "clipboard"], **looks},
     )
     note = gr.HTML("", elem_id=f"{name}-note", elem_classes="note")
     on_change([photo.input, photo.upload, photo.clear], looked_at, photo, [photo, note], ON_PHOTOS)

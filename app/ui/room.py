@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.ui import markup
 from app.ui.files import served
 from app.ui.given import with_files
-from app.ui.parts import Changes
+from app.ui.parts import Changes, Sent
 from app.ui.views import Shows
 from app.ui.visits import Visits
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -175,7 +175,9 @@ class Room:
         """All that `recall_changes` and `send_changes` may change: the outputs of events that use them."""
         found = [self.switch]
         for part in self.tabs.values():
-            found += [*part.outputs, *part.takes.values(), *([] if part.runs is None else [part.runs.on.status])]
+            found += [*part.outputs, *([] if part.runs is None else [part.runs.on.status])]
+            for one in part.takes.values():
+                found += one.outputs if isinstance(one, Sent) else [one]
         return list(dict.fromkeys(found))
 
     def recall_changes(self, job: Job) -> Changes:
@@ -198,6 +200,8 @@ class Room:
             raise ConfigError(f"{'This tab' if part is None else part.title} takes no {kind}.")
         field_ = part.takes[kind]
         file = served(path)
+        if isinstance(field_, Sent):
+            return {**field_.changes(file), self.switch: gr.Tabs(selected=part.place)}
         value = [file] if getattr(field_, "file_count", "single") == "multiple" else file
         return {field_: value, self.switch: gr.Tabs(selected=part.place)}
 

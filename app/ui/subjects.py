@@ -23,6 +23,7 @@ class Tile:
     name: str
     picture: Image.Image | None
     category: str | None  # of a card; a photo does not tell
+    keeps_photo: bool = True  # which details are read from; a card may not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,5 +68,5 @@ def by_name(error: BlipdiffError, paths: Sequence[str]) -> str:
 def _tile(path: Path) -> Tile:
     if path.suffix.lower() == CARD_SUFFIX:
         card = SubjectEmbedding.load(path)
-        return Tile(path.name, card.thumbnail, card.category)
+        return Tile(path.name, card.thumbnail, card.category, card.cut_out is not None)
     return Tile(path.name, thumbnail(open_picture(path), _SIDE), None)

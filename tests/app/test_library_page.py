@@ -1,5 +1,6 @@
 """The library's tab without a browser: what each click changes."""
 
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from app.ui.tabs.library import _Events
+from app.ui.tabs.library import LibraryEvents, Parts
 from blipdiff.conditioning.subject import SubjectEmbedding
 from pipelines.subject_library import SubjectLibrary
 
-ON = ("status", "search", "cards", "chosen", "download", "delete", "asked")
+ON = Parts(*(item.name for item in fields(Parts)))
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def library(tmp_path: Path) -> SubjectLibrary:
 
 @pytest.fixture
 def events(library: SubjectLibrary) -> Any:
-    return _Events(SimpleNamespace(library=library, lists=[]), *ON)  # type: ignore[arg-type]
+    return LibraryEvents(SimpleNamespace(library=library, lists=[]), ON)  # type: ignore[arg-type]
 
 
 def test_deleting_asks_by_a_second_click_and_can_be_undone(library: SubjectLibrary, events: Any) -> None:
@@ -41,3 +42,19 @@ def test_deleting_asks_by_a_second_click_and_can_be_undone(library: SubjectLibra
     assert "is back" in events.restore("")["status"]
     assert names() == ["Rex", "Tom"]
     assert "Nothing was deleted" in events.restore("")["status"]
+
+
+def test_cards_are_imported_as_they_are_and_photos_are_not(
+    library: SubjectLibrary, events: Any, tmp_path: Path
+) -> None:
+    given = [str(SubjectEmbedding(torch.ones(4, 8), "cat").save(tmp_path / f"{name}.safetensors")) for name in "AB"]
+    told = events.bring_in([*given, str(tmp_path / "photo.png")], "")
+    assert "Imported" in told["status"] and told["names"] == ["A", "B", "Rex", "Tom"]
+    assert library.load("A").category == "cat"
+    assert "no card to import" in events.bring_in([str(tmp_path / "photo.png")], "")["status"]
+    assert "already" in events.bring_in(given, "")["status"]
+
+
+def test_the_card_that_was_clicked_is_chosen(events: Any) -> None:
+    names = events.show("")["names"]
+    assert events.choose(SimpleNamespace(index=1), names) == "Tom"

@@ -14,7 +14,8 @@ from app.settings import DOWNLOAD, MODEL, OUTPUT, Settings, read_settings, silen
 from app.ui import markup
 from app.ui.files import readable_settings
 from app.ui.page import build_page
-from app.ui.subject_field import SubjectField
+from app.ui.room import Room
+from app.ui.subject_picker.picker import SubjectPicker
 from app.ui.subjects import Tile, category_of, looked_through
 from app.ui.suggestions import Suggestions
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
@@ -22,6 +23,7 @@ from blipdiff.errors import ConfigError, OutputError
 from pipelines.metadata import read_metadata, repeat
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
+from pipelines.task import SUBJECTS
 from tests.support.page_asked import VISIT, Asked
 from tests.support.pages import settings_in, workshop_in
 from tests.support.studios import picture_of
@@ -89,6 +91,9 @@ def gallery_of(changes: dict[str, Any]) -> list[tuple[str, str]]:
     return list(changes["gallery"].constructor_args["value"])
 
 
+ALIKE = (1.0, 1.0, 1.0, 1.0)  # weights
+
+
 class Guesses:
     """Stands in for the describer, whose weights a tiny model has not."""
 
@@ -96,12 +101,15 @@ class Guesses:
         return [("dog", 0.875), ("wolf", 0.125)]
 
 
-def test_categories_are_suggested_only_for_a_photo_that_nobody_named(dog: str, tmp_path: Path) -> None:
-    with gr.Blocks():
-        field, category = SubjectField(str, "Subject"), gr.Textbox()
+def test_categories_are_suggested_only_for_a_photo_that_nobody_named(
+    workshop: Workshop, dog: str, tmp_path: Path
+) -> None:
+    with gr.Blocks() as blocks:
+        room = Room(blocks, workshop, settings_in(tmp_path))
+        field, category = SubjectPicker(room, str, SUBJECTS), gr.Textbox()
 
     def offered(paths: list[str], typed: str) -> list[tuple[str, str]]:
-        return list(field.look(Guesses(), category, paths, typed)[field.suggestions].choices)  # type: ignore[arg-type]
+        return list(field.look(Guesses(), category, paths, *ALIKE, typed)[field.suggestions].choices)  # type: ignore[arg-type]
 
     assert offered([dog], "") == [("dog, 88 %", "dog"), ("wolf, 12 %", "wolf")]
     assert offered([dog], "cat") == offered([], "") == []

@@ -51,7 +51,8 @@ def dropped(running: Running, path: Path) -> httpx.Response:
         if one["inputs"] and any(event == "change" for _, event in one["targets"])
     )
     files = [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]
-    body = {"data": [files, ""], "fn_index": change["id"], "session_hash": uuid.uuid4().hex}
+    others = [1.0] * (len(change["inputs"]) - 2)  # weights
+    body = {"data": [files, *others, ""], "fn_index": change["id"], "session_hash": uuid.uuid4().hex}
     return httpx.post(running.page + "gradio_api/queue/join", json=body)
 
 

@@ -40,7 +40,7 @@ def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Calla
 def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callable[..., Any], served: Served) -> None:
     page = open_page()
     page.get_by_role("tab", name="Subjects").click()
-    page.locator("#library-photos input[type=file]").set_input_files(
+    page.locator("#library-subject input[type=file]").set_input_files(
         Path(__file__).parents[2] / "blipdiff" / "assets" / "subjects" / "tractor.png"
     )
     field(page, "library-category").fill("tractor")
@@ -48,8 +48,9 @@ def test_boxes_are_dragged_and_subjects_come_from_the_library(open_page: Callabl
     page.locator("#library-save").click()
     told(page, "library-status", "Saved as 'Green one'.")
     page.get_by_role("tab", name="Scene").click()
-    page.locator("#scene-kept-A input").click()
-    page.get_by_role("option", name="Green one").click()
+    page.locator("#scene-from-library button").first.click()
+    page.locator("#scene-shelf-to").get_by_label("A", exact=True).check()
+    page.locator("#scene-shelf").get_by_text("Green one").first.click()
     page.wait_for_function(
         "() => document.querySelector('#scene-word-A').querySelector('input, textarea').value === 'tractor'"
     )

@@ -75,7 +75,7 @@ def test_clicks_that_save_are_all_kept_each_with_its_own_values(open_page: Calla
     page = open_page(before=HELD_UPLOADS)
     page.get_by_role("tab", name="Subjects").click()
     field(page, "library-category").fill("dog")
-    page.locator("#library-photos input[type=file]").set_input_files(dog)
+    page.locator("#library-subject input[type=file]").set_input_files(dog)
     for name in ("bella", "luna"):
         field(page, "library-name").fill(name)
         page.locator("#library-save").click()

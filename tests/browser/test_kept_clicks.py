@@ -117,7 +117,7 @@ def test_pictures_are_asked_for_while_the_photo_is_on_its_way(slow_page: Any, se
 def test_a_card_of_photos_is_asked_for_while_they_are_on_their_way(slow_page: Any, dog: Path, network: int) -> None:
     page = slow_page
     page.get_by_role("tab", name="Subjects").click()
-    page.locator("#library-photos input[type=file]").set_input_files(dog)
+    page.locator("#library-subject input[type=file]").set_input_files(dog)
     field(page, "library-category").fill("dog")
     field(page, "library-name").fill(f"rex {network}")
     page.locator("#library-save").click()
@@ -133,7 +133,7 @@ def test_a_structure_is_followed_as_soon_as_it_is_given(slow_page: Any, dog: Pat
     control.fill(str(tmp_path / "net"))
     control.press("Enter")
     field(page, "stylize-category").fill("dog")
-    page.locator("#stylize-look input[type=file]").set_input_files(dog)
+    page.locator("#stylize-subject input[type=file]").set_input_files(dog)
     page.locator("#stylize-structure input[type=file]").set_input_files(dog)
     page.locator("#stylize-draw").click()
     page.locator("#stylize-status").get_by_text("1 picture in").wait_for()

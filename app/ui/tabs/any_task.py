@@ -9,12 +9,13 @@ import gradio as gr
 
 from app.ui import markup
 from app.ui.bench import Bench
+from app.ui.examples import connect_subject_example, place_example
 from app.ui.given import as_file, as_files
 from app.ui.parts import Changes
 from app.ui.photos import FILE_TYPES, photo_field
 from app.ui.room import Kind, Room
-from app.ui.slots import Slots
-from app.ui.subject_field import SubjectField, given_subject
+from app.ui.subject_picker.picker import SubjectPicker, place_detail
+from app.ui.subject_picker.slots import SubjectSlots
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Input
 from pipelines.job import Job
@@ -31,6 +32,7 @@ class _Field:
     components: list[Any]
     given: Callable[..., Any]
     recalled: Callable[[Sequence[Input]], Changes]
+    outputs: list[Any]  # what `recalled` changes
     takes: Mapping[Kind, Any] = field(default_factory=dict)
 
 
@@ -46,26 +48,30 @@ def task_tab(
 ) -> None:
     """Builds the tab in the current Blocks; own: defaults of the page; hooks: as `Bench.place_results` takes them."""
     bench = Bench(room, task, own)
-    subject: SubjectField | None = None
+    subject: SubjectPicker | None = None
     fields: dict[str, _Field] = {}
     with bench.workbench():
         with bench.asking():
             for name, kind in task.inputs.items():
                 if kind.kind == "subject" and not kind.is_bound and subject is None:
-                    subject = SubjectField(bench.id, kind.label)
-                    fields[name] = _Field(
-                        [subject.files], given_subject if kind.least else _paths, subject.recalled, subject.takes
-                    )
+                    subject = SubjectPicker(room, bench.id, kind, examples=room.examples)
+                    fields[name] = _Field(subject.inputs, subject.subjects, subject.recalled, subject.outputs)
                 elif kind.is_asked:
                     fields[name] = _field(room, name, bench.id(name), kind)
             bench.form.place(*_MAIN)
+            place_detail(bench.form)
             bench.form.place(*(name for name, one in parameters(task.request).items() if not one.group))
             bench.place_settings()
             [draw] = bench.place_actions(hint or task.summary, draw=button)
         with bench.seeing():
-            bench.place_results(markup.welcome("Give what is asked for on the left.", f"Press {button}."), **hooks)
+            welcome = markup.welcome("Give what is asked for on the left.", f"Press {button}.")
+            bench.place_stage(welcome)
+            others = [kind for kind in task.inputs.values() if kind.kind != "subject" and kind.least]
+            example = None if subject is None or others else place_example(bench.id("try"))
+            bench.place_results(welcome, **hooks)
     if subject is not None:
         subject.connect(bench.form.controls.get("category"))
+        connect_subject_example(example, room, subject.files, bench.form, draw)
 
     def asked(*values: Any) -> Job:
         *given, typed = values
@@ -81,20 +87,24 @@ def task_tab(
         return {component: value for changes in found for component, value in changes.items()}
 
     components = [one for one_field in fields.values() for one in one_field.components]
+    outputs = [one for one_field in fields.values() for one in one_field.outputs]
     takes = {kind: component for one_field in fields.values() for kind, component in one_field.takes.items()}
     bench.connect(draw, asked, components)
-    bench.connect_rest(recalled, components, takes, more)
+    takes |= {} if subject is None else subject.takes
+    bench.connect_rest(recalled, outputs, takes, more)
 
 
 def _field(room: Room, name: str, place: str, kind: InputKind) -> _Field:
     """What suits an input's kind; `place` is the name of its element."""
     if kind.kind == "subject":
-        slots = Slots(place, room)
+        slots = SubjectSlots(room, place)
+        slots.connect()
         return _Field(
             slots.inputs,
             lambda *values: _enough(kind, [one for _, one in slots.given(values)]),
             slots.recalled,
-            {"subject": slots.inputs[0]},
+            slots.outputs,
+            slots.takes,
         )
     sent: tuple[Kind, ...] = ("structure",) if name == "structure" else ("picture", "photo")
     if kind.most == 1:
@@ -103,6 +113,7 @@ def _field(room: Room, name: str, place: str, kind: InputKind) -> _Field:
             [photo],
             lambda path: _enough(kind, _paths([path] if path else [])),
             lambda given: {photo: as_file(given[0]) if given else None},
+            [photo],
             dict.fromkeys(sent, photo),
         )
     several = gr.File(label=kind.label, file_count="multiple", file_types=FILE_TYPES, elem_id=place, height=140)
@@ -110,6 +121,7 @@ def _field(room: Room, name: str, place: str, kind: InputKind) -> _Field:
         [several],
         lambda paths: _enough(kind, _paths(paths)),
         lambda given: {several: as_files(given) or None},
+        [several],
         dict.fromkeys(sent, several),
     )
 

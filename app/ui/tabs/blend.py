@@ -14,7 +14,8 @@ from app.ui.events import ON_MODEL, on_change
 from app.ui.files import served
 from app.ui.parts import Changes
 from app.ui.room import Room
-from app.ui.slots import LETTERS, Slots
+from app.ui.subject_picker.picker import place_detail
+from app.ui.subject_picker.slots import LETTERS, SubjectSlots
 from app.ui.views import View
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import BlipdiffError, ConfigError
@@ -33,9 +34,10 @@ class BlendTab(Bench):
         super().__init__(room, task, {"per_second": 8.0}, without=("shape",))
         with self.workbench():
             with self.asking():
-                self.slots = Slots("blend", room)
+                self.slots = SubjectSlots(room, "blend")
                 self.weights = [_weight(place, letter) for place, letter in enumerate(LETTERS)]
                 self.form.place("prompt", "prompt_to")
+                place_detail(self.form)
                 self.place_settings()
                 buttons = self.place_actions(
                     "Two subjects or more, each with its word.", path="Draw path", one="Draw picture", map="Draw map"
@@ -52,9 +54,9 @@ class BlendTab(Bench):
         given = [*self.slots.inputs, *self.weights]
         for button, shape in zip(buttons, ("path", "one", "map"), strict=True):
             self.connect(button, partial(self.asked, shape), given)
-        first = self.slots.inputs[0]
-        self.connect_rest(self.recalled, given, {"subject": first, "photo": first}, [self.files])
-        on_change(place.change, _weights_at, [place, *self.slots.inputs], self.weights)
+        self.slots.connect()
+        self.connect_rest(self.recalled, [*self.slots.outputs, *self.weights], self.slots.takes, [self.files])
+        on_change(place.change, _weights_at, [place, *self.slots.photos], self.weights)
         changed = [place.change, *(weight.release for weight in self.weights)]
         shown = [self.on.status, self.on.stage]
         on_change(changed, self.preview, [live, *given, *self.form.inputs], shown, ON_MODEL)
@@ -111,13 +113,13 @@ def _weight(place: int, letter: str) -> Any:
     )
 
 
-def _weights_at(place: str, *slots: Any) -> list[Any]:
+def _weights_at(place: str, *photos: str | None) -> list[Any]:
     """The weights at a place of the pad, among the subjects that are there."""
     try:
         x, y = (min(max(float(part), 0.0), 1.0) for part in place.split(","))
     except ValueError:
         return [gr.skip()] * len(LETTERS)
-    there = [bool(slots[3 * number] or slots[3 * number + 2]) for number in range(len(LETTERS))]
+    there = [bool(one) for one in photos]
     shares = [share if is_there else 0.0 for share, is_there in zip(square_shares(x, y), there, strict=True)]
     total = sum(shares)
     return [round(share / total, 3) for share in shares] if total > 0 else [float(one) for one in there]

@@ -11,12 +11,14 @@ from PIL import Image
 from app.ui.bench import Bench
 from app.ui.components import Canvas, Marks
 from app.ui.events import ON_PHOTOS, SILENT, on_change, on_click
+from app.ui.examples import SCENE, connect_example, place_example
 from app.ui.files import served
 from app.ui.given import as_file
 from app.ui.parts import Changes
 from app.ui.photos import photo_field, to_paint_on
 from app.ui.room import Facts, Kind, Room
-from app.ui.subject_field import SubjectField
+from app.ui.subject_picker.picker import SubjectPicker, place_detail
+from app.ui.subjects import category_of
 from app.ui.tabs.edit_words import clicked_words, sentence_of, swapped_words
 from app.ui.views import View
 from blipdiff.errors import ConfigError
@@ -38,22 +40,30 @@ class EditTab(Bench):
         with self.workbench():
             with self.asking():
                 self._place_source()
-                self.subject = SubjectField(self.id, "In the look of this subject")
+                label = "In the look of this subject"
+                self.subject = SubjectPicker(room, self.id, task.inputs["subject"], label=label)
+                place_detail(self.form)
                 self.form.place("strength", "keep_background", "seed")
                 self.place_settings()
                 [edit] = self.place_actions("Give a source, click on a word, and say what it becomes.", draw="Edit")
             with self.seeing():
                 self._place_compared()
+                example = place_example(self.id("try"))
                 self.place_results(show=self._compared)
         self.subject.connect()
+        fields = [self.kind, self.sentence, self.words, self.instead, self.subject.files]
+        connect_example(example, self._example, fields, edit)
         self.sentence.change(None, [self.sentence, self.words], self.words, js="blipdiff.words", **SILENT)
         on_change(self.kind.input, lambda kind: kind == PHOTO, self.kind, self.form.controls["keep_background"])
         on_change(self.photo.change, to_paint_on, self.photo, self.canvas, ON_PHOTOS)
         on_click(self.take_over, to_paint_on, self.source, self.canvas, ON_PHOTOS)
-        read = [self.kind, self.photo, self.canvas, self.sentence, self.words, self.instead, self.subject.files]
-        self.connect(edit, self.asked, [room.model_choice, *read])
-        takes: dict[Kind, Any] = {"photo": self.photo, "picture": self.photo, "subject": self.subject.files}
-        self.connect_rest(self.recalled, read, takes, [self.slider, self.mask, self.maps, self.source])
+        read = [self.kind, self.photo, self.canvas, self.sentence, self.words, self.instead]
+        self.connect(edit, self.asked, [room.model_choice, *read, *self.subject.inputs])
+        takes: dict[Kind, Any] = {"photo": self.photo, "picture": self.photo}
+        takes |= {"subject": self.subject.takes["subject"]}
+        self.connect_rest(
+            self.recalled, [*read, *self.subject.outputs], takes, [self.slider, self.mask, self.maps, self.source]
+        )
 
     def asked(
         self,
@@ -64,15 +74,15 @@ class EditTab(Bench):
         sentence: str,
         clicked: list[int],
         instead: str,
-        paths: list[str] | None,
-        typed: Any,
+        *values: Any,
     ) -> Job:
         """The edit of a photo, or of the picture that the sentence makes."""
+        *given, typed = values
         said = swapped_words(sentence, clicked, instead)
         words = {"source": said.source, "target": said.target, "prompt": said.prompt, "focus": said.focus}
         category = instead.strip() or said.named
         request = self.form.request(typed, **words, category=category, from_prompt=kind == GENERATED)
-        subject = [Path(one) for one in paths or ()]
+        subject = self.subject.subjects(*given)
         if request.from_prompt:
             mask = painted(canvas, self._drawn_size(model, request))
             return Job.of(request, mask=mask, subject=subject)
@@ -104,6 +114,14 @@ class EditTab(Bench):
         if source:
             changes[self.photo] = source[0]
         return changes
+
+    def _example(self) -> Changes:
+        """One bundled thing for another, in a picture that is drawn first."""
+        new, old = self.room.examples[:2]
+        sentence = f"a {category_of(old)} {SCENE}"
+        clicked = gr.CheckboxGroup(choices=[(word, place) for place, word in enumerate(sentence.split())], value=[1])
+        said = {self.kind: GENERATED, self.sentence: sentence, self.words: clicked, self.instead: category_of(new)}
+        return {**said, self.subject.files: [served(new)]}
 
     def _drawn_size(self, model: str, request: Any) -> tuple[int, int]:
         """Of the picture that the sentence makes."""

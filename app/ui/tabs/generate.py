@@ -7,14 +7,15 @@ import gradio as gr
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.events import ON_MODEL, on_click
+from app.ui.examples import connect_subject_example, place_example
 from app.ui.files import kept_card, served, without_folder
 from app.ui.notices import notice
 from app.ui.parts import Changes
 from app.ui.room import Room
-from app.ui.subject_field import SubjectField, given_subject
+from app.ui.subject_picker.cards import card_of
+from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from blipdiff.errors import BlipdiffError
 from pipelines.generate.request import GenerateRequest
-from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.parameters import parameters
 from pipelines.task import Task
@@ -29,9 +30,10 @@ def generate_tab(room: Room, task: Task) -> None:
     form = bench.form
     with bench.workbench():
         with bench.asking():
-            subject = SubjectField(bench.id, "Subject", room.examples)
+            subject = SubjectPicker(room, bench.id, task.inputs["subject"], examples=room.examples)
             form.place("category", max_lines=1, placeholder="teapot")
             form.place("prompt", lines=2, placeholder="on a snowy mountain")
+            place_detail(form)
             with gr.Accordion("Negative prompt and target", open=False):
                 form.place("negative", "target")
             form.place("count")
@@ -42,30 +44,33 @@ def generate_tab(room: Room, task: Task) -> None:
                 card = gr.DownloadButton("Download", size="sm", visible=False, elem_id="card")
             [draw] = bench.place_actions("Ready. Ctrl+Enter generates.", generate="Generate")
         with bench.seeing():
+            bench.place_stage(markup.welcome(*_STEPS))
+            example = place_example(bench.id("try"))
             bench.place_results(markup.welcome(*_STEPS))
     subject.connect(form.controls["category"])
 
-    def asked(paths: list[str] | None, typed: Any) -> Job:
-        given = given_subject(paths)
-        return Job.of(form.request(typed), subject=given)
+    def asked(*values: Any) -> Job:
+        *given, typed = values
+        return Job.of(form.request(typed), subject=subject.subjects(*given))
 
-    def keep_card(model: str, paths: list[str] | None, category: str, fit: str) -> Changes:
-        """Encodes the subject and keeps it as a file."""
+    def keep_card(model: str, category: str, fit: str, *given: Any) -> Changes:
+        """Encodes the subject and keeps it as a file, with its cut-out."""
         try:
-            opened = [Input(path, category).opened("subject") for path in given_subject(paths)]
-            path = kept_card(room.studio(model).subject_of(opened, fit=fit), room.settings.output)
+            made, notes = card_of(room.studio(model), subject.subjects(*given), category, fit=fit)
+            path = kept_card(made, room.settings.output)
         except BlipdiffError as error:
             notice(without_folder(str(error)))
             return gr.skip()  # type: ignore[no-any-return]
         link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
-        return {card: link, bench.on.status: markup.message(f"Saved as {path}.", "good")}
+        return {card: link, bench.on.status: markup.message(" ".join((f"Saved as {path}.", *notes)), "good")}
 
     on_click(
-        save_card, keep_card, [room.model_choice, subject.files, form.controls["category"], form.controls["fit"]],
+        save_card, keep_card, [room.model_choice, form.controls["category"], form.controls["fit"], *subject.inputs],
         [card, bench.on.status], ON_MODEL,
     )  # fmt: skip
-    bench.connect(draw, asked, [subject.files])
-    bench.connect_rest(lambda job: subject.recalled(job.given("subject")), [subject.files], subject.takes)
+    connect_subject_example(example, room, subject.files, form, draw)
+    bench.connect(draw, asked, subject.inputs)
+    bench.connect_rest(lambda job: subject.recalled(job.given("subject")), subject.outputs, subject.takes)
 
 
 def differences() -> str:

@@ -1,6 +1,8 @@
-"""The tab of the subject library: cards with their pictures; save, rename, delete and undo, search, import, export."""
+"""The tab of the subject library: cards with their pictures; added, renamed, deleted and taken back, sent, used."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,109 +10,201 @@ import gradio as gr
 
 from app.ui import markup
 from app.ui.components import Listed
-from app.ui.events import ON_MODEL, on_change, on_click
-from app.ui.files import served
-from app.ui.photos import FILE_TYPES
+from app.ui.events import AT_ONCE, ON_MODEL, on_change, on_click
+from app.ui.files import served, without_folder
+from app.ui.notices import guarded, notice
+from app.ui.parts import Changes
 from app.ui.room import Room, TabPart
-from app.ui.slots import library_names
-from app.ui.subjects import by_name
+from app.ui.subject_picker.cards import card_of
+from app.ui.subject_picker.picker import SubjectPicker
+from app.ui.subject_picker.picks import is_card
+from app.ui.subject_picker.shelf import cards_gallery, found_cards
 from blipdiff.errors import BlipdiffError, SubjectError
-from pipelines.inputs import CARD_SUFFIX, Input
-from pipelines.subject_library import Entry
+from pipelines.task import SUBJECTS
+
+NAME = "library"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the tab's events change and read."""
+
+    status: Any
+    search: Any
+    cards: Any
+    names: Any  # of the cards, in their order
+    note: Any
+    chosen: Any
+    download: Any
+    delete: Any
+    asked: Any  # the subject that Delete was clicked for once
 
 
 def library_tab(room: Room) -> Any:
-    """Builds the tab in the current Blocks; gives the search, whose change shows the library afresh.
+    """Builds the tab in the current Blocks, after the others; gives the search, whose change shows the library afresh.
 
-    The lists of subjects on other tabs change with it, in the same answer.
+    The shelves of the library on other tabs change with it, in the same answer.
     """
-    lists = room.lists
     with gr.Row(elem_classes="workbench"):
-        with gr.Column(scale=5, min_width=300):
-            photos = gr.File(
-                label="Photos of one subject, or a card", file_count="multiple",
-                file_types=[*FILE_TYPES, CARD_SUFFIX], height=140, elem_id="library-photos",
-            )  # fmt: skip
+        with gr.Column(scale=5, min_width=300, elem_classes="asking"):
+            gr.Markdown("**Add a subject**", elem_classes="group")
+            picker = SubjectPicker(
+                room,
+                partial("{}-{}".format, NAME),
+                replace(SUBJECTS, least=0),
+                label="Photos of one subject, or cards",
+                examples=room.examples,
+                has_library=False,
+            )
             category = gr.Textbox(
                 label="Category", info="What it is, in a word or two.", max_lines=1, elem_id="library-category"
             )
             name = gr.Textbox(
-                label="Name", info="What it is called here, after Save or Rename.", max_lines=1, elem_id="library-name"
+                label="Name", info="What it is called in the library; its category if empty.", max_lines=1,
+                elem_id="library-name",
+            )  # fmt: skip
+            bare = gr.Checkbox(
+                False,
+                label="Without its photo",
+                info="The card then shows nobody the photo, and Detail has nothing to read from it.",
+                elem_id="library-bare",
             )
-            save = gr.Button("Save to the library", variant="primary", elem_id="library-save")
-        with gr.Column(scale=8, min_width=300):
-            search = gr.Textbox(label="Search", max_lines=1, elem_id="library-search")
-            cards = gr.HTML(elem_id="library-cards")
-            chosen = Listed([], label="Subject", elem_id="library-chosen")
             with gr.Row():
-                rename = gr.Button("Rename", elem_id="library-rename")
-                delete = gr.Button("Delete", variant="stop", elem_id="library-delete")
-                restore = gr.Button("Undo delete", elem_id="library-restore")
-                export = gr.Button("Export", elem_id="library-export")
-            download = gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download")
-            status = gr.HTML(
-                markup.message(f"The library is the folder {room.settings.library}."), elem_id="library-status"
-            )
-    asked = gr.State("")  # the subject that Delete was clicked for once
-    events = _Events(room, status, search, cards, chosen, download, delete, asked)
-    shown = [cards, chosen, *lists]
-    on_click(save, events.save, [room.model_choice, photos, category, name, search], [status, *shown], ON_MODEL)
-    on_click(rename, events.rename, [chosen, name, search], [status, *shown])
-    on_click(delete, events.delete, [chosen, search, asked], [status, *shown, delete, asked])
-    on_change(chosen.change, events.forget, chosen, [delete, asked])
-    on_click(restore, events.restore, search, [status, *shown])
-    on_click(export, events.export, chosen, [status, download])
-    on_change(search.change, events.show, search, shown)
-    room.register(TabPart("library", "Subjects", "library-tab", takes={"subject": photos, "photo": photos}))
-    return events.show, search, shown
+                save = gr.Button("Save to the library", variant="primary", scale=2, elem_id="library-save")
+                bring = gr.Button("Import each card", scale=1, min_width=120, elem_id="library-import")
+        with gr.Column(scale=8, min_width=300, elem_classes="seeing"):
+            on = _place_cards(room)
+            with gr.Row():
+                new_name = gr.Textbox(label="New name", max_lines=1, scale=3, elem_id="library-new-name")
+                rename = gr.Button("Rename", scale=1, min_width=100, elem_id="library-rename")
+            with gr.Row():
+                restore = gr.Button("Undo delete", min_width=100, elem_id="library-restore")
+                export = gr.Button("Export", min_width=100, elem_id="library-export")
+                on.delete.render()
+            on.download.render()
+            on.status.render()
+    picker.connect(category)
+    events = LibraryEvents(room, on)
+    shown = [on.cards, on.note, on.names, on.chosen, *[part for shelf in room.lists for part in shelf.parts]]
+    given = [category, name, bare, on.search, *picker.inputs]
+    save_subject = partial(events.save, picker)
+    on_click(save, save_subject, [room.model_choice, *given], [on.status, *shown], ON_MODEL)
+    on_click(bring, events.bring_in, [picker.files, on.search], [on.status, *shown])
+    on_click(rename, events.rename, [on.chosen, new_name, on.search], [on.status, *shown])
+    on_click(on.delete, events.delete, [on.chosen, on.search, on.asked], [on.status, *shown, on.delete, on.asked])
+    on_change(on.chosen.change, events.forget, on.chosen, [on.delete, on.asked])
+    on_click(restore, events.restore, on.search, [on.status, *shown])
+    on_click(export, events.export, on.chosen, [on.status, on.download])
+    on_change(on.search.change, events.show, on.search, shown)
+    on.cards.select(guarded(events.choose), on.names, on.chosen, trigger_mode="multiple", **AT_ONCE)
+    room.register(TabPart(NAME, "Subjects", "library-tab", takes=picker.takes))
+    return events.show, on.search, shown
 
 
-class _Events:
+def _place_cards(room: Room) -> Parts:
+    """The cards with their search, and the buttons that use the chosen one on another tab."""
+    search = gr.Textbox(
+        label="Search", show_label=False, placeholder="Search by name or kind", max_lines=1, elem_id="library-search"
+    )
+    cards = cards_gallery("library-cards", 5)
+    note = gr.HTML("", elem_id="library-note")
+    chosen = Listed([], label="Subject", info="The one that was clicked.", elem_id="library-chosen")
+    gr.Markdown("Use it in", elem_classes="hint")
+    with gr.Row(elem_id="library-uses"):
+        for part in [one for one in room.tabs.values() if "subject" in one.takes]:
+            use = gr.Button(part.title, size="sm", min_width=80, elem_id=f"library-use-{part.name}")
+            room.later(partial(_connect_use, room, use, chosen, part.name))
+    return Parts(
+        gr.HTML(
+            markup.message(f"The library is the folder {room.settings.library}."),
+            elem_id="library-status",
+            elem_classes="status",
+            render=False,
+        ),
+        search,
+        cards,
+        gr.State([]),
+        note,
+        chosen,
+        gr.DownloadButton("Download", visible=False, size="sm", elem_id="library-download", render=False),
+        gr.Button("Delete", variant="stop", min_width=100, elem_id="library-delete", render=False),
+        gr.State(""),
+    )
+
+
+def _connect_use(room: Room, button: Any, chosen: Any, to: str) -> None:
+    def use(name: str | None) -> Changes:
+        try:
+            return room.send_changes("subject", room.library.path(name or ""), to)
+        except BlipdiffError as error:
+            notice(without_folder(str(error)))
+            return gr.skip()  # type: ignore[no-any-return]
+
+    on_click(button, use, chosen, room.changed)
+
+
+class LibraryEvents:
     """The tab's handlers."""
 
-    def __init__(self, room: Room, *on: Any) -> None:
-        self._room, self._lists, self._library = room, room.lists, room.library
-        self._status, self._search, self._cards, self._chosen, self._download, self._delete, self._asked = on
+    def __init__(self, room: Room, on: Parts) -> None:
+        self._room, self._library, self._on = room, room.library, on
 
-    def show(self, search: str) -> dict[Any, Any]:
-        """The cards that the search finds."""
-        try:
-            entries = self._library.entries(search or "")
-        except BlipdiffError as error:
-            return {self._cards: markup.message(str(error), "bad"), self._chosen: gr.Dropdown([])}
-        names = [entry.name for entry in entries if entry.trouble is None]
-        offered = library_names(self._library)
-        return {
-            self._cards: _cards(entries),
-            self._chosen: gr.Dropdown(names, value=names[0] if names else None),
-            **{one: gr.Dropdown(choices=offered) for one in self._lists},
+    def show(self, search: str = "") -> Changes:
+        """The cards that the search finds, here and on the shelves of other tabs."""
+        on = self._on
+        cards, names, note = found_cards(self._library, search)
+        changes: Changes = {
+            on.cards: gr.Gallery(cards, selected_index=None),
+            on.names: names,
+            on.note: note,
+            on.chosen: gr.Dropdown(names, value=names[0] if names else None),
         }
+        for shelf in self._room.lists:
+            changes |= shelf.show()
+        return changes
 
-    def save(self, model: str, paths: list[str] | None, category: str, name: str, search: str) -> dict[Any, Any]:
-        """Photos are encoded, a card is copied; both under the name that was typed."""
+    def choose(self, event: gr.SelectData, names: list[str]) -> Any:
+        """The card that was clicked."""
+        return names[event.index] if event.index < len(names) else gr.skip()
+
+    def save(
+        self, picker: SubjectPicker, model: str, category: str, name: str, is_bare: bool, search: str, *given: Any
+    ) -> Changes:
+        """What the picker holds becomes one card, under the name that was typed."""
 
         def change() -> str:
-            if not paths:
+            subjects = picker.subjects(*given)
+            if not subjects:
                 raise SubjectError("There is nothing to save yet; add photos of a subject, or a card.")
-            given = [Input(Path(path), category).opened("subject") for path in paths]
-            subject = self._room.studio(model).subject_of(given)
-            return f"Saved as {self._library.save(subject, name.strip() or None).name!r}."
+            card, notes = card_of(self._room.studio(model), subjects, category, with_photo=not is_bare)
+            saved = self._library.save(card, name.strip() or None)
+            return " ".join((f"Saved as {saved.name!r}.", *notes))
 
-        return self._changed(change, search, paths or [])
+        return self._changed(change, search)
 
-    def rename(self, chosen: str | None, name: str, search: str) -> dict[Any, Any]:
+    def bring_in(self, paths: list[str] | None, search: str) -> Changes:
+        """Cards are copied as they are, each under its own name."""
+
+        def change() -> str:
+            cards = [path for path in paths or [] if is_card(path)]
+            if not cards:
+                raise SubjectError("There is no card to import; add files that end in .safetensors.")
+            names = [self._library.bring_in(Path(path)).name for path in cards]
+            return f"Imported {', '.join(map(repr, names))}."
+
+        return self._changed(change, search)
+
+    def rename(self, chosen: str | None, name: str, search: str) -> Changes:
         """The chosen subject gets the name that was typed."""
         return self._changed(lambda: f"Renamed to {self._library.rename(chosen or '', name).name!r}.", search)
 
-    def delete(self, chosen: str | None, search: str, asked: str) -> dict[Any, Any]:
+    def delete(self, chosen: str | None, search: str, asked: str) -> Changes:
         """The first click asks; the second puts the chosen subject into the bin."""
+        on = self._on
         if chosen and chosen != asked:
             question = f"Delete {chosen!r}? Click Delete once more."
-            return {
-                self._status: markup.message(question),
-                self._delete: gr.Button(f"Delete {chosen}: sure?"),
-                self._asked: chosen,
-            }
+            button = gr.Button(f"Delete {chosen}: sure?")
+            return {on.status: markup.message(question), on.delete: button, on.asked: chosen}
 
         def change() -> str:
             self._library.delete(chosen or "")
@@ -118,11 +212,11 @@ class _Events:
 
         return {**self._changed(change, search), **self.forget(chosen)}
 
-    def forget(self, _chosen: str | None) -> dict[Any, Any]:
+    def forget(self, _chosen: str | None) -> Changes:
         """Delete asks anew."""
-        return {self._delete: gr.Button("Delete"), self._asked: ""}
+        return {self._on.delete: gr.Button("Delete"), self._on.asked: ""}
 
-    def restore(self, search: str) -> dict[Any, Any]:
+    def restore(self, search: str) -> Changes:
         """The subject that was deleted last comes back."""
 
         def change() -> str:
@@ -133,35 +227,20 @@ class _Events:
 
         return self._changed(change, search)
 
-    def export(self, chosen: str | None) -> dict[Any, Any]:
+    def export(self, chosen: str | None) -> Changes:
         """The chosen subject's card, to download."""
+        on = self._on
         try:
             self._library.load(chosen or "")
+            path = self._library.path(chosen or "")
         except BlipdiffError as error:
-            return {self._status: markup.message(str(error), "bad")}
-        path = self._library.folder / f"{chosen}.safetensors"
+            return {on.status: markup.message(str(error), "bad")}
         button = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
-        return {self._status: markup.message(f"{path.name} is ready.", "good"), self._download: button}
+        return {on.status: markup.message(f"{path.name} is ready.", "good"), on.download: button}
 
-    def _changed(self, change: Callable[[], str], search: str, paths: list[str] | None = None) -> dict[Any, Any]:
+    def _changed(self, change: Callable[[], str], search: str) -> Changes:
         try:
             text = change()
         except BlipdiffError as error:
-            return {self._status: markup.message(by_name(error, paths or []), "bad")}
-        return {self._status: markup.message(text, "good"), **self.show(search)}
-
-
-def _cards(entries: list[Entry]) -> str:
-    if not entries:
-        return '<p class="hint">No subject here yet.</p>'
-    return f'<ul class="subjects">{"".join(_card(entry) for entry in entries)}</ul>'
-
-
-def _card(entry: Entry) -> str:
-    told = f"{entry.name}: {entry.trouble or entry.category}"
-    seen = '<span class="blank" aria-hidden="true">card</span>'
-    if entry.thumbnail is not None:
-        seen = f'<img src="{markup.data(entry.thumbnail)}" alt="{markup.escaped(told)}">'
-    words = entry.category if entry.trouble is None else "damaged"
-    caption = f"<figcaption>{markup.escaped(entry.name)}<br>{markup.escaped(words)}</figcaption>"
-    return f'<li><figure title="{markup.escaped(told)}">{seen}{caption}</figure></li>'
+            return {self._on.status: markup.message(without_folder(str(error)), "bad")}
+        return {self._on.status: markup.message(text, "good"), **self.show(search)}

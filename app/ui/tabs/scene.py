@@ -9,7 +9,8 @@ import gradio as gr
 from app.ui.bench import Bench
 from app.ui.parts import Changes
 from app.ui.room import Facts, Room
-from app.ui.slots import LETTERS, Slots
+from app.ui.subject_picker.picker import place_detail
+from app.ui.subject_picker.slots import LETTERS, SubjectSlots
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Box
 from pipelines.job import Job
@@ -27,7 +28,8 @@ def scene_tab(room: Room, task: Task) -> None:
     with bench.workbench():
         with bench.asking():
             bench.form.place("prompt")
-            slots = Slots("scene", room)
+            slots = SubjectSlots(room, "scene")
+            place_detail(bench.form)
             bench.place_settings(width={"placeholder": _WIDE})
             [draw] = bench.place_actions("Put each subject's word in braces, and drag its box.", draw="Draw scene")
         with bench.seeing():
@@ -48,7 +50,7 @@ def scene_tab(room: Room, task: Task) -> None:
         *given, typed = values
         subjects = slots.given(given)
         if not subjects:
-            raise SubjectError("There is no subject yet; add a photo or choose one of the library.")
+            raise SubjectError("There is no subject yet; add a photo, or click on one of the library.")
         request = bench.form.request(typed, arrange="found" if is_free else "row")
         if request.width is None:  # the page's scenes are wide
             facts = Facts.of(room.studio(model))
@@ -65,8 +67,8 @@ def scene_tab(room: Room, task: Task) -> None:
         return placed | slots.recalled(given)
 
     bench.connect(draw, asked, [boxes, free, room.model_choice, *slots.inputs])
-    first = slots.inputs[0]
-    bench.connect_rest(recalled, [boxes, free, *slots.inputs], {"subject": first, "photo": first})
+    slots.connect()
+    bench.connect_rest(recalled, [boxes, free, *slots.outputs], slots.takes)
 
 
 def _boxes(text: str) -> list[Box]:

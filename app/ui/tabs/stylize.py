@@ -1,6 +1,7 @@
 """The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ from PIL import Image
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.events import ON_PHOTOS, on_change
+from app.ui.examples import connect_example, place_example
 from app.ui.files import served, without_folder
 from app.ui.form import Form
-from app.ui.given import as_file, as_files
+from app.ui.given import as_file
 from app.ui.parts import Changes
 from app.ui.photos import photo_field
 from app.ui.preset_field import Rest
 from app.ui.room import Kind, Room
+from app.ui.subject_picker.picker import SubjectPicker, place_detail
+from app.ui.subjects import category_of
 from app.ui.views import View
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
-from blipdiff.errors import BlipdiffError, SubjectError
+from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
 from blipdiff.images import fitted, open_picture
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job
@@ -107,38 +111,45 @@ class StylizeTab(Bench):
         self.control = control = _Control()
         with self.workbench():
             with self.asking():
-                look = photo_field("Look: a photo of the subject", "stylize-look", 200)
+                label = "Look: photos of the subject, or its card"
+                self.subject = SubjectPicker(room, self.id, task.inputs["subject"], label=label)
                 self.form.place("category", "target", "prompt", max_lines=1)
+                place_detail(self.form)
                 structure = photo_field("Structure: a picture to follow", "stylize-structure", 200)
                 control.place()
                 self.place_settings()
                 [draw] = self.place_actions("Add a look and a structure.", draw="Stylize")
             with self.seeing():
                 self._place_compared()
+                example = place_example(self.id("try"))
                 self.place_results(show=self._compared)
         control.connect()
+        self.subject.connect(self.form.controls["category"])
         changed = [control.form.controls[name].change for name in ("preprocessor", "structure_fit")]
         released = [one.release for one in control.sliders.values()]
         shown, made_from = [self.map, self.on.status], [structure, *control.inputs]
         read = [room.model_choice, *made_from]
         on_change([structure.change, *changed, *released], self.preview, read, shown, ON_PHOTOS)
-        self.look, self.structure = look, structure
-        self.connect(draw, self.asked, [look, *made_from])
-        takes: dict[Kind, Any] = {"photo": look, "subject": look, "structure": structure, "picture": structure}
+        self.structure = structure
+        fields = [self.subject.files, self.form.controls["category"], structure]
+        connect_example(example, partial(self._example, *fields), fields, draw)
+        self.connect(draw, self.asked, [*made_from, *self.subject.inputs])
+        takes: dict[Kind, Any] = {**self.subject.takes, "structure": structure, "picture": structure}
         rest = Rest(
             control.inputs,
             lambda *typed: {"controls": [plain(control.settings(typed))]},
             lambda values: control.filled(values["controls"][0]) if values.get("controls") else {},
         )
-        self.connect_rest(self.recalled, [look, *made_from], takes, [self.slider], rest)
+        self.connect_rest(self.recalled, [*made_from, *self.subject.outputs], takes, [self.slider], rest)
 
-    def asked(self, look: str | None, structure: str | None, *values: Any) -> Job:
+    def asked(self, structure: str | None, *values: Any) -> Job:
         """The look in the structure."""
-        *settings, typed = values
-        if look is None or structure is None:
-            raise SubjectError(f"There is no {'look' if look is None else 'structure'} yet; add a photo.")
-        request = self.form.request(typed, controls=[plain(self.control.settings(settings))])
-        return Job.of(request, subject=Path(look), structure=Path(structure))
+        (*given, typed), count = values, len(self.control.inputs)
+        look = self.subject.subjects(*given[count:])
+        if structure is None:
+            raise ConfigError("There is no structure yet; add a picture to follow.")
+        request = self.form.request(typed, controls=[plain(self.control.settings(given[:count]))])
+        return Job.of(request, subject=look, structure=Path(structure))
 
     def preview(self, model: str, structure: str | None, *settings: Any) -> Changes:
         """The map that would be followed, or why there is none."""
@@ -157,10 +168,15 @@ class StylizeTab(Bench):
 
     def recalled(self, job: Job) -> Changes:
         """The look, the structure and how it was followed. Raises: SubjectError for what is kept nowhere."""
-        look, structure = as_files(job.given("subject")[:1]), [as_file(one) for one in job.given("structure")[:1]]
-        if not look or not structure or structure[0] is None:
+        [structure] = [as_file(one) for one in job.given("structure")[:1]] or [None]
+        changes = {**self.control.filled(job.request.controls[0]), **self.subject.recalled(job.given("subject"))}
+        if structure is None:
             raise SubjectError("Give the look and the structure again: they are not kept.")
-        return {**self.control.filled(job.request.controls[0]), self.look: look[0], self.structure: structure[0]}
+        return {**changes, self.structure: structure}
+
+    def _example(self, files: Any, category: Any, structure: Any) -> Changes:
+        look, shape = self.room.examples[:2]
+        return {files: [served(look)], category: category_of(look), structure: served(shape)}
 
     def _place_compared(self) -> None:
         self.place_stage()

@@ -1,0 +1,1 @@
+"""The subject picker: how every tab is given its subjects."""
