@@ -42,7 +42,7 @@ INSIDE = {
     "diffusers.models.attention_processor.XFormersAttnProcessor": "processors that compute the same attention",
     "diffusers.models.embeddings.ImageProjection": "the pictures of an IP-Adapter",
     "diffusers.models.controlnets.multicontrolnet.MultiControlNetModel": "several nets given as diffusers' users do",
-    "diffusers.pipelines.stable_diffusion.safety_checker.StableDiffusionSafetyChecker": "the network of the safety score",
+    "diffusers.pipelines.stable_diffusion.safety_checker.StableDiffusionSafetyChecker": "the safety score",
     "diffusers.utils.torch_utils.randn_tensor": "the pipeline's noise is diffusers' own",
     "gradio.data_classes.DataWithFiles": "what a painted canvas sends",
     "gradio.processing_utils.save_bytes_to_cache": "files of the page lie where Gradio serves them",
