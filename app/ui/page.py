@@ -85,7 +85,8 @@ def _follow(room: Room) -> None:
 
     def known() -> Changes:
         facts = room.facts()
-        return {} if facts is None else {component: shown(facts) for component, shown in room.of_model}
+        told = {} if facts is None else {component: shown(facts) for component, shown in room.of_model}
+        return told or gr.skip()
 
     outputs = follower.outputs(room)
     on_change(room.heading.change, known, None, [component for component, _ in room.of_model])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders import IPAdapterMixin
 from diffusers.models.embeddings import ImageProjection
 from torch import Tensor
 
@@ -57,11 +56,13 @@ class IpAdapter:
         return cls(source, image, weight, None if encoder is None else str(encoder))
 
 
-class _OfUnet(IPAdapterMixin):  # type: ignore[misc]
+def _of_unet(unet: Any) -> Any:
     """diffusers' methods of IP-Adapters, for a U-Net without a pipeline."""
+    from diffusers.loaders import IPAdapterMixin  # which warns of what it lacks, even where no adapter is wanted
 
-    def __init__(self, unet: Any) -> None:
-        self.unet = unet
+    holder = IPAdapterMixin()
+    holder.unet = unet
+    return holder
 
 
 def ip_adapter_in(path: Path, width: int) -> dict[str, dict[str, Tensor]]:
@@ -96,7 +97,7 @@ def with_ip_adapter(model: BlipDiffusion, given: IpAdapter, *, download: bool = 
     parts = ip_adapter_in(path, int(model.unet.config.cross_attention_dim))
     picture = as_rgb(open_picture(given.image) if isinstance(given.image, str | Path) else given.image)
     encoder, processor = image_encoder(given, path)
-    before, holder = known_fingerprint(model.unet), _OfUnet(model.unet)
+    before, holder = known_fingerprint(model.unet), _of_unet(model.unet)
     try:
         with foreign(path, "an IP-Adapter that fits this model's U-Net"):
             holder.load_ip_adapter(parts, None, None, low_cpu_mem_usage=False)
