@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from threading import Lock, Thread
 from typing import Literal, TypeAlias
 
+from app.libraries import load_libraries
 from blipdiff.errors import BlipdiffError
 
 State: TypeAlias = Literal["none", "going", "stopping", "stopped", "done", "failed"]
@@ -55,6 +56,7 @@ class Fetching:
                 self._seen = replace(self._seen, state="stopping")
 
     def _fetch(self, name: str) -> None:
+        load_libraries()
         from blipdiff.checkpoints.inventory import fetched  # which loads torch
 
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
+from app.libraries import load_libraries
 from blipdiff.errors import BlipdiffError, ConfigError
 
 if TYPE_CHECKING:  # which loads torch: jobs wait in line before a model is there
@@ -130,6 +131,7 @@ def weights(studio: "Studio") -> int:
 
 def free_memory() -> None:
     """Gives back what nothing holds any more."""
+    load_libraries()
     import torch
 
     gc.collect()

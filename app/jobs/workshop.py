@@ -16,6 +16,7 @@ from app.jobs.queue import Asked, Queue
 from app.jobs.tickets import ENDED, Sender, Standing, Ticket
 from app.jobs.uploads import Uploads
 from app.jobs.worker import Worker
+from app.libraries import load_libraries
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import writing
 from pipelines.job import Job
@@ -221,6 +222,7 @@ def opener(
     """What opens a model by its name on a device."""
 
     def opened(name: str, device: str) -> "Studio":
+        load_libraries()
         from pipelines.studio import Studio
 
         return Studio.open(name, device=device, dtype=dtype, download=download, additions=additions)
@@ -232,6 +234,7 @@ def shortages(*, dtype: str = "auto") -> Callable[[str, str], str | None]:
     """What says of a model that it will hardly fit into a device's free memory."""
 
     def told(name: str, device: str) -> str | None:
+        load_libraries()
         from blipdiff.checkpoints.inventory import shortage
         from blipdiff.devices import placement
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.jobs.fetching import Fetched, Fetching
+from app.libraries import load_libraries
 from app.ui import markup
 from app.ui.components import Listed
 from app.ui.events import AT_ONCE, ON_PHOTOS, on_change, on_click
@@ -136,6 +137,7 @@ class ModelsPart:
 
     def _offer(self) -> list[Any]:
         """What is here; what can draw may be asked for from now on."""
+        load_libraries()
         from blipdiff.checkpoints.inventory import models_here  # which loads torch
 
         held = models_here(self._room.settings.models)
@@ -153,6 +155,7 @@ class ModelsPart:
         """Size, licence and room on the disk, before anything is fetched."""
         if not is_at_the_machine(visit):
             return {self._status: markup.message(ELSEWHERE, "bad")}
+        load_libraries()
         from blipdiff.checkpoints.inventory import offered  # which loads torch
         from blipdiff.checkpoints.memory import gigabytes
 
@@ -205,6 +208,7 @@ def told(seen: Fetched) -> str:
 
 def _need(one: Any) -> str:
     """What a model needs of memory to draw here, in words."""
+    load_libraries()
     from blipdiff.checkpoints.memory import free_memory, gigabytes, needed_memory
     from blipdiff.devices import placement
 

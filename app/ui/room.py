@@ -11,6 +11,7 @@ import gradio as gr
 from app.jobs.queue import Asked
 from app.jobs.tickets import Sender, Ticket
 from app.jobs.workshop import Workshop
+from app.libraries import load_libraries
 from app.settings import Settings
 from app.ui import markup
 from app.ui.files import served
@@ -47,6 +48,7 @@ class Facts:
     @classmethod
     def of(cls, studio: "Studio") -> "Facts":
         """Of a model, what it is for, what goes on it, and the words that call that up."""
+        load_libraries()
         from blipdiff.checkpoints.additions import told
         from blipdiff.sampling.cost import own_size
         from pipelines.studio import purpose

@@ -3,6 +3,7 @@
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from app.libraries import load_libraries
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture
 
@@ -21,6 +22,7 @@ class Suggestions:
 
     def of(self, path: str) -> list[tuple[str, float]]:
         """At most four names and their chances, the likeliest first; none where the describer is unsure or missing."""
+        load_libraries()
         from blipdiff.checkpoints.describer import load_describer
         from pipelines.describe import DescribeRequest, describe
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from app.libraries import load_libraries
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.events import ON_PHOTOS, on_change
@@ -153,6 +154,7 @@ class StylizeTab(Bench):
 
     def preview(self, model: str, structure: str | None, *settings: Any) -> Changes:
         """The map that would be followed, or why there is none."""
+        load_libraries()
         from pipelines.controls.nets import map_of  # which load torch: the page is there before
         from pipelines.stylize.plan import structure_size
 
