@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from diffusers import StableDiffusionPipeline
-from diffusers.loaders import IPAdapterMixin
 from torch import Tensor
 
 from blipdiff.checkpoints.detect import is_file
 from blipdiff.checkpoints.ip_adapter import IpAdapter, image_encoder, ip_adapter_in
 from blipdiff.conditioning.image_prompt import ImagePrompt
 from blipdiff.errors import ConfigError
+from blipdiff.transformers_types import unwarned
+
+with unwarned():  # of image processors that would be faster with torchvision
+    from diffusers import StableDiffusionPipeline
+    from diffusers.loaders import IPAdapterMixin
 
 
 class IpAdapterParts(IPAdapterMixin):  # type: ignore[misc]
