@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "screens"
 SUBJECTS = ROOT / "blipdiff" / "assets" / "subjects"
 LARGEST, ALL = 200_000, 2_000_000  # bytes, of one shot and of all of them
-PATIENCE = 90_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 FLAGS = ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb", "--hide-scrollbars"]
 DONE = "one => /\\d+ pictures? (in|of)|Saved|已/.test(one.textContent)"
 SHRUNK = """() => document.querySelectorAll('.toast-wrap, [data-testid=toast-body]').forEach(one => one.remove())"""
@@ -88,13 +88,12 @@ def create(page: Any) -> None:
     fill(page, "field-prompt", "on a beach")
     page.locator("#generate").click()
     drawn(page, "status")
-    page.evaluate("scrollTo(0, 0)")
 
 
 def stylize(page: Any) -> None:
     """An umbrella's look in a tractor's structure."""
     tab(page, "Restyle", "Stylize")
-    upload(page, "stylize-look", "umbrella")
+    upload(page, "stylize-subject", "umbrella")
     upload(page, "stylize-structure", "tractor")
     fill(page, "stylize-category", "umbrella")
     fill(page, "stylize-target", "tractor")
@@ -143,14 +142,14 @@ def attend(page: Any) -> None:
 
 
 def subjects(page: Any) -> None:
-    """The library with two subjects."""
+    """The library with a subject that was just added."""
     tab(page, "Subjects")
-    for name in ("tractor", "coffee"):
-        upload(page, "library-photos", name)
-        fill(page, "library-category", name)
-        fill(page, "library-name", f"My {name}")
-        page.locator("#library-save").click()
-        page.get_by_text(f"Saved as 'My {name}'.").first.wait_for()
+    upload(page, "library-subject", "tractor")
+    fill(page, "library-category", "tractor")
+    fill(page, "library-name", "My tractor")
+    page.locator("#library-save").click()
+    page.get_by_text("Saved as 'My tractor'.").first.wait_for()
+    page.wait_for_timeout(1500)
 
 
 def only_tab(*names: str) -> Callable[[Any], None]:
@@ -171,6 +170,7 @@ SHOTS = {
     "scene": Shot(scene, height=1100),
     "attend": Shot(attend, height=1000),
     "subjects": Shot(subjects),
+    "settings": Shot(only_tab("Settings")),
     "dark": Shot(create, dark=True),
     "phone": Shot(create, width=390, height=844),
 }
@@ -228,6 +228,7 @@ def taken(browser: Browser, url: str, folder: Path, shot: Shot) -> Image.Image:
         page.wait_for_timeout(2000)
         shot.act(page)
         page.evaluate(SHRUNK)
+        page.evaluate("scrollTo(0, 0)")
         return Image.open(BytesIO(page.screenshot()))
     except (Error, LookupError, StopIteration):
         page.screenshot(path=folder / "failed.png", full_page=True)

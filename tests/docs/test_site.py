@@ -99,3 +99,11 @@ def test_links_hold_on_a_git_host_too_and_pictures_say_what_they_show(page: Path
             lost.append(address)
         assert not is_picture or text.strip(), address
     assert lost == []
+
+
+def test_screenshots_are_small_and_pages_are_no_books() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screens").glob("*.png")}
+    assert len(sizes) >= 8
+    assert {name: size for name, size in sizes.items() if size > 200_000} == {}
+    assert sum(sizes.values()) < 2_000_000
+    assert [page.name for page in (ROOT / "docs").rglob("*.md") if page.stat().st_size > 60_000] == []
