@@ -192,7 +192,7 @@ class Bench:
 
     def recall(self, job: Job) -> Changes:
         """The form, the subject and all else as a job has them; what cannot be brought back is said."""
-        told = "The form is filled in."
+        told = "The form is as it was."
         changes: Changes = self.form.filled(job.request)
         try:
             self.room.check_cards(job)

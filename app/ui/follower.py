@@ -156,8 +156,9 @@ class Follower:
             view = replace(view, sheets=self._room.workshop.history.sheets(event.job, view.ticket.owner))
             changes = self._shown(part, view)
         elif event.kind == "result" and event.name not in {one.entry.id for one in view.drawn}:
-            view, changes = self._with_result(view, part, event)
+            view = self._with_result(view, event)
         self._views[event.job] = view
+        changes |= self._pictured(part, view)
         return changes | self._at_work(part)
 
     def _part(self, view: View) -> TabPart | None:
@@ -165,26 +166,29 @@ class Follower:
         part = self._room.tabs.get(view.ticket.task)
         return part if part is not None and part.runs is not None else None
 
-    def _with_result(self, view: View, part: TabPart | None, event: JobEvent) -> tuple[View, Changes]:
+    def _with_result(self, view: View, event: JobEvent) -> View:
         one = drawn(self._room.workshop, event.name, event.text)
-        if one is None:
-            return view, {}
-        view = replace(view, drawn=(*view.drawn, one))
+        return view if one is None else replace(view, drawn=(*view.drawn, one))
+
+    def _pictured(self, part: TabPart | None, view: View) -> Changes:
+        """The gallery with a job's pictures before all earlier ones, and what the tab itself shows of them."""
         if part is None:
-            return view, {}
-        tiles, before = _runs(part).tiles(one), self._pictures.setdefault(part.name, [])
+            return {}
+        before, runs = self._pictures.setdefault(part.name, []), _runs(part)
+        known = {seen.result for seen in before}
+        if all(one.entry.id in known for one in view.drawn):
+            return {}
         ours = {one.entry.id for one in view.drawn}
-        place = next((number for number, seen in enumerate(before) if seen.result not in ours), len(before))
-        before[place:place] = tiles
-        del before[MOST_PICTURES:]
-        return view, _runs(part).gallery(before) | self._shown(part, view)
+        there = [seen for seen in before if seen.result in ours]
+        more = [tile for one in view.drawn if one.entry.id not in known for tile in runs.tiles(one)]
+        before[:] = [*there, *more, *(seen for seen in before if seen.result not in ours)][:MOST_PICTURES]
+        return runs.gallery(before) | self._shown(part, view)
 
     def _ended(self, view: View, part: TabPart | None) -> Changes:
-        changes: Changes = {}
         for name in self._room.workshop.results(view.ticket):  # those that were not heard of, too
             if name not in {one.entry.id for one in view.drawn}:
-                view, shown = self._with_result(view, part, JobEvent(view.ticket.id, "result", name=name))
-                changes |= shown
+                view = self._with_result(view, JobEvent(view.ticket.id, "result", name=name))
+        changes = self._pictured(part, view)
         self._views.pop(view.ticket.id, None)
         self._jobs.pop(view.ticket.id, None)
         self._late.discard(view.ticket.id)

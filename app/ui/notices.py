@@ -36,7 +36,7 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 async with aclosing(handler(*values)) as told:
                     async for changes in told:
-                        yield changes
+                        yield _unless_empty(changes)
             except gr.Error:
                 raise
             except Exception as error:
@@ -48,7 +48,8 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(handler)
         def going(*values: Any) -> Iterator[Any]:
             try:
-                yield from handler(*values)
+                for changes in handler(*values):
+                    yield _unless_empty(changes)
             except gr.Error:
                 raise
             except Exception as error:
@@ -59,7 +60,7 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(handler)
     def answering(*values: Any) -> Any:
         try:
-            return handler(*values)
+            return _unless_empty(handler(*values))
         except gr.Error:
             raise
         except Exception as error:
@@ -70,3 +71,8 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shown(error: Exception) -> gr.Error:
     return gr.Error(markup.escaped(bug(error)), title="A bug", duration=None)
+
+
+def _unless_empty(answer: Any) -> Any:
+    """The answer; changes of nothing as Gradio takes them, which would read an empty mapping as a value."""
+    return gr.skip() if isinstance(answer, dict) and not answer else answer

@@ -81,3 +81,12 @@ def test_a_guarded_handler_is_called_with_what_gradio_would_give_it() -> None:
         gr.Button().click(guarded(ask), [gr.Textbox()], [gr.Textbox()])
     (event,) = page.fns.values()
     assert list(gr.helpers.special_args(event.fn, inputs=["hello"], request=gr.Request())[0])[1] == "hello"
+
+
+def test_changes_of_nothing_are_no_value() -> None:
+    def told() -> Iterator[dict[Any, Any]]:
+        yield {}
+
+    assert guarded(dict)() == gr.skip()
+    assert list(guarded(told)()) == [gr.skip()]
+    assert guarded(lambda: {"status": "x"})() == {"status": "x"}
