@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -166,3 +167,16 @@ def test_help_is_there_without_diffusers_transformers_and_gradio() -> None:
         found = modules_after(ask.format(command))
         assert "app.cli.main" in found
         assert found & heavy == set()
+
+
+def test_extras_that_name_each_other_and_those_of_messages_exist(project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+    for name, needed in extras.items():
+        for one in needed:
+            for other in (re.match(r"blipdiff\[([\w,-]+)\]", one) or [None, ""])[1].split(","):
+                assert other in ("", *extras), f"{name} asks for the extra {other}"
+    told = "".join(
+        path.read_text() for part in ("app", "blipdiff", "pipelines") for path in (ROOT / part).rglob("*.py")
+    )
+    for names in re.findall(r"blipdiff\[([\w,-]+)\]", told):
+        assert set(names.split(",")) <= set(extras), names
