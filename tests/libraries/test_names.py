@@ -57,6 +57,7 @@ INSIDE = {
     "huggingface_hub.utils.WeakFileLock": "two processes fetch a file once",
     "huggingface_hub.utils.are_progress_bars_disabled": "the library's own switch",
     "huggingface_hub.utils.build_hf_headers": "the user's token",
+    "transformers.utils.logging": "what the library says of tokenizers",
     "tokenizers.implementations.BertWordPieceTokenizer": "the vocabulary of a model that is trained here",
 }
 # Names with an underscore, of objects that are not ours: where one is found.
