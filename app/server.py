@@ -92,6 +92,8 @@ def serve(
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     workshop.start()
+    if page is None:
+        workshop.wake()
     shown = f"[{address}]" if ":" in address else address
     return Running(f"http://{shown}:{number}", workshop, server, thread)
 

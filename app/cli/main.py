@@ -10,6 +10,7 @@ import typer
 
 from app.cli.commands import LazyCommands
 from app.cli.terminal import say, tell_of_bug, tell_of_warning, warn
+from app.gradio_stubs import leave_out_stubs
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff import __version__
 from blipdiff.errors import BlipdiffError
@@ -59,6 +60,7 @@ def _run() -> int:
     try:
         settings = read_settings()
         silence_libraries(replace(settings, download=settings.download or "--download" in sys.argv))
+        leave_out_stubs()
         app(default_map=_defaults(settings))
     except SystemExit as ended:  # how typer ends, in every version; it has told of what could not be parsed
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

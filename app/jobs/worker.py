@@ -24,6 +24,7 @@ from pipelines.job import Job, run
 from pipelines.task import Notice, Progress, Result, Sheet
 
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
+_SECONDS_TO_WARM = 10.0  # where neither a job has come nor anybody has woken the worker
 _SECONDS_TO_WRITE = 1.0  # between two notes of how far a job is
 _PREVIEW_QUALITY = 80
 _LOG = logging.getLogger("blipdiff.jobs")
@@ -90,6 +91,7 @@ class Worker:
 
     def _work(self) -> None:
         if self._is_warmed:
+            self._has_come.wait(_SECONDS_TO_WARM)  # whoever opens the page goes first
             try:
                 self.models.get("")
             except BlipdiffError as error:  # the jobs that ask for it are told

@@ -157,6 +157,10 @@ class Workshop:
         self.queue.move(name, before)
         self.broadcast.tell(JobEvent(name, "state", "waiting"))
 
+    def wake(self) -> None:
+        """Has the workers open their first model now, where they shall before a job asks for it."""
+        self._has_come.set()
+
     def standings(self) -> dict[str, Standing]:
         """Where each waiting or drawing job stands."""
         return standings(self.queue, len(self.workers))

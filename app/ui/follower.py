@@ -41,7 +41,8 @@ async def follow(room: Room, visit: gr.Request, browser: str) -> AsyncGenerator[
     listener = room.workshop.broadcast.listen(None)
     told = Follower(room, sender_of(browser, visit))
     try:
-        yield await asyncio.to_thread(told.opened) or gr.skip()  # Gradio takes no changes for a mistake
+        yield await asyncio.to_thread(told.opened)
+        room.workshop.wake()
         async with aclosing(listener.heard(_SECONDS_UNTOLD)) as heard:  # type: ignore[type-var]
             async for first in heard:
                 events = [] if first is None else [first]
