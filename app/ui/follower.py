@@ -191,7 +191,6 @@ class Follower:
                 view = self._with_result(view, JobEvent(view.ticket.id, "result", name=name))
         changes = self._pictured(part, view)
         self._views.pop(view.ticket.id, None)
-        self._jobs.pop(view.ticket.id, None)
         self._late.discard(view.ticket.id)
         if part is None:
             return {}
@@ -199,7 +198,8 @@ class Follower:
         runs, pictures = _runs(part), self._pictures.get(part.name, [])
         changes |= runs.at_end(view, pictures)
         if view.drawn and pictures:
-            changes |= runs.details(pictures[0])
+            changes |= runs.details(pictures[0]) | self._shown(part, view)  # which may stand where it was drawn
+        self._jobs.pop(view.ticket.id, None)
         return changes | self._at_work(part)
 
     def _shown(self, part: TabPart | None, view: View) -> Changes:
