@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ class Asked:
         self.page, self._workshop = page, workshop
         self._named = {block.elem_id: block for block in page.blocks.values() if block.elem_id}
         self._loop = asyncio.new_event_loop()
+        self._thread = ThreadPoolExecutor(1, "page")  # a browser's tests may have a loop of their own in this one
         self._told: Any = None  # what the page is told by itself
         self._next: Any = None
 
@@ -37,17 +39,15 @@ class Asked:
         first, *then = self._after_click(name)
         if then and self._told is None:
             self._told = then[0].fn(VISIT, "")
-            self._loop.run_until_complete(self._told.__anext__())
+            self._run(self._told.__anext__())
         return self._answer(first, typed)
 
     def drawn(self) -> Iterator[dict[str, Any]]:
         """What the page is told until all that was asked for is over."""
         assert self._workshop is not None
         while True:
-            self._next = self._next or self._loop.create_task(self._told.__anext__())
-            waited = asyncio.wait_for(asyncio.shield(self._next), _SECONDS_OF_SILENCE)
             try:
-                changes = self._by_name(self._loop.run_until_complete(waited))
+                changes = self._by_name(self._run(self._heard()))
             except TimeoutError:
                 if self._is_idle():
                     return
@@ -61,11 +61,12 @@ class Asked:
         """The page is closed."""
         if self._next is not None:
             self._next.cancel()
-            self._loop.run_until_complete(asyncio.gather(self._next, return_exceptions=True))
+            self._run(self._gone())
         if self._told is not None:
-            self._loop.run_until_complete(self._told.aclose())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._run(self._told.aclose())
+        self._run(self._loop.shutdown_default_executor())
         self._loop.close()
+        self._thread.shutdown()
 
     def changed(self, name: str, kind: str, **typed: Any) -> dict[str, Any]:
         """What the change of a field is answered."""
@@ -76,6 +77,17 @@ class Asked:
     def cancelled(self, name: str) -> dict[str, Any]:
         """What a click on Cancel is answered."""
         return self.changed(name, "click")
+
+    def _run(self, asked: Any) -> Any:
+        return self._thread.submit(self._loop.run_until_complete, asked).result()
+
+    async def _heard(self) -> Any:
+        """What is told next. Raises: TimeoutError for silence, after which it is still waited for."""
+        self._next = self._next or asyncio.ensure_future(self._told.__anext__())
+        return await asyncio.wait_for(asyncio.shield(self._next), _SECONDS_OF_SILENCE)
+
+    async def _gone(self) -> None:
+        await asyncio.gather(self._next, return_exceptions=True)
 
     def _is_idle(self) -> bool:
         assert self._workshop is not None
