@@ -111,6 +111,7 @@ def test_every_task_is_described_by_a_schema_that_its_default_request_fits() -> 
         schema = found[name]["request"]
         defaults = {key: one["default"] for key, one in schema["properties"].items() if "default" in one}
         needed = {"category": "dog", "source": "cat", "prompt": "a {dog}", "from_prompt": True}
+        needed |= {"job": {"task": "generate", "request": {"category": "dog"}}, "x": "steps=2,3"}
         request_from(task.request, defaults | {key: needed[key] for key in needed if key in schema["properties"]})
         assert set(found[name]["inputs"]) == set(task.inputs)
         json.dumps(found[name])
