@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from blipdiff.attention.context import KeyValueSource
-from blipdiff.attention.reference import MOST_BYTES, Read, Reference, ReferenceAttention, ReferenceStates, Where
+from blipdiff.attention.reference import Read, Reference, ReferenceAttention, ReferenceStates, Where
 from blipdiff.conditioning.mixing import normalised_weights
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
@@ -72,13 +72,15 @@ def states_of(
     layers: Image.Image,
     subject: SubjectEmbedding,
     sites: str = "all",
-    *,
-    most_bytes: int = MOST_BYTES,
+    **kept: int,
 ) -> States:
-    """What the model sees in a cut-out (RGBA): as its detail adapter was trained, or at each moment of a run."""
+    """What the model sees in a cut-out (RGBA): as its detail adapter was trained, or at each moment of a run.
+
+    kept: what `ReferenceStates` takes besides
+    """
     reference = reference_of(model, layers, subject)
     if model.detail_adapter is None:
-        return ReferenceStates(model.unet, reference, INJECTION_BLOCKS[sites], most_bytes=most_bytes)
+        return ReferenceStates(model.unet, reference, INJECTION_BLOCKS[sites], **kept)
     silent = replace(reference, words=model.encode_prompts([""]).embeddings)
     return SeenReference(model.unet, model.detail_adapter, silent)
 

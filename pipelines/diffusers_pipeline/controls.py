@@ -79,10 +79,13 @@ def _pictures(given: Any) -> list[Image.Image]:
     if len(parts) != 1 or parts[0] is not given:
         return [picture for one in parts for picture in _pictures(one)]
     axis = 0 if isinstance(given, torch.Tensor) else -1 if isinstance(given, np.ndarray) else None
-    if axis is None or given.ndim != 3 or not bool((given == -1).any()):
+    if axis is None or given.ndim != 3:
         return [as_rgb(given)]
-    kept = (torch.as_tensor(given) != -1).all(dim=axis, keepdim=True)
-    layers = torch.cat([torch.where(kept, torch.as_tensor(given), 0), kept.to(torch.as_tensor(given))], dim=axis)
+    values = torch.as_tensor(given)  # bytes hold no -1, and torch would take 255 for one
+    if not values.is_floating_point() or not bool((values == -1).any()):
+        return [as_rgb(given)]
+    kept = (values != -1).all(dim=axis, keepdim=True)
+    layers = torch.cat([torch.where(kept, values, 0), kept.to(values)], dim=axis)
     return [as_image(layers if axis == 0 else layers.numpy())]
 
 

@@ -56,7 +56,7 @@ def test_what_is_no_picture_is_told(controlled: BlipDiffusionPipeline) -> None:
         draw(controlled, control_image="edges.png")
     with pytest.raises(ImageError, match=r"\(H, W, 3\)"):
         draw(controlled, control_image=np.zeros((3, 16, 16), np.uint8))
-    with pytest.raises(ImageError, match="from -1 to 1"):
+    with pytest.raises(ImageError, match="must lie from 0 to 1"):
         draw(controlled, control_image=torch.linspace(-1, 1, 768).view(3, 16, 16))
     with pytest.raises(ImageError, match="A dict was given"):
         draw(controlled, reference_image={"path": "dog.png"})
