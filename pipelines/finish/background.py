@@ -5,9 +5,8 @@ from dataclasses import replace
 from PIL import Image
 
 from blipdiff.conditioning.subject import SubjectPhoto
-from blipdiff.errors import ConfigError
 from blipdiff.filenames import short_name
-from pipelines.batches import Prepared
+from pipelines.batches import Prepared, check_index
 from pipelines.finish.own import filled, is_generated, kept_picture, seed_of
 from pipelines.finish.request import RemoveBackgroundRequest
 from pipelines.job import Job
@@ -28,11 +27,11 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     """One transparent picture, its mask beside it. Facts: the way in which it was found, whether that is sure, and
     the share of the picture that it takes.
 
-    Raises: ConfigError for a picture of another number, ImageError where no subject is found, MissingDependencyError where what finds it is not installed.
+    Raises: ConfigError for a picture of another number, ImageError where no subject is found, MissingDependencyError
+    where what finds it is not installed.
     """
     request: RemoveBackgroundRequest = job.request
-    if job.index not in (None, 0):
-        raise ConfigError(f"The metadata is damaged: picture {job.index} is not among the request's 1.")
+    check_index(job.index, 1)
     (given,) = job.given("picture")
     with studio.computing():
         found = studio.references.cut_out(SubjectPhoto(given.image, "subject"))
