@@ -72,7 +72,7 @@ def states_of(
     layers: Image.Image,
     subject: SubjectEmbedding,
     sites: str = "all",
-    **kept: int,
+    **kept: Any,
 ) -> States:
     """What the model sees in a cut-out (RGBA): as its detail adapter was trained, or at each moment of a run.
 
