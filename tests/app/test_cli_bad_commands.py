@@ -52,7 +52,8 @@ def test_export_without_a_training_says_so_and_fetches_nothing(blipdiff: Command
 def test_train_refuses_a_recipe_that_is_none(blipdiff: Command, tmp_path: Path) -> None:
     assert_refused(
         blipdiff("train", "nothing", "--run", "run"),
-        "No training recipe at nothing: give a TOML file, or one of: describe, full/stage1, full/stage2, mini",
+        "No training recipe at nothing: give a TOML file, or one of: describe, full/detail, full/stage1, "
+        "full/stage2, mini",
     )
     recipe = tmp_path / "recipe.toml"
     for text, words in (
@@ -119,6 +120,8 @@ def test_too_little_memory_is_said(model: Path, dog: Path, tmp_path: Path) -> No
 
 
 def test_a_package_that_only_some_commands_need_is_asked_for(tmp_path: Path) -> None:
-    ended = program("import sys\nsys.modules['cv2'] = None", "evaluate", "--data", tmp_path, "--output", tmp_path / "o")
+    lacking = "import sys\nsys.modules['resvg_py'] = None\nimport app.cli.runs.train as runs"
+    lacking += "\nruns.train = lambda **asked: __import__('resvg_py')"
+    ended = program(lacking, "train", "--run", tmp_path / "run")
     assert ended.returncode == 2, ended.stderr
-    assert ended.stderr == "blipdiff: This needs cv2: pip install 'blipdiff[train]'.\n"
+    assert ended.stderr == "blipdiff: This needs resvg_py: pip install 'blipdiff[train]'.\n"

@@ -102,7 +102,7 @@ def test_stopped_while_saving_leaves_no_half_of_a_file(generate: Command) -> Non
 
 
 def test_stopped_while_converting_leaves_nothing(blipdiff: Command, model: Path) -> None:
-    with at_call("checkpoints/diffusers_layout.py", "_save_weights", 3, lambda: signal.raise_signal(signal.SIGINT)):
+    with at_call("checkpoints/weights.py", "save_weights", 3, lambda: signal.raise_signal(signal.SIGINT)):
         ended = blipdiff("convert", model, "copy")
     assert ended.code == 130
     assert list(Path().iterdir()) == []

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.ui import follower
+from app.ui.notices import guarded
 from app.ui.room import Room
 from pipelines.studio import Studio
 from tests.support.pages import settings_in, workshop_in
@@ -23,7 +24,7 @@ def test_a_page_that_is_opened_before_the_model_is_told_of_it_later(tmp_path: Pa
     visit: Any = SimpleNamespace(session_hash="one", username=None, headers={}, client=None)
 
     async def told() -> list[Any]:
-        async with aclosing(follower.follow(room, visit, "a browser")) as changes:
+        async with aclosing(guarded(follower.follow)(room, visit, "a browser")) as changes:
             first = await anext(changes)
             workshop.start()
             return [first, await anext(changes)]
