@@ -13,7 +13,7 @@ from app.ui import markup
 from app.ui.components import Listed
 from app.ui.events import AT_ONCE, ON_PHOTOS, on_change, on_click
 from app.ui.notices import guarded, notice
-from app.ui.parts import Changes
+from app.ui.parts import Changes, Sent
 from app.ui.photographs import any_photograph
 from app.ui.room import Room
 from app.ui.visits import is_at_the_machine
@@ -55,6 +55,7 @@ class ModelChoice:
         on_change(self.chosen.change, self._changed, self.chosen, [room.heading, self._hint, *components])
         for part in room.tabs.values():
             field = part.takes.get("photo") or part.takes.get("subject")
+            field = field.outputs[0] if isinstance(field, Sent) else field
             if field is not None and hasattr(field, "upload"):
                 on_change(field.upload, self._looked, [self.chosen, field], self._hint, ON_PHOTOS)
         on_click(self._way, self._go, None, [self.chosen, self._hint, room.switch])
