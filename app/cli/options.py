@@ -140,7 +140,7 @@ def _help(declared: Parameter) -> str:
     allowed = f" One of: {', '.join(declared.choices)}." if declared.choices else ""
     if declared.low is not None and declared.high is not None and declared.high < 10_000:
         allowed = f" From {declared.low:g} to {declared.high:g}."
-    return declared.help + allowed
+    return (declared.help + allowed).replace("[", "\\[")  # which would be the markup of a colour
 
 
 Model = Annotated[

@@ -19,6 +19,8 @@ MARKS = str.maketrans(
     {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "[": "\\[", "*": "\\*", "_": "\\_", "{": "&#123;"}
 )
 
+UNMARKED = "\\["  # a bracket that is no colour on the terminal
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the page."""
@@ -68,5 +70,5 @@ def _options(command: Any, context: Any) -> Iterator[str]:
             yield f"\n| {shown or 'Given'} | |\n|---|---|"
             panel = shown or "Given"
         name, text = record
-        yield f"| `{name.replace('|', '/')}` | {text.translate(MARKS)} |"
+        yield f"| `{name.replace('|', '/')}` | {text.replace(UNMARKED, '[').translate(MARKS)} |"
     yield ""

@@ -96,6 +96,10 @@ def test_help_shows_a_new_field_with_its_range_default_and_group(blipdiff: Comma
     ]
 
 
+def test_square_brackets_of_a_help_text_are_no_colours(blipdiff: Command) -> None:
+    assert "[word]" in blipdiff("generate", "--help").out
+
+
 def test_a_new_field_is_written_into_the_picture_and_repeated_from_it(play: Command) -> None:
     asked = ("--wobble", 1.5, "--colours", "blue", "--colours", "red", "--loud", "--no-rattle", "--seed", 4)
     drawn = play(*asked).pictures[0]

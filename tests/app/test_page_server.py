@@ -109,8 +109,7 @@ def test_without_a_named_port_the_next_free_one_is_taken(studio: Studio, running
     with served_page(studio, tmp_path) as other:
         assert other.page != running.page
         assert httpx.get(other.page).status_code == 200
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(other.page)
+    assert not other.thread.is_alive()  # its port may be another test's by now
 
 
 @pytest.mark.parametrize(
