@@ -2,7 +2,7 @@
 # blipdiff in a container: `docker build --target cpu -t blipdiff .`, or --target cuda for NVIDIA cards.
 # Pictures, history, subjects and fetched models lie in the volume /data.
 
-FROM python:3.12-slim AS wheel
+FROM python:3.11-slim AS wheel
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY blipdiff blipdiff
@@ -10,7 +10,7 @@ COPY pipelines pipelines
 COPY app app
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-FROM python:3.12-slim AS base
+FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 \
     BLIPDIFF_OUTPUT=/data/outputs \
     BLIPDIFF_HISTORY=/data/history \

@@ -11,8 +11,10 @@ from app.server import serve
 from app.settings import Settings, read_settings
 from app.ui.mounted import behind_door
 from app.ui.page import build_page
+from app.ui.visits import SOURCE
 
 _GB = 1_000_000_000
+_MOST_TICKETS = 100_000
 
 
 def launch(
@@ -41,6 +43,8 @@ def launch(
     listening = listening or listen(host, port)
     space = None if settings.space is None else round(settings.space * _GB)
     workshop = Workshop(settings.history, machine, library=settings.library, space=space)
+    for ticket in workshop.queue.tickets(source=SOURCE, states=("waiting", "drawing"), most=_MOST_TICKETS):
+        workshop.offer(ticket.model)  # it was chosen on the page, and could be when it was asked for
     page = behind_door(build_page(workshop, settings), access)
     with serve(workshop, access=access, listening=listening, page=page, speaks_mcp=speaks_mcp) as running:
         tell(f"The page is at {running.page} - press Ctrl-C to end it.")

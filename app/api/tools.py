@@ -1,6 +1,7 @@
 """Tools for programs that speak MCP: one for each task, made from the registry, and what belongs to them."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,14 +123,12 @@ async def _answered(caller: Caller, ticket: Ticket, seconds: float, tell: Tell) 
 
 
 async def _waited(caller: Caller, ticket: Ticket, seconds: float, tell: Tell) -> None:
-    listener, waited = await run_in_threadpool(caller.workshop.follow, ticket.id), 0.0
+    listener, end = await run_in_threadpool(caller.workshop.follow, ticket.id), time.monotonic() + seconds
     try:
         async for event in listener.heard(min(_LOOK, seconds)):
-            if event is None:
-                waited += _LOOK
-            elif event.kind == "progress":
+            if event is not None and event.kind == "progress":
                 await tell(event)
-            if waited >= seconds or (event is not None and event.ends):
+            if time.monotonic() >= end or (event is not None and event.ends):
                 return
     finally:
         listener.close()

@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,10 @@ class Uploads:
         self.forget_old()
         name = f"u{hashlib.sha256(data).hexdigest()[:40]}"
         path = self.folder / owner / name
-        others = sum(one.stat().st_size for one in path.parent.glob("u*") if one.name != name)
+        others = 0
+        for one in path.parent.glob("u*"):
+            with suppress(FileNotFoundError):  # its hour is over
+                others += one.stat().st_size if one.name != name else 0
         if others + len(data) > self.most:
             raise ConfigError(f"Uploads of {others / 1e6:.0f} MB are kept for you already; each goes after an hour.")
         with written_file(path) as part:
@@ -42,6 +46,7 @@ class Uploads:
         """What an owner has sent, anybody where it is None; None where nothing is kept under this name."""
         if not _NAME.fullmatch(name):
             return None
+        self.forget_old()
         for path in self.folder.glob(f"{owner or '*'}/{name}"):
             try:
                 return path.read_bytes()

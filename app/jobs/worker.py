@@ -18,7 +18,7 @@ from app.jobs.models import Models, free_memory
 from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Queue
 from app.jobs.tickets import FAULT, State, Ticket
-from blipdiff.errors import BlipdiffError
+from blipdiff.errors import BlipdiffError, OutputError
 from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
 from pipelines.task import Notice, Progress, Result, Sheet
@@ -92,6 +92,8 @@ class Worker:
     def _work(self) -> None:
         if self._is_warmed:
             self._has_come.wait(_SECONDS_TO_WARM)  # whoever opens the page goes first
+            if self._is_closing.is_set():
+                return
             try:
                 self.models.get("")
             except BlipdiffError as error:  # the jobs that ask for it are told
@@ -113,6 +115,8 @@ class Worker:
         self._broadcast.tell(JobEvent(ticket.id, "state", "drawing"))
         try:
             self._drawn(ticket, job)
+        except OutputError as error:  # the disk is full, say: nothing that whoever asked can help
+            self._over(ticket, "failed", f"{FAULT}cannot keep what it drew: {error}")
         except BlipdiffError as error:
             self._over(ticket, "failed", TOO_LITTLE if is_out_of_memory(error) else str(error))
         except Exception as error:

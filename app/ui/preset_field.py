@@ -13,7 +13,7 @@ from app.ui.events import on_change, on_click
 from app.ui.files import served, without_folder
 from app.ui.form import Form
 from app.ui.parts import Changes
-from blipdiff.errors import BlipdiffError
+from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.presets.preset import SUFFIX, Preset
 from pipelines.presets.store import Presets
 from pipelines.task import Task
@@ -79,6 +79,8 @@ class PresetField:
         if not name:
             return {self.about: ""}
         try:
+            if name not in self._presets.all(self._task.name):  # what the browser sends may be the path of any file
+                raise ConfigError(f"There is no preset {name!r:.60}.")
             preset = self._presets.get(name, self._task.name)
         except BlipdiffError as error:
             return {self.about: markup.message(str(error), "bad")}

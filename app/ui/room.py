@@ -121,7 +121,8 @@ class Room:
 
         Raises: SubjectError for another model's.
         """
-        studio = self.workshop.models.ready("")
+        models, told = self.workshop.models, (job.model or {}).get("name", "")
+        studio = models.ready(told if told in models.names else "")
         cards = [one.content for given in job.inputs.values() for one in given]
         for card in cards:
             if studio is not None and isinstance(card, SubjectEmbedding):

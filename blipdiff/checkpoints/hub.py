@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from huggingface_hub import HfApi, constants, snapshot_download
@@ -63,15 +64,23 @@ def home_of(name: str, wanted: Wanted = ANY) -> Path:
     return Path(wanted.cache_dir or constants.HF_HUB_CACHE) / "--".join(["models", *name.split("/")])
 
 
+_ASKING = Lock()
+_before: list[bool] = []  # how it was before the blocks that are open
+
+
 @contextmanager
 def online() -> Iterator[None]:
     """A block in which the hub may be asked, since a person asked for that; else programs of ours keep off it."""
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = False
+    with _ASKING:
+        _before.append(_before[0] if _before else constants.HF_HUB_OFFLINE)
+        constants.HF_HUB_OFFLINE = False
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        with _ASKING:
+            before = _before.pop()
+            if not _before:  # else another block is still open
+                constants.HF_HUB_OFFLINE = before
 
 
 def snapshot(

@@ -10,7 +10,7 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.images import fitted, picture_tensor
 from blipdiff.latents import encode_picture, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from blipdiff.sampling.cost import Size, own_size
+from blipdiff.sampling.cost import Size, own_size, times_own
 from blipdiff.sampling.held import HeldOutside
 from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import noised
@@ -93,10 +93,15 @@ def in_tiles(side: tuple[int, int]) -> Callable[[GuidedPredictor], NoisePredicto
     return lambda whole: OverlappingTiles(whole, side)
 
 
+def is_tiled(model: BlipDiffusion, size: Size) -> bool:
+    """Whether a picture of this size is drawn in tiles."""
+    return times_own(model, size) > _TILED
+
+
 def _tile(model: BlipDiffusion, latents: Tensor, size: Size) -> tuple[int, int]:
     """(h, w) of a tile: the model's own size, or the picture's where that is hardly larger."""
     width, height = own_size(model)
-    if size[0] * size[1] <= _TILED * width * height:
+    if not is_tiled(model, size):
         return latents.shape[-2], latents.shape[-1]
     factor = size_factor(model.vae)
     return min(height // factor, latents.shape[-2]), min(width // factor, latents.shape[-1])

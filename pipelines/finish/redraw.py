@@ -15,7 +15,7 @@ from blipdiff.sampling.cost import times_own
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
 from pipelines.controls.nets import Branch, Followed
 from pipelines.finish.own import drawn_on, filled, kept_picture
-from pipelines.finish.plan import Begun, begun, work_size
+from pipelines.finish.plan import Begun, begun, is_tiled, work_size
 from pipelines.finish.request import RedrawRequest
 from pipelines.inputs import mask_input
 from pipelines.job import Job
@@ -94,7 +94,7 @@ def _followed(studio: Studio, job: Job, size: tuple[int, int]) -> tuple[Followed
     """What the region follows: the picture's own structure where the whole picture is drawn at once."""
     if not job.request.controls:
         return Followed(), []
-    if times_own(studio.model, size) > 1 and job.given("picture")[0].image.size != size:
+    if is_tiled(studio.model, size):
         return Followed(), [_UNFOLLOWED]
     return studio.nets.followed(job, size), []
 

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 from pathlib import Path
 
+from blipdiff.checkpoints.detect import is_file
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.filenames import short_name
 from pipelines.presets.preset import SUFFIX, Preset
@@ -38,7 +39,7 @@ class Presets:
         """
         known = {key.lower(): one for key, one in self.all().items()}
         one = known.get(name.strip().lower())
-        if one is None and (name.lower().endswith(SUFFIX) or Path(name).is_file()):
+        if one is None and (name.lower().endswith(SUFFIX) or is_file(name)):
             one = Preset.read(Path(name))
         if one is None:
             near = get_close_matches(name.lower(), known, 1)
@@ -66,7 +67,6 @@ class Presets:
         """
         if self.folder is None:
             raise ConfigError("There is no folder for presets of one's own.")
-        self.folder.mkdir(parents=True, exist_ok=True)
         for path in self._paths():
             try:
                 if Preset.read(path).name == preset.name:

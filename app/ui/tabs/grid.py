@@ -66,9 +66,11 @@ class GridTab(Bench):
         if y and not str(y_values).strip():
             raise ConfigError("Write the values that go down, or choose none.")
         job = repeat(Path(picture))
-        seed = getattr(job.request, "seed", None)
-        if seed is not None and job.index and job.request.count > 1:  # the very picture that was given
-            job = replace(job, request=replace(job.request, seed=seed + job.index, count=1))
+        request: Any = job.request
+        if hasattr(request, "seed") and job.index and request.count > 1:  # the very picture that was given
+            counted = "variation_seed" if getattr(request, "variation", 0) else "seed"
+            moved = {counted: getattr(request, counted) + job.index, "count": 1}
+            job = replace(job, request=replace(request, **moved))
         return Job.of(grid_of(job, f"{x}={x_values}", f"{y}={y_values}" if y else ""))
 
     def offered(self, picture: str | None) -> Changes:

@@ -8,8 +8,9 @@ import gradio as gr
 from app.settings import THEMES, checked_setting, fixed_settings, save_settings, settings_file
 from app.ui import markup
 from app.ui.components import OneOf
-from app.ui.events import SILENT, on_click
+from app.ui.events import AT_ONCE, SILENT, on_click
 from app.ui.models import ELSEWHERE, ModelChoice, ModelsPart
+from app.ui.notices import guarded
 from app.ui.parts import Changes
 from app.ui.room import Room
 from app.ui.visits import is_at_the_machine
@@ -62,15 +63,21 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
         save = gr.Button("Save the settings", variant="primary", elem_id="settings-save")
         status = gr.HTML(markup.message(_where()), elem_id="settings-status", elem_classes="status")
 
+    kept: dict[str, Any] = {}  # as saved last
+
     def saved(visit: gr.Request, *values: Any) -> Changes:
-        return {status: _saved(room, visit, dict(zip(fields, values, strict=True)))}
+        return {status: _saved(room, visit, dict(zip(fields, values, strict=True)), kept)}
+
+    def shown() -> Changes:
+        return {fields[name]: _gigabytes(one) if name == "space" else one for name, one in kept.items()}
 
     event = on_click(save, saved, [*fields.values()], status)
     event.success(None, fields["theme"], None, js=_THEME_JS, **SILENT)
-    room.page.load(None, fields["theme"], None, js=_THEME_JS, **SILENT)
+    loaded = room.page.load(guarded(shown), None, [*fields.values()], **AT_ONCE)
+    loaded.then(None, fields["theme"], None, js=_THEME_JS, **SILENT)
 
 
-def _saved(room: Room, visit: gr.Request, given: dict[str, Any]) -> str:
+def _saved(room: Room, visit: gr.Request, given: dict[str, Any], kept: dict[str, Any]) -> str:
     """The changed ones go into the file; what it says then, as HTML."""
     if not is_at_the_machine(visit):
         return markup.message(ELSEWHERE, "bad")
@@ -80,7 +87,8 @@ def _saved(room: Room, visit: gr.Request, given: dict[str, Any]) -> str:
         fresh = {name: checked_setting(name, value) for name, value in given.items() if name not in fixed}
         if fresh["theme"] not in THEMES:
             raise ConfigError("The look is light, dark, or as the browser has it.")
-        path = save_settings({name: value for name, value in fresh.items() if _shown(room, name) != value})
+        path = save_settings({name: one for name, one in fresh.items() if kept.get(name, _shown(room, name)) != one})
+        kept |= fresh
     except BlipdiffError as error:
         return markup.message(str(error), "bad")
     room.settings = replace(room.settings, previews=fresh["previews"], theme=fresh["theme"])
