@@ -1,6 +1,7 @@
 """What a page is told by itself from when it is opened on."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,8 @@ def test_a_page_that_is_opened_before_the_model_is_told_of_it_later(tmp_path: Pa
             return [first, await anext(changes)]
 
     try:
-        first, then = asyncio.run(told())
+        with ThreadPoolExecutor(1) as thread:  # a browser's tests may have a loop of their own in this one
+            first, then = thread.submit(asyncio.run, told()).result()
     finally:
         workshop.close()
     assert first != {}, "Gradio ends a function that gives an empty mapping"
