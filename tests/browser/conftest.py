@@ -98,6 +98,7 @@ def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
         own = (served.url, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on("response", lambda one: complaints.append(f"{one.status} {one.url}") if one.status >= 400 else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(served.url, wait_until="domcontentloaded")  # never "networkidle": Gradio keeps streams open
         page.locator("#generate").wait_for()
