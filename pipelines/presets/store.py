@@ -3,7 +3,6 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-from blipdiff.checkpoints.detect import is_file
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.filenames import short_name
 from pipelines.presets.preset import SUFFIX, Preset
@@ -39,7 +38,7 @@ class Presets:
         """
         known = {key.lower(): one for key, one in self.all().items()}
         one = known.get(name.strip().lower())
-        if one is None and (name.lower().endswith(SUFFIX) or is_file(name)):
+        if one is None and (name.lower().endswith(SUFFIX) or _is_file(name)):
             one = Preset.read(Path(name))
         if one is None:
             near = get_close_matches(name.lower(), known, 1)
@@ -80,6 +79,14 @@ class Presets:
 
     def _paths(self) -> list[Path]:
         return [] if self.folder is None or not self.folder.is_dir() else sorted(self.folder.glob(f"*{SUFFIX}"))
+
+
+def _is_file(name: str) -> bool:
+    """Whether a file goes by this name; none does by one that no system takes."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def bundled() -> list[Preset]:
