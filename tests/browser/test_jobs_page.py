@@ -100,17 +100,17 @@ def test_a_killed_server_goes_on_and_so_does_its_page(
     page.locator("#generate").wait_for()
     ask(page, dog, steps=2, count=1)
     status(page, "1 picture in")
-    fill(page, "steps", 60)
+    fill(page, "steps", 120)
     click_generate(page, "drawn when it dies")
     status(page, STEP)
     click_generate(page, "waiting when it dies")
+    line(page, "waiting when it dies").filter(has_text="place 1").wait_for()
     page.locator("#field-prompt textarea").press_sequentially("!")  # as a person types: what is filled in is not kept
     running[0].kill()
     running[0].wait()
     page.get_by_text("The server has ended").wait_for()
     running.append(started(tmp_path / "served", port))
-    status(page, STEP)  # the page has come back by itself, and its job has begun again
-    line(page, "waiting when it dies").filter(has_text="place 1").wait_for()
+    status(page, STEP)  # the page has come back by itself, and draws what was begun, or by now what waited
     page.locator("#gallery img").nth(2).wait_for()
     assert page.locator("#field-prompt textarea").input_value() == "waiting when it dies!"
     page.locator("#line li").wait_for(state="detached")
