@@ -12,6 +12,7 @@ from blipdiff.checkpoints.describer import save_describer
 from blipdiff.data.shards import ShardLibrary
 from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.identity import fingerprint
 from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
@@ -91,12 +92,7 @@ def _subject(
 ) -> Iterator[TrainingStep]:
     start = begin_subject(recipe.start, recipe.name)
     networks, model = start.networks, start.model
-    library = ShardLibrary(
-        Path(recipe.data.shards),
-        photo_side=model.photo.side,
-        picture_side=recipe.data.picture,
-        backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,
-    )
+    library = _shards(recipe, model)
     if stage.checkpointing:
         checkpoint_blocks(networks)
     workers.place(networks)
@@ -140,12 +136,7 @@ def _detail(
         raise ConfigError("The recipe's [start] needs 'blip_diffusion', the checkpoint that shall read references.")
     model = load_model(recipe.start.blip_diffusion, dtype=torch.float32)
     adapter = model.detail_adapter or initial_adapter(model.unet, seed=recipe.seed)
-    library = ShardLibrary(
-        Path(recipe.data.shards),
-        photo_side=model.photo.side,
-        picture_side=recipe.data.picture,
-        backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,
-    )
+    library = _shards(recipe, model)
     for part in (model.unet, model.subject_encoder, model.text_encoder, model.vae, adapter):
         part.to(workers.device)
     objective = DetailObjective(model, adapter.train().requires_grad_(True), encoder_of(model.vae), stage)
@@ -172,3 +163,13 @@ def _detail(
         average_weights(folder, trained | ({"unet": whole.unet} if stage.unet else {}))
         save_model(replace(whole, detail_adapter=adapter.eval()), output)
     workers.wait()
+
+
+def _shards(recipe: FullRecipe, model: BlipDiffusion) -> ShardLibrary:
+    """The recipe's prepared photos, at the sizes that the model and the recipe ask for."""
+    return ShardLibrary(
+        Path(recipe.data.shards),
+        photo_side=model.photo.side,
+        picture_side=recipe.data.picture,
+        backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,
+    )
