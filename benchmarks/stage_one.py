@@ -16,9 +16,10 @@ import torch
 
 import blipdiff
 from blipdiff.checkpoints import load_model, save_model
-from blipdiff.training.config import RepresentationRecipe, load_describer_recipe, load_recipe
+from blipdiff.training.config import load_describer_recipe, load_recipe
 from blipdiff.training.initial import initial_networks, initial_representation
 from blipdiff.training.loop import TrainingStep, average_weights
+from blipdiff.training.sections import RepresentationRecipe
 from pipelines.train.export import export
 from pipelines.train.parts import RunParts, prepare
 from pipelines.train.representation import train_representation

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from pipelines.inputs import Input
     from pipelines.job import Job, run
     from pipelines.metadata import read_metadata, repeat
-    from pipelines.parameters import Sampling, SubjectSampling, parameter
+    from pipelines.parameters import parameter
     from pipelines.pictures import Picture, save_new_picture, save_picture
     from pipelines.plan import SamplingPlan, execute
     from pipelines.presets.preset import Preset
     from pipelines.presets.store import Presets
+    from pipelines.requests import Sampling, SubjectSampling
     from pipelines.scene.request import SceneRequest
     from pipelines.studio import Studio
     from pipelines.stylize.request import StylizeRequest
@@ -47,14 +48,14 @@ _HOMES = {
     "RedrawRequest": "pipelines.finish.request",
     "RemoveBackgroundRequest": "pipelines.finish.request",
     "Result": "pipelines.task",
-    "Sampling": "pipelines.parameters",
+    "Sampling": "pipelines.requests",
     "SamplingPlan": "pipelines.plan",
     "SceneRequest": "pipelines.scene.request",
     "Sheet": "pipelines.task",
     "Studio": "pipelines.studio",
     "StylizeRequest": "pipelines.stylize.request",
     "SubjectLibrary": "pipelines.subject_library",
-    "SubjectSampling": "pipelines.parameters",
+    "SubjectSampling": "pipelines.requests",
     "Task": "pipelines.task",
     "UpscaleRequest": "pipelines.finish.request",
     "execute": "pipelines.plan",

@@ -17,8 +17,8 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.sampling.cost import Size
 from blipdiff.sampling.loop import Step
-from pipelines.parameters import Sampling
 from pipelines.plan import SamplingPlan, execute
+from pipelines.requests import Sampling
 from pipelines.task import Event, Notice, Progress, Result, Sheet
 
 # Stable Diffusion 1's four latent channels as red, green and blue, fitted by linear regression on its VAE.

@@ -24,7 +24,7 @@ from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, time
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
-from pipelines.parameters import Sampling, SubjectSampling
+from pipelines.requests import Sampling, SubjectSampling
 from pipelines.turns import Turn
 
 _CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half

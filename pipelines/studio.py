@@ -31,9 +31,9 @@ from pipelines.controls.details import Details, References, read_details
 from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
-from pipelines.parameters import Detailed, Sampling
 from pipelines.pictures import Picture
 from pipelines.plan import SamplingPlan, size_notice
+from pipelines.requests import Detailed, Sampling
 from pipelines.safety import SafetyCheck
 from pipelines.task import Notice
 

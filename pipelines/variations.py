@@ -5,7 +5,7 @@ from typing import Any
 
 from blipdiff.errors import ConfigError
 from pipelines.job import Job
-from pipelines.parameters import Sampling
+from pipelines.requests import Sampling
 from pipelines.task import task_named
 
 

@@ -13,9 +13,9 @@ from app.api.callers import Caller, Drawer, Reader
 from app.api.problems import Refused, not_found, parsed
 from app.api.views import API, entry_view, job_view
 from app.jobs.history import Search
-from app.jobs.queue import Asked
 from app.jobs.recall import recalled
 from app.jobs.records import count_of
+from app.jobs.tickets import Asked
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture, thumbnail
 from pipelines.parameters import plain, request_from

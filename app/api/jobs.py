@@ -16,9 +16,8 @@ from app.api.reading import Sent, job_of, sent
 from app.api.tokens import ALL
 from app.api.views import API, event_text, job_view
 from app.api.webhooks import check_webhook
-from app.jobs.queue import Asked
 from app.jobs.records import count_of
-from app.jobs.tickets import STATES, Sender, Ticket
+from app.jobs.tickets import STATES, Asked, Sender, Ticket
 
 _HEARTBEAT = 15.0  # seconds without an event, after which a word keeps the connection
 _LONGEST_WAIT = 300.0  # seconds

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from app.doors.answers import Refusal
-from app.jobs.queue import KeyTaken
+from app.jobs.tickets import KeyTaken
 from app.plain import plain
 from blipdiff.errors import BlipdiffError, OutputError
 

@@ -22,9 +22,8 @@ from app.api.uploads import kept
 from app.api.views import entry_view, job_view
 from app.jobs.events import JobEvent
 from app.jobs.history import Search
-from app.jobs.queue import Asked
 from app.jobs.records import count_of
-from app.jobs.tickets import Ticket
+from app.jobs.tickets import Asked, Ticket
 from pipelines.task import Task, tasks
 
 _MOST_PICTURES = 8  # in one answer; the others are asked for one by one

@@ -16,12 +16,12 @@ from app.api.callers import Caller
 from app.api.problems import Refused
 from app.api.reading import Cupboard, Sent, job_of, of_form
 from app.jobs.events import JobEvent
-from app.jobs.queue import Asked
 from app.jobs.records import count_of
-from app.jobs.tickets import Ticket
+from app.jobs.tickets import Asked, Ticket
 from blipdiff.errors import ImageError
 from blipdiff.images import picture_from
-from pipelines.parameters import parameters, random_seed
+from pipelines.parameters import parameters
+from pipelines.requests import random_seed
 from pipelines.task import Task, task_named
 
 _NAMED = re.compile(r"<(subject|category):([^<>]{1,100})>")  # in a prompt, as other programs name what they add

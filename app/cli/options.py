@@ -11,7 +11,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from app.cli.panels import ADDITIONS, MACHINE, OUTPUT
-from pipelines.parameters import Parameter, SubjectSampling, parameters
+from pipelines.parameters import Parameter, parameters
+from pipelines.requests import SubjectSampling
 
 RANDOM = "a random one"  # seed, as --help says it
 SIZE = "WIDTHxHEIGHT, or one number for a square."

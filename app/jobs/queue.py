@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from app.jobs.groups import Groups
 from app.jobs.pace import Pace
 from app.jobs.packing import packed, unpacked
 from app.jobs.records import NEXT, TABLES, cost_of, count_of, ticket_of
-from app.jobs.tickets import FAULT, Sender, State, Ticket, new_name
+from app.jobs.tickets import FAULT, Asked, KeyTaken, Sender, State, Ticket, new_name
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.job import Job
 
@@ -22,27 +22,6 @@ SUSPECT = 3  # after so many, all others go first
 _KEPT_ENDED = 10_000  # tickets of ended jobs, with what they hold
 _FORGOTTEN_AT_ONCE = 100
 _LOWEST = -1000  # priority, below all that are asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How a job is put into the line.
-
-    key: names the request among its owner's, so that asking again gives the same ticket (with `digest`, what was
-    asked for under it)
-    """
-
-    model: str = ""
-    priority: int = 0
-    name: str = ""
-    webhook: str | None = None
-    key: str | None = None
-    digest: str = ""
-    previews: int = 1  # that are shown whatever they cost; 0: none at all
-
-
-class KeyTaken(ConfigError):
-    """A key that stands for another request."""
 
 
 class Queue:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from blipdiff.errors import ConfigError
+
 State: TypeAlias = Literal["waiting", "drawing", "done", "failed", "cancelled"]
 
 STATES: tuple[State, ...] = ("waiting", "drawing", "done", "failed", "cancelled")
@@ -25,6 +27,27 @@ class Sender:
     owner: str = LOCAL
     client: str = LOCAL
     source: str = "api"  # which face: page, api, openai, a1111, mcp, batch
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a job is put into the line.
+
+    key: names the request among its owner's, so that asking again gives the same ticket (with `digest`, what was
+    asked for under it)
+    """
+
+    model: str = ""
+    priority: int = 0
+    name: str = ""
+    webhook: str | None = None
+    key: str | None = None
+    digest: str = ""
+    previews: int = 1  # that are shown whatever they cost; 0: none at all
+
+
+class KeyTaken(ConfigError):
+    """A key that stands for another request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
 from app.jobs.line import standings
 from app.jobs.models import Models
-from app.jobs.queue import Asked, Queue
-from app.jobs.tickets import ENDED, Sender, Standing, Ticket
+from app.jobs.queue import Queue
+from app.jobs.tickets import ENDED, Asked, Sender, Standing, Ticket
 from app.jobs.uploads import Uploads
 from app.jobs.worker import Worker
 from app.libraries import load_libraries

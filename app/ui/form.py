@@ -12,7 +12,8 @@ import gradio as gr
 
 from app.ui.components import Marks
 from blipdiff.errors import ConfigError
-from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, Parameter, parameters, random_seed, request_from
+from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, Parameter, parameters, request_from
+from pipelines.requests import random_seed
 
 _COMMON = ("", SUBJECT, WORDS, PICTURES, SAMPLING)  # groups that stand together under "Settings"
 _MOST_PLACES = 200  # of a slider that a finger can still set

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import gradio as gr
 
-from app.jobs.queue import Asked
-from app.jobs.tickets import Sender, Ticket
+from app.jobs.tickets import Asked, Sender, Ticket
 from app.jobs.workshop import Workshop
 from app.libraries import load_libraries
 from app.settings import Settings

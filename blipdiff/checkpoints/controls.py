@@ -9,11 +9,11 @@ import torch
 
 from blipdiff.checkpoints.configs import forget_places, read_json
 from blipdiff.checkpoints.detect import is_file, is_folder, is_hub_id
-from blipdiff.checkpoints.diffusers_layout import load_adapter, load_controlnet
 from blipdiff.checkpoints.given_control import given_control, load_given_control
 from blipdiff.checkpoints.given_files import SUFFIXES
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, control_files
+from blipdiff.checkpoints.parts import load_adapter, load_controlnet
 from blipdiff.checkpoints.weights import open_tensors, weight_paths
 from blipdiff.control.net_names import BUNDLED_CONTROLS
 from blipdiff.diffusers_types import Adapter, ControlNet

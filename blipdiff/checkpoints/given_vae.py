@@ -9,10 +9,10 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
 from blipdiff.checkpoints.detect import is_file, is_folder, is_hub_id
-from blipdiff.checkpoints.diffusers_layout import load_vae
 from blipdiff.checkpoints.given_files import SUFFIXES, open_given
 from blipdiff.checkpoints.hub import snapshot
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, Names, weights_among
+from blipdiff.checkpoints.parts import load_vae
 from blipdiff.checkpoints.single_file import VAE_PREFIX, vae_in
 from blipdiff.checkpoints.weights import check_finite, check_names, shell
 from blipdiff.diffusers_types import VAE

@@ -12,15 +12,9 @@ from torch import Tensor
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import agreed
 from blipdiff.checkpoints.configs import read_json, write_json
-from blipdiff.checkpoints.diffusers_layout import (
-    fingerprinted,
-    guidance_of,
-    insert_at_of,
-    load_part,
-    load_text_encoder,
-    load_vae,
-)
+from blipdiff.checkpoints.diffusers_layout import guidance_of, insert_at_of
 from blipdiff.checkpoints.key_rules import old_vae_name, to_hub, to_lavis
+from blipdiff.checkpoints.parts import fingerprinted, load_part, load_text_encoder, load_vae
 from blipdiff.checkpoints.scheduler_fields import scheduler_config
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blipdiff.errors import ConfigError
-from blipdiff.training.config import AutoencoderRecipe, ModelRecipe
+from blipdiff.training.sections import AutoencoderRecipe, ModelRecipe
 
 PATCH = 8  # pixels a latent's side
 NARROWEST = 3 * (PATCH // 2) ** 2  # channels that hold a patch of 4 x 4 pixels

@@ -15,7 +15,7 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.models.tokenizers import category_ids, prompt_ids
-from blipdiff.training.config import WordsRecipe
+from blipdiff.training.sections import WordsRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.workers import ALONE, Workers
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer

@@ -22,9 +22,9 @@ from blipdiff.diffusers_types import ControlNet, UNet
 from blipdiff.errors import ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.training.batches import SubjectBatches, Wording
-from blipdiff.training.config import ControlRecipe
 from blipdiff.training.maps import MAPS, ROUGH
 from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.sections import ControlRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 

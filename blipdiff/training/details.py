@@ -28,8 +28,8 @@ from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.moment import Moment
 from blipdiff.sampling.adapted import clean_states, seen_of
 from blipdiff.training.batches import SubjectBatches, Wording
-from blipdiff.training.config import DetailRecipe
 from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.sections import DetailRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 

@@ -13,7 +13,7 @@ from blipdiff.attention.taps import tapped
 from blipdiff.checkpoints import configs, load_model
 from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.describer import load_describer
-from blipdiff.checkpoints.diffusers_layout import load_part, load_text_encoder, load_vae
+from blipdiff.checkpoints.parts import load_part, load_text_encoder, load_vae
 from blipdiff.checkpoints.vocabularies import prompt_tokenizer
 from blipdiff.diffusers_types import VAE
 from blipdiff.errors import ConfigError
@@ -25,10 +25,11 @@ from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import load_category_tokenizer
 from blipdiff.sampling.adapted import clean_states, seen_of
-from blipdiff.training.config import DetailRecipe, RepresentationRecipe, SubjectRecipe, section_of, value_of
+from blipdiff.training.config import section_of, value_of
 from blipdiff.training.details import AdaptedNetworks, empty_adapter
 from blipdiff.training.memory import MemoryPlan, kept_bytes, plan_memory
 from blipdiff.training.pretrained import begin_with_bert, begin_with_clip
+from blipdiff.training.sections import DetailRecipe, RepresentationRecipe, SubjectRecipe
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.transformers_types import BertTokenizer
 

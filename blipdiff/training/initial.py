@@ -8,8 +8,8 @@ from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.representation import Representation
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, TextSizes, VisionSizes
 from blipdiff.models.subject_encoder import SubjectEncoder
-from blipdiff.training.config import ModelRecipe
 from blipdiff.training.reconstruction import PositionReconstruction, Reconstruction, position_waves
+from blipdiff.training.sections import ModelRecipe
 from blipdiff.training.stage2 import SubjectNetworks
 
 

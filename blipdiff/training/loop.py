@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from blipdiff.errors import NumericsError
-from blipdiff.training.config import OptimizerRecipe
+from blipdiff.training.sections import OptimizerRecipe
 from blipdiff.training.state import (
     Log,
     RunFolder,

@@ -17,9 +17,9 @@ from torch.nn import functional
 from blipdiff.diffusers_types import UNet
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.subject_encoder import SubjectEncoder
-from blipdiff.training.config import ControlRecipe, DetailRecipe, SubjectRecipe
 from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.reconstruction import PositionReconstruction
+from blipdiff.training.sections import ControlRecipe, DetailRecipe, SubjectRecipe
 
 SUBJECT_AT = 2  # the slot of the subject's first row: after the begin mark and "a"
 

@@ -24,8 +24,8 @@ from blipdiff.ranges import INJECTION_BLOCKS
 from blipdiff.sampling.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.sampling.cost import own_size
 from pipelines.inputs import Input, card_input
-from pipelines.parameters import Detailed
 from pipelines.plan import SamplingPlan
+from pipelines.requests import Detailed
 
 _Kept = TypeVar("_Kept")
 States: TypeAlias = ReferenceStates | SeenReference

@@ -1,4 +1,4 @@
-"""What an edit can be asked for: its parameters with range, step and help, and the dial that derives its windows."""
+"""What an edit can be asked for: its parameters with range, step and help."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,37 +7,16 @@ from typing import Any
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import FirstCalls, Span, Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import (
-    PICTURES,
-    SAMPLING,
-    SUBJECT,
-    WORDS,
-    Detailed,
-    check_category,
-    declared,
-    fraction,
-    left_out,
-    parameter,
-)
+from pipelines.edit.dial import EditDial, derived
+from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, check_category, fraction, parameter
+from pipelines.requests import Detailed, declared, left_out
 from pipelines.shown import Shown
 from pipelines.task import SUBJECTS, InputKind, Task
 
 MASK, KEPT = "Mask", "What is kept"
 
-# strength -> (cross-attention stop, self-attention stop, blend threshold, fresh noise); the middle is the authors'.
-_DIAL = ((0.0, (1.0, 1.0, 0.6, 0.0)), (0.5, (0.8, 0.4, 0.3, 0.0)), (1.0, (0.0, 0.0, 0.0, 1.0)))
 AS_THE_AUTHORS, BY_FRACTIONS = "authors", "fractions"  # the second is how pictures without the field were made
 _TRY_ON_THRESHOLD = 0.5  # of the dial's: a garment's map is flatter than an object's
-
-
-@dataclass(frozen=True, slots=True)
-class EditDial:
-    """The four settings that trade the source's composition for the edit's freedom."""
-
-    cross_stop: float  # until which fraction of the run words take the source's attention
-    self_stop: float  # until which fraction places take the source's
-    blend_threshold: float  # from which height of the words' map on latents are edited
-    fresh_noise: float  # share of new noise among that which a photo was inverted to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +227,7 @@ class EditRequest(Detailed):
 
     def dial(self) -> EditDial:
         """What the strength derives, straight between its three marks, and what was set by hand."""
-        cross_stop, self_stop, threshold, fresh = _derived(self.strength)
+        cross_stop, self_stop, threshold, fresh = derived(self.strength)
         threshold *= _TRY_ON_THRESHOLD if self.preset == "try-on" else 1.0
         return EditDial(
             cross_stop if self.cross_stop is None else self.cross_stop,
@@ -256,12 +235,6 @@ class EditRequest(Detailed):
             threshold if self.mask_threshold is None else self.mask_threshold,
             fresh if self.fresh_noise is None else self.fresh_noise,
         )
-
-
-def _derived(strength: float) -> tuple[float, ...]:
-    (left, low), (right, high) = _DIAL[:2] if strength <= _DIAL[1][0] else _DIAL[1:]
-    share = (strength - left) / (right - left)
-    return tuple((1 - share) * one + share * other for one, other in zip(low, high, strict=True))
 
 
 def _check(request: EditRequest, inputs: Mapping[str, Sequence[Any]]) -> None:

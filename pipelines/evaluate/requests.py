@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
-from pipelines.parameters import Detailed, check, declared, parameter
+from pipelines.parameters import check, parameter
+from pipelines.requests import Detailed, declared
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from blipdiff.images import as_rgb
 from pipelines.inputs import Input, picture_text, pixels_hash
 from pipelines.job import Job
 from pipelines.metadata import job_of, metadata_of
-from pipelines.parameters import Detailed, parameters
+from pipelines.parameters import parameters
 from pipelines.pictures import EDITED_PHOTO_TYPE, SOURCE_TYPE
+from pipelines.requests import Detailed
 
 GENERATED, SEED = "generated", "seed"  # of a job's detail: whether the picture is one of ours, and which
 

@@ -7,7 +7,8 @@ from typing import Any
 from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.ranges import SCHEDULER_NAMES
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import PICTURES, SubjectSampling, check, declared, fraction, left_out, parameter
+from pipelines.parameters import PICTURES, check, fraction, parameter
+from pipelines.requests import SubjectSampling, declared, left_out
 from pipelines.task import SUBJECTS, InputKind, Task
 
 _BEGIN_ANYWHERE = tuple(name for name in SCHEDULER_NAMES if name != "pndm")

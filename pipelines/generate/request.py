@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from pipelines.parameters import PICTURES, SubjectSampling, declared, left_out, parameter
+from pipelines.parameters import PICTURES, parameter
+from pipelines.requests import SubjectSampling, declared, left_out
 from pipelines.task import SUBJECTS, Task
 
 _OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")

@@ -9,7 +9,8 @@ from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import WORDS, Detailed, declared, fraction, left_out, parameter
+from pipelines.parameters import WORDS, fraction, parameter
+from pipelines.requests import Detailed, declared, left_out
 from pipelines.shown import Shown
 from pipelines.task import InputKind, Task
 

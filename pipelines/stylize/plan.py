@@ -13,8 +13,8 @@ from blipdiff.images import as_rgb
 from blipdiff.latents import size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.controls.nets import Branch
-from pipelines.parameters import Sampling
 from pipelines.plan import EncodedRequest, Reading, SamplingPlan, check_size, encode, plan_encoded
+from pipelines.requests import Sampling
 from pipelines.stylize.request import StylizeRequest
 
 _WIDEST = 4.0  # sides of a structure picture against each other; beyond, it is cut

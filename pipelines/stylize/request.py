@@ -8,7 +8,8 @@ from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
 from blipdiff.ranges import INJECTION_BLOCKS
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
-from pipelines.parameters import SUBJECT, SubjectSampling, declared, fraction, parameter
+from pipelines.parameters import SUBJECT, fraction, parameter
+from pipelines.requests import SubjectSampling, declared
 from pipelines.task import SUBJECTS, Task
 
 

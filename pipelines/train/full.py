@@ -16,12 +16,12 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.identity import fingerprint
 from blipdiff.training.batches import DescribedBatches, SubjectBatches, Wording, stream
-from blipdiff.training.config import DetailRecipe, RepresentationRecipe, SubjectRecipe
 from blipdiff.training.details import DetailBatches, DetailObjective, initial_adapter
 from blipdiff.training.full import FullRecipe, begin_representation, begin_subject, encoder_of
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
 from blipdiff.training.memory import checkpoint_blocks
 from blipdiff.training.noise import NoiseSchedule
+from blipdiff.training.sections import DetailRecipe, RepresentationRecipe, SubjectRecipe
 from blipdiff.training.stage1 import RepresentationObjective
 from blipdiff.training.stage2 import RowShares, SubjectObjective
 from blipdiff.training.workers import ALONE, Workers

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
-from blipdiff.checkpoints.diffusers_layout import load_vae
+from blipdiff.checkpoints.parts import load_vae
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.data.drawn.library import build_library
 from blipdiff.data.pairs import PairLibrary

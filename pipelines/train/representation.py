@@ -7,9 +7,9 @@ import torch
 from blipdiff.models.representation import Representation
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.batches import DescribedBatches, stream
-from blipdiff.training.config import RepresentationRecipe
 from blipdiff.training.initial import initial_representation
 from blipdiff.training.loop import TrainingStep, average_weights, resume_step, train
+from blipdiff.training.sections import RepresentationRecipe
 from blipdiff.training.stage1 import RepresentationObjective
 from pipelines.train.parts import RunParts
 

@@ -12,7 +12,8 @@ from app.cli.commands import declared
 from blipdiff.errors import ConfigError
 from pipelines.generate import run
 from pipelines.metadata import read_metadata
-from pipelines.parameters import SubjectSampling, parameter
+from pipelines.parameters import parameter
+from pipelines.requests import SubjectSampling
 from pipelines.task import SUBJECTS, InputKind, Task, register
 from tests.support.command_line import Command
 from tests.support.tiny_models import photo

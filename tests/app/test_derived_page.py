@@ -12,7 +12,8 @@ from app.ui.page import build_page
 from pipelines import task as registry
 from pipelines.generate.run import prepare as prepare_generate
 from pipelines.metadata import repeat
-from pipelines.parameters import SubjectSampling, parameter
+from pipelines.parameters import parameter
+from pipelines.requests import SubjectSampling
 from pipelines.studio import Studio
 from pipelines.task import SUBJECTS, InputKind, Task, register
 from tests.support.page_asked import Asked

@@ -15,7 +15,8 @@ from blipdiff.models.identity import Addition
 from blipdiff.ranges import LARGEST_SEED
 from pipelines.edit.request import EditRequest
 from pipelines.generate.request import GenerateRequest
-from pipelines.parameters import Sampling, parameter, parameters
+from pipelines.parameters import parameter, parameters
+from pipelines.requests import Sampling
 from pipelines.studio import Studio
 from pipelines.task import tasks
 from tests.support.tiny_models import tiny_model

@@ -10,16 +10,12 @@ import pytest
 from PIL import Image
 
 from app.jobs.workshop import Workshop
-from app.settings import DOWNLOAD, MODEL, OUTPUT, Settings, read_settings, silence_libraries
-from app.ui import markup
-from app.ui.files import readable_settings
 from app.ui.page import build_page
 from app.ui.room import Room
 from app.ui.subject_picker.picker import SubjectPicker
-from app.ui.subjects import Tile, category_of, looked_through
 from app.ui.suggestions import Suggestions
-from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
-from blipdiff.errors import ConfigError, OutputError
+from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.errors import OutputError
 from pipelines.metadata import read_metadata, repeat
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
@@ -255,53 +251,6 @@ def test_a_subject_card_is_written_and_named_by_its_category(page: Asked, dog: s
     page.click("save-card", subject=[dog], field_category="bull dog")
     assert SubjectEmbedding.load(folder / "output" / "bull-dog.safetensors").category == "bull dog"
     assert page.click("save-card", subject=[], field_category="dog") == {}
-
-
-def test_files_are_looked_through_one_by_one(dog: str, studio: Studio, tmp_path: Path) -> None:
-    text, card = tmp_path / "notes.png", tmp_path / "cat.safetensors"
-    text.write_text("no picture")
-    studio.subject([SubjectPhoto(photo(), "cat")]).save(card)
-    found = looked_through([str(text), dog, str(card), dog, dog, dog])
-    assert found.paths == (dog, str(card), dog, dog)
-    assert [tile.category for tile in found.tiles] == [None, "cat", None, None]
-    assert len(found.complaints) == 2
-    assert "notes.png" in found.complaints[0]
-    assert not any(str(tmp_path) in complaint for complaint in found.complaints)
-
-
-def test_names_and_words_cannot_become_html() -> None:
-    evil = '<script>alert("x")</script>'
-    pieces = (
-        markup.heading({evil: evil}, evil),
-        markup.subjects([Tile(evil, Image.new("RGB", (8, 8)), evil)]),
-        markup.message(evil, evil),
-        markup.progress(evil, 1, 2),
-    )
-    assert not any("<script" in piece for piece in pieces)
-
-
-def test_a_subjects_numbers_are_only_counted_in_what_is_shown() -> None:
-    metadata = {"seed": 1, "job": {"prompt": "a dog " * 200, "inputs": [{"rows": "A" * 65000}]}}
-    shown = readable_settings(metadata)
-    assert shown["job"]["inputs"] == [{"rows": "in the file, 65 kB"}]
-    assert shown["job"]["prompt"] == metadata["job"]["prompt"]  # type: ignore[index]
-
-
-def test_a_bundled_photo_is_named_by_its_file() -> None:
-    assert [category_of(Path(name)) for name in ("red_teapot-2.png", "dog.png")] == ["red teapot", "dog"]
-
-
-def test_settings_come_from_the_environment_and_keep_the_libraries_silent() -> None:
-    assert read_settings({}) == Settings()
-    asked = {OUTPUT: "/tmp/pictures", MODEL: "folder", DOWNLOAD: "yes"}
-    assert read_settings(asked) == Settings(Path("/tmp/pictures"), "folder", download=True)
-    with pytest.raises(ConfigError, match=DOWNLOAD):
-        read_settings({DOWNLOAD: "perhaps"})
-    for settings, offline in ((Settings(), "1"), (Settings(download=True), None)):
-        environment: dict[str, str] = {}
-        silence_libraries(settings, environment)
-        assert environment.get("HF_HUB_OFFLINE") == offline
-        assert environment["GRADIO_ANALYTICS_ENABLED"] == "False"
 
 
 def _as_typed(changes: dict[str, Any], prefix: str) -> dict[str, Any]:

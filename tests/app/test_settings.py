@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from app import settings as stored
-from app.settings import FILE, MODEL, Settings, fixed_settings, read_settings, save_settings, settings_file
+from app.settings import (
+    DOWNLOAD,
+    FILE,
+    MODEL,
+    OUTPUT,
+    Settings,
+    fixed_settings,
+    read_settings,
+    save_settings,
+    settings_file,
+    silence_libraries,
+)
 from blipdiff.errors import ConfigError, OutputError
 
 
@@ -79,3 +90,16 @@ def test_the_file_lies_where_the_system_keeps_settings() -> None:
     assert settings_file({"HOME": "/home/a", "XDG_CONFIG_HOME": "/c"}) == Path("/c/blipdiff/settings.json")
     with pytest.raises(ConfigError, match=FILE):
         save_settings({"theme": "dark"}, {})
+
+
+def test_settings_come_from_the_environment_and_keep_the_libraries_silent() -> None:
+    assert read_settings({}) == Settings()
+    asked = {OUTPUT: "/tmp/pictures", MODEL: "folder", DOWNLOAD: "yes"}
+    assert read_settings(asked) == Settings(Path("/tmp/pictures"), "folder", download=True)
+    with pytest.raises(ConfigError, match=DOWNLOAD):
+        read_settings({DOWNLOAD: "perhaps"})
+    for settings, offline in ((Settings(), "1"), (Settings(download=True), None)):
+        environment: dict[str, str] = {}
+        silence_libraries(settings, environment)
+        assert environment.get("HF_HUB_OFFLINE") == offline
+        assert environment["GRADIO_ANALYTICS_ENABLED"] == "False"

@@ -14,7 +14,7 @@ from blipdiff.checkpoints.lora_names import changes_in
 from blipdiff.checkpoints.single_file import text_encoder_in, unet_in, vae_in
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.sizes import TextSizes
-from tests.support.brought import to_ldm_unet, to_ldm_vae
+from tests.support.original_names import to_ldm_unet, to_ldm_vae
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from blipdiff.checkpoints.original_names import original_control_name
 from blipdiff.control.net_names import map_of_control
 from blipdiff.diffusers_types import ControlNet
 from blipdiff.errors import CheckpointError
-from tests.support.brought import to_ldm_control
+from tests.support.original_names import to_ldm_control
 from tests.support.tiny_models import tiny_controlnet, tiny_model
 
 SD15_HINTS = 6

@@ -11,7 +11,8 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.additions import Additions, with_vae
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from tests.support.brought import same_pictures, sd_pipeline, sd_tensors, to_ldm_vae, write_checkpoint
+from tests.support.brought import same_pictures, sd_pipeline, sd_tensors, write_checkpoint
+from tests.support.original_names import to_ldm_vae
 from tests.support.tiny_models import tiny_model
 
 

@@ -14,7 +14,8 @@ from blipdiff.checkpoints.lora_products import product
 from blipdiff.checkpoints.original_names import original_unet_name
 from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
-from tests.support.brought import ALPHA, RANK, by_hand, factors, to_ldm_unet, write_kohya
+from tests.support.brought import ALPHA, RANK, by_hand, factors, write_kohya
+from tests.support.original_names import to_ldm_unet
 from tests.support.studios import state
 from tests.support.tiny_models import tiny_model
 

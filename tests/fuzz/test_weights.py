@@ -9,8 +9,8 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save
 
-from blipdiff.checkpoints.diffusers_layout import load_text_encoder
 from blipdiff.checkpoints.finetuned import cached_subject
+from blipdiff.checkpoints.parts import load_text_encoder
 from blipdiff.checkpoints.weights import open_tensors, stored_object
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutations import damaged_bytes, damaged_text

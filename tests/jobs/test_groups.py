@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from app.api.tokens import DRAW, READ, Holder, Tokens
-from app.jobs.queue import Asked, KeyTaken
-from app.jobs.tickets import Sender
+from app.jobs.tickets import Asked, KeyTaken, Sender
 from blipdiff.errors import BlipdiffError
 from tests.api.test_gate import digest
 from tests.api.test_interface import REQUEST, png

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from app.jobs.history import INDEX, History, Search
-from app.jobs.queue import Asked, Queue
-from app.jobs.tickets import Sender
+from app.jobs.queue import Queue
+from app.jobs.tickets import Asked, Sender
 from app.jobs.workshop import QUEUE
 from pipelines.metadata import read_metadata
 from tests.support.studios import drawn, job

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs.line import in_line, standings
-from app.jobs.queue import MOST_ATTEMPTS, SUSPECT, Asked, KeyTaken, Queue
-from app.jobs.tickets import Sender
+from app.jobs.queue import MOST_ATTEMPTS, SUSPECT, Queue
+from app.jobs.tickets import Asked, KeyTaken, Sender
 from blipdiff.errors import ConfigError
 from pipelines.inputs import Input
 from pipelines.job import Job

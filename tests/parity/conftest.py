@@ -6,8 +6,8 @@ import pytest
 from diffusers import UNet2DConditionModel
 
 from blipdiff.checkpoints.configs import read_json
-from blipdiff.checkpoints.diffusers_layout import fingerprinted, load_part, load_text_encoder, load_vae
 from blipdiff.checkpoints.key_rules import to_hub
+from blipdiff.checkpoints.parts import fingerprinted, load_part, load_text_encoder, load_vae
 from blipdiff.checkpoints.vocabularies import category_tokenizer, prompt_tokenizer
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion

@@ -21,17 +21,8 @@ from pipelines.evaluate.requests import (
 from pipelines.finish.request import RedrawRequest, RemoveBackgroundRequest, UpscaleRequest
 from pipelines.generate.request import AttendRequest, GenerateRequest
 from pipelines.grid.request import GridRequest
-from pipelines.parameters import (
-    LONGEST_CATEGORY,
-    Sampling,
-    declared,
-    is_whole,
-    left_out,
-    parameters,
-    plain,
-    random_seed,
-    request_from,
-)
+from pipelines.parameters import LONGEST_CATEGORY, is_whole, parameters, plain, request_from
+from pipelines.requests import Sampling, declared, left_out, random_seed
 from pipelines.scene.request import SceneRequest
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import tasks

@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from app.jobs.workshop import Machine, Workshop
 from app.server import Running, serve
 from pipelines.studio import Studio
@@ -38,3 +41,10 @@ def served(folder: Path, *, space: int | None = None, opened: Any = None, **more
     made = Workshop(folder, machine(opened), library=folder / "subjects", space=space)
     with serve(made, **more) as running:
         yield running
+
+
+def pixels(made: Workshop, name: str) -> list[np.ndarray]:
+    """The pictures that came of a job."""
+    ticket = made.queue.ticket(name)
+    files = [made.history.file(made.history.entry(result)) for result in made.results(ticket)]
+    return [np.asarray(Image.open(file)).astype(int) for file in files]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from blipdiff.errors import ConfigError
-from blipdiff.training.config import OptimizerRecipe, load_recipe, recipe_from
+from blipdiff.training.config import load_recipe, recipe_from
+from blipdiff.training.sections import OptimizerRecipe
 from blipdiff.training.stage2 import RowShares
 
 

@@ -14,9 +14,10 @@ from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.data.shards import Sample, ShardLibrary, prompt_of, read_shard, write_shard
 from blipdiff.errors import CheckpointError, ConfigError
-from blipdiff.training.config import RepresentationRecipe, SubjectRecipe, read_table, section_of
+from blipdiff.training.config import read_table, section_of
 from blipdiff.training.full import begin_representation, dry_run, full_recipe
 from blipdiff.training.pretrained import begin_with_bert
+from blipdiff.training.sections import RepresentationRecipe, SubjectRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.training.vocabulary import train_category_tokenizer
 from tests.support.command_line import Command

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from blipdiff.errors import CheckpointError, NumericsError, OutputError
-from blipdiff.training.config import OptimizerRecipe
 from blipdiff.training.loop import RunFolder, TrainingStep, average_weights, resume_step, train
+from blipdiff.training.sections import OptimizerRecipe
 from tests.support.disks import largest_file
 
 STEPS = 12

@@ -9,8 +9,9 @@ import torch
 from blipdiff.checkpoints import load_model
 from blipdiff.errors import CheckpointError
 from blipdiff.models.tokenizers import load_category_tokenizer, load_prompt_tokenizer
-from blipdiff.training.config import ModelRecipe, Recipe
+from blipdiff.training.config import Recipe
 from blipdiff.training.initial import initial_networks
+from blipdiff.training.sections import ModelRecipe
 from blipdiff.training.stage2 import SubjectNetworks
 from blipdiff.training.warm_start import take_over_vocabulary, warm_start
 from pipelines.train.export import export

@@ -16,7 +16,8 @@ from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Box, Input
 from pipelines.job import Job, told_by_cards
 from pipelines.metadata import job_of, without_place
-from pipelines.parameters import Parameter, parameters, random_seed
+from pipelines.parameters import Parameter, parameters
+from pipelines.requests import random_seed
 from pipelines.task import InputKind
 
 _DEFAULT = ControlSettings()
