@@ -16,6 +16,7 @@ MODELS = "BLIPDIFF_MODELS"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 
+LANGUAGE_COOKIE = "blipdiff-language"  # where a browser keeps the language that was chosen on the page
 LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
 _FOLDERS = ("output", "library", "presets", "history", "models")
 STORED = ("model", *_FOLDERS, "space", "previews", "language", "theme")  # in the file

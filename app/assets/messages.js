@@ -61,7 +61,7 @@
     const told = document.createElement("p");
     told.className = "lost";
     told.setAttribute("role", "alert");
-    told.textContent = "The server has ended, or cannot be reached. This page goes on when it is back.";
+    told.textContent = blipdiff.said("The server has ended, or cannot be reached. This page goes on when it is back.");
     document.body.append(told);
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, PAUSE));

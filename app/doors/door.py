@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,14 @@ from app.doors.routes import Kind, Route, is_id, route_of, whole_number
 from app.doors.space import Space
 from app.doors.uploads import Canvases, Uploads, forget_old_statuses, remove
 from app.plain import plain
+from app.settings import LANGUAGE_COOKIE
 
 _KEPT = frozenset(  # of a request's headers: what is left tells Gradio nothing of proxies, ranges or users
     f"{name}".encode()
     for name in ("host", "origin", "user-agent", "accept", "accept-encoding", "accept-language", "content-type",
                  "content-length", "if-none-match", "if-modified-since", "connection", "cache-control", "referer")
 )  # fmt: skip
+_LANGUAGE = re.compile(f"{LANGUAGE_COOKIE}=[a-z]+")  # the one cookie that the page reads
 _GONE = {"msg": "unexpected_error", "message": "The session is not known.", "session_not_found": True, "success": False}
 
 
@@ -258,4 +261,6 @@ class Door:
 
 
 def _kept(scope: Scope) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in scope["headers"] if name.lower() in _KEPT]
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() in _KEPT]
+    cookies = (one.strip() for one in Headers(scope=scope).get("cookie", "").split(";"))
+    return kept + [(b"cookie", one.encode("latin-1")) for one in cookies if _LANGUAGE.fullmatch(one)]

@@ -23,6 +23,7 @@ from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
 from pipelines.task import Task
 
+_TITLES = {"generate": "Create", "stylize": "Restyle", "attend": "Attention"}  # those that are not the task's name
 FIRST = "generate"  # the tab whose elements have no tab's name before theirs
 
 # parameters that are the model's own where they are empty, and what they are then
@@ -243,8 +244,8 @@ def job_with_seed(path: str) -> Job:
 
 
 def title_of(task: str) -> str:
-    """What a task's tab is called where it has no title of its own."""
-    return task.replace("-", " ").capitalize()
+    """What a task's tab is called."""
+    return _TITLES.get(task) or task.replace("-", " ").capitalize()
 
 
 def _hinted(told: Callable[[Facts], Any], facts: Facts) -> Any:

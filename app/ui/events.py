@@ -11,7 +11,6 @@ from typing import Any
 
 import gradio as gr
 
-from app.ui import markup
 from app.ui.notices import guarded
 
 SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -19,7 +18,7 @@ AT_ONCE: dict[str, Any] = {**SILENT, "concurrency_limit": None}  # in the queue 
 ON_MODEL: dict[str, Any] = {**SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, others wait
 ON_PHOTOS: dict[str, Any] = {**SILENT, "concurrency_id": "photos", "concurrency_limit": 2}  # so many are in memory
 
-STOPPING = f"() => {json.dumps(markup.message('Stopping after this step.'))}"
+STOPPING = """() => `<p class="message plain">${blipdiff.said("Stopping after this step.")}</p>`"""
 
 
 def on_click(

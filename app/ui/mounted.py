@@ -10,6 +10,7 @@ from app.doors.access import Access
 from app.doors.door import Door
 from app.doors.space import Space
 from app.ui.look import looks
+from app.ui.spoken import Spoken
 
 
 def behind_door(page: gr.Blocks, access: Access) -> Door:
@@ -21,6 +22,7 @@ def behind_door(page: gr.Blocks, access: Access) -> Door:
     limits = access.limits
     page.state_session_capacity = limits.sessions
     space = Space(Path(get_upload_folder()), limits.space, limits.free)
+    page.i18n_instance = gr.I18n(en={})  # without one Gradio shows the names of its own words
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
@@ -36,6 +38,7 @@ def behind_door(page: gr.Blocks, access: Access) -> Door:
         max_file_size=limits.file,
         **looks(),
     )
+    app.add_middleware(Spoken, usual=getattr(page, "usual", "auto"))
     page.has_launched = True  # else Gradio lets the browser name any file on this machine as an upload
     page._queue.pending_messages_per_session.max_size = limits.sessions
     return Door(app, page, space, access)

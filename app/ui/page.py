@@ -16,6 +16,7 @@ from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
 from app.ui.parts import Changes
 from app.ui.room import Room
+from app.ui.spoken import Page
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
@@ -28,15 +29,15 @@ from app.ui.tabs.settings import settings_tab
 from app.ui.tabs.stylize import StylizeTab
 from pipelines.task import Task, tasks
 
-# the tabs of tasks that have a layout of their own: title and builder; other tasks follow, as they are declared
-_TABS: dict[str, tuple[str, Callable[[Room, Task], object]]] = {
-    "generate": ("Generate", generate_tab),
-    "stylize": ("Stylize", StylizeTab),
-    "edit": ("Edit", EditTab),
-    "attend": ("Attention", attend_tab),
-    "blend": ("Blend", BlendTab),
-    "scene": ("Scene", scene_tab),
-    "grid": ("Grid", GridTab),
+# the tabs of tasks that have a layout of their own; other tasks follow, as they are declared
+_TABS: dict[str, Callable[[Room, Task], object]] = {
+    "generate": generate_tab,
+    "stylize": StylizeTab,
+    "edit": EditTab,
+    "attend": attend_tab,
+    "blend": BlendTab,
+    "scene": scene_tab,
+    "grid": GridTab,
 }
 
 
@@ -47,15 +48,15 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
     """
     own_cache()
     known = {name: task for name, task in tasks().items() if task.is_offered or name in _TABS}
-    with gr.Blocks(title="blipdiff", analytics_enabled=False) as page:
+    with Page(title="blipdiff", analytics_enabled=False) as page:
+        page.usual = settings.language
         room = Room(page, workshop, settings)
         room.heading = gr.HTML(room.headed(room.facts()))
         choice = ModelChoice(room)
         with gr.Tabs(elem_id="tabs") as room.switch:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
-                title, build = _TABS.get(name, (title_of(name), task_tab))
-                with gr.Tab(title, id=f"{name}-tab"):
-                    build(room, known[name])
+                with gr.Tab(title_of(name), id=f"{name}-tab"):
+                    _TABS.get(name, task_tab)(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(room)
             with gr.Tab("Settings", id=SETTINGS_TAB) as tab:

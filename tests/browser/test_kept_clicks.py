@@ -130,7 +130,7 @@ def test_a_card_of_photos_is_asked_for_while_they_are_on_their_way(slow_page: An
 def test_a_structure_is_followed_as_soon_as_it_is_given(slow_page: Any, dog: Path, tmp_path: Path) -> None:
     save_control(tiny_controlnet(), tmp_path / "net")
     page = slow_page
-    page.get_by_role("tab", name="Stylize").click()
+    page.get_by_role("tab", name="Restyle").click()
     control = page.locator("#stylize-control input").first
     control.fill(str(tmp_path / "net"))
     control.press("Enter")

@@ -87,7 +87,7 @@ def test_a_photograph_leads_to_the_published_model_which_draws_it(
     page.locator("#model-choice input").click()
     page.get_by_role("option", name=NAME).click()
     expect(page.locator("#photo-hint")).to_be_hidden(timeout=PATIENCE)
-    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("tab", name="Create").click()
     page.locator("#field-category textarea, #field-category input").first.fill("dog")
     page.locator("#generate").click()
     expect(page.locator("#gallery img").first).to_be_visible(timeout=PATIENCE)

@@ -23,7 +23,7 @@ def test_from_a_look_and_a_structure_to_a_picture(
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
     clear.save(structure)
     page = open_page()
-    page.get_by_role("tab", name="Stylize").click()
+    page.get_by_role("tab", name="Restyle").click()
     page.locator("#stylize-draw").click()
     page.locator("#stylize-status").get_by_text("There is no subject yet").wait_for()
     page.locator("#stylize-structure input[type=file]").set_input_files(str(structure))

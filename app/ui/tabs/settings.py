@@ -60,6 +60,13 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
             [("As the browser has it", "auto"), ("Light", "light"), ("Dark", "dark")], value=settings.theme,
             label="Look", info="Light or dark.", elem_id="setting-theme",
         )  # fmt: skip
+        speech = OneOf(
+            [("As the browser has it", "auto"), ("English", "en"), ("简体中文", "zh")], value="auto",
+            label="Language / 语言", info="It is kept in this browser, and the page is loaded anew in it.",
+            elem_id="setting-language",
+        )  # fmt: skip
+        speech.input(None, speech, None, js="blipdiff.speak", **SILENT)
+        room.page.load(None, None, speech, js="blipdiff.chosenLanguage", **SILENT)
         save = gr.Button("Save the settings", variant="primary", elem_id="settings-save")
         status = gr.HTML(markup.message(_where()), elem_id="settings-status", elem_classes="status")
 

@@ -1,0 +1,103 @@
+"""The page's texts in the language of its visitor."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.jobs.workshop import Machine, Workshop
+from app.settings import LANGUAGE_COOKIE
+from app.ui import texts
+from app.ui.page import build_page
+from app.ui.spoken import language_of, told_by
+from app.ui.texts import said, speaking
+from tests.support.pages import settings_in
+from tests.support.small_page import opened
+
+
+@pytest.mark.parametrize(
+    ("headers", "usual", "language"),
+    [
+        ({}, "auto", "en"),
+        ({"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"}, "auto", "zh"),
+        ({"accept-language": "en;q=0.4, zh-TW"}, "auto", "zh"),
+        ({"accept-language": "de-DE, en-GB;q=0.7, zh;q=0.3"}, "auto", "en"),
+        ({"accept-language": "de;q=high,,;q="}, "auto", "en"),
+        ({"accept-language": "en"}, "zh", "zh"),
+        ({"accept-language": "zh", "cookie": f"other=1; {LANGUAGE_COOKIE}=en"}, "zh", "en"),
+        ({"accept-language": "zh", "cookie": f"{LANGUAGE_COOKIE}=klingon"}, "auto", "zh"),
+    ],
+)
+def test_a_language_is_the_chosen_one_or_the_usual_one_or_the_browsers(
+    headers: dict[str, str], usual: str, language: str
+) -> None:
+    assert language_of(headers, usual) == language
+
+
+def test_a_finished_sentence_is_told_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "{name} is here.": "{name} 到了。",
+        "{any} here.": "{any} 在此。",
+        "The {what}": "这个{what}",
+        "cup": "杯子",
+    }
+    monkeypatch.setattr(texts, "catalogue", lambda language: known if language == "zh" else {})
+    texts._patterns.cache_clear()
+    with speaking("zh"):
+        assert texts.retold("mini is here.") == "mini 到了。"
+        assert texts.retold("The cup is here.") == "这个杯子 到了。"
+        assert texts.retold("unknown") == "unknown"
+        assert said("{name} is here.", name="{x}") == "{x} 到了。"
+    assert texts.retold("mini is here.") == "mini is here."
+    texts._patterns.cache_clear()
+
+
+def test_texts_within_html_are_told_and_what_is_no_text_is_left() -> None:
+    page = {
+        "components": [
+            {
+                "type": "html",
+                "props": {"value": '<p class="hint" title="A &lt; b">Give <b>a cup</b></p>\n', "label": None},
+            },
+            {"type": "markdown", "props": {"value": "### Models"}},
+            {"type": "textbox", "props": {"value": "Give", "placeholder": "Give", "elem_id": "Give"}},
+            {"type": "radio", "props": {"value": "Give", "choices": [("Give", "Give")]}},
+        ]
+    }
+    seen = told_by(str.upper, page)["components"]
+    assert seen[0]["props"]["value"] == '<p class="hint" title="A &lt; B">GIVE <b>A CUP</b></p>\n'
+    assert seen[1]["props"]["value"] == "### MODELS"
+    assert seen[2]["props"] == {"value": "Give", "placeholder": "GIVE", "elem_id": "Give"}
+    assert seen[3]["props"] == {"value": "Give", "choices": [("GIVE", "Give")]}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of the page, in front of a model that is never opened."""
+    folder = tmp_path_factory.mktemp("texts")
+    settings = settings_in(folder)
+    machine = Machine(["mini"], lambda *_: pytest.fail("the model was opened"))
+    page = build_page(Workshop(settings.history, machine, library=settings.library), settings)
+    with opened(page=page) as running:
+        yield running.page
+
+
+def told(address: str, **headers: str) -> tuple[str, str]:
+    """The page as it is served: its first script, and its configuration."""
+    answer = httpx.get(address, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    assert answer.status_code == 200
+    scripts = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    return scripts[0], next(one for one in scripts if one.startswith("window.gradio_config"))
+
+
+def test_the_page_is_served_in_the_language_that_is_asked_for(address: str) -> None:
+    for headers, name, tab in [
+        ({"accept_language": "zh-CN"}, "zh-CN", "创作"),
+        ({"accept_language": "fr"}, "en", "Create"),
+        ({"accept_language": "zh-CN", "cookie": f"{LANGUAGE_COOKIE}=en"}, "en", "Create"),
+        ({"accept_encoding": "identity", "cookie": f"{LANGUAGE_COOKIE}=zh"}, "zh-CN", "创作"),
+    ]:
+        first, config = told(address, **headers)
+        assert f'documentElement.lang = "{name}"' in first
+        assert f'"label":"{tab}"' in config
