@@ -145,3 +145,9 @@ def test_a_net_that_eight_threads_ask_for_is_loaded_once() -> None:
     studio = Studio(tiny_model())
     nets = together([lambda: studio.nets.net("mini-canny")] * 8)
     assert all(net is nets[0] for net in nets)
+
+
+def test_models_of_one_seed_are_equal_whoever_makes_them_at_once() -> None:
+    """Else a worker that opens a model beside another one draws with weights that nobody else has."""
+    made = together([tiny_model] * 3)
+    assert {model.identity.model for model in made} == {tiny_model().identity.model}

@@ -1,7 +1,10 @@
 """A tiny model with random weights, made from nothing: 16-pixel pictures, two pixels a latent's side."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -39,10 +42,20 @@ _VAE = {
 }
 
 
+_DRAWING = RLock()
+
+
+@contextmanager
+def weights_of(seed: int) -> Iterator[None]:
+    """Weights are drawn from torch's one generator of the process: by one thread at a time, or they get mixed."""
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def tiny_model(seed: int = 0) -> BlipDiffusion:
     """The same seed gives the same weights, another one another model with its own fingerprint."""
-    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as place:
-        torch.manual_seed(seed)
+    with weights_of(seed), TemporaryDirectory() as place:
         prompts = train_prompt_tokenizer(WORDS, Path(place) / "tokenizer", 600)
         categories = train_category_tokenizer(WORDS, Path(place) / "qformer_tokenizer", 200)
         encoder = SubjectEncoder(
@@ -76,8 +89,7 @@ def tiny_model(seed: int = 0) -> BlipDiffusion:
 
 def tiny_controlnet(seed: int = 1) -> ControlNetModel:
     """A ControlNet for the tiny model, whose residuals are not zero as those of a new one are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with weights_of(seed):
         net = ControlNetModel(**_CONTROLNET, conditioning_embedding_out_channels=(4, 8))
         for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
             torch.nn.init.normal_(layer.weight, std=0.2)
