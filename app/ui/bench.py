@@ -16,14 +16,14 @@ from app.ui.form import Form
 from app.ui.notices import guarded, notice
 from app.ui.parts import Changes, Parts, Seen
 from app.ui.preset_field import PresetField, Rest
-from app.ui.room import Facts, Kind, Room, TabPart
+from app.ui.room import Facts, Kind, Room, TabPart, title_of
 from app.ui.runs import Runs
+from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
 from pipelines.task import Task
 
-_TITLES = {"generate": "Create", "stylize": "Restyle", "attend": "Attention"}  # those that are not the task's name
 FIRST = "generate"  # the tab whose elements have no tab's name before theirs
 
 # parameters that are the model's own where they are empty, and what they are then
@@ -193,13 +193,14 @@ class Bench:
 
     def recall(self, job: Job) -> Changes:
         """The form, the subject and all else as a job has them; what cannot be brought back is said."""
-        told = "The form is as it was."
+        told = said("The form is as it was.")
         changes: Changes = self.form.filled(job.request)
         try:
             self.room.check_cards(job)
             changes |= self._recalled(job)
         except BlipdiffError as error:
-            told = f"The settings are filled in, without the rest. {without_folder(str(error))}"
+            why = without_folder(str(error))
+            told = said("The settings are filled in, without the rest. {why}", why=retold(why))
             notice(told)
         return {**changes, self.on.status: markup.message(told, "good")}
 
@@ -243,10 +244,5 @@ def job_with_seed(path: str) -> Job:
     return replace(job, request=replace(job.request, seed=metadata["seed"])) if hasattr(job.request, "seed") else job
 
 
-def title_of(task: str) -> str:
-    """What a task's tab is called."""
-    return _TITLES.get(task) or task.replace("-", " ").capitalize()
-
-
 def _hinted(told: Callable[[Facts], Any], facts: Facts) -> Any:
-    return gr.Textbox(placeholder=f"{told(facts)} if empty")
+    return gr.Textbox(placeholder=said("{value} if empty", value=told(facts)))

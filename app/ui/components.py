@@ -16,6 +16,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
 from app.ui.notices import refusal
+from app.ui.texts import retold, said
 from blipdiff.errors import ImageError
 from blipdiff.picture_files import decoding, picture_of
 
@@ -57,9 +58,8 @@ def _check_painted(data: bytes) -> None:
     with decoding("what was painted"), Image.open(io.BytesIO(data)) as seen:
         size = seen.size
     if size[0] * size[1] > _MOST_PAINTED:
-        raise ImageError(
-            f"What was painted is {size[0]} x {size[1]} pixels, above {_MOST_PAINTED // 10**6} megapixels."
-        )
+        told = {"width": size[0], "height": size[1], "most": _MOST_PAINTED // 10**6}
+        raise ImageError(said("What was painted is {width} x {height} pixels, above {most} megapixels.", **told))
 
 
 def _layer(_self: Any, file: Any, flatten_on_white: bool = False) -> Image.Image | None:
@@ -71,7 +71,7 @@ def _layer(_self: Any, file: Any, flatten_on_white: bool = False) -> Image.Image
         _check_painted(data)
         return picture_of(data, "What was painted").convert("RGBA")
     except (OSError, ImageError) as reason:
-        raise refusal(f"{reason} Paint it again.") from reason
+        raise refusal(said("{reason} Paint it again.", reason=retold(str(reason)))) from reason
 
 
 def _as_sent(_self: Any, payload: Any) -> Any:

@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 
 from app.doors.space import own_prefix, remove_left
 from app.settings import keep_uploads_in
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.filenames import short_name
 from blipdiff.outputs import write_new
@@ -77,4 +78,4 @@ def readable_settings(told: Any) -> Any:
     if isinstance(told, list):
         return [readable_settings(value) for value in told]
     is_content = isinstance(told, str) and len(told) > _LONGEST_SHOWN and " " not in told
-    return f"in the file, {len(told) / 1000:.0f} kB" if is_content else told
+    return said("in the file, {size} kB", size=f"{len(told) / 1000:.0f}") if is_content else told

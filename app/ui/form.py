@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import gradio as gr
 
 from app.ui.components import Marks
+from app.ui.texts import retold, said
 from blipdiff.errors import ConfigError
 from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, Parameter, parameters, request_from
 from pipelines.requests import random_seed
@@ -202,19 +203,21 @@ class Form:
                 return None
             if self._is(name, str) and not declared.choices:
                 return ""
-            raise ConfigError(f"{declared.label} is empty; give a value.")
+            raise ConfigError(said("{name} is empty; give a value.", name=retold(declared.label)))
         if self._is(name, bool) and isinstance(typed, str):
             return _SWITCH.get(typed, typed)
         return self._number(name, str(typed).strip()) if self._is_text(name) else typed
 
     def _number(self, name: str, text: str) -> float:
-        label, is_whole = self._declared[name].label, not self._is(name, float)
+        label, is_whole = retold(self._declared[name].label), not self._is(name, float)
         if is_whole and (not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS):
-            raise ConfigError(f"{label} is '{text[:_MOST_DIGITS]}'; give a whole number of 0 or more.")
+            given = {"name": label, "text": text[:_MOST_DIGITS]}
+            raise ConfigError(said("{name} is '{text}'; give a whole number of 0 or more.", **given))
         try:
             return int(text) if is_whole else float(text)
         except ValueError:
-            raise ConfigError(f"{label} is '{text[:_MOST_DIGITS]}'; give a number.") from None
+            given = {"name": label, "text": text[:_MOST_DIGITS]}
+            raise ConfigError(said("{name} is '{text}'; give a number.", **given)) from None
 
 
 def _listed(typed: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from app.ui.files import served, served_card
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import ConfigError
 from blipdiff.filenames import file_stem
@@ -61,7 +62,7 @@ def _with_file(one: Input, *, is_subject: bool) -> Input:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path.name} is not there any more; add it again.") from error
+        raise ConfigError(said("{name} is not there any more; add it again.", name=path.name)) from error
     return replace(one, content=data, word=one.word or ("" if is_subject else path.stem))
 
 

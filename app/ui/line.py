@@ -7,7 +7,8 @@ import gradio as gr
 from app.jobs.tickets import Sender, Ticket
 from app.ui.markup import escaped
 from app.ui.notices import notice
-from app.ui.room import Room
+from app.ui.room import Room, title_of
+from app.ui.texts import retold, said
 from app.ui.views import View, duration
 from app.ui.visits import sender_of
 from blipdiff.errors import BlipdiffError
@@ -28,7 +29,8 @@ def markup_of(views: Collection[View], failed: Sequence[Ticket]) -> str:
     rows += [_failed(ticket) for ticket in failed]
     if not rows:
         return ""
-    return f'<section class="line" aria-label="Your jobs"><h2>Your jobs</h2><ul>{"".join(rows)}</ul></section>'
+    title = escaped(said("Your jobs"))
+    return f'<section class="line" aria-label="{title}"><h2>{title}</h2><ul>{"".join(rows)}</ul></section>'
 
 
 def acted(room: Room, visit: gr.Request, browser: str, event: gr.EventData) -> None:
@@ -65,32 +67,39 @@ def _place(view: View) -> tuple[int, str]:
 
 
 def _drawing(view: View) -> str:
-    where = f"step {view.step} of {view.steps}" if view.steps else "begins"
-    buttons = [] if view.ticket.is_stopping else [_button("cancel", view.ticket, "Cancel")]
+    at = {"step": view.step, "steps": view.steps}
+    where = said("step {step} of {steps}", **at) if view.steps else said("begins")
+    buttons = [] if view.ticket.is_stopping else [_button("cancel", view.ticket, said("Cancel"))]
     return _item("drawing", view.ticket, where, buttons)
 
 
 def _waiting(view: View, *, is_first: bool) -> str:
-    where = "waits" if view.standing is None else f"place {view.standing.place}"
-    if view.standing is not None and view.standing.seconds is not None:
-        where += f", done in about {duration(max(1, round(view.standing.seconds)))}"
-    up = [] if is_first else [_button("up", view.ticket, "Move up")]
-    return _item("waiting", view.ticket, where, [*up, _button("cancel", view.ticket, "Cancel")])
+    at = view.standing
+    if at is None:
+        where = said("waits")
+    elif at.seconds is None:
+        where = said("place {place}", place=at.place)
+    else:
+        time = duration(max(1, round(at.seconds)))
+        where = said("place {place}, done in about {time}", place=at.place, time=time)
+    up = [] if is_first else [_button("up", view.ticket, said("Move up"))]
+    return _item("waiting", view.ticket, where, [*up, _button("cancel", view.ticket, said("Cancel"))])
 
 
 def _failed(ticket: Ticket) -> str:
-    buttons = [_button("retry", ticket, "Try again"), _button("forget", ticket, "Remove")]
-    return _item("failed", ticket, ticket.error or "failed", buttons)
+    buttons = [_button("retry", ticket, said("Try again")), _button("forget", ticket, said("Remove"))]
+    return _item("failed", ticket, retold(ticket.error) if ticket.error else said("failed"), buttons)
 
 
 def _item(state: str, ticket: Ticket, where: str, buttons: Sequence[str]) -> str:
-    what = f"{ticket.task}: {ticket.name}" if ticket.name else ticket.task
+    task = retold(title_of(ticket.task))
+    what = said("{task}: {name}", task=task, name=ticket.name) if ticket.name else task
     told = f'<span class="what">{escaped(what)}</span><span class="where">{escaped(where)}</span>'
     acts = f'<span class="acts">{"".join(buttons)}</span>'
     return f'<li class="{state}" data-job="{escaped(ticket.id)}">{told}{acts}</li>'
 
 
 def _button(act: str, ticket: Ticket, label: str) -> str:
-    about = f"{label}: {ticket.name or ticket.task}"
+    about = said("{label}: {what}", label=label, what=ticket.name or retold(title_of(ticket.task)))
     data = f'data-act="{act}" data-job="{escaped(ticket.id)}"'
     return f'<button type="button" {data} aria-label="{escaped(about)}">{escaped(label)}</button>'

@@ -9,6 +9,9 @@ from PIL import Image
 
 from app.plain import plain
 from app.ui.subjects import MOST_SUBJECTS, Tile
+from app.ui.texts import retold, said
+
+_ABOUT = "New pictures of your own subject: a photo, a word for what it is, and a scene."
 
 
 def escaped(text: object) -> str:
@@ -22,7 +25,7 @@ def heading(told: Mapping[str, str], about: str = "") -> str:
     note = f'<p class="purpose">{escaped(about)}</p>' if about else ""
     return (
         '<header class="masthead"><div><h1>blipdiff</h1>'
-        f"<p>New pictures of your own subject: a photo, a word for what it is, and a scene.</p>{note}</div>"
+        f"<p>{escaped(said(_ABOUT))}</p>{note}</div>"
         f"<dl>{facts}</dl></header>"
     )
 
@@ -36,7 +39,8 @@ def welcome(*steps: str) -> str:
 def subjects(tiles: Sequence[Tile]) -> str:
     """The subjects side by side; for none, what a subject may be."""
     if not tiles:
-        return f'<p class="hint">One photo, up to {MOST_SUBJECTS} photos of the same thing, or a subject card.</p>'
+        hint = said("One photo, up to {most} photos of the same thing, or a subject card.", most=MOST_SUBJECTS)
+        return f'<p class="hint">{escaped(hint)}</p>'
     return f'<ul class="subjects">{"".join(_subject(tile) for tile in tiles)}</ul>'
 
 
@@ -44,7 +48,8 @@ def previews(seeds: Sequence[int], pictures: Mapping[int, bytes]) -> str:
     """The pictures being drawn, as JPEG files by their seeds; empty frames where nothing is to be seen of them yet."""
     frames = "".join(_frame(seed, pictures.get(seed)) for seed in seeds)
     grid = f"--columns: {columns(len(seeds))}"
-    return f'<div class="previews" role="group" aria-label="Pictures being drawn" style="{grid}">{frames}</div>'
+    label = escaped(said("Pictures being drawn"))
+    return f'<div class="previews" role="group" aria-label="{label}" style="{grid}">{frames}</div>'
 
 
 def columns(count: int) -> int:
@@ -55,30 +60,32 @@ def columns(count: int) -> int:
 def progress(text: str, done: int | None, whole: int) -> str:
     """A bar and its words; `done` None for work of unknown length. It changes often, so it is not read aloud."""
     value = "" if done is None else f' value="{done}"'
-    bar = f'<progress max="{whole}"{value} aria-label="Progress"></progress>'
+    bar = f'<progress max="{whole}"{value} aria-label="{escaped(said("Progress"))}"></progress>'
     return f'<div class="progress"><span aria-live="off">{escaped(text)}</span>{bar}</div>'
 
 
 def message(text: str, kind: str = "plain") -> str:
-    """A sentence that stays: "plain", "good" or "bad"."""
-    return f'<p class="message {escaped(kind)}">{escaped(text)}</p>'
+    """A sentence that stays: "plain", "good" or "bad"; one that the catalogue knows in the visitor's language."""
+    return f'<p class="message {escaped(kind)}">{escaped(retold(text))}</p>'
 
 
 def _subject(tile: Tile) -> str:
-    about = f"subject card: {tile.category}" if tile.category else "photo"
+    about = said("subject card: {category}", category=tile.category) if tile.category else said("photo")
     alt = f"{tile.name}, {about}"
-    seen = '<span class="blank" aria-hidden="true">card</span>'
+    seen = f'<span class="blank" aria-hidden="true">{escaped(said("card"))}</span>'
     if tile.picture is not None:
         seen = f'<img src="{data(tile.picture)}" alt="{escaped(alt)}">'
-    caption = f"<figcaption>card: {escaped(tile.category)}</figcaption>" if tile.category else ""
+    told = said("card: {category}", category=tile.category)
+    caption = f"<figcaption>{escaped(told)}</figcaption>" if tile.category else ""
     return f'<li><figure title="{escaped(alt)}">{seen}{caption}</figure></li>'
 
 
 def _frame(seed: int, picture: bytes | None) -> str:
+    caption = f"<figcaption>{escaped(said('seed {seed}', seed=seed))}</figcaption>"
     if picture is None:
-        return f'<figure><div class="blank"></div><figcaption>seed {seed}</figcaption></figure>'
-    alt = f"Preview, seed {seed}"
-    return f'<figure><img src="{_inline(picture)}" alt="{alt}"><figcaption>seed {seed}</figcaption></figure>'
+        return f'<figure><div class="blank"></div>{caption}</figure>'
+    alt = escaped(said("Preview, seed {seed}", seed=seed))
+    return f'<figure><img src="{_inline(picture)}" alt="{alt}">{caption}</figure>'
 
 
 def data(picture: Image.Image) -> str:

@@ -16,6 +16,7 @@ from app.ui.notices import guarded, notice
 from app.ui.parts import Changes, Sent
 from app.ui.photographs import any_photograph
 from app.ui.room import Room
+from app.ui.texts import retold, said
 from app.ui.visits import is_at_the_machine
 from blipdiff.errors import BlipdiffError
 
@@ -23,6 +24,10 @@ SETTINGS_TAB = "settings-tab"
 BUNDLED, PUBLISHED = "mini", "Salesforce/blipdiffusion"
 _SECONDS = 0.5  # between two looks at what is being fetched
 ELSEWHERE = "That is done at the machine itself: open the page there, or use the command line."
+_OF_PUBLISHED = (
+    "The published model, {name}, draws photographs too. It comes from huggingface.co: nothing is asked there before "
+    "you press a button here. What has come is kept when you stop, and goes on from there."
+)
 _PHOTO = (
     "This looks like a photograph. mini is a small model for trying things and draws drawn things; photographs take "
     "the published model."
@@ -68,7 +73,7 @@ class ModelChoice:
         if facts is None:
             if (warning := room.workshop.models.warning(name)) is not None:
                 notice(warning)
-            told = markup.heading({"Model": shown_name(name)}, "It is opened for its first picture.")
+            told = markup.heading({said("Model"): shown_name(name)}, said("It is opened for its first picture."))
             return {room.heading: told, **hidden}
         known = {component: shown(facts) for component, shown in room.of_model}
         return {**known, room.heading: room.headed(facts), **hidden}
@@ -95,8 +100,7 @@ class ModelsPart:
         gr.Markdown("### Models")
         self._list = gr.HTML(markup.message("Looking at what is here."), elem_id="models-list")
         gr.Markdown(
-            f"The published model, {PUBLISHED}, draws photographs too. It comes from huggingface.co: nothing is asked "
-            "there before you press a button here. What has come is kept when you stop, and goes on from there.",
+            said(_OF_PUBLISHED, name=PUBLISHED),
             elem_classes="hint",
         )
         with gr.Row():
@@ -155,7 +159,7 @@ class ModelsPart:
     def _asked(self, visit: gr.Request) -> Changes:
         """Size, licence and room on the disk, before anything is fetched."""
         if not is_at_the_machine(visit):
-            return {self._status: markup.message(ELSEWHERE, "bad")}
+            return {self._status: markup.message(said(ELSEWHERE), "bad")}
         load_libraries()
         from blipdiff.checkpoints.inventory import offered  # which loads torch
         from blipdiff.checkpoints.memory import gigabytes
@@ -164,17 +168,22 @@ class ModelsPart:
             listing = offered(PUBLISHED)
         except BlipdiffError as error:
             return {self._status: markup.message(str(error), "bad")}
-        rest = "" if listing.missing == listing.size else f", {gigabytes(listing.missing)} of them still to come"
-        text = (
-            f"{PUBLISHED}: {gigabytes(listing.size)}{rest}; licence: {listing.licence or 'not told'}; "
-            f"{gigabytes(listing.free)} are free on the disk."
-        )
+        told = {
+            "name": PUBLISHED,
+            "size": gigabytes(listing.size),
+            "rest": gigabytes(listing.missing),
+            "licence": listing.licence or said("not told"),
+            "free": gigabytes(listing.free),
+        }
+        if listing.missing != listing.size:
+            told["size"] = said("{size}, {rest} still to come", **told)
+        text = said("{name}: {size}; licence: {licence}; {free} are free on the disk.", **told)
         return {self._status: markup.message(text)}
 
     async def _got(self, visit: gr.Request) -> AsyncGenerator[Changes]:
         """It begins, or goes on."""
         if not is_at_the_machine(visit):
-            yield {self._status: markup.message(ELSEWHERE, "bad")}
+            yield {self._status: markup.message(said(ELSEWHERE), "bad")}
             return
         self._fetching.begin(PUBLISHED)
         async for changes in self._followed():
@@ -193,15 +202,16 @@ def shown_name(name: str) -> str:
 
 def told(seen: Fetched) -> str:
     """How far a fetching is, as HTML."""
-    mega = f"{seen.there / 1e6:,.0f} of {seen.size / 1e6:,.0f} MB"
+    at = {"name": seen.name, "there": f"{seen.there / 1e6:,.0f}", "size": f"{seen.size / 1e6:,.0f}"}
     if seen.state == "going":
-        text = f"Fetching {seen.name}: {mega}" if seen.size else f"Asking the hub for {seen.name}"
+        text = said("Fetching {name}: {there} of {size} MB", **at)
+        text = text if seen.size else said("Asking the hub for {name}", **at)
         return markup.progress(text, seen.there if seen.size else None, seen.size or 1)
     texts = {
-        "none": ("Nothing is being fetched.", "plain"),
-        "stopping": (f"Stopping; {mega} are here.", "plain"),
-        "stopped": (f"Stopped at {mega}. Press Get to go on from there.", "plain"),
-        "done": (f"{seen.name} is here. Choose it above, where it says which model draws.", "good"),
+        "none": (said("Nothing is being fetched."), "plain"),
+        "stopping": (said("Stopping; {there} of {size} MB are here.", **at), "plain"),
+        "stopped": (said("Stopped at {there} of {size} MB. Press Get to go on from there.", **at), "plain"),
+        "done": (said("{name} is here. Choose it above, where it says which model draws.", **at), "good"),
         "failed": (seen.trouble, "bad"),
     }
     return markup.message(*texts[seen.state])
@@ -214,20 +224,23 @@ def _need(one: Any) -> str:
     from blipdiff.devices import placement
 
     if not one.draws or one.kind == "LAVIS folder":
-        return one.trouble or "not known"
+        return retold(one.trouble) if one.trouble else said("not known")
     place = placement()
     try:
         need, free = needed_memory(one.place, place.dtype), free_memory(place.device)
     except BlipdiffError as error:
         return str(error)
-    fits = "fits" if need.total <= free else "does not fit"
-    return f"{gigabytes(need.total)} of memory: {fits}, {gigabytes(free)} are free"
+    told = {"need": gigabytes(need.total), "free": gigabytes(free)}
+    if need.total <= free:
+        return said("{need} of memory: fits, {free} are free", **told)
+    return said("{need} of memory: does not fit, {free} are free", **told)
 
 
 def _table(rows: list[tuple[str, str, str, int, str | None, str]]) -> str:
-    heads = "".join(f"<th>{name}</th>" for name in ("Model", "Kind", "Draws", "On the disk", "Licence", "Needs here"))
+    names = (said("Model"), said("Kind"), said("Draws"), said("On the disk"), said("Licence"), said("Needs here"))
+    heads = "".join(f"<th>{markup.escaped(name)}</th>" for name in names)
     cells = (
-        (name, kind, can, f"{size / 1e6:,.0f} MB", licence or "not told", need)
+        (name, retold(kind), retold(can), f"{size / 1e6:,.0f} MB", licence or said("not told"), need)
         for name, kind, can, size, licence, need in rows
     )
     body = "".join("<tr>" + "".join(f"<td>{markup.escaped(cell)}</td>" for cell in row) + "</tr>" for row in cells)

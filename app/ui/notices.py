@@ -9,21 +9,23 @@ from typing import Any
 import gradio as gr
 
 from app.ui import markup
+from app.ui.texts import retold, said
 
 
 def notice(text: str) -> None:
     """A sentence that a person should see and that goes away by itself."""
-    gr.Warning(markup.escaped(text))
+    gr.Warning(markup.escaped(retold(text)), title=said("Note"))
 
 
 def refusal(text: str) -> gr.Error:
     """What to raise where the browser sent what cannot be used."""
-    return gr.Error(markup.escaped(text))
+    return gr.Error(markup.escaped(retold(text)), title=said("Error"))
 
 
 def bug(error: Exception) -> str:
     """One sentence on a fault of ours."""
-    return f"This is a bug in blipdiff: {type(error).__name__}: {error}. The terminal shows where."
+    told = {"kind": type(error).__name__, "error": error}
+    return said("This is a bug in blipdiff: {kind}: {error}. The terminal shows where.", **told)
 
 
 def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +72,7 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _shown(error: Exception) -> gr.Error:
-    return gr.Error(markup.escaped(bug(error)), title="A bug", duration=None)
+    return gr.Error(markup.escaped(bug(error)), title=said("A bug"), duration=None)
 
 
 def _unless_empty(answer: Any) -> Any:

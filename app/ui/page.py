@@ -9,13 +9,12 @@ import gradio as gr
 from app.jobs.workshop import Workshop
 from app.settings import Settings
 from app.ui import follower, line
-from app.ui.bench import title_of
 from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
 from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
 from app.ui.parts import Changes
-from app.ui.room import Room
+from app.ui.room import Room, title_of
 from app.ui.spoken import Page
 from app.ui.tabs.any_task import task_tab
 from app.ui.tabs.attend import attend_tab

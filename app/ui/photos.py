@@ -10,6 +10,7 @@ from app.ui.components import PREVIEW, Photo
 from app.ui.events import ON_PHOTOS, on_change
 from app.ui.files import served
 from app.ui.subjects import by_name
+from app.ui.texts import said
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture
 from blipdiff.picture_files import picture_file
@@ -54,7 +55,8 @@ def looked_at(path: str | None) -> tuple[Any, Any]:
     shown.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
     preview = f"{path}{PREVIEW}"
     shown.save(preview)
-    return preview, markup.message(f"{Path(path).name}, as it is read; browsers do not show such files.")
+    told = said("{name}, as it is read; browsers do not show such files.", name=Path(path).name)
+    return preview, markup.message(told)
 
 
 def to_paint_on(path: str | None) -> Any:

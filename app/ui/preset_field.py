@@ -13,6 +13,8 @@ from app.ui.events import on_change, on_click
 from app.ui.files import served, without_folder
 from app.ui.form import Form
 from app.ui.parts import Changes
+from app.ui.room import title_of
+from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.presets.preset import SUFFIX, Preset
 from pipelines.presets.store import Presets
@@ -80,7 +82,7 @@ class PresetField:
             return {self.about: ""}
         try:
             if name not in self._presets.all(self._task.name):  # what the browser sends may be the path of any file
-                raise ConfigError(f"There is no preset {name!r:.60}.")
+                raise ConfigError(said("There is no preset {name}.", name=f"{name!r:.60}"))
             preset = self._presets.get(name, self._task.name)
         except BlipdiffError as error:
             return {self.about: markup.message(str(error), "bad")}
@@ -95,7 +97,7 @@ class PresetField:
             self._presets.save(preset)
         except BlipdiffError as error:
             return {self.about: markup.message(str(error), "bad")}
-        told = markup.message(f"Saved as {preset.name!r}.", "good")
+        told = markup.message(said("Saved as {name}.", name=repr(preset.name)), "good")
         return {**self._listed(preset.name), self.about: told, self.fetch: self._file(preset)}
 
     def bring(self, path: str | None) -> Changes:
@@ -108,15 +110,19 @@ class PresetField:
         except BlipdiffError as error:
             return {self.brought: None, self.about: markup.message(without_folder(str(error)), "bad")}
         if preset.task != self._task.name:
-            told = f"{preset.name!r} is for {preset.task}; it is kept, and offered there."
+            place = retold(title_of(preset.task))
+            told = said("{name} is for {place}; it is kept, and offered there.", name=repr(preset.name), place=place)
             return {self.brought: None, self.about: markup.message(told, "good")}
         return {**self._listed(preset.name), **self._filled(preset), self.brought: None}
 
+    def _named(self) -> list[tuple[str, str]]:
+        return [(retold(name), name) for name in self._presets.all(self._task.name)]
+
     def _offered(self) -> Any:
-        return gr.Dropdown(choices=list(self._presets.all(self._task.name)))
+        return gr.Dropdown(choices=self._named())
 
     def _listed(self, name: str) -> Changes:
-        return {self.choice: gr.Dropdown(choices=list(self._presets.all(self._task.name)), value=name)}
+        return {self.choice: gr.Dropdown(choices=self._named(), value=name)}
 
     def _filled(self, preset: Preset) -> Changes:
         changes = {**self._form.shown(preset.values), **self._rest.filled(preset.values)}

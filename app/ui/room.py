@@ -16,6 +16,7 @@ from app.ui import markup
 from app.ui.files import served
 from app.ui.given import with_files
 from app.ui.parts import Changes, Sent
+from app.ui.texts import retold, said
 from app.ui.views import Shows
 from app.ui.visits import Visits
 from blipdiff.conditioning.subject import SubjectEmbedding
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # which loads torch: the page is there before the model
 
 Kind: TypeAlias = Literal["photo", "subject", "structure", "picture"]  # as what something is sent to a tab
 
+_TITLES = {"generate": "Create", "stylize": "Restyle", "attend": "Attention"}  # those that are not the task's name
 _BROWSER = "blipdiff-browser"  # where a browser keeps the name that it has given itself
 _LONGEST_NAME = 80  # letters of a job's name
 
@@ -54,10 +56,10 @@ class Facts:
 
         model = studio.model
         names = ", ".join(one.part for one in model.additions)
-        found = [purpose(model, "Settings gets them"), f"With {names}." if names else None, *told(model)]
-        about = " ".join(text for text in found if text) or None
+        about = [purpose(model, "Settings gets them"), said("With {names}.", names=names) if names else None]
+        found = " ".join(retold(text) for text in (*about, *told(model)) if text) or None
         dtype = str(model.unet.dtype).removeprefix("torch.")
-        return cls(model.name, str(model.device), dtype, about, *own_size(model), model.guidance)
+        return cls(model.name, str(model.device), dtype, found, *own_size(model), model.guidance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,9 @@ class Room:
         """The page's title with what is known of the model."""
         if facts is None:
             name = self.workshop.models.names[0]
-            return markup.heading({"Model": name}, f"{name} cannot be opened: {trouble}" if trouble else "")
-        told = {"Model": facts.name, "Device": facts.device, "Precision": facts.dtype}
+            why = said("{name} cannot be opened: {why}", name=name, why=retold(trouble)) if trouble else ""
+            return markup.heading({said("Model"): name}, why)
+        told = {said("Model"): facts.name, said("Device"): facts.device, said("Precision"): facts.dtype}
         return markup.heading(told, facts.about or "")
 
     def when_known(self, component: Any, shown: Callable[[Facts], Any]) -> None:
@@ -189,7 +192,7 @@ class Room:
         """
         part = self.tabs.get(job.task)
         if part is None or part.recall is None:
-            raise ConfigError(f"No tab of the page asks for {job.task}; the command line does.")
+            raise ConfigError(said("No tab of the page asks for {task}; the command line does.", task=job.task))
         return {**part.recall(job), self.switch: gr.Tabs(selected=part.place)}
 
     def send_changes(self, kind: Kind, path: str | Path, to: str) -> Changes:
@@ -199,13 +202,19 @@ class Room:
         """
         part = self.tabs.get(to)
         if part is None or kind not in part.takes:
-            raise ConfigError(f"{'This tab' if part is None else part.title} takes no {kind}.")
+            place = said("This tab") if part is None else retold(part.title)
+            raise ConfigError(said("{place} takes no {kind}.", place=place, kind=retold(kind)))
         field_ = part.takes[kind]
         file = served(path)
         if isinstance(field_, Sent):
             return {**field_.changes(file), self.switch: gr.Tabs(selected=part.place)}
         value = [file] if getattr(field_, "file_count", "single") == "multiple" else file
         return {field_: value, self.switch: gr.Tabs(selected=part.place)}
+
+
+def title_of(task: str) -> str:
+    """What a task's tab is called."""
+    return _TITLES.get(task) or task.replace("-", " ").capitalize()
 
 
 def name_of(job: Job) -> str:

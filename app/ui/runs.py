@@ -11,6 +11,7 @@ from app.ui.files import readable_settings, served, without_folder
 from app.ui.notices import notice
 from app.ui.parts import Changes, Parts, Seen
 from app.ui.room import Room
+from app.ui.texts import retold, said, told_html
 from app.ui.views import Drawn, View, how_far, outcome
 from app.ui.visits import sender_of
 from blipdiff.errors import BlipdiffError
@@ -26,7 +27,8 @@ _UNCHANGED: Changes = gr.skip()
 
 def picture_alone(one: Drawn) -> list[Seen]:
     """What the gallery shows of a result: its picture."""
-    return [Seen(served(one.path), one.label or f"seed {one.entry.seed}", one.entry.seed, one.entry.id)]
+    caption = retold(one.label) if one.label else said("seed {seed}", seed=one.entry.seed)
+    return [Seen(served(one.path), caption, one.entry.seed, one.entry.id)]
 
 
 class Runs:
@@ -73,7 +75,7 @@ class Runs:
         )
         mine = sorted((one for one in found if one.task == self._task), key=lambda one: one.state != "drawing")
         if not mine:
-            text = "The preview is stopped." if was_trial else "Nothing is being drawn."
+            text = said("The preview is stopped.") if was_trial else said("Nothing is being drawn.")
             return self.at_rest(text, "plain", pictures)
         self._room.workshop.cancel(mine[0].id)
         return _UNCHANGED  # its own last word must not be overtaken
@@ -86,7 +88,7 @@ class Runs:
             with closing(events):
                 for event in until_stopped(events, called_off.is_set):
                     yield _passing(event, self.on, shown)
-            text, kind = f"A preview in {job.request.steps} steps.", "plain"
+            text, kind = said("A preview in {steps} steps.", steps=job.request.steps), "plain"
         except BlipdiffError as error:
             text, kind = without_folder(str(error)), "bad"
         yield _UNCHANGED if called_off.is_set() else {self.on.status: markup.message(text, kind)}
@@ -104,7 +106,7 @@ class Runs:
             notice(without_folder(str(error)))
             return _UNCHANGED
         return {
-            on.details: gr.Accordion(f"The selected picture, seed {one.seed}"),
+            on.details: gr.Accordion(said("The selected picture, seed {seed}", seed=one.seed)),
             on.metadata: metadata,
             on.download: gr.DownloadButton(value=one.path),
             on.chosen: one,
@@ -115,7 +117,7 @@ class Runs:
         return {
             self.on.status: markup.message(text, kind),
             self.on.cancel: gr.Button(variant="secondary"),
-            self.on.stage: "" if pictures else self._welcome,
+            self.on.stage: "" if pictures else told_html(self._welcome),
         }
 
     def at_work(self, view: View, *, is_model_open: bool, is_stage_new: bool = True) -> Changes:
@@ -144,5 +146,6 @@ class Runs:
 def _passing(event: Event, on: Parts, shown: Callable[[Result], Changes]) -> Changes:
     """What a trial's event changes."""
     if isinstance(event, Progress):
-        return {on.status: markup.progress(f"Step {event.step} of {event.steps}", event.step, event.steps)}
+        text = said("Step {step} of {steps}", step=event.step, steps=event.steps)
+        return {on.status: markup.progress(text, event.step, event.steps)}
     return shown(event) if isinstance(event, Result) else _UNCHANGED

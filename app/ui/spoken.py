@@ -5,9 +5,7 @@ nothing that somebody could switch. Here the server tells all of it; `I18n` is l
 """
 
 import gzip
-import html
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,13 +14,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import LANGUAGE_COOKIE
-from app.ui.texts import ENGLISH, OTHERS, language, retold, script_texts, speaking
+from app.ui.texts import ENGLISH, OTHERS, language, retold, script_texts, speaking, told_html, told_marked
 
 _LABELS = ("label", "info", "placeholder")
 _WORDS = ("html", "markdown", "button", "downloadbutton", "uploadbutton")  # components whose value is a text of ours
-_TAG = re.compile(r"(<[^>]*>)")
-_TOLD_OF_TAG = re.compile(r"""((?:aria-label|alt|title|placeholder)=")([^"]*)(")""")
-_MARKS = re.compile(r"^([#*\s]*)(.*?)([*\s]*)$", re.DOTALL)
 _HEAD = b"<head>"
 
 
@@ -56,29 +51,11 @@ def _component(one: dict[str, Any], tell: Callable[[str], str]) -> dict[str, Any
         if isinstance(props.get(name), str):
             props[name] = tell(props[name])
     if one["type"] in _WORDS and isinstance(props.get("value"), str):
-        props["value"] = _html(props["value"], tell) if one["type"] == "html" else _marked(props["value"], tell)
+        tell_value = told_html if one["type"] == "html" else told_marked
+        props["value"] = tell_value(props["value"], tell)
     if isinstance(props.get("choices"), list):
         props["choices"] = [(tell(str(name)), value) for name, value in props["choices"]]
     return {**one, "props": props}
-
-
-def _html(text: str, tell: Callable[[str], str]) -> str:
-    """HTML with its texts told anew, and what its tags tell to readers of screens."""
-
-    def escaped(part: str) -> str:
-        return html.escape(_marked(html.unescape(part), tell)) if part.strip() else part
-
-    def tag(part: str) -> str:
-        return _TOLD_OF_TAG.sub(lambda found: found[1] + escaped(found[2]) + found[3], part)
-
-    return "".join(tag(part) if place % 2 else escaped(part) for place, part in enumerate(_TAG.split(text)))
-
-
-def _marked(text: str, tell: Callable[[str], str]) -> str:
-    """A text told anew; marks of Markdown around it stay."""
-    found = _MARKS.fullmatch(text)
-    assert found is not None  # it matches everything
-    return found[1] + tell(found[2]) + found[3]
 
 
 async def _process_api(self: Any, *given: Any, **more: Any) -> Any:

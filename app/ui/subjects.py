@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from app.ui.texts import retold, said
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_picture, thumbnail
@@ -42,13 +43,14 @@ def looked_through(paths: Sequence[str]) -> Dropped:
     complaints: list[str] = []
     for path in paths:
         if len(kept) == MOST_SUBJECTS:
-            complaints.append(f"At most {MOST_SUBJECTS} photos make one subject; {Path(path).name} was left out.")
+            told = {"most": MOST_SUBJECTS, "name": Path(path).name}
+            complaints.append(said("At most {most} photos make one subject; {name} was left out.", **told))
             continue
         try:
             tiles.append(_tile(Path(path)))
             kept.append(path)
         except BlipdiffError as error:
-            complaints.append(by_name(error, [path]))
+            complaints.append(retold(by_name(error, [path])))
     return Dropped(tuple(kept), tuple(tiles), tuple(complaints))
 
 

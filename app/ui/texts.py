@@ -4,9 +4,10 @@ The Chinese stands in `app/assets/texts/zh`, by the English. What is on the page
 served (`app/ui/spoken.py`), so it is written there as it is; what a handler says goes through `said`.
 """
 
+import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -18,6 +19,9 @@ OTHERS = {"zh": "zh-CN"}  # languages with a catalogue, and what browsers call t
 SCRIPTS = "scripts.json"  # the part of a catalogue that the page's scripts need
 
 _TEXTS = Path(str(files("app"))) / "assets" / "texts"
+_TAG = re.compile(r"(<[^>]*>)")
+_TOLD_OF_TAG = re.compile(r"""((?:aria-label|alt|title|placeholder)=")([^"]*)(")""")
+_MARKS = re.compile(r"^([#*\s]*)(.*?)([*\s]*)$", re.DOTALL)
 _PLACE = re.compile(r"\{(\w+)\}")
 _spoken: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
 
@@ -53,8 +57,32 @@ def retold(text: str) -> str:
         return known.get(text, text)
     for pattern, template in _patterns(language()):
         if found := pattern.fullmatch(text):
-            return template.format(**{name: retold(value) for name, value in found.groupdict().items()})
+            return template.format(**{name: _value(value) for name, value in found.groupdict().items()})
     return text
+
+
+def _value(text: str) -> str:
+    """What stands in a template's place: each of several, where it lists them."""
+    return ", ".join(map(retold, text.split(", ")))
+
+
+def told_html(text: str, tell: Callable[[str], str] = retold) -> str:
+    """HTML with its texts told anew, and what its tags tell to readers of screens."""
+
+    def escaped(part: str) -> str:
+        return html.escape(told_marked(html.unescape(part), tell)) if part.strip() else part
+
+    def tag(part: str) -> str:
+        return _TOLD_OF_TAG.sub(lambda found: found[1] + escaped(found[2]) + found[3], part)
+
+    return "".join(tag(part) if place % 2 else escaped(part) for place, part in enumerate(_TAG.split(text)))
+
+
+def told_marked(text: str, tell: Callable[[str], str] = retold) -> str:
+    """A text told anew; marks of Markdown around it stay."""
+    found = _MARKS.fullmatch(text)
+    assert found is not None  # it matches everything
+    return found[1] + tell(found[2]) + found[3]
 
 
 @lru_cache

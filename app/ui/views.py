@@ -11,6 +11,7 @@ from app.jobs.tickets import Standing, Ticket
 from app.jobs.workshop import Workshop
 from app.ui import markup
 from app.ui.parts import Changes, Parts, Seen
+from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
 from pipelines.job import Job
 
@@ -88,44 +89,57 @@ def how_far(view: View, *, is_model_open: bool = True) -> str:
     if view.ticket.state == "waiting":
         return markup.progress(_waiting(view, is_model_open), None, 1)
     if view.ticket.is_stopping:
-        return markup.message("Stopping after this step.")
+        return markup.message(said("Stopping after this step."))
     if view.step == 0:
-        return markup.progress("Reading what was given" if is_model_open else "Opening the model", None, 1)
+        return markup.progress(said("Reading what was given") if is_model_open else said("Opening the model"), None, 1)
     if view.step == view.steps:
-        return markup.progress("Finishing the pictures", view.step, view.steps)
-    left = "" if view.seconds_left is None else f", about {duration(max(1, round(view.seconds_left)))} left"
-    return markup.progress(f"Step {view.step} of {view.steps}{left}", view.step, view.steps)
+        return markup.progress(said("Finishing the pictures"), view.step, view.steps)
+    at = {"step": view.step, "steps": view.steps}
+    if view.seconds_left is None:
+        text = said("Step {step} of {steps}", **at)
+    else:
+        text = said("Step {step} of {steps}, about {time} left", **at, time=duration(max(1, round(view.seconds_left))))
+    return markup.progress(text, view.step, view.steps)
 
 
 def outcome(view: View) -> tuple[str, str]:
     """The last word on a job that is over, and its kind."""
     ticket = view.ticket
     if ticket.state == "failed":
-        return ticket.error or "It failed.", "bad"
+        return ticket.error or said("It failed."), "bad"
     if ticket.state == "cancelled":
-        told = f"Cancelled after step {view.step} of {view.steps}." if view.step else "Cancelled before it began."
-        return told, "plain"
+        at = {"step": view.step, "steps": view.steps}
+        if not view.step:
+            return said("Cancelled before it began."), "plain"
+        return said("Cancelled after step {step} of {steps}.", **at), "plain"
     if not view.drawn:
-        return "Nothing was drawn.", "good"
+        return said("Nothing was drawn."), "good"
     paths, count = [one.path for one in view.drawn], len(view.drawn)
-    where = f"as {paths[0]}" if count == 1 else f"in {paths[0].parent}"
     took = duration((ticket.ended or 0.0) - (ticket.started or 0.0))
-    text = f"{count} {'picture' if count == 1 else 'pictures'} in {took}, saved {where}."
-    return " ".join((text, *view.notices)), "good"
+    if count == 1:
+        text = said("1 picture in {time}, saved as {file}.", time=took, file=paths[0])
+    else:
+        text = said("{count} pictures in {time}, saved in {folder}.", count=count, time=took, folder=paths[0].parent)
+    return " ".join((text, *map(retold, view.notices))), "good"
 
 
 def duration(seconds: float) -> str:
     """A time as people say it."""
     if seconds < 10:
-        return f"{seconds:.2g} s"
+        return said("{seconds} s", seconds=f"{seconds:.2g}")
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    if not minutes:
+        return said("{seconds} s", seconds=rest)
+    return said("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
 
 
 def _waiting(view: View, is_model_open: bool) -> str:
     if not is_model_open:
-        return "Waiting for the model, which is being opened"
+        return said("Waiting for the model, which is being opened")
     if view.standing is None:
-        return "Waiting"
-    left = "" if view.standing.seconds is None else f", done in about {duration(max(1, round(view.standing.seconds)))}"
-    return f"Waiting, place {view.standing.place} in the line{left}"
+        return said("Waiting")
+    place, seconds = view.standing.place, view.standing.seconds
+    if seconds is None:
+        return said("Waiting, place {place} in the line", place=place)
+    time = duration(max(1, round(seconds)))
+    return said("Waiting, place {place} in the line, done in about {time}", place=place, time=time)

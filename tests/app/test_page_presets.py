@@ -63,7 +63,7 @@ def test_a_presets_file_is_brought_and_one_for_another_tab_kept(asked: Asked, tm
     filled = asked.changed("preset-file", "upload", preset_file=str(path))
     assert (filled["field-steps"], filled["field-seed"], filled["random-seed"]) == (7, "4", False)
     there = asked.changed("edit-preset-file", "upload", edit_preset_file=str(path))
-    assert "is for generate" in there["edit-preset-about"]
+    assert "is for Create" in there["edit-preset-about"]
     path.write_text("{")
     assert "no preset" in asked.changed("preset-file", "upload", preset_file=str(path))["preset-about"]
 

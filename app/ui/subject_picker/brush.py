@@ -22,6 +22,7 @@ from app.ui.subject_picker.masks import (
     unpacked,
 )
 from app.ui.subject_picker.picks import is_card
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError
 from blipdiff.images import open_layers
@@ -42,7 +43,7 @@ class CutOutBrush:
     def __init__(self, named: Callable[[str], str]) -> None:
         with gr.Accordion("Cut-out", open=False, elem_id=named("cut-out"), elem_classes="cut-out") as self._frame:
             gr.Markdown(_HINT, elem_classes="hint")
-            self._which = OneOf([], label="Of", elem_id=named("cut-out-of"), elem_classes="cut-out-of")
+            self._which = OneOf([], label="Cut-out of", elem_id=named("cut-out-of"), elem_classes="cut-out-of")
             self.canvas = _canvas(named("cut-out-canvas"))
             self._note = gr.HTML("", elem_id=named("cut-out-note"))
             with gr.Row():
@@ -155,7 +156,7 @@ class CutOutBrush:
         return {
             self._known: known,
             self.canvas: None,
-            self._note: markup.message(_NO_PHOTO if layers is None else _OF_CARD),
+            self._note: markup.message(said(_NO_PHOTO) if layers is None else said(_OF_CARD)),
             self._seen: "" if layers is None else _figure(layers_data(layers)),
         }
 
@@ -164,7 +165,7 @@ class CutOutBrush:
             self._known: known | {"shown": None},
             self._which: gr.Radio(choices=[], value=None),
             self.canvas: None,
-            self._note: markup.message("Add a photo first.") if known.get("open") else "",
+            self._note: markup.message(said("Add a photo first.")) if known.get("open") else "",
             self._seen: "",
         }
 
@@ -199,8 +200,9 @@ def _with_canvas(known: dict[str, Any], canvas: Mapping[str, Any] | None) -> dic
 
 def _figure(source: str) -> str:
     if not source:
-        return markup.message("Nothing is left of the photo, or all of it.", "bad")
-    return f'<figure class="on-checks"><img src="{source}" alt="The subject without its ground"></figure>'
+        return markup.message(said("Nothing is left of the photo, or all of it."), "bad")
+    alt = markup.escaped(said("The subject without its ground"))
+    return f'<figure class="on-checks"><img src="{source}" alt="{alt}"></figure>'
 
 
 def _canvas(name: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from app.ui.texts import retold, said
 from blipdiff.cut_out import cut_out, reduced
 from blipdiff.errors import BlipdiffError, ImageError
 from blipdiff.images import as_layers, as_rgb
@@ -38,13 +39,18 @@ def outlined_photo(photo: Image.Image, mask: Image.Image | None = None) -> Outli
         found = cut_out(layers, mask=mask)
     except BlipdiffError as error:
         nothing = Image.new("L", small.size)
-        return Outlined(_greyed(small, nothing), nothing, f"{error} Or paint the subject here.", is_sure=False)
+        return Outlined(
+            _greyed(small, nothing),
+            nothing,
+            said("{why} Or paint the subject here.", why=retold(str(error))),
+            is_sure=False,
+        )
     told = {
-        "given": "As it was corrected.",
-        "alpha": "Taken from the picture's own transparency.",
-        "plain ground": "Found by the plain ground.",
-        "segmenter": "Found by a segmenter.",
-        "grabcut": "Found by its colours alone, which may be wrong: correct it where it is.",
+        "given": said("As it was corrected."),
+        "alpha": said("Taken from the picture's own transparency."),
+        "plain ground": said("Found by the plain ground."),
+        "segmenter": said("Found by a segmenter."),
+        "grabcut": said("Found by its colours alone, which may be wrong: correct it where it is."),
     }[found.way]
     outline = found.mask.resize(small.size)
     return Outlined(_greyed(small, outline), outline, told, found.sure)

@@ -21,6 +21,7 @@ from app.ui.subject_picker.picks import Picked, is_card, picked_of, subjects_of
 from app.ui.subject_picker.shelf import Shelf
 from app.ui.subjects import MOST_SUBJECTS, category_of, looked_through
 from app.ui.suggestions import Suggestions
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
 from blipdiff.ranges import KNOWN_THINGS
@@ -113,7 +114,7 @@ class SubjectPicker:
     def subjects(self, paths: list[str] | None, *values: Any) -> list[Input]:
         """The subjects of a job, from what stands in `inputs`. Raises: SubjectError for none where one is needed."""
         if self._kind.least and not paths:
-            raise SubjectError("There is no subject yet; add a photo or a subject card.")
+            raise SubjectError(said("There is no subject yet; add a photo or a subject card."))
         count = len(self.weights)
         weights, (canvas, known) = values[:count], values[count:]
         return subjects_of(Picked(tuple(paths or ()), tuple(weights), self.brush.masks(canvas, known)))
@@ -152,7 +153,7 @@ class SubjectPicker:
         weights, typed = values[: len(self.weights)], values[len(self.weights) :]
         found = looked_through(paths or [])
         without = [tile.name for tile in found.tiles if not tile.keeps_photo]
-        told = [markup.message(_NO_PHOTO.format(names=", ".join(without)))] if without else []
+        told = [markup.message(said(_NO_PHOTO, names=", ".join(without)))] if without else []
         changes: Changes = {self.strip: "".join((markup.subjects(found.tiles), *told))}
         if found.complaints:
             notice(" ".join(found.complaints))
@@ -185,7 +186,7 @@ class SubjectPicker:
         with gr.Row(elem_classes="weights"):
             return [
                 gr.Slider(
-                    0, 1, 1.0, step=0.05, label=f"Weight of {place}", min_width=110,
+                    0, 1, 1.0, step=0.05, label=said("Weight of {what}", what=place), min_width=110,
                     elem_id=named(f"weight-{place}"), elem_classes=f"weight-{place}",
                 )
                 for place in range(1, MOST_SUBJECTS + 1)

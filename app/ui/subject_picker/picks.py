@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.ui.given import as_files
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import SubjectError
 from pipelines.inputs import CARD_SUFFIX, Input
@@ -44,7 +45,7 @@ def picked_of(subjects: Sequence[Input]) -> Picked:
     """
     paths = as_files(subjects)
     if len(paths) < len(subjects):
-        raise SubjectError("Give the subject again: its photo is not kept.")
+        raise SubjectError(said("Give the subject again: its photo is not kept."))
     masks = {path: mask for path, one in zip(paths, subjects, strict=True) if (mask := _mask(one)) is not None}
     return Picked(tuple(paths), tuple(one.weight for one in subjects), masks)
 

@@ -11,6 +11,7 @@ from app.ui.events import AT_ONCE, on_change
 from app.ui.files import served, without_folder
 from app.ui.notices import guarded, notice
 from app.ui.parts import Changes
+from app.ui.texts import said
 from blipdiff.errors import BlipdiffError
 from pipelines.subject_library import Entry, SubjectLibrary
 
@@ -75,9 +76,11 @@ def found_cards(library: SubjectLibrary, search: str) -> tuple[list[tuple[Image.
     except BlipdiffError as error:
         return [], [], markup.message(str(error), "bad")
     shown = entries[:_MOST]
-    note = "" if entries else markup.message("No subject is called so." if words else _EMPTY)
+    note = "" if entries else markup.message(said("No subject is called so.") if words else said(_EMPTY))
     if len(entries) > _MOST:
-        note = markup.message(f"The first {_MOST} of {len(entries)}; search for the others.")
+        note = markup.message(
+            said("The first {most} of {count}; search for the others.", most=_MOST, count=len(entries))
+        )
     return [(one.thumbnail or BLANK, caption(one)) for one in shown], [one.name for one in shown], note
 
 

@@ -17,6 +17,7 @@ from app.ui.subject_picker.picks import is_card, outlined, picked_of
 from app.ui.subject_picker.shelf import BLANK, Shelf
 from app.ui.subjects import category_of
 from app.ui.suggestions import Suggestions
+from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, PromptError
 from pipelines.inputs import Input
@@ -74,16 +75,16 @@ class SubjectSlots:
         masks = self.brush.masks(*values[2 * count :])
         found = []
         for place, (path, word) in enumerate(zip(values[:count], values[count : 2 * count], strict=True)):
-            said = (word or "").strip()
+            typed = (word or "").strip()
             if not path:
                 continue
             if is_card(path):
                 subject = SubjectEmbedding.load(path)
-                found.append((place, Input(subject, said or subject.category)))
+                found.append((place, Input(subject, typed or subject.category)))
                 continue
-            if not said:
-                raise PromptError(f"Say in a word or two what subject {LETTERS[place]} is.")
-            found.append((place, outlined(Input(Path(path), said), masks.get(path))))
+            if not typed:
+                raise PromptError(said("Say in a word or two what subject {letter} is.", letter=LETTERS[place]))
+            found.append((place, outlined(Input(Path(path), typed), masks.get(path))))
         return found
 
     def recalled(self, subjects: Sequence[Input]) -> Changes:
@@ -115,12 +116,13 @@ class SubjectSlots:
 
     def _place(self, tab: str, letter: str, example: Path | None) -> None:
         with gr.Column(min_width=130, elem_classes="slot"):
+            label = said("Subject {letter}", letter=letter)
             photo = photo_field(
-                f"Subject {letter}", f"{tab}-photo-{letter}", 150, example, buttons=[], placeholder="Drop a photo",
+                label, f"{tab}-photo-{letter}", 150, example, buttons=[], placeholder="Drop a photo",
                 sources=["upload", "webcam", "clipboard"],
             )  # fmt: skip
             word = gr.Textbox(
-                label=f"What {letter} is",
+                label=said("What {letter} is", letter=letter),
                 max_lines=1,
                 value="" if example is None else category_of(example),
                 elem_id=f"{tab}-word-{letter}",

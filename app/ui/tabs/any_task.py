@@ -16,6 +16,7 @@ from app.ui.photos import FILE_TYPES, photo_field
 from app.ui.room import Kind, Room
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subject_picker.slots import SubjectSlots
+from app.ui.texts import retold, said
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Input
 from pipelines.job import Job
@@ -64,7 +65,7 @@ def task_tab(
             bench.place_settings()
             [draw] = bench.place_actions(hint or task.summary, draw=button)
         with bench.seeing():
-            welcome = markup.welcome("Give what is asked for on the left.", f"Press {button}.")
+            welcome = markup.welcome("Give what is asked for on the left.", said("Press {button}.", button=button))
             bench.place_stage(welcome)
             others = [kind for kind in task.inputs.values() if kind.kind != "subject" and kind.least]
             example = None if subject is None or others else place_example(bench.id("try"))
@@ -133,5 +134,6 @@ def _paths(paths: Sequence[str] | None) -> list[Path]:
 def _enough(kind: InputKind, given: list[Any]) -> list[Any]:
     if len(given) < kind.least:
         wrong = SubjectError if kind.kind == "subject" else ConfigError
-        raise wrong(f"There is no {kind.label.lower()} yet. {kind.help}")
+        what = retold(kind.label).lower()
+        raise wrong(said("There is no {what} yet. {help}", what=what, help=retold(kind.help)))
     return given

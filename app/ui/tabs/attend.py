@@ -7,6 +7,7 @@ from app.ui.parts import Seen
 from app.ui.room import Room
 from app.ui.runs import picture_alone
 from app.ui.tabs.any_task import task_tab
+from app.ui.texts import said
 from app.ui.views import Drawn
 from pipelines.task import Task
 
@@ -26,4 +27,4 @@ def _with_maps(one: Drawn) -> list[Seen]:
         (int(found[1]), found[2], path) for part, path in one.beside.items() if (found := _MAP.fullmatch(part))
     )
     seen = [picture._replace(path=served(path), caption=word) for _, word, path in maps]
-    return [picture._replace(caption=f"the picture, {picture.caption}"), *seen]
+    return [picture._replace(caption=said("the picture, {caption}", caption=picture.caption)), *seen]

@@ -16,6 +16,7 @@ from app.ui.parts import Changes
 from app.ui.room import Room
 from app.ui.subject_picker.picker import place_detail
 from app.ui.subject_picker.slots import LETTERS, SubjectSlots
+from app.ui.texts import retold, said
 from app.ui.views import View
 from blipdiff.conditioning.paths import square_shares
 from blipdiff.errors import BlipdiffError, ConfigError
@@ -45,7 +46,7 @@ class BlendTab(Bench):
             with self.seeing():
                 gr.HTML(_pad(), elem_id="blend-pad-holder")
                 place = gr.Textbox("0.5,0", elem_id="blend-xy", elem_classes="unseen", label="Place", show_label=False)
-                told = f"{_PREVIEW_STEPS} steps, whenever a weight changes."
+                told = said("{steps} steps, whenever a weight changes.", steps=_PREVIEW_STEPS)
                 live = gr.Checkbox(True, label="Live preview", info=told, elem_id="blend-live")
                 self.place_results(columns=4, show=self._sheets)
                 self.files = gr.File(
@@ -66,7 +67,8 @@ class BlendTab(Bench):
         (*given, typed), count = values, len(self.slots.inputs)
         request = self.form.request(typed, shape=shape, **({} if shape == "path" else {"prompt_to": None}))
         if shape == "path" and request.frames > _MOST_FRAMES:
-            raise ConfigError(f"A path on the page has up to {_MOST_FRAMES} frames; the command line draws more.")
+            text = "A path on the page has up to {most} frames; the command line draws more."
+            raise ConfigError(said(text, most=_MOST_FRAMES))
         weights = given[count:]
         return Job.of(
             request,
@@ -95,7 +97,7 @@ class BlendTab(Bench):
 
     def _seen(self, result: Result) -> Changes:
         """A trial's picture."""
-        return {self.on.stage: _figure(markup.data(result.picture.image), result.label)}
+        return {self.on.stage: _figure(markup.data(result.picture.image), retold(result.label))}
 
     def _sheets(self, _job: Job, view: View) -> Changes:
         """The grid and the films to fetch, and a film that plays."""
@@ -103,13 +105,18 @@ class BlendTab(Bench):
         film = next((path for path in view.sheets.values() if path.stem == "film" and path.suffix in _SHOWN), None)
         if film is not None:
             source = f"data:{_SHOWN[film.suffix]};base64,{base64.b64encode(film.read_bytes()).decode()}"
-            changes[self.on.stage] = _figure(source, "The path")
+            changes[self.on.stage] = _figure(source, said("The path"))
         return changes
 
 
 def _weight(place: int, letter: str) -> Any:
     return gr.Slider(
-        0, 1, 0.5 if place < 2 else 0.0, step=0.01, label=f"Weight of {letter}", elem_id=f"blend-w-{letter}"
+        0,
+        1,
+        0.5 if place < 2 else 0.0,
+        step=0.01,
+        label=said("Weight of {what}", what=letter),
+        elem_id=f"blend-w-{letter}",
     )
 
 

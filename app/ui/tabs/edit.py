@@ -20,6 +20,7 @@ from app.ui.room import Facts, Kind, Room
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subjects import category_of
 from app.ui.tabs.edit_words import clicked_words, sentence_of, swapped_words
+from app.ui.texts import said
 from app.ui.views import View
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
@@ -78,16 +79,16 @@ class EditTab(Bench):
     ) -> Job:
         """The edit of a photo, or of the picture that the sentence makes."""
         *given, typed = values
-        said = swapped_words(sentence, clicked, instead)
-        words = {"source": said.source, "target": said.target, "prompt": said.prompt, "focus": said.focus}
-        category = instead.strip() or said.named
+        swap = swapped_words(sentence, clicked, instead)
+        words = {"source": swap.source, "target": swap.target, "prompt": swap.prompt, "focus": swap.focus}
+        category = instead.strip() or swap.named
         request = self.form.request(typed, **words, category=category, from_prompt=kind == GENERATED)
         subject = self.subject.subjects(*given)
         if request.from_prompt:
             mask = painted(canvas, self._drawn_size(model, request))
             return Job.of(request, mask=mask, subject=subject)
         if photo is None:
-            raise ConfigError("There is no photo yet; add one, or choose the prompt's own picture.")
+            raise ConfigError(said("There is no photo yet; add one, or choose the prompt's own picture."))
         return Job.of(request, source=Path(photo), mask=painted(canvas, open_picture(photo).size), subject=subject)
 
     def recalled(self, job: Job) -> Changes:
@@ -110,7 +111,7 @@ class EditTab(Bench):
         changes |= self.subject.recalled(job.given("subject"))
         source = [as_file(one) for one in job.given("source")]
         if None in source:
-            raise ConfigError("Give the photo again: it is not kept.")
+            raise ConfigError(said("Give the photo again: it is not kept."))
         if source:
             changes[self.photo] = source[0]
         return changes
@@ -120,8 +121,8 @@ class EditTab(Bench):
         new, old = self.room.examples[:2]
         sentence = f"a {category_of(old)} {SCENE}"
         clicked = gr.CheckboxGroup(choices=[(word, place) for place, word in enumerate(sentence.split())], value=[1])
-        said = {self.kind: GENERATED, self.sentence: sentence, self.words: clicked, self.instead: category_of(new)}
-        return {**said, self.subject.files: [served(new)]}
+        filled = {self.kind: GENERATED, self.sentence: sentence, self.words: clicked, self.instead: category_of(new)}
+        return {**filled, self.subject.files: [served(new)]}
 
     def _drawn_size(self, model: str, request: Any) -> tuple[int, int]:
         """Of the picture that the sentence makes."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.ui.texts import said
 from blipdiff.errors import PromptError
 from pipelines.edit.request import EditRequest
 
@@ -30,11 +31,11 @@ def swapped_words(sentence: str, clicked: Sequence[int], instead: str) -> Swappe
     """
     words, places = sentence.split(), sorted(set(clicked))
     if not words:
-        raise PromptError("Say what the picture shows: 'a cat sits on a sofa'.")
+        raise PromptError(said("Say what the picture shows: 'a cat sits on a sofa'."))
     if not places:
-        raise PromptError("Click on the words that are to be swapped.")
+        raise PromptError(said("Click on the words that are to be swapped."))
     if places[-1] >= len(words) or places != list(range(places[0], places[-1] + 1)):
-        raise PromptError("Click on words that stand side by side: one thing is swapped at a time.")
+        raise PromptError(said("Click on words that stand side by side: one thing is swapped at a time."))
     first = 1 if words[0].lower() in _ARTICLES and places[0] > 0 else 0
     before, after = words[first : places[0]], words[places[-1] + 1 :]
     named = " ".join(words[place] for place in places).strip(_MARKS)

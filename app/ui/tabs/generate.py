@@ -14,6 +14,7 @@ from app.ui.parts import Changes
 from app.ui.room import Room
 from app.ui.subject_picker.cards import card_of
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
+from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
 from pipelines.generate.request import GenerateRequest
 from pipelines.job import Job
@@ -61,8 +62,9 @@ def generate_tab(room: Room, task: Task) -> None:
         except BlipdiffError as error:
             notice(without_folder(str(error)))
             return gr.skip()  # type: ignore[no-any-return]
-        link = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
-        return {card: link, bench.on.status: markup.message(" ".join((f"Saved as {path}.", *notes)), "good")}
+        link = gr.DownloadButton(said("Download {name}", name=path.name), value=served(path), visible=True)
+        told = " ".join((said("Saved as {name}.", name=path), *map(retold, notes)))
+        return {card: link, bench.on.status: markup.message(told, "good")}
 
     on_click(
         save_card, keep_card, [room.model_choice, form.controls["category"], form.controls["fit"], *subject.inputs],
@@ -77,8 +79,10 @@ def differences() -> str:
     """One line: which starting values differ from those of the method's authors."""
     request, declared = GenerateRequest(category="dog"), parameters(GenerateRequest)
     found = [
-        f"{declared[name].label.lower()} {getattr(request, name)} (theirs: {theirs})"
+        said(
+            "{name} {value} (theirs: {theirs})", name=declared[name].label, value=getattr(request, name), theirs=theirs
+        )
         for name, theirs in _AUTHORS.items()
         if getattr(request, name) != theirs
     ]
-    return f"These starting values differ from the authors' code: {', '.join(found)}."
+    return said("These starting values differ from the authors' code: {values}.", values=", ".join(found))

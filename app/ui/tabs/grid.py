@@ -14,6 +14,7 @@ from app.ui.files import served, without_folder
 from app.ui.parts import Changes
 from app.ui.photos import photo_field
 from app.ui.room import Room
+from app.ui.texts import retold, said
 from app.ui.views import View
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.grid.request import grid_of
@@ -60,11 +61,11 @@ class GridTab(Bench):
         """The picture's job under the values of its settings. Raises: ConfigError for what is missing."""
         x, x_values, y, y_values, *_ = values
         if picture is None:
-            raise ConfigError("There is no picture yet; give one that was made here.")
+            raise ConfigError(said("There is no picture yet; give one that was made here."))
         if not x or not str(x_values).strip():
-            raise ConfigError("Choose what changes across, and write its values: 8, 12, 20.")
+            raise ConfigError(said("Choose what changes across, and write its values: 8, 12, 20."))
         if y and not str(y_values).strip():
-            raise ConfigError("Write the values that go down, or choose none.")
+            raise ConfigError(said("Write the values that go down, or choose none."))
         job = repeat(Path(picture))
         request: Any = job.request
         if hasattr(request, "seed") and job.index and request.count > 1:  # the very picture that was given
@@ -84,8 +85,10 @@ class GridTab(Bench):
         (across, _), (down, _) = self.axes
         return {
             across: gr.Dropdown(choices=offered),
-            down: gr.Dropdown(choices=[_NONE, *offered]),
-            self.on.status: markup.message("The picture's own subject, words and settings are used for all others."),
+            down: gr.Dropdown(choices=[(said("none"), ""), *offered]),
+            self.on.status: markup.message(
+                said("The picture's own subject, words and settings are used for all others.")
+            ),
         }
 
     def _axis(self, place: str, offered: list[tuple[str, str]]) -> tuple[Any, Any]:
@@ -118,8 +121,12 @@ def _offered(task: Task) -> list[tuple[str, str]]:
 
 
 def _named(one: Parameter) -> str:
+    name = retold(one.label)
     if one.choices:
-        return f"{one.label} ({', '.join(one.choices)})"
+        return said("{name} ({choices})", name=name, choices=", ".join(one.choices))
     if one.low is None or one.high is None or one.high > 10_000:
-        return one.label
-    return f"{one.label} ({one.low:g} to {one.high:g}{', whole' if is_whole(one) else ''})"
+        return name
+    between = {"name": name, "low": f"{one.low:g}", "high": f"{one.high:g}"}
+    if is_whole(one):
+        return said("{name} ({low} to {high}, whole)", **between)
+    return said("{name} ({low} to {high})", **between)

@@ -19,6 +19,7 @@ from app.ui.subject_picker.cards import card_of
 from app.ui.subject_picker.picker import SubjectPicker
 from app.ui.subject_picker.picks import is_card
 from app.ui.subject_picker.shelf import cards_gallery, found_cards
+from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError, SubjectError
 from pipelines.task import SUBJECTS
 
@@ -116,7 +117,7 @@ def _place_cards(room: Room) -> Parts:
             room.later(partial(_connect_use, room, use, chosen, part.name))
     return Parts(
         gr.HTML(
-            markup.message(f"The library is the folder {room.settings.library}."),
+            markup.message(said("The library is the folder {folder}.", folder=room.settings.library)),
             elem_id="library-status",
             elem_classes="status",
             render=False,
@@ -175,10 +176,10 @@ class LibraryEvents:
         def change() -> str:
             subjects = picker.subjects(*given)
             if not subjects:
-                raise SubjectError("There is nothing to save yet; add photos of a subject, or a card.")
+                raise SubjectError(said("There is nothing to save yet; add photos of a subject, or a card."))
             card, notes = card_of(self._room.studio(model), subjects, category, with_photo=not is_bare)
             saved = self._library.save(card, name.strip() or None)
-            return " ".join((f"Saved as {saved.name!r}.", *notes))
+            return " ".join((said("Saved as {name}.", name=repr(saved.name)), *map(retold, notes)))
 
         return self._changed(change, search)
 
@@ -188,33 +189,37 @@ class LibraryEvents:
         def change() -> str:
             cards = [path for path in paths or [] if is_card(path)]
             if not cards:
-                raise SubjectError("There is no card to import; add files that end in .safetensors.")
+                raise SubjectError(said("There is no card to import; add files that end in .safetensors."))
             names = [self._library.bring_in(Path(path)).name for path in cards]
-            return f"Imported {', '.join(map(repr, names))}."
+            return said("Imported {names}.", names=", ".join(map(repr, names)))
 
         return self._changed(change, search)
 
     def rename(self, chosen: str | None, name: str, search: str) -> Changes:
         """The chosen subject gets the name that was typed."""
-        return self._changed(lambda: f"Renamed to {self._library.rename(chosen or '', name).name!r}.", search)
+
+        def change() -> str:
+            return said("Renamed to {name}.", name=repr(self._library.rename(chosen or "", name).name))
+
+        return self._changed(change, search)
 
     def delete(self, chosen: str | None, search: str, asked: str) -> Changes:
         """The first click asks; the second puts the chosen subject into the bin."""
         on = self._on
         if chosen and chosen != asked:
-            question = f"Delete {chosen!r}? Click Delete once more."
-            button = gr.Button(f"Delete {chosen}: sure?")
+            question = said("Delete {name}? Click Delete once more.", name=repr(chosen))
+            button = gr.Button(said("Delete {name}: sure?", name=chosen))
             return {on.status: markup.message(question), on.delete: button, on.asked: chosen}
 
         def change() -> str:
             self._library.delete(chosen or "")
-            return f"Deleted {chosen!r}; it can be taken back."
+            return said("Deleted {name}; it can be taken back.", name=repr(chosen))
 
         return {**self._changed(change, search), **self.forget(chosen)}
 
     def forget(self, _chosen: str | None) -> Changes:
         """Delete asks anew."""
-        return {self._on.delete: gr.Button("Delete"), self._on.asked: ""}
+        return {self._on.delete: gr.Button(said("Delete")), self._on.asked: ""}
 
     def restore(self, search: str) -> Changes:
         """The subject that was deleted last comes back."""
@@ -222,8 +227,8 @@ class LibraryEvents:
         def change() -> str:
             deleted = self._library.deleted()
             if not deleted:
-                raise SubjectError("Nothing was deleted, or the bin was emptied.")
-            return f"{self._library.restore(deleted[0].name).name!r} is back."
+                raise SubjectError(said("Nothing was deleted, or the bin was emptied."))
+            return said("{name} is back.", name=repr(self._library.restore(deleted[0].name).name))
 
         return self._changed(change, search)
 
@@ -235,8 +240,8 @@ class LibraryEvents:
             path = self._library.path(chosen or "")
         except BlipdiffError as error:
             return {on.status: markup.message(str(error), "bad")}
-        button = gr.DownloadButton(f"Download {path.name}", value=served(path), visible=True)
-        return {on.status: markup.message(f"{path.name} is ready.", "good"), on.download: button}
+        button = gr.DownloadButton(said("Download {name}", name=path.name), value=served(path), visible=True)
+        return {on.status: markup.message(said("{name} is ready.", name=path.name), "good"), on.download: button}
 
     def _changed(self, change: Callable[[], str], search: str) -> Changes:
         try:

@@ -11,6 +11,7 @@ from app.ui.parts import Changes
 from app.ui.room import Facts, Room
 from app.ui.subject_picker.picker import place_detail
 from app.ui.subject_picker.slots import LETTERS, SubjectSlots
+from app.ui.texts import said
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.inputs import Box
 from pipelines.job import Job
@@ -43,14 +44,15 @@ def scene_tab(room: Room, task: Task) -> None:
             bench.place_results()
 
     room.when_known(
-        bench.form.controls["width"], lambda facts: gr.Textbox(placeholder=f"{_TIMES * facts.width} if empty")
+        bench.form.controls["width"],
+        lambda facts: gr.Textbox(placeholder=said("{value} if empty", value=_TIMES * facts.width)),
     )
 
     def asked(text: str, is_free: bool, model: str, *values: Any) -> Job:
         *given, typed = values
         subjects = slots.given(given)
         if not subjects:
-            raise SubjectError("There is no subject yet; add a photo, or click on one of the library.")
+            raise SubjectError(said("There is no subject yet; add a photo, or click on one of the library."))
         request = bench.form.request(typed, arrange="found" if is_free else "row")
         if request.width is None:  # the page's scenes are wide
             facts = Facts.of(room.studio(model))
@@ -75,16 +77,16 @@ def _boxes(text: str) -> list[Box]:
     try:
         found = [tuple(float(side) for side in box) for box in json.loads(text)]
     except (ValueError, TypeError) as error:
-        raise ConfigError("The boxes cannot be read; reload the page.") from error
+        raise ConfigError(said("The boxes cannot be read; reload the page.")) from error
     if len(found) != len(LETTERS) or any(len(box) != 4 for box in found):
-        raise ConfigError("The boxes cannot be read; reload the page.")
+        raise ConfigError(said("The boxes cannot be read; reload the page."))
     return found  # type: ignore[return-value]
 
 
 def _canvas() -> str:
     boxes = "".join(
         f'<div class="box {letter}" data-place="{place}" tabindex="0" role="group" '
-        f'aria-label="Box of subject {letter}: arrows move it, Shift and arrows resize it">'
+        f'aria-label="{said("Box of subject {letter}: arrows move it, Shift and arrows resize it", letter=letter)}">'
         f'{letter}<span class="grip" aria-hidden="true"></span></div>'
         for place, letter in enumerate(LETTERS)
     )

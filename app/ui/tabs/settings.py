@@ -13,6 +13,7 @@ from app.ui.models import ELSEWHERE, ModelChoice, ModelsPart
 from app.ui.notices import guarded
 from app.ui.parts import Changes
 from app.ui.room import Room
+from app.ui.texts import said
 from app.ui.visits import is_at_the_machine
 from blipdiff.errors import BlipdiffError, ConfigError
 
@@ -32,9 +33,10 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
     settings, fixed = room.settings, fixed_settings()
 
     def text(name: str, label: str, info: str) -> Any:
-        held = f" {fixed[name]} sets it now." if name in fixed else ""
+        held = {"info": info, "variable": fixed.get(name)}
+        told = said("{info} {variable} sets it now.", **held) if name in fixed else info
         return gr.Textbox(
-            str(getattr(settings, name)), label=label, info=info + held, max_lines=1, elem_id=f"setting-{name}",
+            str(getattr(settings, name)), label=label, info=told, max_lines=1, elem_id=f"setting-{name}",
             interactive=name not in fixed,
         )  # fmt: skip
 
@@ -87,19 +89,19 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
 def _saved(room: Room, visit: gr.Request, given: dict[str, Any], kept: dict[str, Any]) -> str:
     """The changed ones go into the file; what it says then, as HTML."""
     if not is_at_the_machine(visit):
-        return markup.message(ELSEWHERE, "bad")
+        return markup.message(said(ELSEWHERE), "bad")
     fixed = fixed_settings()
     try:
         given["space"] = _number(given["space"])
         fresh = {name: checked_setting(name, value) for name, value in given.items() if name not in fixed}
         if fresh["theme"] not in THEMES:
-            raise ConfigError("The look is light, dark, or as the browser has it.")
+            raise ConfigError(said("The look is light, dark, or as the browser has it."))
         path = save_settings({name: one for name, one in fresh.items() if kept.get(name, _shown(room, name)) != one})
         kept |= fresh
     except BlipdiffError as error:
         return markup.message(str(error), "bad")
     room.settings = replace(room.settings, previews=fresh["previews"], theme=fresh["theme"])
-    return markup.message(f"Saved in {path}. {_LATER}", "good")
+    return markup.message(said("Saved in {path}. {later}", path=path, later=said(_LATER)), "good")
 
 
 def _shown(room: Room, name: str) -> Any:
@@ -117,9 +119,13 @@ def _number(text: str) -> float | None:
     try:
         return float(text) if text.strip() else None
     except ValueError:
-        raise ConfigError(f"The room is {text!r:.40}; type a number of GB, or nothing for no limit.") from None
+        raise ConfigError(
+            said("The room is {text}; type a number of GB, or nothing for no limit.", text=f"{text!r:.40}")
+        ) from None
 
 
 def _where() -> str:
     path = settings_file()
-    return f"They are kept in {path}. {_LATER}" if path is not None else "There is no place for a settings file here."
+    if path is None:
+        return said("There is no place for a settings file here.")
+    return said("They are kept in {path}. {later}", path=path, later=said(_LATER))

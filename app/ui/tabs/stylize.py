@@ -22,6 +22,7 @@ from app.ui.preset_field import Rest
 from app.ui.room import Kind, Room
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subjects import category_of
+from app.ui.texts import said
 from app.ui.views import View
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
@@ -119,7 +120,7 @@ class StylizeTab(Bench):
                 structure = photo_field("Structure: a picture to follow", "stylize-structure", 200)
                 control.place()
                 self.place_settings()
-                [draw] = self.place_actions("Add a look and a structure.", draw="Stylize")
+                [draw] = self.place_actions("Add a look and a structure.", draw="Restyle")
             with self.seeing():
                 self._place_compared()
                 example = place_example(self.id("try"))
@@ -148,7 +149,7 @@ class StylizeTab(Bench):
         (*given, typed), count = values, len(self.control.inputs)
         look = self.subject.subjects(*given[count:])
         if structure is None:
-            raise ConfigError("There is no structure yet; add a picture to follow.")
+            raise ConfigError(said("There is no structure yet; add a picture to follow."))
         request = self.form.request(typed, controls=[plain(self.control.settings(given[:count]))])
         return Job.of(request, subject=look, structure=Path(structure))
 
@@ -166,14 +167,14 @@ class StylizeTab(Bench):
             drawn = map_of(studio.nets.preprocessors, self.control.settings(settings), picture, size)
         except BlipdiffError as error:
             return {self.map: None, self.on.status: markup.message(without_folder(str(error)), "bad")}
-        return {self.map: drawn, self.on.status: markup.message("The map is ready.")}
+        return {self.map: drawn, self.on.status: markup.message(said("The map is ready."))}
 
     def recalled(self, job: Job) -> Changes:
         """The look, the structure and how it was followed. Raises: SubjectError for what is kept nowhere."""
         [structure] = [as_file(one) for one in job.given("structure")[:1]] or [None]
         changes = {**self.control.filled(job.request.controls[0]), **self.subject.recalled(job.given("subject"))}
         if structure is None:
-            raise SubjectError("Give the look and the structure again: they are not kept.")
+            raise SubjectError(said("Give the look and the structure again: they are not kept."))
         return {**changes, self.structure: structure}
 
     def _example(self, files: Any, category: Any, structure: Any) -> Changes:
