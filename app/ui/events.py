@@ -13,7 +13,9 @@ import gradio as gr
 
 from app.ui.notices import guarded
 
-SILENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# without a component to show progress on, Gradio's page looks through all of its components for each of the outputs, at
+# every message
+SILENT: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
 AT_ONCE: dict[str, Any] = {**SILENT, "concurrency_limit": None}  # in the queue all the same: only there can it notify
 ON_MODEL: dict[str, Any] = {**SILENT, "concurrency_id": "model", "concurrency_limit": 1}  # one computes, others wait
 ON_PHOTOS: dict[str, Any] = {**SILENT, "concurrency_id": "photos", "concurrency_limit": 2}  # so many are in memory

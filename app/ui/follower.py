@@ -21,7 +21,7 @@ from app.ui.visits import SOURCE, sender_of
 from pipelines.job import Job
 
 _SECONDS_UNTOLD = 0.5  # after which it is looked anew how things stand
-_PAUSE = 0.1  # seconds: a fast model makes more steps than a page can show
+_PAUSE = 0.2  # seconds: a fast model makes more steps than a browser can show beside its other work
 _MOST_TICKETS, _MOST_SHOWN = 100, 16  # of earlier visits: jobs, and pictures of each tab
 
 

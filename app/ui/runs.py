@@ -122,12 +122,11 @@ class Runs:
 
     def at_work(self, view: View, *, is_model_open: bool, is_stage_new: bool = True) -> Changes:
         """The tab while a job waits or is drawn."""
-        changes: Changes = {
-            self.on.status: how_far(view, is_model_open=is_model_open),
-            self.on.cancel: gr.Button(variant="stop"),
-        }
-        if view.seeds and is_stage_new:
-            changes[self.on.stage] = markup.previews(view.seeds, view.previews)
+        changes: Changes = {self.on.status: how_far(view, is_model_open=is_model_open)}
+        if is_stage_new:
+            changes[self.on.cancel] = gr.Button(variant="stop")
+            if view.seeds:
+                changes[self.on.stage] = markup.previews(view.seeds, view.previews)
         return changes
 
     def at_end(self, view: View, pictures: Sequence[Seen]) -> Changes:

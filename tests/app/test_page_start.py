@@ -2,8 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from app.ui.page import build_page
+from pipelines.studio import Studio
+from tests.support.pages import settings_in, workshop_in
+from tests.support.tiny_models import tiny_model
 
 HEAVY = ("torch", "diffusers", "transformers", "scipy")
 
@@ -23,3 +29,12 @@ def test_the_command_of_the_page_loads_nothing_that_draws_and_writes_no_stubs() 
     )
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert told.stdout.split("\n")[:2] == ["[]", "app.gradio_stubs"]
+
+
+def test_a_message_changes_what_it_says_and_no_components_progress(tmp_path: Path) -> None:
+    """Gradio's page searches all its components for each output whose progress it changes, at every message."""
+    workshop = workshop_in(tmp_path, Studio(tiny_model()))
+    page = build_page(workshop, settings_in(tmp_path))
+    workshop.close()
+    shown = {name: one.show_progress_on for name, one in page.fns.items() if one.fn is not None and one.outputs}
+    assert shown and [name for name, on in shown.items() if on != []] == []

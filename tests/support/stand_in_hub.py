@@ -199,6 +199,6 @@ def _send_held(
     place = hub.held_at.pop(name)
     request.wfile.write(content[:place])
     request.wfile.flush()
-    hub.go.wait(60)
+    hub.go.wait(300)  # longer than any test waits for what it shows meanwhile
     with suppress(OSError):  # whoever asked may have gone
         request.wfile.write(content[place:])
