@@ -12,16 +12,17 @@ from blipdiff.outputs import written_file
 
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
 LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PRESETS"
-MODELS = "BLIPDIFF_MODELS"
+MODELS, FILES = "BLIPDIFF_MODELS", "BLIPDIFF_FILES"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 
 LANGUAGE_COOKIE = "blipdiff-language"  # where a browser keeps the language that was chosen on the page
 LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
 _FOLDERS = ("output", "library", "presets", "history", "models")
-STORED = ("model", *_FOLDERS, "space", "previews", "language", "theme")  # in the file
+STORED = ("model", *_FOLDERS, "files", "space", "previews", "language", "theme")  # in the file
 _BY_ENVIRONMENT = {
     "model": MODEL, "output": OUTPUT, "library": LIBRARY, "presets": PRESETS, "history": HISTORY, "models": MODELS,
+    "files": FILES,
 }  # fmt: skip
 _LONGEST = 4096  # letters
 
@@ -39,6 +40,7 @@ class Settings:
     presets: Path = Path("presets")  # of one's own, beside the bundled ones
     history: Path = Path("history")  # of the queue and of what was drawn
     models: Path = Path("models")  # own ones: merged, personalized
+    files: str = "files"  # folders of LoRAs and the like, as PATH has them; the first one takes uploads
     space: float | None = None  # GB of pictures in the history; None: no limit
     previews: bool = True  # pictures are seen while they are drawn
     language: str = "auto"
@@ -46,11 +48,16 @@ class Settings:
     auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
     token: str | None = field(default=None, repr=False)
 
+    @property
+    def file_folders(self) -> list[Path]:
+        """The folders of `files`."""
+        return [Path(one.strip()).expanduser() for one in self.files.split(os.pathsep) if one.strip()]
+
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
-    BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_AUTH,
-    BLIPDIFF_TOKEN.
+    BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_FILES,
+    BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """
@@ -115,7 +122,7 @@ def fixed_settings(environment: Mapping[str, str] | None = None) -> dict[str, st
 
 def checked_setting(name: str, value: Any) -> Any:
     """The value itself, as the file keeps it. Raises: ConfigError where it is out of the setting's range."""
-    if name in ("model", *_FOLDERS):
+    if name in ("model", "files", *_FOLDERS):
         if not isinstance(value, str) or not 0 < len(value.strip()) <= _LONGEST or not value.isprintable():
             raise ConfigError(f"{name} is {value!r:.80}; expected a name or a path.")
         return value.strip()

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
+from pipelines.added import Added, added_from, check_added
 from pipelines.inputs import Input, check_pixels
 from pipelines.parameters import parameters, plain, request_from
 from pipelines.task import Event, InputKind, Notice, Task, task_named, task_of
@@ -21,7 +22,8 @@ class Job:
     """What is to be done, with everything that it takes but the model.
 
     index: of the one result that is wanted, all if None; detail: what that one needs beside request and inputs;
-    model: the identity of the model that it was done by, and shall be done by again
+    model: the identity of the model that it was done by, and shall be done by again; added: what it is drawn with
+    beside the model
     """
 
     task: str
@@ -30,6 +32,7 @@ class Job:
     index: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
+    added: tuple[Added, ...] = ()
 
     @classmethod
     def of(cls, request: Any, **inputs: Any) -> "Job":
@@ -117,6 +120,8 @@ class Job:
             found["detail"] = plain(dict(self.detail))
         if self.model is not None:
             found["model"] = dict(self.model)
+        if self.added:
+            found["added"] = [one.as_mapping() for one in self.added]
         return found
 
     @classmethod
@@ -142,7 +147,8 @@ class Job:
         if set(inputs) - set(task.inputs) or not all(isinstance(given, list) for given in inputs.values()):
             raise ConfigError(f"The job is damaged: {task.name} takes no such inputs.")
         read = {name: tuple(Input.from_mapping(one, paths=paths) for one in given) for name, given in inputs.items()}
-        return cls(task.name, request_from(task.request, dict(request or {})), read, index, dict(detail), model)
+        added = added_from(told.get("added", ()))
+        return cls(task.name, request_from(task.request, dict(request or {})), read, index, dict(detail), model, added)
 
     def to_json(self) -> str:
         """The job as text."""
@@ -168,6 +174,8 @@ def run(studio: Any, job: Job, *, preview_every: int = 0) -> Iterator[Event]:
     from pipelines.batches import draw  # which loads torch: jobs are read and asked for without
 
     job = job.opened()
+    if job.added:
+        check_added(job.added, studio.model.identity.parts)
     yield from (Notice(text) for text in studio.check_maker(job.model))
     job = replace(job, request=studio.resolved(job.request))
     yield from draw(studio, task_named(job.task).prepare(studio, job), preview_every=preview_every)

@@ -16,6 +16,7 @@ from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import PNG_START, png_text
 from blipdiff.picture_files import file_stream, picture_file
+from pipelines.added import added_in
 from pipelines.inputs import Input, picture_of, rows_from
 from pipelines.job import Job
 from pipelines.parameters import parameters
@@ -143,7 +144,7 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
         job = replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
     if "weighting" in asked and "weighting" not in request:  # of a version that took marks in prompts for letters
         job = replace(job, request=replace(job.request, weighting=OFF))
-    return job
+    return replace(job, added=added_in(metadata["model"].get("parts")))
 
 
 def earlier_job(metadata: Mapping[str, Any], job: Job) -> Job:

@@ -217,7 +217,7 @@ class Studio:
         made_by = {"name": self.model.name, **self.model.identity.told()}
         seed = job.request.seed_of(seed) if isinstance(job.request, Sampling) else seed
         image, safety = (image, None) if self.safety is None else self.safety.looked_at(image)
-        return Picture(image, seed, replace(job, model=None).as_mapping(), made_by, place, safety=safety)
+        return Picture(image, seed, replace(job, model=None, added=()).as_mapping(), made_by, place, safety=safety)
 
     def _encoded(self, reference: Reference, fit: str) -> SubjectEmbedding:
         if isinstance(reference, SubjectEmbedding):

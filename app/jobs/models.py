@@ -1,22 +1,29 @@
-"""Models by name: opened when a job needs them, kept under a limit of memory, the least recently used goes."""
+"""Models by name: opened when a job needs them, kept under a limit of memory, the least recently used goes.
+
+With LoRAs and embeddings on it a model is another one, opened as it would be alone: of each model one such is kept.
+"""
 
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock, RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from app.libraries import load_libraries
 from blipdiff.errors import BlipdiffError, ConfigError
+from pipelines.added import Added, lacking
 
 if TYPE_CHECKING:  # which loads torch: jobs wait in line before a model is there
     from pipelines.studio import Studio
+
+Key: TypeAlias = tuple[str, tuple[Added, ...]]
 
 
 class Models:
     """The models that one device draws with.
 
-    names: those that may be asked for, the first one where nobody says which; most: bytes of weights that are kept
+    names: those that may be asked for, the first one where nobody says which; opened: opens one, with what shall be on
+    it where there is something; most: bytes of weights that are kept
     at the same time, None for no limit; a single model is kept however large it is; shortage: says in a sentence that
     one will not fit into the memory that is free
     """
@@ -24,13 +31,13 @@ class Models:
     def __init__(
         self,
         names: Sequence[str],
-        opened: "Callable[[str], Studio]",
+        opened: "Callable[..., Studio]",
         most: int | None = None,
         shortage: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
         self._names = tuple(dict.fromkeys(names))
         self._opened, self._most, self._shortage = opened, most, shortage
-        self._kept: OrderedDict[str, Studio] = OrderedDict()
+        self._kept: OrderedDict[Key, Studio] = OrderedDict()
         self._access, self._naming = RLock(), Lock()  # one may be opened for long; names are given meanwhile
         self.troubles: dict[str, str] = {}  # why a model could not be opened when it was last tried
 
@@ -54,7 +61,7 @@ class Models:
                 raise ConfigError(f"{name} draws where nobody says which; it stays.")
             self._names = tuple(one for one in self._names if one != name)
         with self._access:
-            if self._kept.pop(name, None) is not None:
+            if self._let_go(lambda key: key[0] == name):
                 free_memory()
 
     def named(self, name: str) -> str:
@@ -68,45 +75,57 @@ class Models:
             raise ConfigError(f"There is no model {name!r:.80} here; there are: {', '.join(self.names)}.")
         return name
 
-    def get(self, name: str) -> "Studio":
-        """The model, opened if it is not. Raises: as `named`, and what opening raises."""
+    def get(self, name: str, added: tuple[Added, ...] = ()) -> "Studio":
+        """The model, opened if it is not; `added` is on it. Raises: as `named`, and what opening raises."""
         name = self.named(name)
         with self._access:
-            if name not in self._kept:
-                studio = self._open(name)
+            plain = self._kept.get((name, ()))
+            if added and plain is not None and not lacking(added, plain.model.identity.parts):
+                added = ()  # it is there whatever is asked for
+            key = name, added
+            if key not in self._kept:
+                if added and self._let_go(lambda one: one[0] == name and bool(one[1])):
+                    free_memory()
+                studio = self._open(key)
                 self._make_room(weights(studio))
-                self._kept[name] = studio
-            self._kept.move_to_end(name)
-            return self._kept[name]
+                self._kept[key] = studio
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
     def warning(self, name: str) -> str | None:
         """One sentence where the model is not open yet, and will hardly fit."""
-        return None if name in self._kept else self._shortage(name)
+        return None if any(key[0] == name for key in list(self._kept)) else self._shortage(name)
 
     def ready(self, name: str) -> "Studio | None":
         """The model if it is open; nobody is kept waiting. Raises: as `named`."""
-        return self._kept.get(self.named(name))
+        return self._kept.get((self.named(name), ()))
 
-    def keep_only(self, name: str) -> bool:
+    def keep_only(self, name: str, added: tuple[Added, ...] = ()) -> bool:
         """Lets all others go; whether there were any."""
         with self._access:
-            others = [one for one in self._kept if one != name]
-            for one in others:
-                del self._kept[one]
+            gone = self._let_go(lambda key: key != (name, added))
         free_memory()
-        return bool(others)
+        return gone
 
     @property
     def loaded(self) -> dict[str, int]:
         """Bytes of weights of those that are open, the least recently used first."""
         with self._access:
-            return {name: weights(studio) for name, studio in self._kept.items()}
+            return {_shown(key): weights(studio) for key, studio in self._kept.items()}
 
-    def _open(self, name: str) -> "Studio":
+    def _let_go(self, unwanted: Callable[[Key], bool]) -> bool:
+        gone = [key for key in self._kept if unwanted(key)]
+        for key in gone:
+            del self._kept[key]
+        return bool(gone)
+
+    def _open(self, key: Key) -> "Studio":
+        name, added = key
         try:
-            studio = self._opened(name)
+            studio = self._opened(name, added) if added else self._opened(name)
         except BlipdiffError as error:
-            self.troubles[name] = str(error)
+            if not added:
+                self.troubles[name] = str(error)
             raise
         self.troubles.pop(name, None)
         return studio
@@ -120,6 +139,10 @@ class Models:
             gone = True
         if gone:
             free_memory()
+
+
+def _shown(key: Key) -> str:
+    return ", ".join([key[0], *(one.part for one in key[1])])
 
 
 def weights(studio: "Studio") -> int:

@@ -56,14 +56,16 @@ class Worker:
         has_come: Event | None = None,
         ended: Callable[[Ticket], object] = lambda _ticket: None,
         is_warmed: bool = False,
+        placed: Callable[[Job], Job] = lambda job: job,
     ) -> None:
         """has_come: set when there may be a job; ended: told of each job that is over; is_warmed: the first model is
-        opened before a job asks for it
+        opened before a job asks for it; placed: finds the files that a job names
         """
         self.models = models
         self.drawing: str | None = None
         self._queue, self._history, self._broadcast = queue, history, broadcast
         self._has_come, self._ended, self._is_warmed = has_come or Event(), ended, is_warmed
+        self._placed = placed
         self._is_closing = Event()
         self._stopped: str | None = None
         self._previews = PreviewBudget()
@@ -114,7 +116,7 @@ class Worker:
         self._stopped = ticket.id if self._queue.ticket(ticket.id).is_stopping else None  # since it was taken
         self._broadcast.tell(JobEvent(ticket.id, "state", "drawing"))
         try:
-            self._drawn(ticket, job)
+            self._drawn(ticket, self._placed(job))
         except OutputError as error:  # the disk is full, say: nothing that whoever asked can help
             self._over(ticket, "failed", f"{FAULT}cannot keep what it drew: {error}")
         except BlipdiffError as error:
@@ -142,7 +144,7 @@ class Worker:
 
     def _smaller(self, ticket: Ticket, job: Job, error: BaseException) -> Job:
         """What is tried after there was too little memory: without other models, then with half the batch."""
-        if self.models.keep_only(ticket.model):
+        if self.models.keep_only(ticket.model, job.added):
             return job
         less = halved(job)
         if less is None:
@@ -153,7 +155,7 @@ class Worker:
     def _once(self, ticket: Ticket, job: Job) -> None:
         if (warning := self.models.warning(ticket.model)) is not None:
             self._say(ticket, warning)
-        studio = self.models.get(ticket.model)
+        studio = self.models.get(ticket.model, job.added)
         found = _Run(ticket, time.monotonic())
         request = job.request
         rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))

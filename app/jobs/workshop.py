@@ -12,18 +12,17 @@ from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
 from app.jobs.line import standings
 from app.jobs.models import Models
+from app.jobs.own_files import OwnFiles
 from app.jobs.queue import Queue
 from app.jobs.tickets import ENDED, Asked, Sender, Standing, Ticket
 from app.jobs.uploads import Uploads
 from app.jobs.worker import Worker
-from app.libraries import load_libraries
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import writing
 from pipelines.job import Job
 from pipelines.subject_library import SubjectLibrary
 
-if TYPE_CHECKING:  # which load torch
-    from blipdiff.checkpoints.additions import Additions
+if TYPE_CHECKING:  # which loads torch
     from pipelines.studio import Studio
 
 try:
@@ -38,17 +37,19 @@ QUEUE, LOCK = "queue.sqlite", "lock"
 class Machine:
     """What draws here.
 
-    models: the names that may be asked for; opened: opens one on a device; memory: bytes of weights that each device
-    keeps at the same time, None for no limit; is_warmed: whether the first model is opened before a job asks for it;
-    shortage: says in a sentence that one will not fit on a device
+    models: the names that may be asked for; opened: opens one on a device, with the LoRAs and embeddings that shall be
+    on it where there are some; memory: bytes of weights that each device keeps at the same time, None for no limit;
+    is_warmed: whether the first model is opened before a job asks for it; shortage: says in a sentence that one will
+    not fit on a device; files: those that people bring, by default in the workshop's own folder
     """
 
     models: Sequence[str]
-    opened: "Callable[[str, str], Studio]"
+    opened: "Callable[..., Studio]"
     devices: Sequence[str] = ("auto",)
     memory: int | None = None
     is_warmed: bool = False
     shortage: Callable[[str, str], str | None] = lambda _name, _device: None
+    files: OwnFiles | None = None
 
 
 class Workshop:
@@ -65,6 +66,7 @@ class Workshop:
         self.history = History(folder, space)
         self.library = SubjectLibrary(library)
         self.uploads = Uploads(folder / "uploads")
+        self.files = machine.files or OwnFiles([folder / "files"])
         self.broadcast = Broadcast()
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
         self._has_come = Event()
@@ -109,6 +111,7 @@ class Workshop:
         """
         asked = asked or Asked()
         model = self.models.named(asked.model)
+        job = self.files.completed(job)
         job.opened()
         ticket = self.queue.add(job, sender, replace(asked, model=model))
         self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
@@ -125,6 +128,7 @@ class Workshop:
         first = jobs[0].opened()
         for one in jobs[1:]:
             replace(one, inputs=first.inputs).opened()
+        jobs = [self.files.completed(one) for one in jobs]
         tickets = self.queue.add_all(jobs, sender, replace(asked, model=model))
         for ticket in tickets:
             self.broadcast.tell(JobEvent(ticket.id, "state", ticket.state))
@@ -201,7 +205,7 @@ class Workshop:
     def _worker(self, machine: Machine, device: str) -> Worker:
         models = Models(
             machine.models,
-            lambda name: machine.opened(name, device),
+            lambda name, *added: machine.opened(name, device, *added),
             machine.memory,
             lambda name: machine.shortage(name, device),
         )
@@ -213,38 +217,12 @@ class Workshop:
             has_come=self._has_come,
             ended=self._over,
             is_warmed=machine.is_warmed,
+            placed=self.files.placed,
         )
 
     def _over(self, ticket: Ticket) -> None:
         for tell in self.told:
             tell(ticket)
-
-
-def opener(
-    *, dtype: str = "auto", download: bool = False, additions: "Additions | None" = None
-) -> "Callable[[str, str], Studio]":
-    """What opens a model by its name on a device."""
-
-    def opened(name: str, device: str) -> "Studio":
-        load_libraries()
-        from pipelines.studio import Studio
-
-        return Studio.open(name, device=device, dtype=dtype, download=download, additions=additions)
-
-    return opened
-
-
-def shortages(*, dtype: str = "auto") -> Callable[[str, str], str | None]:
-    """What says of a model that it will hardly fit into a device's free memory."""
-
-    def told(name: str, device: str) -> str | None:
-        load_libraries()
-        from blipdiff.checkpoints.inventory import shortage
-        from blipdiff.devices import placement
-
-        return shortage(name, placement(device, dtype))
-
-    return told
 
 
 def _locked(folder: Path) -> int | None:

@@ -50,8 +50,7 @@ def with_embeddings(model: BlipDiffusion, embeddings: Sequence[Embedding], *, do
             file = open_given(given_path(embedding.source, "embedding", _PREFERRED, download=download))
         word, vectors = word_in(file, model, embedding.word)
         words = WordsTokenizer.of(words, model.text_encoder.sizes.vocabulary, word, vectors)
-        seen = Fingerprint(DRAWING).added({"": vectors}).digest()
-        additions.append(Addition("embedding", word.strip().lower(), None, seen, (word,)))
+        additions.append(Addition("embedding", word.strip().lower(), None, vectors_fingerprint(vectors), (word,)))
     return replace(model, prompt_tokenizer=words, additions=tuple(additions))
 
 
@@ -60,13 +59,7 @@ def word_in(file: GivenFile, model: BlipDiffusion, word: str | None = None) -> t
 
     Raises: CheckpointError for a file that is no embedding, or of another model.
     """
-    kind = file.kind
-    if kind.family != "embedding" or not kind.fits:
-        raise CheckpointError(f"{file.path} is {kind.text}; an embedding for Stable Diffusion 1.5 was expected.")
-    if len(file.tensors) != 1:
-        raise CheckpointError(f"{file.path} holds {len(file.tensors)} embeddings; a file with one was expected.")
-    key, stored = next(iter(file.tensors.items()))
-    vectors = stored.reshape(-1, stored.shape[-1]).float()
+    own, vectors = embedding_in(file)
     width, room = model.text_encoder.sizes.width, model.positions - _ROOM
     if vectors.shape[1] != width:
         raise CheckpointError(
@@ -77,5 +70,24 @@ def word_in(file: GivenFile, model: BlipDiffusion, word: str | None = None) -> t
         raise CheckpointError(f"{file.path} has {len(vectors)} vectors; a prompt has room for {room}.")
     if not bool(torch.isfinite(vectors).all()):
         raise CheckpointError(f"{file.path} holds not-a-number or infinite values; the file is damaged.")
-    own = re.sub(r"\s+", "-", file.path.stem.strip()) if key in _UNNAMED else key
     return word or own, vectors.clone()
+
+
+def embedding_in(file: GivenFile) -> tuple[str, Tensor]:
+    """The word that a file names its embedding by, and the vectors (n, width), for whatever model.
+
+    Raises: CheckpointError for a file that is no embedding of Stable Diffusion 1.5.
+    """
+    kind = file.kind
+    if kind.family != "embedding" or not kind.fits:
+        raise CheckpointError(f"{file.path} is {kind.text}; an embedding for Stable Diffusion 1.5 was expected.")
+    if len(file.tensors) != 1:
+        raise CheckpointError(f"{file.path} holds {len(file.tensors)} embeddings; a file with one was expected.")
+    key, stored = next(iter(file.tensors.items()))
+    own = re.sub(r"\s+", "-", file.path.stem.strip()) if key in _UNNAMED else key
+    return own, stored.reshape(-1, stored.shape[-1]).float()
+
+
+def vectors_fingerprint(vectors: Tensor) -> str:
+    """16 hexadecimal digits that tell one embedding from another, whatever word stands for it."""
+    return Fingerprint(DRAWING).added({"": vectors}).digest()

@@ -43,14 +43,7 @@ def open_given(path: Path) -> GivenFile:
 
     Raises: CheckpointError for a file that is missing, damaged, no weights file, or would run code.
     """
-    if not is_file(path):
-        raise CheckpointError(f"There is no file {str(path)[:200]}.")
-    other = by_its_start(path)
-    if other is not None:
-        raise CheckpointError(f"{path} is {other}; a weights file was expected.")
-    with path.open("rb") as stream:
-        if stream.read(20).startswith(b"version https://git-"):
-            raise CheckpointError(f"{path} is only a Git LFS pointer; fetch the file itself with 'git lfs pull'.")
+    check_given(path)
     if is_safetensors(path):
         with foreign(path, "a whole file in safetensors"), safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -60,6 +53,18 @@ def open_given(path: Path) -> GivenFile:
     if not tensors:
         raise CheckpointError(f"{path} holds no weights.")
     return GivenFile(path, tensors, {}, others)
+
+
+def check_given(path: Path) -> None:
+    """Passes for what may be a weights file. Raises: CheckpointError for one that is missing, or is something else."""
+    if not is_file(path):
+        raise CheckpointError(f"There is no file {str(path)[:200]}.")
+    other = by_its_start(path)
+    if other is not None:
+        raise CheckpointError(f"{path} is {other}; a weights file was expected.")
+    with path.open("rb") as stream:
+        if stream.read(20).startswith(b"version https://git-"):
+            raise CheckpointError(f"{path} is only a Git LFS pointer; fetch the file itself with 'git lfs pull'.")
 
 
 def given_path(source: str | Path, what: str, preferred: Collection[str], *, download: bool = False) -> Path:

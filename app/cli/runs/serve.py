@@ -9,7 +9,9 @@ from app.api.webhooks import checked_addresses
 from app.cli.terminal import say, warn
 from app.doors.access import access_of
 from app.doors.listening import listen
-from app.jobs.workshop import Machine, Workshop, opener, shortages
+from app.jobs.opening import opener, shortages
+from app.jobs.own_files import OwnFiles
+from app.jobs.workshop import Machine, Workshop
 from app.server import check_reach
 from app.server import serve as served
 from app.settings import read_settings
@@ -45,13 +47,15 @@ def serve(
     listening = listen(host, port)  # before anything slow
     if insecure and not known.are_asked_for:
         warn(f"Everybody who reaches {host} can draw here, and see all pictures: --insecure.")
+    files = OwnFiles(settings.file_folders)
     machine = Machine(
         models or [settings.model],
-        opener(dtype=dtype, download=download or settings.download),
+        opener(dtype=dtype, download=download or settings.download, files=files),
         device or ["auto"],
         None if memory is None else round(memory * _GB),
         is_warmed=True,
         shortage=shortages(dtype=dtype),
+        files=files,
     )
     kept = settings.space if space is None else space
     workshop = Workshop(

@@ -9,7 +9,9 @@ from app.cli.options import take_additions
 from app.cli.terminal import say, warn
 from app.doors.access import access_of
 from app.doors.listening import listen
-from app.jobs.workshop import Machine, opener, shortages
+from app.jobs.opening import opener, shortages
+from app.jobs.own_files import OwnFiles
+from app.jobs.workshop import Machine
 from app.launch import launch
 from app.settings import read_settings
 
@@ -35,8 +37,9 @@ def ui(
     listening = listen(host, port)
     if insecure and not access.credentials.are_asked_for:
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
-    opened = opener(dtype=dtype, download=download, additions=_additions(take_additions(asked)))
-    machine = Machine([model], opened, [device], is_warmed=True, shortage=shortages(dtype=dtype))
+    files = OwnFiles(settings.file_folders)
+    opened = opener(dtype=dtype, download=download, additions=_additions(take_additions(asked)), files=files)
+    machine = Machine([model], opened, [device], is_warmed=True, shortage=shortages(dtype=dtype), files=files)
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
     signal.signal(signal.SIGTERM, _stopped)
