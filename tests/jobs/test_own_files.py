@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save, save_file
 
 from app.jobs.history import Search
 from app.jobs.models import Models
