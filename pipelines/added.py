@@ -15,7 +15,8 @@ from blipdiff.errors import ConfigError
 LORA, EMBEDDING = "LoRA", "embedding"
 KINDS = (LORA, EMBEDDING)
 MOST_WEIGHT = 10.0
-_MOST, _LONGEST = 32, 200
+MOST = 32  # of one job
+_LONGEST = 200
 _LORA_PART = re.compile(rf"{LORA} (.+) at (-?[\d.e+-]+)")  # as models tell their parts
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
@@ -65,8 +66,8 @@ class Added:
 
 def added_from(told: Any) -> tuple[Added, ...]:
     """A list of what `Added.as_mapping` made. Raises: ConfigError for what is none, and for one that is there twice."""
-    if not isinstance(told, list | tuple) or len(told) > _MOST:
-        raise ConfigError(f"What a job is drawn with is a list of up to {_MOST} LoRAs and embeddings.")
+    if not isinstance(told, list | tuple) or len(told) > MOST:
+        raise ConfigError(f"What a job is drawn with is a list of up to {MOST} LoRAs and embeddings.")
     found = tuple(_one(one) for one in told)
     for number, one in enumerate(found):
         if (one.kind, one.name) in {(other.kind, other.name) for other in found[:number]}:

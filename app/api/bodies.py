@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from app.api.described import schema
 from app.api.views import API
 from blipdiff.ranges import SCHEDULER_NAMES
+from pipelines.added import KINDS, MOST, MOST_WEIGHT
 from pipelines.task import Task, task_named, tasks
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -49,6 +50,16 @@ def input_schema(mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
     }
 
 
+def added_schema() -> dict[str, Any]:
+    """What a job is drawn with beside the model."""
+    values = {"kind": {"type": "string", "enum": list(KINDS)}, "name": _TEXT | {"minLength": 1, "maxLength": 200},
+              "weight": {"type": "number", "minimum": -MOST_WEIGHT, "maximum": MOST_WEIGHT},
+              "fingerprint": _TEXT | {"pattern": "^[0-9a-f]{16}$"}}  # fmt: skip
+    one = {"type": "object", "properties": values, "required": ["name"], "additionalProperties": False}
+    about = f"LoRAs with their weights, and embeddings, as GET {API}/files lists them."
+    return {"type": "array", "maxItems": MOST, "items": one, "description": about}
+
+
 def job_schema() -> dict[str, Any]:
     """A job as JSON: one form for each task."""
     return {"type": "object", "anyOf": [_job_of(task) for task in tasks().values()]}
@@ -63,6 +74,7 @@ def _job_of(task: Task) -> dict[str, Any]:
             "task": {"type": "string", "const": task.name},
             "request": schema(task.request),
             "inputs": inputs_schema(task),
+            "added": added_schema(),
             "model": _TEXT,
             "name": _TEXT | {"maxLength": 200},
             "priority": {"type": "integer", "minimum": -100, "maximum": 100},
@@ -97,7 +109,7 @@ def _form() -> dict[str, Any]:
     """A job as a form: parameters as fields, files under their input's name."""
     task = task_named("generate")
     fields = {name: _TEXT | {"description": one.get("description", "")} for name, one in _parameters(task).items()}
-    about = dict.fromkeys(("task", "model", "name", "priority", "webhook", "job"), _TEXT)
+    about = dict.fromkeys(("task", "added", "model", "name", "priority", "webhook", "job"), _TEXT)
     return {"type": "object", "properties": about | fields | dict.fromkeys(task.inputs, _FILES)}
 
 

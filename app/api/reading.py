@@ -17,13 +17,14 @@ from app.api.views import API
 from app.doors.access import Limits
 from app.jobs.workshop import Workshop
 from blipdiff.conditioning.subject import SubjectEmbedding
+from pipelines.added import Added, added_from
 from pipelines.inputs import CARD_SUFFIX, Input
 from pipelines.job import Job, told_by_cards
 from pipelines.parameters import parameters, request_from
 from pipelines.task import Task, task_named
 
 _MOST_FIELDS = 100
-_OF_THE_LINE = ("inputs", "model", "name", "priority", "webhook", "mask")
+_OF_THE_LINE = ("inputs", "added", "model", "name", "priority", "webhook", "mask")
 LIBRARY = "@"  # a text that begins so names a subject of the library
 
 
@@ -141,7 +142,8 @@ def job_of(given: Sent, workshop: Workshop, owner: str | None) -> Job:
         if given.is_form and isinstance(fields.get(name), str):
             inputs[name].append(cupboard.input_of(fields[name]))
     values |= told_by_cards(task, values, inputs)
-    return Job.of(request_from(task.request, values), **{name: found for name, found in inputs.items() if found})
+    job = Job.of(request_from(task.request, values), **{name: found for name, found in inputs.items() if found})
+    return replace(job, added=_added(fields.pop("added", ())))
 
 
 def _check_fields(task: Task, fields: Mapping[str, Any]) -> None:
@@ -175,6 +177,11 @@ def decoded(text: Any) -> bytes:
     if not found:
         raise Refused(422, "A file is empty.")
     return found
+
+
+def _added(told: Any) -> tuple[Added, ...]:
+    """The LoRAs and embeddings that a request names: a list, in a form as JSON."""
+    return added_from(_value(told) if isinstance(told, str) else told)
 
 
 def _uploads(told: Any) -> set[Any]:

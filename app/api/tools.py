@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 
-from app.api.bodies import input_schema, inputs_schema
+from app.api.bodies import added_schema, input_schema, inputs_schema
 from app.api.callers import Caller
 from app.api.described import schema
 from app.api.history import small_jpeg
@@ -92,6 +92,7 @@ def _of_task(task: Task) -> ToolOf:
     values = {
         "request": schema(task.request),
         "inputs": inputs_schema(task, one),
+        "added": added_schema(),
         "model": _TEXT | {"description": "One of the server's own; the first if absent."},
         "name": _TEXT | {"maxLength": 200, "description": "What the job is called."},
         "wait": _WAIT,
@@ -107,7 +108,7 @@ async def _draw(task: Task, caller: Caller, told: Mapping[str, Any], tell: Tell)
 
 
 def _submitted(task: Task, caller: Caller, told: Mapping[str, Any]) -> Ticket:
-    given = Sent({"task": task.name, "request": told.get("request", {}), "inputs": told.get("inputs", {})})
+    given = Sent({"task": task.name, **{name: told[name] for name in ("request", "inputs", "added") if name in told}})
     job = job_of(given, caller.workshop, caller.owner)
     caller.check_room(count_of(job))
     name, model = (_text(told, one) for one in ("name", "model"))

@@ -25,6 +25,7 @@ from pipelines.requests import random_seed
 from pipelines.task import Task, task_named
 
 _NAMED = re.compile(r"<(subject|category):([^<>]{1,100})>")  # in a prompt, as other programs name what they add
+_LORA = re.compile(r"<lora:([^<>:]{1,200})(?::(-?[\d.]+))?(?::[^<>]*)?>")
 _LOOK = 0.5  # seconds between two looks whether the caller is still there
 
 
@@ -45,7 +46,8 @@ class Wish:
 
 def submitted(caller: Caller, wish: Wish, source: str) -> Ticket:
     """The ticket of what was wished for. Raises: Refused, BlipdiffError for what cannot be drawn."""
-    prompt, named, category = named_in(wish.prompt)
+    without, added = loras_in(wish.prompt)
+    prompt, named, category = named_in(without)
     is_edit = wish.mask is not None
     task = task_named(str(wish.fields.get("task") or ("edit" if is_edit else "generate")))
     values = _ours(task, wish.fields) | {name: value for name, value in wish.values.items() if value is not None}
@@ -70,7 +72,9 @@ def submitted(caller: Caller, wish: Wish, source: str) -> Ticket:
         raise Refused(
             400, 'What does the picture show? Send "category": "dog", or <category:dog> in the prompt.', "category"
         )
-    sent = Sent({"task": task.name, "request": values, "inputs": inputs}, files)
+    more = wish.fields.get("added") or []
+    added += more if isinstance(more, list) else [more]
+    sent = Sent({"task": task.name, "request": values, "inputs": inputs, "added": added}, files)
     job = job_of(sent, caller.workshop, caller.owner)
     caller.check_room(count_of(job))
     return caller.workshop.submit(
@@ -84,6 +88,19 @@ def named_in(prompt: str) -> tuple[str, list[str], str]:
     names = [name for kind, name in found if kind == "subject"]
     category = next((name for kind, name in found if kind == "category"), "")
     return re.sub(r"\s+", " ", _NAMED.sub(" ", prompt)).strip(), names, category
+
+
+def loras_in(prompt: str) -> tuple[str, list[Any]]:
+    """A prompt without the LoRAs that it names, and those: "<lora:chalk:0.8> on a beach"."""
+    found = []
+    for name, weight in _LORA.findall(prompt):
+        try:
+            found.append({"name": name.strip(), "weight": float(weight or 1)})
+        except ValueError as error:
+            raise Refused(
+                400, f"The weight of {name.strip()!r:.80} is {weight!r:.20}; write <lora:NAME:0.8>."
+            ) from error
+    return _LORA.sub(" ", prompt), found
 
 
 async def followed(request: Request, caller: Caller, ticket: Ticket) -> AsyncIterator[JobEvent]:

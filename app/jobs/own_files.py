@@ -3,6 +3,7 @@
 They lie in folders: the first takes what is uploaded, all are looked through. Jobs name them, and never their places.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pipelines.added import EMBEDDING, LORA, Added
 from pipelines.job import Job
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+MODELS = "models.json"  # models that were made of one and a file
 CONTROL, VAE, CHECKPOINT = "ControlNet", "VAE", "checkpoint"
 AND = " + "  # between a model and the file that it is drawn with, in the name of both together
 MOST_BYTES = 20_000_000_000  # of uploads
@@ -126,6 +128,21 @@ class OwnFiles:
             except ConfigError:
                 continue
         raise ConfigError(f"The model {name!r:.120} takes the file {file!r:.80}, which is not here any more.")
+
+    def models(self) -> list[str]:
+        """Models with one of these files, which somebody has made."""
+        try:
+            told = json.loads((self.folders[0] / MODELS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        return [one for one in told if isinstance(one, str) and AND in one] if isinstance(told, list) else []
+
+    def add_model(self, name: str) -> None:
+        """One more, for the next start, too. Raises: ConfigError for a file that is not here."""
+        self.parts(name)
+        known = list(dict.fromkeys([*self.models(), name]))
+        with written_file(self.folders[0] / MODELS) as part:
+            part.write_text(json.dumps(known, ensure_ascii=False, indent=1), encoding="utf-8")
 
     def _found(self, one: Added) -> Added:
         """The same with its place and its fingerprint, looked for by what is in it, then by its name."""

@@ -71,6 +71,8 @@ class Workshop:
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
         self._has_come = Event()
         self.workers = [self._worker(machine, device) for device in machine.devices]
+        for model in self.files.models():
+            self.offer(model)
 
     def start(self) -> list[str]:
         """Begins to draw, first what was begun before; gives the jobs that were begun too often."""

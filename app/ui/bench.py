@@ -14,6 +14,7 @@ from app.ui.events import AT_ONCE, SILENT, on_ask, on_cancel, on_change, on_clic
 from app.ui.files import without_folder
 from app.ui.form import Form
 from app.ui.notices import guarded, notice
+from app.ui.own_files import with_added
 from app.ui.parts import Changes, Parts, Seen
 from app.ui.preset_field import PresetField, Rest
 from app.ui.room import Facts, Kind, Room, TabPart, title_of
@@ -153,13 +154,14 @@ class Bench:
         """A click on `button` asks for the job that `asked` makes of what stands in `inputs` and then in the form."""
         on, runs, room, seed = self.on, self.runs, self.room, self.form.controls.get("seed")
 
-        def ask(visit: gr.Request, browser: str, model: str, pictures: list[Seen], *values: Any) -> Changes:
+        def ask(visit: gr.Request, browser: str, model: str, added: Any, pictures: list[Seen], *values: Any) -> Changes:
             given, typed = values[: len(inputs)], values[len(inputs) :]
-            changes, job = runs.ask(visit, browser, model, pictures, lambda: asked(*given, typed))
+            wanted = lambda: with_added(asked(*given, typed), added)  # noqa: E731
+            changes, job = runs.ask(visit, browser, model, pictures, wanted)
             return changes if job is None or seed is None else changes | {seed: str(job.request.seed)}
 
         answered = [on.status, on.cancel, on.stage, *([] if seed is None else [seed])]
-        read = [room.browser, room.model_choice, on.pictures, *inputs, *self.form.inputs]
+        read = [room.browser, room.model_choice, room.added, on.pictures, *inputs, *self.form.inputs]
         room.asked(on_ask(button, ask, read, answered))
 
     def connect_rest(

@@ -13,6 +13,7 @@ from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
 from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
+from app.ui.own_files import OwnFilesPart
 from app.ui.parts import Changes
 from app.ui.room import Room, title_of
 from app.ui.spoken import Page
@@ -52,6 +53,7 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
         room = Room(page, workshop, settings)
         room.heading = gr.HTML(room.headed(room.facts()))
         choice = ModelChoice(room)
+        OwnFilesPart(room)
         with gr.Tabs(elem_id="tabs") as room.switch:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
                 with gr.Tab(title_of(name), id=f"{name}-tab"):

@@ -94,6 +94,9 @@ class Room:
         self.line: Any = None  # the browser's jobs
         self.browser = gr.BrowserState("", storage_key=_BROWSER, secret=_BROWSER)
         self.model_choice: Any = gr.State("")  # which model draws; empty for the first one
+        self.added: Any = gr.State([])  # LoRAs that the browser has chosen, as jobs have them
+        self.own_files: Any = None  # the place where they are chosen
+        self.control_choices: list[Any] = []  # lists of nets, on any tab
         self.of_model: list[tuple[Any, Callable[[Facts], Any]]] = []  # what an open model changes on the page
         self.clicks: list[Any] = []  # events that ask for jobs, after which the page is told of them
         self._later: list[Callable[[], None]] = []
@@ -178,7 +181,7 @@ class Room:
     @property
     def changed(self) -> list[Any]:
         """All that `recall_changes` and `send_changes` may change: the outputs of events that use them."""
-        found = [self.switch]
+        found = [self.switch, *([] if self.own_files is None else self.own_files.outputs)]
         for part in self.tabs.values():
             found += [*part.outputs, *([] if part.runs is None else [part.runs.on.status])]
             for one in part.takes.values():
@@ -193,7 +196,8 @@ class Room:
         part = self.tabs.get(job.task)
         if part is None or part.recall is None:
             raise ConfigError(said("No tab of the page asks for {task}; the command line does.", task=job.task))
-        return {**part.recall(job), self.switch: gr.Tabs(selected=part.place)}
+        files = {} if self.own_files is None else self.own_files.recalled(job)
+        return {**part.recall(job), **files, self.switch: gr.Tabs(selected=part.place)}
 
     def send_changes(self, kind: Kind, path: str | Path, to: str) -> Changes:
         """A tab with a picture, or a subject's card, in its field of this kind, opened.

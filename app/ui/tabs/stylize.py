@@ -126,6 +126,7 @@ class StylizeTab(Bench):
                 example = place_example(self.id("try"))
                 self.place_results(show=self._compared)
         control.connect()
+        room.control_choices.append(control.form.controls["control"])
         self.subject.connect(self.form.controls["category"])
         changed = [control.form.controls[name].change for name in ("preprocessor", "structure_fit")]
         released = [one.release for one in control.sliders.values()]
