@@ -1,4 +1,4 @@
-"""`blipdiff batch`: a file of jobs, drawn into a folder."""
+"""`blipdiff batch`: a file of jobs or of prompts, drawn into a folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +16,27 @@ def add_to(app: typer.Typer) -> None:
 
 @run_by("app.cli.runs.batch")
 def batch(
-    jobs: Annotated[Path, typer.Argument(help="A .jsonl file with a job in each line, or a .csv with a column each.")],
+    jobs: Annotated[
+        Path,
+        typer.Argument(
+            help="A .txt file with a prompt in each line, a .jsonl with a job in each, or a .csv with a column each."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", help="The folder of pictures, and of results.jsonl.", rich_help_panel=OUTPUT)
     ],
     task: Annotated[str, typer.Option("--task", help="What is done in lines that name no task.")] = "generate",
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", help="A photo, a card or @NAME, for lines that have no subject; repeatable."),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option("--category", help="What the subject is, for lines that do not say it.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for lines that do not say it: steps=30, count=1; repeatable."),
+    ] = None,
     together: Annotated[
         bool,
         typer.Option(
@@ -36,4 +52,4 @@ def batch(
     dtype: Dtype = "auto",
     download: Download = False,
 ) -> None:
-    """Draw a file of jobs into a folder; what is done is not done again when it is called once more."""
+    """Draw a file of jobs or prompts into a folder; what is done is not done again when it is called once more."""

@@ -1,4 +1,4 @@
-"""Batches: a file with a job in each line, drawn into a folder; what is done is written down, and not done again."""
+"""Batches: a file with a job or a prompt in each line, drawn into a folder; what is done is not done again."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from pipelines.parameters import parameters, request_from
 from pipelines.subject_library import SubjectLibrary
 from pipelines.task import Task, task_named
 
-JOURNAL = "results.jsonl"
+JOURNAL, TEXT = "results.jsonl", ".txt"
 _LARGEST_FILE = 2**28  # bytes of a batch's own file
 _REMEMBERED_FILES = 32
 _BESIDE = ("task", "name", "request", "inputs")  # what a line may hold beside parameters and inputs
@@ -83,14 +83,19 @@ class Journal:
             file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
 
-def read_lines(path: Path, library: Path, task: str = "generate") -> list[Line]:
-    """The lines of a .jsonl or .csv file; files in them are named from its folder on, "@Rex" is the library's.
+def read_lines(
+    path: Path, library: Path, task: str = "generate", shared: Mapping[str, Any] | None = None
+) -> list[Line]:
+    """The lines of a .jsonl, .csv or .txt file; files in them are named from its folder on, "@Rex" is the library's.
 
-    task: of lines that name none
+    Of a .txt file each line is a prompt. task: of lines that name none; shared: what holds in all lines that do not
+    say otherwise
 
-    Raises: ConfigError for a file that is neither, or cannot be read.
+    Raises: ConfigError for a file that is none of these, or cannot be read, and for a task without a prompt.
     """
-    rows = _rows(path)
+    if path.suffix.lower() == TEXT and "prompt" not in parameters(task_named(task).request):
+        raise ConfigError(f"{task} takes no prompt, so a list of them cannot be drawn; give a .jsonl or .csv file.")
+    rows = [(number, _with(shared or {}, told)) for number, told in _rows(path)]
     reader = _Reader(path.parent, SubjectLibrary(library), task)
     found, seen = list[Line](), dict[str, int]()
     for number, told in rows:
@@ -207,8 +212,8 @@ def _names_files(job: Job) -> bool:
 
 
 def _rows(path: Path) -> list[tuple[int, Any]]:
-    if path.suffix.lower() not in (".jsonl", ".ndjson", ".csv"):
-        raise ConfigError(f"{path} is neither .jsonl nor .csv.")
+    if path.suffix.lower() not in (".jsonl", ".ndjson", ".csv", TEXT):
+        raise ConfigError(f"{path} is none of .jsonl, .csv and {TEXT}.")
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path} has more than {_LARGEST_FILE // 2**20} MB.")
@@ -220,7 +225,14 @@ def _rows(path: Path) -> list[tuple[int, Any]]:
     if path.suffix.lower() == ".csv":
         rows = csv.DictReader(text.splitlines())
         return [(number, _filled(row)) for number, row in enumerate(rows, 2)]
-    return [(number, _parsed(line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if path.suffix.lower() == TEXT:
+        return [(number, {"prompt": line.strip()}) for number, line in lines]
+    return [(number, _parsed(line)) for number, line in lines]
+
+
+def _with(shared: Mapping[str, Any], told: Any) -> Any:
+    return {**shared, **told} if isinstance(told, Mapping) else told
 
 
 def _parsed(line: str) -> Any:

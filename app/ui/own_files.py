@@ -212,7 +212,7 @@ def _acts(one: OwnFile) -> str:
         label = said("Use with the model") if one.kind == VAE else said("Put under the model")
         acts.append(_button("model", one, label))
     if one.kind == CONTROL:
-        acts.append(f'<span class="where">{escaped(said("Choose it as Control in Stylize."))}</span>')
+        acts.append(f'<span class="where">{escaped(said("Choose it as Control in Restyle."))}</span>')
     if one.kind == EMBEDDING:
         acts.append(f'<span class="where">{escaped(said("Write {word} in a prompt.", word=one.called))}</span>')
     if one.is_uploaded:

@@ -73,6 +73,19 @@ def test_all_of_them_change_the_picture_and_repeat_it(
     assert "kept in float32" not in ended.err + again.err
 
 
+def test_what_a_picture_was_drawn_with_is_found_in_the_folders_of_files(
+    generate: Command, blipdiff: Command, model: Path, brought: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--lora", f"{brought / 'chalk.safetensors'}:0.8", "--embedding", f"{brought / 'bad.pt'}=<bad>")
+    picture = generate(*FAST, "--negative", "<bad>", "--output", "first", *given).pictures[0]
+    command = ("generate", "--model", model, "--like", picture, "--output")
+    assert_refused(blipdiff(*command, "none"), "put it into the folder of your files", written=Path("none"))
+    monkeypatch.setenv("BLIPDIFF_FILES", str(brought))
+    again = blipdiff(*command, "again")
+    assert again.code == 0, again
+    assert (pixels(again.pictures[0]) == pixels(picture)).all()
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [

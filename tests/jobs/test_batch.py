@@ -157,7 +157,35 @@ def test_structures_that_differ_by_consecutive_seeds_are_one_job(folder: Path) -
 
 
 def test_a_file_that_is_no_batch_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="neither"):
+    with pytest.raises(ConfigError, match="is none of"):
         read_lines(folder / "dog.png", folder)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_lines(folder / "no.jsonl", folder)
+
+
+def test_a_list_of_prompts_is_drawn_with_one_subject(folder: Path) -> None:
+    (folder / "lists").mkdir()
+    (folder / "lists" / "prompts.txt").write_text("\ufeffon a beach\n\n  in the snow \n", encoding="utf-8")
+    options = ("lists/prompts.txt", "--output", "out", "--category", "dog", "--set", "steps=3", "--set", "count=1")
+    ended = called(*options, "--subject", "dog.png")
+    assert ended.exit_code == 0, ended.output
+    assert [(one["line"], one["state"]) for one in told(folder)] == [(1, "done"), (3, "done")]
+    pictures = [folder / "out" / name for one in told(folder) for name in one["files"]]
+    assert [read_metadata(path)["job"]["request"]["prompt"] for path in pictures] == ["on a beach", "in the snow"]
+    assert np.array_equal(np.asarray(Image.open(pictures[1])), drawn(tiny_studio(), prompt="in the snow")[0])
+    assert "2 of 2 lines are done already" in called(*options, "--subject", "dog.png").output
+    called(*options, "--subject", "dog.png", "--set", "seed=4")
+    assert len(told(folder)) == 4, "another seed is another picture"
+
+
+def test_what_holds_for_all_lines_gives_way_to_what_a_line_says(folder: Path) -> None:
+    path = jobs(folder, LINE | {"steps": 2}, {"prompt": "in the snow"})
+    shared = {"category": "cat", "steps": "3", "subject": [str(folder / "dog.png")]}
+    first, second = (line.job for line in read_lines(path, folder, shared=shared))
+    assert first is not None and second is not None
+    assert (first.request.category, first.request.steps) == ("dog", 2)
+    assert (second.request.category, second.request.steps) == ("cat", 3)
+    with pytest.raises(ConfigError, match="write it as NAME=VALUE"):
+        raise called(str(path), "--output", "out", "--set", "steps").exception
+    with pytest.raises(ConfigError, match="remove-background takes no prompt, so a list of them"):
+        read_lines(path.rename(path.with_suffix(".txt")), folder, "remove-background")

@@ -12,7 +12,7 @@ from app.cli.terminal import say, say_json, warn
 from app.jobs.batch import Group, Journal, Line, groups, read_lines
 from app.outputs import check_writable
 from app.settings import read_settings
-from blipdiff.errors import BlipdiffError
+from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.filenames import file_stem
 from blipdiff.outputs import written_file
 from pipelines.batches import draw
@@ -30,6 +30,9 @@ def batch(
     jobs: Path,
     output: Path,
     task: str,
+    subject: list[str] | None,
+    category: str | None,
+    settings: list[str] | None,
     together: bool,
     as_json: bool,
     model: str,
@@ -39,7 +42,7 @@ def batch(
 ) -> None:
     """Runs the command."""
     check_writable(output)
-    lines = read_lines(jobs, read_settings().library, task)
+    lines = read_lines(jobs, read_settings().library, task, _shared(subject, category, settings))
     journal = Journal.read(output)
     left = [line for line in lines if not journal.has(line)]
     if len(left) < len(lines):
@@ -52,6 +55,28 @@ def batch(
             failed += _drawn(studio, group, journal, as_json=as_json)
             warn(f"{number} of {len(waiting)}: line {group.lines[0].number}")
     _end(len(lines), [one for one in failed if one["state"] == "failed"])
+
+
+def _shared(subject: list[str] | None, category: str | None, settings: list[str] | None) -> dict[str, Any]:
+    """What holds in all lines that do not say otherwise. Raises: ConfigError for a setting without a value."""
+    found: dict[str, Any] = {}
+    for text in settings or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise ConfigError(f"--set {text}: write it as NAME=VALUE, steps=30.")
+        found[name.strip().replace("-", "_")] = value.strip()
+    if subject:
+        found["subject"] = [_from_here(one) for one in subject]
+    return found | ({} if category is None else {"category": category})
+
+
+def _from_here(subject: str) -> str:
+    """A subject's file from this folder on, not from that of the jobs; names and words stay."""
+    word, sign, path = subject.partition("=")
+    if subject.startswith("@") or (sign and path.startswith("@")):
+        return subject
+    is_bound = bool(sign) and not Path(subject).exists()
+    return f"{word}={Path(path).absolute()}" if is_bound else str(Path(subject).absolute())
 
 
 def _drawn(studio: Studio, group: Group, journal: Journal, *, as_json: bool) -> list[dict[str, Any]]:

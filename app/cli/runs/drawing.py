@@ -1,6 +1,8 @@
 """How every task is run from the command line: its model is opened, its pictures are saved, and where is said."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,13 +12,17 @@ from app.cli.progress import told, waiting
 from app.cli.runs.asked import job_like, new_job
 from app.cli.runs.given import Asked
 from app.cli.terminal import say, say_json, warn
+from app.jobs.own_files import OwnFiles
 from app.outputs import check_writable, save_result, save_sheet
+from app.settings import read_settings
 from blipdiff.checkpoints.additions import Additions
 from blipdiff.checkpoints.additions import told as told_of
 from blipdiff.checkpoints.inventory import shortage
 from blipdiff.devices import placement
+from blipdiff.errors import ConfigError
+from pipelines.added import LORA
 from pipelines.evaluate.requests import EvaluationProgress
-from pipelines.job import run
+from pipelines.job import Job, run
 from pipelines.metadata import read_metadata
 from pipelines.studio import Studio, purpose
 from pipelines.task import Notice, Progress, Result, Sheet, Task
@@ -37,6 +43,7 @@ def draw(
     else:
         metadata = read_metadata(like)
         job = job_like(asked, metadata, like)
+        place = {**place, "additions": with_own_files(place.get("additions") or {}, job)}
         place = {**place, **{name: _made_at(metadata, name, place[name]) for name in ("device", "dtype")}}
         folders = [*map(Path, values.get("control_control") or ()), like.absolute().parent]
     check_writable(values["output"])
@@ -45,6 +52,19 @@ def draw(
             warn(text)
     studio = opened(**place, folders=folders, quiet=values["as_json"])
     save(run(studio, job), values["output"], notices, metadata=values["metadata"], as_json=values["as_json"])
+
+
+def with_own_files(given: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
+    """The additions of a command, with those that a picture was drawn with, where the folders of files hold them."""
+    if not job.added or any(name in given for name in ("loras", "embeddings")):
+        return given
+    files, found = OwnFiles(read_settings().file_folders), dict[str, list[str]]()
+    for one in job.added:
+        with suppress(ConfigError):  # drawing says what is lacking
+            [placed] = files.placed(replace(job, added=(one,))).added
+            name, sign = ("loras", f":{one.weight:.12g}") if one.kind == LORA else ("embeddings", f"={one.name}")
+            found.setdefault(name, []).append(f"{placed.place}{sign}")
+    return {**given, **found}
 
 
 def opened(

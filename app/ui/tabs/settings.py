@@ -23,6 +23,11 @@ _FOLDERS = {
     "library": ("Subjects", "Where the subjects lie that you have saved under a name."),
     "presets": ("Presets", "Where the settings lie that you have saved under a name."),
     "models": ("Own models", "A folder with models of yours, each in a folder of its own: merged ones, trained ones."),
+    "files": (
+        "Your files",
+        "Folders of LoRAs, embeddings, VAEs and ControlNets, with : or ; between them as in PATH; the first one takes "
+        "what is uploaded.",
+    ),
 }
 _THEME_JS = """(theme) => { if (theme !== "auto") document.body.classList.toggle("dark", theme === "dark"); }"""
 _LATER = "Folders, room and the first model count from the next start on; the rest counts now."
