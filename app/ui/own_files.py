@@ -166,8 +166,8 @@ class OwnFilesPart:
 
 
 def with_added(job: Job, chosen: Any) -> Job:
-    """The job with what the browser has chosen. Raises: ConfigError for what is nothing to draw with."""
-    return replace(job, added=added_from(_checked(chosen))) if chosen else job
+    """The job with what the browser has chosen, where it has nothing of its own."""
+    return job if job.added or not chosen else replace(job, added=added_from(_checked(chosen)))
 
 
 def _checked(chosen: Any) -> list[dict[str, Any]]:

@@ -175,5 +175,5 @@ def test_an_upload_over_http_is_named_in_a_job_until_its_hour_is_over(running: R
     with pytest.raises(ConfigError, match="kept for you already"):
         uploads.keep("one", b"0123456789")
     now[0] = 1e12
-    uploads.forget_old()
-    assert uploads.find("one", name) is None
+    assert uploads.find("one", name) is None, "nobody has sent anything since, which would have removed it"
+    assert list(tmp_path.rglob("u*")) == []

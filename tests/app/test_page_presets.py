@@ -10,9 +10,11 @@ from PIL import Image
 
 from app.ui.page import build_page
 from pipelines.metadata import repeat
+from pipelines.pictures import save_picture
 from pipelines.studio import Studio
 from tests.support.page_asked import Asked
 from tests.support.pages import settings_in, workshop_in
+from tests.support.studios import picture_of
 from tests.support.tiny_models import photo, tiny_model
 
 MINE = {"blipdiff": "preset", "version": 1, "name": "mine", "task": "generate", "values": {"steps": 7, "seed": 4}}
@@ -54,6 +56,29 @@ def test_a_preset_fills_the_form_and_what_is_set_is_kept_as_one(asked: Asked, tm
     assert not {"seed", "category"} & set(found["values"])
     again = asked.changed("preset", "input", preset="my look")
     assert again["field-steps"] == 33
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_presets_name_is_no_path_of_a_file(asked: Asked, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.json"
+    path.write_text(json.dumps(MINE))
+    answer = asked.changed("preset", "input", preset=str(path))
+    assert "There is no preset" in answer["preset-about"]
+    assert "field-steps" not in answer
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_grid_of_a_variation_goes_on_from_that_very_one(asked: Asked, studio: Studio, tmp_path: Path) -> None:
+    path = save_picture(picture_of(studio, 1, count=2, variation=0.5, seed=3, variation_seed=8), tmp_path / "made.png")
+    typed = {"grid_x": "steps", "grid_x_values": "2", "grid_y": ""}
+    asked.click("grid-draw", grid_picture=str(path), **typed)
+    workshop = asked._workshop
+    assert workshop is not None
+    [ticket] = workshop.queue.tickets(most=1)
+    inner = workshop.queue.job(ticket.id).request.job["request"]
+    assert (inner["seed"], inner["variation_seed"], inner["count"]) == (3, 9, 1)
+    for _ in asked.drawn():
+        pass
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -5,8 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from blipdiff.checkpoints.additions import Additions, added
+from blipdiff.checkpoints.hub import online
 from blipdiff.errors import CheckpointError
 from tests.support.brought import (
     factors,
@@ -86,3 +88,14 @@ def test_a_base_and_a_vae_of_a_whole_pipeline(serve: Serve, tmp_path: Path) -> N
     found = added(tiny_model(), based, download=True)
     assert "base dreamy at 1" in found.identity.parts
     assert not any(name.startswith(("vae/", "tokenizer/")) for name in fetched(hub))
+
+
+def test_two_that_ask_the_hub_at_once_do_not_switch_each_other_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    fetch, question = online(), online()
+    fetch.__enter__()
+    question.__enter__()
+    fetch.__exit__(None, None, None)
+    assert not constants.HF_HUB_OFFLINE, "the question is still open"
+    question.__exit__(None, None, None)
+    assert constants.HF_HUB_OFFLINE

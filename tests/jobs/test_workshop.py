@@ -152,6 +152,16 @@ def test_a_fault_in_one_job_takes_no_other(tmp_path: Path) -> None:
         assert made.queue.ticket(names[1]).error == "The program has a fault here: _Fault."
 
 
+def test_what_the_disk_refuses_is_not_the_senders_fault(running: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise OutputError("/there cannot be written: the disk is full.")
+
+    monkeypatch.setattr("app.jobs.history.History.add", refused)
+    ticket = running.wait(running.submit(job(), Sender()).id, 30)
+    assert ticket.error == "The program cannot keep what it drew: /there cannot be written: the disk is full."
+    assert ticket.is_fault
+
+
 def memory_for(most: int) -> Callable[[str, str], Studio]:
     """Opens a studio whose device has memory for so many rows of pictures."""
 

@@ -72,7 +72,7 @@ class GridTab(Bench):
             counted = "variation_seed" if getattr(request, "variation", 0) else "seed"
             moved = {counted: getattr(request, counted) + job.index, "count": 1}
             job = replace(job, request=replace(request, **moved))
-        return Job.of(grid_of(job, f"{x}={x_values}", f"{y}={y_values}" if y else ""))
+        return replace(Job.of(grid_of(job, f"{x}={x_values}", f"{y}={y_values}" if y else "")), added=job.added)
 
     def offered(self, picture: str | None) -> Changes:
         """The settings of a picture's task to choose from, and a word where it is none of ours."""
