@@ -31,7 +31,7 @@ class Sampling:
     """
 
     negative: str = parameter("", "Negative prompt", "What to keep away from.", group=WORDS)
-    weighting: str = parameter("a1111", "Weights", MARKS_HELP, choices=MEANINGS, group=WORDS)
+    weighting: str = parameter("a1111", "Weights in prompts", MARKS_HELP, choices=MEANINGS, group=WORDS)
     count: int = parameter(
         4, "Pictures", "How many pictures, each with a seed of its own.", low=1, high=64, step=1, group=PICTURES
     )

@@ -22,6 +22,7 @@ _TEXTS = Path(str(files("app"))) / "assets" / "texts"
 _TAG = re.compile(r"(<[^>]*>)")
 _TOLD_OF_TAG = re.compile(r"""((?:aria-label|alt|title|placeholder)=")([^"]*)(")""")
 _MARKS = re.compile(r"^([#*\s]*)(.*?)([*\s]*)$", re.DOTALL)
+_FEWEST = 4  # letters of its own by which a template is known
 _PLACE = re.compile(r"\{(\w+)\}")
 _spoken: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
 
@@ -117,7 +118,11 @@ def places(text: str) -> list[str]:
 @lru_cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     """What each template makes, those with the most words of their own first."""
-    templates = [(text, told) for text, told in catalogue(language).items() if _PLACE.search(text)]
+    templates = [
+        (text, told)
+        for text, told in catalogue(language).items()
+        if _PLACE.search(text) and sum(letter.isalpha() for letter in _PLACE.sub("", text)) >= _FEWEST
+    ]
     templates.sort(key=lambda one: -len(_PLACE.sub("", one[0])))
     return [(_pattern(text), told) for text, told in templates]
 

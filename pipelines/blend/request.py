@@ -42,7 +42,7 @@ class BlendRequest(Detailed):
     side: int = parameter(5, "Side", "Pictures along one side of a map.", low=2, high=12, step=1)
     how: str = parameter(
         "linear",
-        "Blend",
+        "Mixing",
         "Subjects are mixed as their mean (linear), by their mean direction (spherical), or in whole tokens "
         "(token-wise).",
         choices=("linear", "spherical", "token-wise"),
@@ -60,8 +60,8 @@ class BlendRequest(Detailed):
     spacing: str = parameter(
         "perceptual",
         "Spacing",
-        "A path's steps: of equal mean delta-E in Lab, measured while it is drawn (perceptual), or of equal weight "
-        "(even).",
+        "A path's steps: so that neighbours look equally far apart, which is measured in Lab while it is drawn "
+        "(perceptual), or of equal weight (even).",
         choices=("perceptual", "even"),
     )
     extrapolation: float = parameter(

@@ -70,10 +70,10 @@ class EditRequest(Detailed):
         0.75, "Edit strength", "From the source's composition (0) to a free one (1).", group=KEPT
     )
     cross_stop: float | None = fraction(
-        None, "Words until", "The fraction of the run in which words keep their places.", group=KEPT
+        None, "Places kept until", "The fraction of the run in which the words keep their places.", group=KEPT
     )
     self_stop: float | None = fraction(
-        None, "Shapes until", "The fraction of the run in which shapes keep their places.", group=KEPT
+        None, "Shapes kept until", "The fraction of the run in which shapes keep their places.", group=KEPT
     )
     fresh_noise: float | None = fraction(
         None,
@@ -88,14 +88,19 @@ class EditRequest(Detailed):
         choices=("refine", "replace"),
         group=KEPT,
     )
-    word_weights: str = parameter("", "Word weights", "How strongly words are seen: 'snow: 2, hat: 0.5'.", group=KEPT)
+    word_weights: str = parameter(
+        "", "Word weights", "How strongly single words count: 'snow: 2, hat: 0.5'.", group=KEPT
+    )
     word_stops: str = parameter(
-        "", "Word windows", "Until which fraction words keep their places: 'hat: 0.4'.", group=KEPT
+        "",
+        "Single words until",
+        "Until which fraction of the run single words keep their places: 'hat: 0.4'.",
+        group=KEPT,
     )
     self_level: int | None = parameter(
         None,
         "Finest shapes kept",
-        "The finest level of the U-Net whose shapes are kept: 0 is the picture's own, each further one half as fine.",
+        "How fine the shapes are that are kept: 0 keeps the finest too, each number more only those half as fine.",
         low=0,
         high=6,
         step=1,
@@ -103,13 +108,13 @@ class EditRequest(Detailed):
     )
     preset: str = parameter(
         "swap",
-        "Kind",
+        "Kind of edit",
         "One object for another (swap), or a garment for another (try-on), with half the mask threshold.",
         choices=("swap", "try-on"),
         flag="kind",
         group=KEPT,
     )
-    local_blend: bool = parameter(True, "Use a mask", "Keep everything outside the words' place as it was.", group=MASK)
+    local_blend: bool = parameter(True, "Use a mask", "Only the place of the swapped words changes.", group=MASK)
     mask_threshold: float | None = fraction(
         None,
         "Mask threshold",
@@ -123,8 +128,8 @@ class EditRequest(Detailed):
     blend_words: str | None = parameter(
         None,
         "Mask made from",
-        "Whose words make the mask: the source's, the target's, both, the subject's own rows, or those and the "
-        "source's (swap), which is the default where there is a subject. The authors: source.",
+        "Where the edit happens: where the source's words are seen, the target's, both, the subject itself, or the "
+        "subject and the source's words (swap), as is usual with a subject. The authors' code: source.",
         choices=("source", "target", "both", "subject", "swap"),
         group=MASK,
     )
@@ -146,8 +151,8 @@ class EditRequest(Detailed):
     )
     blend_level: int | None = parameter(
         None,
-        "Mask level",
-        "The level of the U-Net whose maps make the mask: 0 is the finest, each further one half as fine.",
+        "Mask fineness",
+        "How fine the maps are that make the mask: 0 is the finest, each number more is half as fine.",
         low=0,
         high=6,
         step=1,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -35,22 +36,31 @@ def test_a_language_is_the_chosen_one_or_the_usual_one_or_the_browsers(
     assert language_of(headers, usual) == language
 
 
-def test_a_finished_sentence_is_told_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {
-        "{name} is here.": "{name} 到了。",
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A small catalogue in place of the Chinese one."""
+    texts._patterns.cache_clear()
+    told = {
+        "{it} is here.": "{it} 到了。",
         "{any} here.": "{any} 在此。",
-        "The {what}": "这个{what}",
+        "The same {what}": "同一个{what}",
         "cup": "杯子",
     }
-    monkeypatch.setattr(texts, "catalogue", lambda language: known if language == "zh" else {})
+    told["cup"] = "杯子"
+    monkeypatch.setattr(texts, "catalogue", lambda language: told if language == "zh" else {})
+    yield told
     texts._patterns.cache_clear()
+
+
+@pytest.mark.usefixtures("known")
+def test_a_finished_sentence_is_told_by_its_template() -> None:
+    assert texts.retold("mini is here.") == "mini is here."
     with speaking("zh"):
         assert texts.retold("mini is here.") == "mini 到了。"
-        assert texts.retold("The cup is here.") == "这个杯子 到了。"
+        assert texts.retold("The same cup") == "同一个杯子"
+        assert texts.retold("The same a, cup, b") == "同一个a, 杯子, b"
         assert texts.retold("unknown") == "unknown"
-        assert said("{name} is here.", name="{x}") == "{x} 到了。"
-    assert texts.retold("mini is here.") == "mini is here."
-    texts._patterns.cache_clear()
+        assert said("{it} is here.", it="{x}") == "{x} 到了。"
 
 
 def test_texts_within_html_are_told_and_what_is_no_text_is_left() -> None:
@@ -73,12 +83,17 @@ def test_texts_within_html_are_told_and_what_is_no_text_is_left() -> None:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of the page, in front of a model that is never opened."""
+def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The page in front of a model that is never opened."""
     folder = tmp_path_factory.mktemp("texts")
     settings = settings_in(folder)
     machine = Machine(["mini"], lambda *_: pytest.fail("the model was opened"))
-    page = build_page(Workshop(settings.history, machine, library=settings.library), settings)
+    return build_page(Workshop(settings.history, machine, library=settings.library), settings)
+
+
+@pytest.fixture(scope="module")
+def address(page: Any) -> Iterator[str]:
+    """Where the page is served."""
     with opened(page=page) as running:
         yield running.page
 

@@ -123,10 +123,10 @@ def _offered(task: Task) -> list[tuple[str, str]]:
 def _named(one: Parameter) -> str:
     name = retold(one.label)
     if one.choices:
-        return said("{name} ({choices})", name=name, choices=", ".join(one.choices))
+        return said("{name} (one of {choices})", name=name, choices=" | ".join(one.choices))
     if one.low is None or one.high is None or one.high > 10_000:
         return name
     between = {"name": name, "low": f"{one.low:g}", "high": f"{one.high:g}"}
     if is_whole(one):
-        return said("{name} ({low} to {high}, whole)", **between)
-    return said("{name} ({low} to {high})", **between)
+        return said("{name} (from {low} to {high}, whole)", **between)
+    return said("{name} (from {low} to {high})", **between)
