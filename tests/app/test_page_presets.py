@@ -109,7 +109,7 @@ def test_a_grid_is_drawn_of_a_picture_and_its_enlargement_too(asked: Asked, tmp_
     drawn(asked)
     [made] = (tmp_path / "history" / "pictures").rglob("*dog-3.png")
     offered = asked.changed("grid-picture", "change", grid_picture=str(made))
-    assert "Steps (1 to 1000, whole)" in [label for label, _ in offered["grid-x"].choices]
+    assert "Steps (from 1 to 1000, whole)" in [label for label, _ in offered["grid-x"].choices]
     asked.click("grid-draw", grid_picture=str(made), grid_x="steps", grid_x_values="1, 2", grid_y="", grid_y_values="")
     changes = drawn(asked)
     with Image.open(changes["grid-sheet"]) as sheet:

@@ -61,7 +61,7 @@ def test_equal_cells_are_drawn_once_and_words_and_switches_are_values(studio: St
 def test_a_task_whose_pictures_come_last_has_a_grid_too(studio: Studio) -> None:
     blend = Job.of(BlendRequest(shape="one", steps=2), subject=[dog(), dog(1)])
     results, sheets, _ = made(studio, blend, "how=linear,spherical")
-    assert [one.label for one in results] == ["blend linear", "blend spherical"]
+    assert [one.label for one in results] == ["mixing linear", "mixing spherical"]
     assert len(sheets) == 1
 
 
