@@ -31,14 +31,14 @@ def varied(job: Job, strength: float, seed: int, *, count: int = 1) -> Job:
         "variation_seed": seed,
         "variation_of": request.turns(number),
     }
-    if _is_counted(job):
+    if is_counted(job):
         return replace(job, request=replace(request, **asked, count=count), index=None)
     if count > 1:
         raise ConfigError(f"This picture of {job.task} is varied once at a time; ask again for another one.")
     return replace(job, request=replace(request, **asked))
 
 
-def _is_counted(job: Job) -> bool:
-    """Whether the job's pictures are told apart by their seeds alone."""
+def is_counted(job: Job) -> bool:
+    """Whether a job's pictures are told apart by their seeds alone."""
     by_input = any(kind.has_noise and job.given(name) for name, kind in task_named(job.task).inputs.items())
     return not by_input and any(item.name == "count" and item.init for item in fields(job.request))

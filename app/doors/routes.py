@@ -42,6 +42,7 @@ _EXACT = {
 _BELOW = {
     "/assets/": Route("static", _READ),
     "/static/": Route("static", _READ),
+    "/history/": Route("static", _READ),  # the page's own: pictures of the history
     f"{_API}/file=": Route("file", _READ),
     f"{_API}/heartbeat/": Route("alive", _READ),
 }

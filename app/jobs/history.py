@@ -2,48 +2,26 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
 
-from app.jobs import pictures
+from app.jobs import pictures, thumbnails
 from app.jobs.database import Database
 from app.jobs.entries import COLUMNS, TABLES, Entry, check_result_name, entry_at
 from app.jobs.favourites import Favourites
 from app.jobs.pictures import BIN, PICTURES
+from app.jobs.search import Board, Search, conditions
 from blipdiff.errors import ConfigError
 from blipdiff.outputs import writing, written_file
 from pipelines.job import Job
 from pipelines.metadata import repeat
 from pipelines.task import Result, Sheet
 
+__all__ = ["INDEX", "Board", "History", "Search"]
+
 INDEX = "history.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What is looked for: every word of `words`, in the request and its subjects; None stands for all."""
-
-    words: str = ""
-    subject: str | None = None  # a subject's key, or its word
-    task: str | None = None
-    model: str | None = None
-    day: str | None = None
-    job: str | None = None
-    owner: str | None = None
-    favourites: bool = False
-    binned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """Pictures that belong together: of a day, or of a subject."""
-
-    key: str
-    name: str
-    count: int
-    cover: str  # the latest one's id
 
 
 class History:
@@ -54,7 +32,8 @@ class History:
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
         self.folder = folder
-        self._most = most
+        self.most = most
+        self.changes = 0  # how often something came, went or was marked since the start
         self._access = RLock()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -161,28 +140,42 @@ class History:
         """The job that draws this picture again, as its file tells it. Raises: ConfigError for a damaged one."""
         return repeat(self.file(entry))
 
-    def search(self, asked: Search, *, most: int = 100, before: str | None = None) -> list[Entry]:
-        """Pictures, the latest first; `before` is the last one of the page that came before."""
-        wanted, values = _conditions(asked)
-        if before:
-            wanted.append("id < ?")
-            values.append(before)
+    def search(
+        self, asked: Search, *, most: int = 100, before: str | None = None, after: str | None = None, skip: int = 0
+    ) -> list[Entry]:
+        """Pictures, the latest first; `before` is the last one of the page that came before.
+
+        after: those that are later than this one, the nearest first; skip: so many are left out
+        """
+        wanted, values = conditions(asked)
+        for sign, name in (("<", before), (">", after)):
+            if name:
+                wanted.append(f"id {sign} ?")
+                values.append(name)
         rows = self._data.rows(
-            f"SELECT * FROM results WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?", (*values, most)
+            f"SELECT * FROM results WHERE {' AND '.join(wanted)} ORDER BY id {'' if after else 'DESC'} "
+            "LIMIT ? OFFSET ?",
+            (*values, most, skip),
         )
         return [_entry(row) for row in rows]
 
     def count(self, asked: Search) -> int:
         """How many pictures are found."""
-        wanted, values = _conditions(asked)
+        wanted, values = conditions(asked)
         row = self._data.row(f"SELECT count(*) AS count FROM results WHERE {' AND '.join(wanted)}", values)
         return int(row["count"]) if row else 0
+
+    def names(self, of: Literal["task", "model"], asked: Search) -> list[str]:
+        """The tasks or models of what is found."""
+        wanted, values = conditions(asked)
+        rows = self._data.rows(f"SELECT DISTINCT {of} FROM results WHERE {' AND '.join(wanted)} ORDER BY {of}", values)
+        return [str(row[of]) for row in rows]
 
     def boards(self, by: Literal["day", "subject"], asked: Search) -> list[Board]:
         """The days or subjects of what is found, the latest first."""
         key = "day" if by == "day" else "subject_key"
         name = "day" if by == "day" else "max(subject)"
-        wanted, values = _conditions(asked)
+        wanted, values = conditions(asked)
         rows = self._data.rows(
             f"SELECT {key} AS key, {name} AS name, count(*) AS count, max(id) AS cover FROM results "
             f"WHERE {' AND '.join(wanted)} AND {key} != '' GROUP BY {key} ORDER BY cover DESC",
@@ -194,6 +187,7 @@ class History:
         """Makes a picture a favourite, or not. Raises: ConfigError where there is none."""
         entry = self.entry(name)
         with self._access:
+            self.changes += 1
             self._favourites.mark(entry.id, favourite=favourite)
             self._data.change("UPDATE results SET is_favourite = ? WHERE id = ?", (favourite, entry.id))
         return self.entry(name)
@@ -226,6 +220,7 @@ class History:
         self._data.close()
 
     def _put(self, entry: Entry) -> None:
+        self.changes += 1
         marks = ", ".join("?" * len(COLUMNS))
         kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
         self._data.change(
@@ -245,16 +240,18 @@ class History:
         with self._access, writing(self.folder / entry.path):
             for path in (*self.beside(entry).values(), self.folder / entry.path):
                 path.unlink(missing_ok=True)
+            thumbnails.place(self.folder, entry.id).unlink(missing_ok=True)
             self._data.change("DELETE FROM results WHERE id = ?", (entry.id,))
+            self.changes += 1
 
     def _keep_size(self) -> None:
         """Removes the oldest where there are too many bytes; the latest one stays in any case."""
-        if self._most is None or self.size <= self._most:
+        if self.most is None or self.size <= self.most:
             return
         rows = self._data.rows("SELECT * FROM results WHERE is_favourite = 0 ORDER BY is_binned DESC, id")
         size = self.size
         for entry in map(_entry, rows[:-1]):
-            if size <= self._most:
+            if size <= self.most:
                 return
             self._remove(entry)
             size -= entry.bytes
@@ -266,20 +263,3 @@ class History:
 def _entry(row: Any) -> Entry:
     found = {item.name: row[item.name] for item in fields(Entry)}
     return Entry(**found | {name: bool(found[name]) for name in ("is_binned", "is_favourite")})
-
-
-def _conditions(asked: Search) -> tuple[list[str], list[Any]]:
-    wanted, values = ["is_binned = ?"], list[Any]((asked.binned,))
-    for word in asked.words.casefold().split():
-        wanted.append("instr(words, ?) > 0")
-        values.append(word)
-    for name in ("task", "model", "day", "job", "owner"):
-        if (value := getattr(asked, name)) is not None:
-            wanted.append(f"{name} = ?")
-            values.append(value)
-    if asked.subject is not None:
-        wanted.append("(subject_key = ? OR subject = ?)")
-        values += [asked.subject, asked.subject]
-    if asked.favourites:
-        wanted.append("is_favourite = 1")
-    return wanted, values

@@ -25,6 +25,21 @@ def recalled(workshop: Workshop, entry: Entry) -> Job:
     return _completed(job, asked)
 
 
+def as_asked(workshop: Workshop, entry: Entry) -> Job:
+    """The job that a picture came of as it was asked for, with photos that are kept in the queue alone.
+
+    Where the queue has it no longer, and for a cell of a grid, it is the job that draws the picture again.
+
+    Raises: ConfigError for a picture whose metadata are damaged.
+    """
+    job = recalled(workshop, entry)
+    try:
+        asked = workshop.queue.job(entry.job)
+    except BlipdiffError:
+        return job
+    return replace(asked, index=job.index) if asked.task == job.task else job
+
+
 def _completed(job: Job, asked: Job) -> Job:
     inputs = dict(job.inputs)
     for name in task_named(job.task).inputs:

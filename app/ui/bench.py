@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,14 @@ from app.ui.notices import guarded, notice
 from app.ui.own_files import with_added
 from app.ui.parts import Changes, Parts, Seen
 from app.ui.preset_field import PresetField, Rest
-from app.ui.room import Facts, Kind, Room, TabPart, title_of
+from app.ui.room import Facts, Kind, Recalled, Room, TabPart, title_of
 from app.ui.runs import Runs
 from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
+from pipelines.parameters import WORDS, parameters
+from pipelines.requests import Sampling
 from pipelines.task import Task
 
 FIRST = "generate"  # the tab whose elements have no tab's name before theirs
@@ -193,18 +195,26 @@ class Bench:
         self._remember()
         self.presets.connect(rest)
 
-    def recall(self, job: Job) -> Changes:
+    def recall(self, job: Job, what: Recalled = "all") -> Changes:
         """The form, the subject and all else as a job has them; what cannot be brought back is said."""
+        if what != "all":
+            part = self.form.shown(_noise(job)) if what == "seed" else self.words_recalled(job)
+            return {**part, self.on.status: markup.message(said("It is as it was; the rest is left."), "good")}
         told = said("The form is as it was.")
         changes: Changes = self.form.filled(job.request)
         try:
             self.room.check_cards(job)
             changes |= self._recalled(job)
         except BlipdiffError as error:
+            changes |= self.words_recalled(job)
             why = without_folder(str(error))
             told = said("The settings are filled in, without the rest. {why}", why=retold(why))
             notice(told)
         return {**changes, self.on.status: markup.message(told, "good")}
+
+    def words_recalled(self, job: Job) -> Changes:
+        """What the form says in words, as a job has it."""
+        return self.form.shown({name: getattr(job.request, name) for name in prompts_of(type(job.request))})
 
     def _connect_recall(self) -> None:
         changed = [*self.room.changed, self._made_here]
@@ -242,8 +252,29 @@ class Bench:
 def job_with_seed(path: str) -> Job:
     """The job of a picture's file, asking for the one seed that drew it. Raises: ConfigError for damaged metadata."""
     metadata = read_metadata(path)
-    job = job_of(metadata)
-    return replace(job, request=replace(job.request, seed=metadata["seed"])) if hasattr(job.request, "seed") else job
+    return with_seed(job_of(metadata), metadata["seed"])
+
+
+def with_seed(job: Job, seed: int) -> Job:
+    """The job of one picture, which begins with that one: it drew it with this seed."""
+    request = job.request
+    if not isinstance(request, Sampling):
+        return job
+    turned = request.variation_seed + ((job.index or 0) if request.variation else 0)
+    return replace(job, request=replace(request, seed=seed, variation_seed=turned))
+
+
+def _noise(job: Job) -> dict[str, Any]:
+    """What says from which noise a job begins."""
+    names = ("seed", "variation", "variation_seed")
+    return {name: getattr(job.request, name) for name in names if isinstance(job.request, Sampling)}
+
+
+def prompts_of(request: type) -> list[str]:
+    """The parameters of a request that are words about the picture."""
+    texts = {item.name for item in fields(request) if isinstance(item.default, str) or item.default is None}
+    found = parameters(request).items()
+    return [name for name, one in found if name in texts and one.group == WORDS and not one.choices]
 
 
 def _hinted(told: Callable[[Facts], Any], facts: Facts) -> Any:

@@ -29,7 +29,7 @@ def outputs(room: Room) -> list[Any]:
     """All that following changes."""
     tabs = [part for part in room.tabs.values() if part.runs is not None]
     found = [one for part in tabs for one in (*_runs(part).on.shown, *part.more)]
-    return list(dict.fromkeys([*found, room.line, room.heading]))
+    return list(dict.fromkeys([*found, room.line, room.heading, room.news]))
 
 
 async def follow(room: Room, visit: gr.Request, browser: str) -> AsyncGenerator[Changes]:
@@ -71,6 +71,7 @@ class Follower:
         self._looked = 0.0
         self._line = ""
         self._is_told_of_model = False
+        self._news = -1
 
     def opened(self) -> Changes:
         """The page as it was left: pictures, what is drawn, what waits."""
@@ -242,7 +243,7 @@ class Follower:
                 self._views[name] = replace(view, ticket=ticket, standing=standings.get(name))
         for _, part in self._drawing_tabs():
             changes |= self._at_work(part)
-        return changes | self._line_changes() | self._model_changes()
+        return changes | self._line_changes() | self._model_changes() | self._news_changes()
 
     def _line_changes(self) -> Changes:
         failed = self._room.workshop.queue.tickets(
@@ -258,6 +259,14 @@ class Follower:
             return {}
         self._line = shown
         return {self._room.line: shown}
+
+    def _news_changes(self) -> Changes:
+        """How often the history has changed: a page that shows it looks at it anew."""
+        count = self._room.workshop.history.changes
+        if count == self._news:
+            return {}
+        self._news = count
+        return {self._room.news: f'<span data-changes="{count}"></span>'}
 
     def _model_changes(self) -> Changes:
         if self._is_told_of_model:

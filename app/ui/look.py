@@ -13,10 +13,10 @@ def looks() -> dict[str, Any]:
     """What `Blocks.launch` takes for the look: theme, style sheet and scripts, all from this machine."""
     scripts = (
         (_ASSETS / name).read_text(encoding="utf-8")
-        for name in ("texts.js", "fields.js", "messages.js", "page.js", "paste.js")
+        for name in ("texts.js", "fields.js", "messages.js", "page.js", "paste.js", "history.js")
     )
     head = "".join(f"<script>{script}</script>" for script in scripts)
-    return {"theme": _theme(), "css_paths": [_ASSETS / "page.css"], "head": head}
+    return {"theme": _theme(), "css_paths": [_ASSETS / "page.css", _ASSETS / "history.css"], "head": head}
 
 
 def _theme() -> Any:

@@ -23,8 +23,10 @@ def behind_door(page: gr.Blocks, access: Access) -> Door:
     page.state_session_capacity = limits.sessions
     space = Space(Path(get_upload_folder()), limits.space, limits.free)
     page.i18n_instance = gr.I18n(en={})  # without one Gradio shows the names of its own words
+    own = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    own.router.routes.extend(getattr(page, "own_routes", ()))
     app = gr.mount_gradio_app(
-        FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        own,
         page,
         path="/",
         show_error=True,

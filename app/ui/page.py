@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.ui import follower, line
 from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
+from app.ui.history.tab import dropped_anywhere, history_tab
 from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
 from app.ui.own_files import OwnFilesPart
@@ -60,8 +61,11 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
                     _TABS.get(name, task_tab)(room, known[name])
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(room)
+            with gr.Tab("History", id="history-tab"):
+                history_tab(room)
             with gr.Tab("Settings", id=SETTINGS_TAB) as tab:
                 settings_tab(room, choice, tab)
+        dropped_anywhere(room)
         room.line = gr.HTML(elem_id="line", js_on_load=line.PRESSED)
         page.load(show, search, shown, **AT_ONCE)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)

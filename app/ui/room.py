@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # which loads torch: the page is there before the model
     from pipelines.studio import Studio
 
 Kind: TypeAlias = Literal["photo", "subject", "structure", "picture"]  # as what something is sent to a tab
+Recalled: TypeAlias = Literal["all", "seed", "prompt"]  # what a tab takes over of a job
+RECALLED: tuple[Recalled, ...] = ("all", "seed", "prompt")
 
 _TITLES = {"generate": "Create", "stylize": "Restyle", "attend": "Attention"}  # those that are not the task's name
 _BROWSER = "blipdiff-browser"  # where a browser keeps the name that it has given itself
@@ -75,7 +77,7 @@ class TabPart:
     title: str
     place: str
     outputs: list[Any] = field(default_factory=list)
-    recall: Callable[[Job], Changes] | None = None
+    recall: Callable[[Job, Recalled], Changes] | None = None
     takes: Mapping[Kind, Any] = field(default_factory=dict)
     runs: Shows | None = None
     more: list[Any] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Room:
         self.switch: Any = None  # the page's Tabs
         self.heading: Any = None  # title, model and device
         self.line: Any = None  # the browser's jobs
+        self.news: Any = None  # how often the history has changed
         self.browser = gr.BrowserState("", storage_key=_BROWSER, secret=_BROWSER)
         self.model_choice: Any = gr.State("")  # which model draws; empty for the first one
         self.added: Any = gr.State([])  # LoRAs that the browser has chosen, as jobs have them
@@ -188,16 +191,16 @@ class Room:
                 found += one.outputs if isinstance(one, Sent) else [one]
         return list(dict.fromkeys(found))
 
-    def recall_changes(self, job: Job) -> Changes:
-        """The tab of a job's task with everything that the job asks for, opened.
+    def recall_changes(self, job: Job, what: Recalled = "all") -> Changes:
+        """The tab of a job's task with everything that the job asks for, or with a part of it, opened.
 
         Raises: ConfigError for a task that has no tab, BlipdiffError for what cannot be brought back.
         """
         part = self.tabs.get(job.task)
         if part is None or part.recall is None:
             raise ConfigError(said("No tab of the page asks for {task}; the command line does.", task=job.task))
-        files = {} if self.own_files is None else self.own_files.recalled(job)
-        return {**part.recall(job), **files, self.switch: gr.Tabs(selected=part.place)}
+        files = {} if self.own_files is None or what != "all" else self.own_files.recalled(job)
+        return {**part.recall(job, what), **files, self.switch: gr.Tabs(selected=part.place)}
 
     def send_changes(self, kind: Kind, path: str | Path, to: str) -> Changes:
         """A tab with a picture, or a subject's card, in its field of this kind, opened.

@@ -108,6 +108,7 @@ def _field(room: Room, name: str, place: str, kind: InputKind) -> _Field:
             slots.takes,
         )
     sent: tuple[Kind, ...] = ("structure",) if name == "structure" else ("picture", "photo")
+    sent = () if kind.kind == "mask" else sent
     if kind.most == 1:
         photo = photo_field(kind.label, place, 240)
         return _Field(

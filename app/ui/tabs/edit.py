@@ -96,15 +96,9 @@ class EditTab(Bench):
 
         Raises: BlipdiffError for a photo that is kept nowhere.
         """
-        sentence, instead = sentence_of(job.request)
-        words = sentence.split()
         changes: Changes = {
-            self.sentence: sentence,
-            self.instead: instead,
+            **self.words_recalled(job),
             self.kind: GENERATED if job.request.from_prompt else PHOTO,
-            self.words: gr.CheckboxGroup(
-                choices=[(word, place) for place, word in enumerate(words)], value=clicked_words(job.request)
-            ),
             self.photo: None,
             self.canvas: None,
         }
@@ -115,6 +109,13 @@ class EditTab(Bench):
         if source:
             changes[self.photo] = source[0]
         return changes
+
+    def words_recalled(self, job: Job) -> Changes:
+        """The sentence with its words clicked on, what they become, and what else the form says in words."""
+        sentence, instead = sentence_of(job.request)
+        choices = [(word, place) for place, word in enumerate(sentence.split())]
+        clicked = gr.CheckboxGroup(choices=choices, value=clicked_words(job.request))
+        return {**super().words_recalled(job), self.sentence: sentence, self.instead: instead, self.words: clicked}
 
     def _example(self) -> Changes:
         """One bundled thing for another, in a picture that is drawn first."""

@@ -1,6 +1,7 @@
 """The tab that stylizes: a look, a structure with its map at once, and the result beside the structure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subjects import category_of
 from app.ui.texts import said
 from app.ui.views import View
-from blipdiff.control.choices import PREPROCESSORS
+from blipdiff.control.choices import NONE, PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
 from blipdiff.images import fitted, open_picture
@@ -171,9 +172,16 @@ class StylizeTab(Bench):
         return {self.map: drawn, self.on.status: markup.message(said("The map is ready."))}
 
     def recalled(self, job: Job) -> Changes:
-        """The look, the structure and how it was followed. Raises: SubjectError for what is kept nowhere."""
+        """The look, the structure and how it was followed; a map in its place, where that alone is kept.
+
+        Raises: SubjectError for what is kept nowhere.
+        """
         [structure] = [as_file(one) for one in job.given("structure")[:1]] or [None]
-        changes = {**self.control.filled(job.request.controls[0]), **self.subject.recalled(job.given("subject"))}
+        settings = job.request.controls[0]
+        if structure is None and job.given("map"):
+            structure = as_file(job.given("map")[0])
+            settings = replace(settings, preprocessor=NONE, map_settings={})
+        changes = {**self.control.filled(settings), **self.subject.recalled(job.given("subject"))}
         if structure is None:
             raise SubjectError(said("Give the look and the structure again: they are not kept."))
         return {**changes, self.structure: structure}

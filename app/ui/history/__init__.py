@@ -1,0 +1,1 @@
+"""The tab of the history: boards, search, one picture with its job, what can be done with pictures."""
