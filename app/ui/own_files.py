@@ -18,7 +18,7 @@ from app.ui.markup import escaped
 from app.ui.notices import guarded, notice
 from app.ui.parts import Changes
 from app.ui.room import Room
-from app.ui.texts import said
+from app.ui.texts import retold, said
 from app.ui.visits import is_at_the_machine
 from blipdiff.control.net_names import BUNDLED_CONTROLS
 from blipdiff.errors import BlipdiffError
@@ -141,7 +141,9 @@ class OwnFilesPart:
                 kept.append(self._room.workshop.files.keep(Path(path)))
             except BlipdiffError as error:
                 complaints.append(without_folder(str(error)))
-        texts = [said("{name} is here, a file of the kind {kind}.", name=one.name, kind=one.kind) for one in kept]
+        texts = [
+            said("{name} is here, a file of the kind {kind}.", name=one.name, kind=retold(one.kind)) for one in kept
+        ]
         told = markup.message(" ".join([*texts, *complaints]), "bad" if complaints else "good")
         changes = {**self._shown(_checked(chosen)), **self._controls()}
         return {self._brought: None, **changes, self._status: told}
@@ -187,7 +189,7 @@ def _titled(chosen: Sequence[dict[str, Any]]) -> str:
 def _row(one: OwnFile, chosen: Sequence[dict[str, Any]]) -> str:
     """A file with what can be done with it."""
     size = said("{size} MB", size=f"{one.size / 1e6:,.1f}")
-    about = [said(one.kind), size, *([said("words: {words}", words=", ".join(one.words))] if one.words else [])]
+    about = [retold(one.kind), size, *([said("words: {words}", words=", ".join(one.words))] if one.words else [])]
     name = f'<span class="what">{escaped(one.called)}</span>'
     told = f'<span class="where">{escaped(", ".join(about))}</span>'
     data = f'data-kind="{escaped(one.kind)}" data-name="{escaped(one.called)}"'
