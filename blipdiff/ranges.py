@@ -18,6 +18,7 @@ RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
 
 # Sizes: above FAR_TIMES a model's own pixels its user is warned, above OWN_TIMES nothing is drawn.
 FAR_TIMES = 2.25
+MOST_SIDES = 4  # of a picture: above so many times the other, a side is warned of as well
 OWN_TIMES = 16
 
 

@@ -19,7 +19,7 @@ from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
-from blipdiff.ranges import FAR_TIMES, OWN_TIMES, duration
+from blipdiff.ranges import FAR_TIMES, MOST_SIDES, OWN_TIMES, duration
 from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
@@ -220,6 +220,9 @@ def size_notice(
     about = f"{size[0]} x {size[1]} pixels are far from the {width} x {height} that {model.name} was trained at"
     if times < 1 / FAR_TIMES**2:
         return f"{about}: too few for a subject to be told."
+    longer, shorter = max(size), min(size)
+    if longer > MOST_SIDES * shorter * side_by_side:
+        return f"{about}: one side is {longer / shorter:.0f} times the other, and few of its places show a subject."
     if times < FAR_TIMES:
         return None
     given = list(plans)

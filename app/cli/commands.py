@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from app.cli.draw import command_of
 from app.cli.panels import panelled
+from app.cli.stray import strict_command
 from pipelines.task import tasks
 
 _DRAW, _SUBJECTS, _TRAIN = "Draw pictures", "Subjects and photos", "Models and training"
@@ -82,5 +83,5 @@ def declared(name: str) -> Any:
     if name in COMMANDS:
         import_module(f"app.cli.{COMMANDS[name].module}").add_to(part)
     else:
-        part.command(name)(command_of(tasks()[name]))
+        part.command(name, cls=strict_command(tasks()[name]))(command_of(tasks()[name]))
     return panelled(typer.main.get_group(part).commands[name])

@@ -4,6 +4,7 @@ import typer
 
 from app.cli.draw import command_of
 from app.cli.options import keyword
+from app.cli.stray import strict_command
 from pipelines.task import tasks
 
 X, Y = "grid_x", "grid_y"
@@ -21,7 +22,8 @@ def add_to(app: typer.Typer) -> None:
     )
     for task in tasks().values():
         if task.is_offered:
-            grid.command(task.name, help=f"{task.summary} Under all values of --x and --y.")(
+            about = f"{task.summary} Under all values of --x and --y."
+            grid.command(task.name, cls=strict_command(task), help=about)(
                 command_of(task, run="app.cli.runs.grid", more=axes)
             )
     app.add_typer(grid)

@@ -125,3 +125,23 @@ def test_a_package_that_only_some_commands_need_is_asked_for(tmp_path: Path) -> 
     ended = program(lacking, "train", "--run", tmp_path / "run")
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr == "blipdiff: This needs resvg_py: pip install 'blipdiff[train]'.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("generate", "dog.jpg"), "dog.jpg stands alone; write it behind its option: --subject dog.jpg."),
+        (("edit", "sofa.png", "--from", "cat"), "write it behind its option: --source sofa.png."),
+        (("generate", "@Rex"), "--subject @Rex."),
+        (("grid", "generate", "dog.jpg", "--x", "steps=2"), "--subject dog.jpg."),
+        (("generate", "--prompt", "on", "a", "beach"), "'a' stands alone, behind no option; a text of several words"),
+        (("generate", "dog\x1b.jpg"), "dog\\x1b.jpg stands alone"),
+    ],
+)
+def test_a_word_that_stands_alone_is_told_where_it_belongs(
+    blipdiff: Command, command: tuple[str, ...], words: str
+) -> None:
+    ended = blipdiff(*command)
+    assert ended.code == 2
+    assert words in ended.err.replace("\n", " ")
+    assert "unexpected extra argument" not in ended.err

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -27,10 +28,11 @@ from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
 from blipdiff.images import PhotoSettings
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
-from tests.support.command_line import Command
+from tests.support.command_line import Command, at_call
 
 pytest_plugins = ["tests.support.command_fixtures"]
 PHOTOS = 20
+FIRST_SHARD = ["subjects-000000.json", "subjects-000000.tar"]
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,24 @@ def test_a_missing_package_ends_the_work_and_is_not_recorded(photos: Path, tmp_p
         list(prepare_photos(photos, tmp_path / "out", Tools(Half(), lacking), request))
     *_, state = prepare_photos(photos, tmp_path / "out", Tools(Half(), plain_matte), request)
     assert (state.samples, len(state.skipped)) == (PHOTOS - 2, 2)
+
+
+def test_ctrl_c_is_one_line_and_keeps_the_shards_that_are_whole(
+    blipdiff: Command, tools: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = ["data", "prepare", photos, "--output", tmp_path / "out", "--per-shard", 7, "--side", 48]
+    command += ["--subject-side", 32, "--least-match", 0.0, "--captions", 1, "--device", "cpu"]
+    for name in ("segmenter", "captioner", "matcher"):
+        command += [f"--{name}", tools / name]
+    with at_call("data/shards.py", "write_shard", 2, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = blipdiff(*command)
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "blipdiff: Stopped; what was finished is kept."
+    assert "Traceback" not in ended.err
+    assert sorted(path.name for path in (tmp_path / "out").glob("subjects-*")) == FIRST_SHARD
+    kept = (tmp_path / "out" / FIRST_SHARD[1]).stat().st_mtime_ns
+    assert blipdiff(*command).code == 0
+    assert (tmp_path / "out" / FIRST_SHARD[1]).stat().st_mtime_ns == kept
 
 
 @pytest.mark.parametrize(("suffix", "says"), [(".heic", r"blipdiff\[heif\]"), (".avif", "pillow>=")])

@@ -39,14 +39,19 @@ def invented(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> PairLibrary:
+def library_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("library")
     drawings = [
         Drawing(f"thing {i}", f"thing{i % 60}", ("fluent", "noto")[i % 2], lambda i=i: invented(i)) for i in range(120)
     ]
     build_subjects(folder, folder, SIDE, drawings=drawings)
     build_scenes(folder, 3, side=SIDE)
-    return PairLibrary(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(library_folder: Path) -> PairLibrary:
+    return PairLibrary(library_folder)
 
 
 @pytest.fixture(scope="session", params=["colour and shape", "perceptual"])

@@ -1,6 +1,7 @@
 """What edits are asked, and the report of a tiny model's edits and inversions."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from blipdiff.evaluation.report import Report
 from pipelines.evaluate.edits import CEILING, EDIT, KEPT, PLAIN, SHEET, evaluate_edits
 from pipelines.evaluate.inversion import evaluate_inversion
 from pipelines.evaluate.requests import EditEvaluationRequest, InversionEvaluationRequest
+from tests.support.command_line import Command, at_call
 from tests.support.tiny_models import tiny_model
+
+pytest_plugins = ["tests.support.command_fixtures"]
 
 
 def test_a_trial_swaps_one_unseen_concept_for_another_and_hides_both_among_others(library: PairLibrary) -> None:
@@ -66,6 +70,18 @@ def test_the_report_of_edits_has_every_figure_and_a_sheet(library: PairLibrary, 
     assert json.loads((tmp_path / "report.json").read_text())["about"]["edits"] == 2
     assert Image.open(tmp_path / SHEET).width > 7 * 128
     assert "| background, dB | pixels | edit | all |" in report.as_table()
+
+
+def test_ctrl_c_is_one_line_and_leaves_no_half_of_a_report(
+    blipdiff: Command, model: Path, library_folder: Path, tmp_path: Path
+) -> None:
+    command = ("evaluate-edits", "--data", library_folder, "--output", tmp_path / "out", "--model", model)
+    with at_call("sampling/predictor.py", "__call__", 3, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = blipdiff(*command, "--edits", 2, "--choices", 3, "--split", "source", "--steps", 2)
+    assert (ended.code, ended.out) == (130, "")
+    assert ended.err.splitlines()[-1] == "blipdiff: Stopped; what was finished is kept."
+    assert "Traceback" not in ended.err
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.bundled

@@ -88,6 +88,16 @@ def test_every_task_tells_of_a_far_size_with_its_time_before_a_step(studio: Stud
     assert not any(isinstance(event, Notice) and "far from" in event.text for event in own)
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "is_told"), [(8, 64, True), (64, 8, True), (16, 64, False), (8, 32, False)]
+)
+def test_a_picture_that_is_far_longer_than_wide_is_told_of(
+    studio: Studio, width: int, height: int, is_told: bool
+) -> None:
+    texts = [event.text for event in events(studio, "generate", width, height) if isinstance(event, Notice)]
+    assert any("one side is 8 times the other" in text for text in texts) == is_told
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_sizes_above_the_factor_are_refused_before_anything_is_computed(studio: Studio, task: str) -> None:
     with calls_of(studio.model.unet) as calls, pytest.raises(ConfigError, match=r"at most 16 times"):

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import signal
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,11 +29,13 @@ from pipelines.train.parts import RunParts, prepare
 from pipelines.train.reconstruction import train_reconstruction
 from pipelines.train.representation import train_representation
 from pipelines.train.subjects import train_subjects
-from tests.support.command_line import Command
+from tests.support.command_line import Command, at_call
 from tests.support.tiny_models import photo
 from tests.training.conftest import SIDE, tiny_table
 
 pytest_plugins = ["tests.support.command_fixtures"]
+
+STOPPED = "blipdiff: Stopped; what was finished is kept."
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -222,6 +225,20 @@ def test_the_command_tells_of_each_stage_and_goes_on_with_a_run(
     again = blipdiff(*asked, "--export-only", "--output", "elsewhere")
     assert (again.code, again.out, again.err) == (0, "elsewhere\n", "")
     assert same_files(Path("run/model"), Path("elsewhere"))
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(
+    blipdiff: Command, library_folder: Path, tmp_path: Path
+) -> None:
+    asked = ("train", write_recipe(tmp_path / "tiny.toml"), "--run", "run", "--data", library_folder, "--no-compile")
+    with at_call("training/state.py", "save_state", 2, lambda: signal.raise_signal(signal.SIGINT)):
+        ended = blipdiff(*asked)
+    assert ended.code == 130
+    assert [line for line in ended.err.splitlines() if " loss " not in line] == [STOPPED]
+    assert resume_step(RunFolder(Path("run") / "reconstruction")) == 4
+    again = blipdiff(*asked)
+    assert again.code == 0, again.err
+    assert [line.split()[0] for line in again.err.splitlines()] == ["subject", "decoder"], "what was saved is kept"
 
 
 def test_a_full_disk_while_preparing_is_said(blipdiff: Command, library_folder: Path, tmp_path: Path) -> None:
