@@ -7,7 +7,6 @@ from typer.core import TyperCommand
 
 from app.cli.draw import GIVEN, input_flags
 from app.plain import plain
-from blipdiff.checkpoints.detect import is_file
 from pipelines.task import Task
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".safetensors")
@@ -33,7 +32,6 @@ def strict_command(task: Task) -> type[TyperCommand]:
 
 def _meant(word: str, flag: str) -> str:
     shown = plain(word)
-    is_picture = Path(word).suffix.lower() in _PICTURES or word.startswith("@") or is_file(word)
-    if flag and is_picture:
+    if flag and (word.startswith("@") or Path(word).suffix.lower() in _PICTURES):
         return f"{shown} stands alone; write it behind its option: {flag} {shown}."
     return f'{shown!r} stands alone, behind no option; a text of several words stands in quotes: --prompt "on a beach".'
