@@ -75,7 +75,7 @@ def test_words_are_no_numbers(option: str, value: str, generate: Command) -> Non
         (("draw",), "No such command 'draw'"),
         (("generate", "--colour", "red"), "No such option: --colour"),
         (("generate", "--seed"), "--seed"),
-        (("generate", "dog.png"), "stands alone, behind no option"),
+        (("generate", "dog.png"), "--subject dog.png"),
         (("encode",), "Missing argument"),
         (("convert", "mini"), "Missing argument"),
     ],
