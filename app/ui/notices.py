@@ -14,12 +14,12 @@ from app.ui.texts import retold, said
 
 def notice(text: str) -> None:
     """A sentence that a person should see and that goes away by itself."""
-    gr.Warning(markup.escaped(retold(text)), title=said("Note"))
+    gr.Warning(markup.escaped(retold(text)))
 
 
 def refusal(text: str) -> gr.Error:
     """What to raise where the browser sent what cannot be used."""
-    return gr.Error(markup.escaped(retold(text)), title=said("Error"))
+    return gr.Error(markup.escaped(retold(text)))
 
 
 def bug(error: Exception) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 ENGLISH = "en"
 OTHERS = {"zh": "zh-CN"}  # languages with a catalogue, and what browsers call them
-SCRIPTS = "scripts.json"  # the part of a catalogue that the page's scripts need
+GRADIO = "gradio.json"  # the part of a catalogue with words of Gradio's that are in none of its own
+_SCRIPTS = ("scripts.json", GRADIO)  # what the page's scripts need
 
 _TEXTS = Path(str(files("app"))) / "assets" / "texts"
 _TAG = re.compile(r"(<[^>]*>)")
@@ -106,7 +107,7 @@ def read(part: Path) -> dict[str, str]:
 def script_texts(language: str) -> dict[str, str]:
     """What the page's scripts say, by the English."""
     return {
-        text: told for part in catalogue_files(language) if part.name == SCRIPTS for text, told in read(part).items()
+        text: told for part in catalogue_files(language) if part.name in _SCRIPTS for text, told in read(part).items()
     }
 
 

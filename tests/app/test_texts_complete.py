@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from app.jobs.workshop import Machine, Workshop
 from app.ui.page import build_page
 from app.ui.spoken import told_by
-from app.ui.texts import OTHERS, catalogue_files, places, read, retold, said, speaking
+from app.ui.texts import GRADIO, OTHERS, catalogue_files, places, read, retold, said, script_texts, speaking
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS
 from blipdiff.ranges import SCHEDULER_NAMES
@@ -20,7 +21,14 @@ from tests.support.pages import settings_in
 ROOT = Path(__file__).parents[2]
 PAGE = sorted((ROOT / "app" / "ui").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "app" / "assets").glob("*.js"))
-TOLD_BY = ("app/jobs", "app/ui", "pipelines", "blipdiff/checkpoints/additions.py", "blipdiff/checkpoints/inventory.py")
+TOLD_BY = (
+    "app/jobs",
+    "app/ui",
+    "pipelines",
+    "blipdiff/checkpoints/additions.py",
+    "blipdiff/checkpoints/inventory.py",
+    "blipdiff/conditioning/prompt.py",
+)
 TELLING = {"message", "notice", "refusal", "progress", "heading", "welcome"}
 # the same in every language: names, and examples of what is typed for a model that reads English
 NAMES = {
@@ -79,6 +87,11 @@ def said_texts() -> set[str]:
                 told = text.value if isinstance(text, ast.Constant) else named.get(getattr(text, "id", ""))
                 assert isinstance(told, str), f"{path.name}:{text.lineno}: say a text, or one that has a name"
                 found.add(told)
+    return found | said_by_scripts()
+
+
+def said_by_scripts() -> set[str]:
+    found = set[str]()
     for path in SCRIPTS:
         found |= set(re.findall(r'\bsaid\("((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8")))
     return found
@@ -118,22 +131,32 @@ def test_every_text_of_the_page_is_told_in_every_language(language: str, shown: 
 def test_all_that_handlers_and_scripts_say_is_told_in_every_language(language: str) -> None:
     known = {text for part in catalogue_files(language) for text in read(part)}
     assert sorted(said_texts() - known) == []
+    assert sorted(said_by_scripts() - set(script_texts(language))) == [], "these belong into scripts.json"
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_nothing_is_told_that_nobody_says(language: str, shown: set[str]) -> None:
     used = shown | said_texts()
-    rest = {text for part in catalogue_files(language) for text in read(part)} - used
+    rest = {text for part in catalogue_files(language) if part.name != GRADIO for text in read(part)} - used
     known = written()
     assert sorted(text for text in rest if skeleton(text) not in known) == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
+def test_words_of_gradio_are_said_by_gradio(language: str) -> None:
+    parts = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    said_there = "".join(path.read_text(encoding="utf-8") for path in parts.glob("*.js"))
+    [words] = [read(part) for part in catalogue_files(language) if part.name == GRADIO]
+    # titles of messages are made of their kinds: "warning" becomes "Warning"
+    assert [word for word in words if word not in said_there and word.lower() not in said_there] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_told_once_with_the_same_places(language: str) -> None:
     seen: dict[str, str] = {}
-    for part in catalogue_files(language):
+    for part in sorted(catalogue_files(language), key=lambda one: one.name == GRADIO):  # whose words may be ours too
         for text, told in read(part).items():
-            assert text not in seen, f"{text!r} stands in {part.name} and in {seen[text]}"
+            assert text not in seen or part.name == GRADIO, f"{text!r} stands in {part.name} and in {seen[text]}"
             assert set(places(text)) == set(places(told)), f"{text!r} and {told!r} differ in their places"
             assert told.strip(), f"{text!r} is told as nothing"
             seen[text] = part.name

@@ -147,7 +147,7 @@ class Acts:
         """Raises: ConfigError where nothing is chosen that is there."""
         found = entries_of(self.history, given.get("ids"))
         if not found:
-            raise ConfigError("No picture is chosen, or it is there no longer.")
+            raise ConfigError(said("No picture is chosen, or it is there no longer."))
         return found
 
     def _chosen_or_found(self, look: Look, given: Mapping[str, Any]) -> list[Entry]:
@@ -155,7 +155,7 @@ class Acts:
             return self._chosen(given)
         found = self.history.search(look.search(), most=_MOST_FOUND)
         if not found:
-            raise ConfigError("There is no picture here yet.")
+            raise ConfigError(said("There is no picture here yet."))
         return found
 
 

@@ -75,7 +75,7 @@ class Dropped:
             return changes
         try:
             if not Path(path).is_file():
-                raise ConfigError("The file is there no longer; drop it again.")
+                raise ConfigError(said("The file is there no longer; drop it again."))
             return changes | self._room.send_changes(goal.kind, path, goal.tab)
         except BlipdiffError as error:
             notice(retold(without_folder(str(error))))
@@ -98,9 +98,9 @@ class Dropped:
                 said("{name} is a subject card.", name=name),
             )
         elif open_picture(path).size == (0, 0):
-            raise ImageError(f"{name} is no picture.")
+            raise ImageError(said("{name} is no picture.", name=name))
         head = f"<h2>{markup.escaped(name)}</h2>{button('close', '✕', about=said('Close'))}"
-        told = markup.message(f"{reason} {said('Where shall it be used?')}")
+        told = markup.message(said("{reason} {question}", reason=reason, question=said("Where shall it be used?")))
         panel = (
             f'<section class="offered" role="dialog" aria-label="{markup.escaped(name)}" tabindex="-1">'
             f'<div class="bar">{head}</div>{told}{goals_told(offered)}</section>'

@@ -18,7 +18,7 @@ from app.ui.markup import message
 from app.ui.models import SETTINGS_TAB
 from app.ui.notices import notice
 from app.ui.parts import Changes
-from app.ui.room import RECALLED, Room
+from app.ui.room import RECALLED, Room, title_of
 from app.ui.texts import retold, said
 from app.ui.visits import sender_of
 from blipdiff.errors import BlipdiffError, ConfigError
@@ -47,7 +47,7 @@ class Onward:
                 return self.recall(entry, given.get("part"))
             goal = goal_of(self._room, given.get("kind"), given.get("to"))
             if goal is None:
-                raise ConfigError("There is no such tab; reload the page.")
+                raise ConfigError(said("There is no such tab; reload the page."))
             path = self._room.workshop.history.file(entry)
             return self._room.send_changes(goal.kind, path, goal.tab)
         except BlipdiffError as error:
@@ -86,7 +86,7 @@ class Onward:
         """The job with a seed that nobody has chosen. Raises: ConfigError for pictures that come from no seed."""
         request = job.request
         if not isinstance(request, Sampling):
-            raise ConfigError(f"What {job.task} makes comes from no seed.")
+            raise ConfigError(said("What {task} makes comes from no seed.", task=retold(title_of(job.task))))
         changes: dict[str, Any] = {"seed": random_seed(), "variation": 0.0, "variation_of": ()}
         if "count" in parameters(type(request)):
             changes["count"] = 1
@@ -95,5 +95,5 @@ class Onward:
     def _entry(self, given: Mapping[str, Any]) -> Entry:
         found = entry_of(self._room.workshop.history, given.get("id"))
         if found is None:
-            raise ConfigError("This picture is not in the history any more.")
+            raise ConfigError(said("This picture is not in the history any more."))
         return found
