@@ -1,6 +1,7 @@
 // The history: what is chosen, the keys, the large picture, and what is dropped anywhere on the page. The server makes
 // what is seen; every click tells it what this visit looks at.
 (() => {
+  const LONGEST = 20_000; // milliseconds that a comparison is waited for
   const chosen = new Set(); // ids
   let last = null; // the tile that was chosen last, for a range
   let tell = null; // tells the server
@@ -14,8 +15,16 @@
   const isSeen = () => Boolean(view?.offsetParent);
   const field = (name) => view.querySelector(`.filters [name=${name}]`);
 
-  const show = (changes = {}, more = {}) => tell("click", { act: "look", look: { ...look(), ...changes }, ...more });
+  // What was told stays where the view is only looked at because something has come meanwhile.
+  let lastTold = "";
+  let isUnasked = false;
+  const asked = () => { [lastTold, isUnasked] = ["", false]; };
+  const show = (changes = {}) => {
+    asked();
+    tell("click", { act: "look", look: { ...look(), ...changes } });
+  };
   const act = (name, more = {}) => {
+    asked();
     const viewing = dialog?.open ? { viewing: more.id ?? idOf(dialog.firstElementChild) } : {};
     tell("click", { act: name, look: look(), ...viewing, ...more });
   };
@@ -47,13 +56,12 @@
   };
   const chooseNone = () => { chosen.clear(); showChosen(); };
 
-  let kept = ""; // what was told before a look that nobody asked for
   // After the server's answer: the fields show what it looked for, except the one that is being typed into.
   const settle = () => {
     if (!root()) return;
     const told = view.querySelector(".told");
-    if (kept && !told.innerHTML) told.innerHTML = kept;
-    kept = "";
+    if (told.innerHTML) lastTold = told.innerHTML;
+    else if (isUnasked) told.innerHTML = lastTold;
     const { words, task, model, favourites } = look();
     if (document.activeElement !== field("words")) field("words").value = words;
     Object.assign(field("task"), { value: task });
@@ -101,6 +109,7 @@
     all: () => { tiles().forEach((tile) => chosen.add(tile.dataset.id)); showChosen(); },
     none: chooseNone,
     compare: () => compare("compare", [...chosen]),
+    uncompare: () => tell("compare", { act: "none", ids: [] }),
     before: (button) => { compare("before", [idOf(button)]); dialog.close(); },
     by: (button) => show({ by: button.dataset.by, board: "", page: 0 }),
     board: (button) => show({ board: button.dataset.board, page: 0 }),
@@ -122,7 +131,13 @@
   };
   const compare = (name, ids) => {
     tell("compare", { act: name, ids });
-    document.getElementById("history")?.scrollIntoView({ block: "start" });
+    const end = performance.now() + LONGEST;
+    const look = () => {
+      const slider = document.getElementById("history-compared");
+      if (slider?.offsetHeight) slider.scrollIntoView({ block: "center" });
+      else if (performance.now() < end) requestAnimationFrame(look);
+    };
+    look();
   };
   const remove = (ids) => {
     if (!ids.length || look().binned) return;
@@ -170,7 +185,7 @@
         focusTile(wanted);
         wanted = null;
       });
-      (document.querySelector(".gradio-container") ?? document.body).append(dialog);
+      (document.querySelector(".gradio-container .contain") ?? document.body).append(dialog); // where its style reaches
     }
     const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset : null;
     const isOpen = dialog.querySelector("details")?.open;
@@ -282,8 +297,8 @@
       if (!root() || count === root().dataset.changes) return;
       if (!isSeen()) isStale = true;
       else {
-        kept = view.querySelector(".told").innerHTML;
-        show();
+        isUnasked = true;
+        tell("click", { act: "look", look: look() });
       }
     }),
     offered(element, trigger) {

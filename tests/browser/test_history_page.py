@@ -127,6 +127,8 @@ def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place,
     tiles.nth(1).locator(".choose").uncheck()
     place.button("Compare two").click()
     page.locator("#history-compared img").first.wait_for()
+    place.button("Close the comparison").click()
+    expect(page.locator("#history-compared img")).to_have_count(0)
     with page.expect_download() as packed:
         page.get_by_role("button", name="Download the chosen pictures as a zip").click()
     packed.value.save_as(tmp_path / "pictures.zip")

@@ -127,6 +127,7 @@ def _tools(look: Look, count: int) -> str:
                 "favourites", said("Favourite"), about=said("Mark the chosen pictures as favourites"), looks="for-some"
             ),
             button("compare", said("Compare two"), looks="for-two"),
+            button("uncompare", said("Close the comparison"), looks="uncompare"),
             button("zip", said("Zip"), about=said("Download the chosen pictures as a zip, or all that were found")),
             button(
                 "project",
