@@ -23,9 +23,10 @@ from pipelines.job import Job
 from pipelines.metadata import read_metadata, repeat
 from pipelines.studio import Studio
 from tests.support.brought import factors, sd_tensors, vectors, write_embedding, write_kohya
-from tests.support.original_names import to_ldm_vae
-from tests.support.studios import drawn, job
-from tests.support.tiny_models import tiny_model
+from tests.support.every_job import style
+from tests.support.original_names import to_ldm_control, to_ldm_vae
+from tests.support.studios import dog, drawn, job
+from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
 from tests.support.workshops import pixels
 from tests.support.wrong_files import CASES, torch_file
 
@@ -177,6 +178,20 @@ def test_another_vae_is_a_model_of_its_own(workshop: Workshop, model: str, tmp_p
     assert workshop.files.parts(model) is None
     with pytest.raises(ConfigError, match="which is not here any more"):
         workshop.files.parts(f"{model} + gone.safetensors")
+
+
+def test_a_controlnet_is_followed_by_its_files_name(workshop: Workshop, tmp_path: Path) -> None:
+    net = tiny_controlnet()
+    named = to_ldm_control(net.state_dict(), net.config.layers_per_block)
+    tensors = {f"control_model.{name}": value.contiguous() for name, value in named.items()}
+    save_file(tensors, tmp_path / "edges.safetensors")
+    assert workshop.files.keep(tmp_path / "edges.safetensors").kind == "ControlNet"
+    request = style(Path("edges.safetensors"))
+    _, path = picture(workshop, Job.of(replace(request, count=1), subject=dog(), structure=photo(4)))
+    [told] = read_metadata(path)["job"]["request"]["controls"]
+    assert (told["control"], len(told["fingerprint"])) == ("edges.safetensors", 16)
+    [kept] = workshop.queue.job(workshop.queue.tickets(most=1)[0].id).request.controls
+    assert kept.control == "edges.safetensors", "a job names no place"
 
 
 @pytest.mark.parametrize(
