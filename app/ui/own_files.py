@@ -27,6 +27,7 @@ from pipelines.job import Job
 
 TITLE = "Your files"
 _KEPT = "blipdiff-files"  # where a browser keeps what it has chosen
+_ORDER = (LORA, EMBEDDING, VAE, CHECKPOINT, CONTROL)
 _LOW, _HIGH, _STEP = -1, 2, 0.05  # of a weight's slider
 PRESSED = """const told = (target, act) => {
   const row = target.closest("li[data-name]");
@@ -150,7 +151,7 @@ class OwnFilesPart:
 
     def _shown(self, chosen: list[dict[str, Any]]) -> Changes:
         files = self._room.workshop.files
-        rows = [_row(one, chosen) for one in files.all()]
+        rows = [_row(one, chosen) for one in sorted(files.all(), key=lambda one: _ORDER.index(one.kind))]
         where = ", ".join(str(folder) for folder in files.folders)
         hint = said(
             "Up to 100 MB come in here; larger files lie in a folder of yours: {folders}. "
@@ -158,7 +159,7 @@ class OwnFilesPart:
             folders=where,
         )
         listed = f"<ul>{''.join(rows)}</ul>" if rows else ""
-        text = f'<section class="own-files">{listed}<p class="note">{escaped(hint)}</p></section>'
+        text = f'<section class="own-files">{listed}<p class="about">{escaped(hint)}</p></section>'
         return {self._list: text, self._place: gr.Accordion(label=_titled(chosen))}
 
     def _controls(self) -> Changes:
@@ -189,7 +190,11 @@ def _titled(chosen: Sequence[dict[str, Any]]) -> str:
 def _row(one: OwnFile, chosen: Sequence[dict[str, Any]]) -> str:
     """A file with what can be done with it."""
     size = said("{size} MB", size=f"{one.size / 1e6:,.1f}")
-    about = [retold(one.kind), size, *([said("words: {words}", words=", ".join(one.words))] if one.words else [])]
+    about = [
+        retold(one.kind),
+        size,
+        *([said("words: {words}", words=", ".join(one.words))] if one.words and one.kind == LORA else []),
+    ]
     name = f'<span class="what">{escaped(one.called)}</span>'
     told = f'<span class="where">{escaped(", ".join(about))}</span>'
     data = f'data-kind="{escaped(one.kind)}" data-name="{escaped(one.called)}"'
