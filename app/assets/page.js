@@ -1,21 +1,28 @@
-// What Gradio's controls leave to the page: the keyboard, and where a small screen looks.
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    // the tab that is open: what is not laid out has no parent to be placed in
-    [...document.querySelectorAll(".draws")].find((one) => one.offsetParent)?.click();
-  }
-});
+// What Gradio's controls leave to the page: where a small screen looks, what was typed, the pad and the boxes.
 
-// On a phone the pictures are below the form: show them when drawing begins.
+// On a phone the pictures are above the form: show them when drawing begins.
 new MutationObserver((changes) => {
   const begins = changes.some((change) =>
     [...change.addedNodes].some((node) => node.querySelector?.(".previews .blank") || node.matches?.(".previews")));
   const stage = [...document.querySelectorAll(".stage")].find((one) => one.offsetParent);
-  if (begins && stage && stage.getBoundingClientRect().top > window.innerHeight - 200) {
+  const { top, bottom } = stage?.getBoundingClientRect() ?? {};
+  if (begins && stage && (top > window.innerHeight - 200 || bottom < 200)) {
     stage.scrollIntoView({ behavior: "smooth", block: "start" });
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+// What was said in red of a form is out of date once that has changed; a click on the bar's buttons tells it anew.
+const outdate = (event) => {
+  const form = event.target.closest?.(".asking");
+  if (!form || event.target.closest(".actions")) return;
+  if (event.type === "click" && !event.target.closest("button:not([role=tab], .label-wrap)")) return;
+  form.querySelectorAll(".status .message.bad").forEach((one) => one.classList.add("outdated"));
+};
+for (const kind of ["input", "change", "drop", "click"]) document.addEventListener(kind, outdate, true);
+document.addEventListener("click", (event) => {
+  event.target.closest?.(".actions button")?.closest(".actions").querySelectorAll(".outdated")
+    .forEach((one) => one.classList.remove("outdated"));
+}, true);
 
 // The last sentence of a run is read aloud; the steps in between are not.
 new MutationObserver(() => {

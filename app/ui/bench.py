@@ -163,6 +163,8 @@ class Bench:
             return changes if job is None or seed is None else changes | {seed: str(job.request.seed)}
 
         answered = [on.status, on.cancel, on.stage, *([] if seed is None else [seed])]
+        if seed is not None:
+            room.seeds[button.elem_id] = seed
         read = [room.browser, room.model_choice, room.added, on.pictures, *inputs, *self.form.inputs]
         room.asked(on_ask(button, ask, read, answered))
 

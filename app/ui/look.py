@@ -7,14 +7,12 @@ from typing import Any
 import gradio as gr
 
 _ASSETS = Path(str(files("app"))) / "assets"
+_SCRIPTS = ("texts.js", "fields.js", "messages.js", "page.js", "paste.js", "keys.js", "history.js")
 
 
 def looks() -> dict[str, Any]:
     """What `Blocks.launch` takes for the look: theme, style sheet and scripts, all from this machine."""
-    scripts = (
-        (_ASSETS / name).read_text(encoding="utf-8")
-        for name in ("texts.js", "fields.js", "messages.js", "page.js", "paste.js", "history.js")
-    )
+    scripts = ((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     head = "".join(f"<script>{script}</script>" for script in scripts)
     return {"theme": _theme(), "css_paths": [_ASSETS / "page.css", _ASSETS / "history.css"], "head": head}
 

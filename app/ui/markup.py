@@ -25,8 +25,8 @@ def heading(told: Mapping[str, str], about: str = "") -> str:
     note = f'<p class="purpose">{escaped(about)}</p>' if about else ""
     return (
         '<header class="masthead"><div><h1>blipdiff</h1>'
-        f"<p>{escaped(said(_ABOUT))}</p>{note}</div>"
-        f"<dl>{facts}</dl></header>"
+        f'<p class="tagline">{escaped(said(_ABOUT))}</p>{note}</div>'
+        f'<dl>{facts}</dl><button type="button" class="keys-button" data-keys>{escaped(said("Keys"))}</button></header>'
     )
 
 

@@ -12,6 +12,7 @@ from app.ui import follower, line
 from app.ui.events import AT_ONCE, SILENT, on_change
 from app.ui.files import forget_old, own_cache
 from app.ui.history.tab import dropped_anywhere, history_tab
+from app.ui.keys import place_keys
 from app.ui.models import SETTINGS_TAB, ModelChoice
 from app.ui.notices import guarded
 from app.ui.own_files import OwnFilesPart
@@ -52,8 +53,9 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
     with Page(title="blipdiff", analytics_enabled=False) as page:
         page.usual = settings.language
         room = Room(page, workshop, settings)
-        room.heading = gr.HTML(room.headed(room.facts()))
-        choice = ModelChoice(room)
+        with gr.Row(elem_id="head"):
+            room.heading = gr.HTML(room.headed(room.facts()))
+            choice = ModelChoice(room)
         OwnFilesPart(room)
         with gr.Tabs(elem_id="tabs") as room.switch:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
@@ -67,6 +69,7 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
                 settings_tab(room, choice, tab)
         dropped_anywhere(room)
         room.line = gr.HTML(elem_id="line", js_on_load=line.PRESSED)
+        place_keys(room)
         page.load(show, search, shown, **AT_ONCE)
         page.load(partial(forget_old, page), None, None, **AT_ONCE)
         room.finish()

@@ -101,6 +101,7 @@ class Room:
         self.own_files: Any = None  # the place where they are chosen
         self.control_choices: list[Any] = []  # lists of nets, on any tab
         self.of_model: list[tuple[Any, Callable[[Facts], Any]]] = []  # what an open model changes on the page
+        self.seeds: dict[str, Any] = {}  # the seed's control, by the name of the button that draws with it
         self.clicks: list[Any] = []  # events that ask for jobs, after which the page is told of them
         self._later: list[Callable[[], None]] = []
 

@@ -80,11 +80,11 @@ class Runs:
         self._room.workshop.cancel(mine[0].id)
         return _UNCHANGED  # its own last word must not be overtaken
 
-    def trial(self, visit: gr.Request, job: Job, shown: Callable[[Result], Changes]) -> Iterator[Changes]:
-        """Draws a job in passing, keeps nothing, and makes way for what is asked for by a click."""
+    def trial(self, visit: gr.Request, model: str, job: Job, shown: Callable[[Result], Changes]) -> Iterator[Changes]:
+        """Draws a job in passing by this model, keeps nothing, and makes way for what is asked for by a click."""
         called_off = self._room.visits.begins_trial(str(visit.session_hash))
         try:
-            events = cast("Any", run(self._room.studio(), job))
+            events = cast("Any", run(self._room.studio(model), job))
             with closing(events):
                 for event in until_stopped(events, called_off.is_set):
                     yield _passing(event, self.on, shown)

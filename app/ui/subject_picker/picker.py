@@ -62,7 +62,7 @@ class SubjectPicker:
                     file_types=[*FILE_TYPES, CARD_SUFFIX],
                     elem_id=named("subject"),
                     elem_classes="subject takes-paste",
-                    height=140,
+                    height=96,
                 )
             if has_library:
                 with gr.Tab("Library", elem_id=named("from-library")) as self._library_tab:
@@ -125,6 +125,11 @@ class SubjectPicker:
         weights = [1.0 if one is None else one for one in picked.weights] + [1.0] * MOST_SUBJECTS
         changes: Changes = {self.files: list(picked.paths) or None} | self.brush.filled(picked.masks)
         return changes | dict(zip(self.weights, weights, strict=False))
+
+    @property
+    def example(self) -> tuple[list[Any], Callable[[Path], Changes]]:
+        """What an example changes, and how."""
+        return [self.files], lambda photo: {self.files: [served(photo)]}
 
     @property
     def takes(self) -> dict[Kind, Any]:

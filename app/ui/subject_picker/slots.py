@@ -9,6 +9,7 @@ import gradio as gr
 
 from app.ui.components import PREVIEW, OneOf
 from app.ui.events import ON_PHOTOS, on_change
+from app.ui.files import served
 from app.ui.parts import Changes, Sent
 from app.ui.photos import photo_field
 from app.ui.room import Kind, Room
@@ -30,9 +31,10 @@ class SubjectSlots:
 
     def __init__(self, room: Room, tab: str) -> None:
         self.photos: list[Any] = []
-        self._words: list[Any] = []
+        self.words: list[Any] = []
         self._guesses: list[Any] = []
-        bundled = [*room.examples[:2], *[None] * len(LETTERS)]
+        self._examples = room.examples[:2]
+        bundled = [*self._examples, *[None] * len(LETTERS)]
         for first in range(0, len(LETTERS), 2):
             with gr.Row():
                 for letter, example in list(zip(LETTERS, bundled, strict=False))[first : first + 2]:
@@ -49,21 +51,21 @@ class SubjectSlots:
     @property
     def inputs(self) -> list[Any]:
         """What `given` reads."""
-        return [*self.photos, *self._words, *self.brush.inputs]
+        return [*self.photos, *self.words, *self.brush.inputs]
 
     @property
     def outputs(self) -> list[Any]:
         """What `recalled` changes."""
-        return [*self.photos, *self._words, *self.brush.outputs]
+        return [*self.photos, *self.words, *self.brush.outputs]
 
     def connect(self, suggestions: Suggestions | None = None) -> None:
         """Connects what the places do among themselves."""
         guesses = suggestions or Suggestions()
-        for photo, word, offered in zip(self.photos, self._words, self._guesses, strict=True):
+        for photo, word, offered in zip(self.photos, self.words, self._guesses, strict=True):
             on_change(photo.change, partial(self._guess, guesses, offered), [photo, word], [offered], ON_PHOTOS)
             on_change(offered.input, partial(_use, word, offered), offered, [word, offered])
         self.brush.connect(self.photos, _held, [photo.change for photo in self.photos])
-        taken = [*self.photos, *self._words, self._place_of]
+        taken = [*self.photos, *self.words, self._place_of]
         self.shelf.connect(self._frame.expand, self.take, [self._place_of, *self.photos], taken)
 
     def given(self, values: Sequence[Any]) -> list[tuple[int, Input]]:
@@ -94,25 +96,30 @@ class SubjectSlots:
         empty = [None] * len(LETTERS)
         shown = [in_photo_field(path) for path in picked.paths]
         changes: Changes = dict(zip(self.photos, [*shown, *empty], strict=False))
-        changes |= dict(zip(self._words, [*(one.word for one in kept), *("" for _ in LETTERS)], strict=False))
+        changes |= dict(zip(self.words, [*(one.word for one in kept), *("" for _ in LETTERS)], strict=False))
         return changes | self.brush.filled(picked.masks)
 
     @property
     def takes(self) -> dict[Kind, Any]:
         """Where what is sent to the tab goes."""
-        return dict.fromkeys(("subject", "photo"), Sent([self.photos[0], self._words[0]], self.sent))
+        return dict.fromkeys(("subject", "photo"), Sent([self.photos[0], self.words[0]], self.sent))
 
     def sent(self, path: str) -> Changes:
         """The first place with a photo, or with a card and its word."""
         word = SubjectEmbedding.load(path).category if is_card(path) else ""
-        return {self.photos[0]: in_photo_field(path), self._words[0]: word}
+        return {self.photos[0]: in_photo_field(path), self.words[0]: word}
 
     def take(self, path: str, wanted: str | None, *photos: str | None) -> Changes:
         """A card goes to the chosen place, or to the first free one, with its word."""
         free = next((place for place, one in enumerate(photos) if not one), 0)
         place = LETTERS.index(wanted) if wanted and wanted in LETTERS else free
         word = SubjectEmbedding.load(path).category
-        return {self.photos[place]: in_photo_field(path), self._words[place]: word, self._place_of: None}
+        return {self.photos[place]: in_photo_field(path), self.words[place]: word, self._place_of: None}
+
+    def example(self) -> Changes:
+        """The bundled photos in the first places, as at the beginning."""
+        photos = dict(zip(self.photos, map(served, self._examples), strict=False))
+        return {**photos, **dict(zip(self.words, map(category_of, self._examples), strict=False))}
 
     def _place(self, tab: str, letter: str, example: Path | None) -> None:
         with gr.Column(min_width=130, elem_classes="slot"):
@@ -129,7 +136,7 @@ class SubjectSlots:
             )
             offered = OneOf([], label="It may be", elem_id=f"{tab}-guess-{letter}", elem_classes="suggestions")
         self.photos.append(photo)
-        self._words.append(word)
+        self.words.append(word)
         self._guesses.append(offered)
 
     @staticmethod

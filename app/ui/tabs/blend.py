@@ -11,6 +11,7 @@ import gradio as gr
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.events import ON_MODEL, on_change
+from app.ui.examples import connect_slots_example, place_example
 from app.ui.files import served
 from app.ui.parts import Changes
 from app.ui.room import Room
@@ -25,6 +26,7 @@ from pipelines.task import Result, Task
 
 _MOST_FRAMES = 60  # of a path on the page
 _PREVIEW_STEPS = 6
+_STEPS = ("Two subjects are there to begin with; give your own in their places.", "Press Draw path.")
 _SHOWN = {".webp": "image/webp", ".gif": "image/gif"}  # films that a picture's place can play
 
 
@@ -36,7 +38,11 @@ class BlendTab(Bench):
         with self.workbench():
             with self.asking():
                 self.slots = SubjectSlots(room, "blend")
-                self.weights = [_weight(place, letter) for place, letter in enumerate(LETTERS)]
+                gr.HTML(_pad(), elem_id="blend-pad-holder")
+                place = gr.Textbox("0.5,0", elem_id="blend-xy", elem_classes="unseen", label="Place", show_label=False)
+                self.weights = [_weight(at, letter) for at, letter in enumerate(LETTERS)]
+                told = said("{steps} steps, whenever a weight changes.", steps=_PREVIEW_STEPS)
+                live = gr.Checkbox(True, label="Live preview", info=told, elem_id="blend-live")
                 self.form.place("prompt", "prompt_to")
                 place_detail(self.form)
                 self.place_settings()
@@ -44,11 +50,10 @@ class BlendTab(Bench):
                     "Two subjects or more, each with its word.", path="Draw path", one="Draw picture", map="Draw map"
                 )
             with self.seeing():
-                gr.HTML(_pad(), elem_id="blend-pad-holder")
-                place = gr.Textbox("0.5,0", elem_id="blend-xy", elem_classes="unseen", label="Place", show_label=False)
-                told = said("{steps} steps, whenever a weight changes.", steps=_PREVIEW_STEPS)
-                live = gr.Checkbox(True, label="Live preview", info=told, elem_id="blend-live")
-                self.place_results(columns=4, show=self._sheets)
+                welcome = markup.welcome(*_STEPS)
+                self.place_stage(welcome)
+                example = place_example(self.id("try"))
+                self.place_results(welcome, columns=4, show=self._sheets)
                 self.files = gr.File(
                     label="Grid and film", file_count="multiple", interactive=False, elem_id="blend-files"
                 )
@@ -56,15 +61,18 @@ class BlendTab(Bench):
         for button, shape in zip(buttons, ("path", "one", "map"), strict=True):
             self.connect(button, partial(self.asked, shape), given)
         self.slots.connect()
+        connect_slots_example(example, self.slots, buttons[0])
         self.connect_rest(self.recalled, [*self.slots.outputs, *self.weights], self.slots.takes, [self.files])
         on_change(place.change, _weights_at, [place, *self.slots.photos], self.weights)
         changed = [place.change, *(weight.release for weight in self.weights)]
         shown = [self.on.status, self.on.stage]
-        on_change(changed, self.preview, [live, *given, *self.form.inputs], shown, ON_MODEL)
+        read = [live, room.model_choice, *given, *self.form.inputs]
+        on_change(changed, self.preview, read, shown, ON_MODEL)
 
     def asked(self, shape: str, *values: Any) -> Job:
         """One picture at the weights, a path, or a map."""
         (*given, typed), count = values, len(self.slots.inputs)
+        subjects = self.slots.given(given[:count])
         request = self.form.request(typed, shape=shape, **({} if shape == "path" else {"prompt_to": None}))
         if shape == "path" and request.frames > _MOST_FRAMES:
             text = "A path on the page has up to {most} frames; the command line draws more."
@@ -72,13 +80,10 @@ class BlendTab(Bench):
         weights = given[count:]
         return Job.of(
             request,
-            subject=[
-                replace(one, weight=float(weights[place]) if shape == "one" else None)
-                for place, one in self.slots.given(given[:count])
-            ],
+            subject=[replace(one, weight=float(weights[place]) if shape == "one" else None) for place, one in subjects],
         )
 
-    def preview(self, is_live: bool, visit: gr.Request, *values: Any) -> Iterator[Changes]:
+    def preview(self, is_live: bool, model: str, visit: gr.Request, *values: Any) -> Iterator[Changes]:
         """The blend as it stands, in few steps; nothing where live previews are off or subjects are missing."""
         count = len(self.slots.inputs) + len(self.weights)
         try:
@@ -87,7 +92,7 @@ class BlendTab(Bench):
             job.opened()
         except BlipdiffError:
             is_live = False
-        yield from self.runs.trial(visit, job, self._seen) if is_live else [gr.skip()]
+        yield from self.runs.trial(visit, model, job, self._seen) if is_live else [gr.skip()]
 
     def recalled(self, job: Job) -> Changes:
         """The subjects with their weights. Raises: SubjectError for one that is kept nowhere."""

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
+from app.ui import markup
 from app.ui.bench import Bench
-from app.ui.components import Canvas, Marks
+from app.ui.compared import place_compared
+from app.ui.components import Marks
 from app.ui.events import ON_PHOTOS, SILENT, on_change, on_click
 from app.ui.examples import SCENE, connect_example, place_example
 from app.ui.files import served
 from app.ui.given import as_file
+from app.ui.painting import Painting
 from app.ui.parts import Changes
-from app.ui.photos import photo_field, to_paint_on
+from app.ui.photos import photo_field
 from app.ui.room import Facts, Kind, Room
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subjects import category_of
@@ -30,6 +31,11 @@ from pipelines.task import Task
 PHOTO, GENERATED = "A photo", "The prompt's own picture"
 
 _OWN = {"steps": 20, "keep_background": True}
+_STEPS = (
+    "Add a photo, and say what it shows.",
+    "Click on the word that shall become something else, and say what.",
+    "Press Edit.",
+)
 _SAID = ("source", "target", "category", "prompt", "focus", "from_prompt")  # by the sentence and the kind of source
 
 
@@ -48,17 +54,19 @@ class EditTab(Bench):
                 self.place_settings()
                 [edit] = self.place_actions("Give a source, click on a word, and say what it becomes.", draw="Edit")
             with self.seeing():
-                self._place_compared()
+                welcome = markup.welcome(*_STEPS)
+                self.place_stage(welcome)
                 example = place_example(self.id("try"))
-                self.place_results(show=self._compared)
+                self._place_compared()
+                self.place_results(welcome, show=self._compared)
         self.subject.connect()
         fields = [self.kind, self.sentence, self.words, self.instead, self.subject.files]
         connect_example(example, self._example, fields, edit)
         self.sentence.change(None, [self.sentence, self.words], self.words, js="blipdiff.words", **SILENT)
         on_change(self.kind.input, lambda kind: kind == PHOTO, self.kind, self.form.controls["keep_background"])
-        on_change(self.photo.change, to_paint_on, self.photo, self.canvas, ON_PHOTOS)
-        on_click(self.take_over, to_paint_on, self.source, self.canvas, ON_PHOTOS)
-        read = [self.kind, self.photo, self.canvas, self.sentence, self.words, self.instead]
+        self.painting.connect(self.photo)
+        on_click(self.take_over, self.painting.shown, self.source, self.painting.canvas, ON_PHOTOS)
+        read = [self.kind, self.photo, *self.painting.inputs, self.sentence, self.words, self.instead]
         self.connect(edit, self.asked, [room.model_choice, *read, *self.subject.inputs])
         takes: dict[Kind, Any] = {"photo": self.photo, "picture": self.photo}
         takes |= {"subject": self.subject.takes["subject"]}
@@ -72,6 +80,7 @@ class EditTab(Bench):
         kind: str,
         photo: str | None,
         canvas: Mapping[str, Any] | None,
+        kept: Any,
         sentence: str,
         clicked: list[int],
         instead: str,
@@ -79,17 +88,18 @@ class EditTab(Bench):
     ) -> Job:
         """The edit of a photo, or of the picture that the sentence makes."""
         *given, typed = values
+        if kind == PHOTO and photo is None:
+            raise ConfigError(said("There is no photo yet; add one, or choose the prompt's own picture."))
         swap = swapped_words(sentence, clicked, instead)
         words = {"source": swap.source, "target": swap.target, "prompt": swap.prompt, "focus": swap.focus}
         category = instead.strip() or swap.named
         request = self.form.request(typed, **words, category=category, from_prompt=kind == GENERATED)
         subject = self.subject.subjects(*given)
-        if request.from_prompt:
-            mask = painted(canvas, self._drawn_size(model, request))
+        if photo is None or request.from_prompt:
+            mask = self.painting.mask(self._drawn_size(model, request), canvas, kept)
             return Job.of(request, mask=mask, subject=subject)
-        if photo is None:
-            raise ConfigError(said("There is no photo yet; add one, or choose the prompt's own picture."))
-        return Job.of(request, source=Path(photo), mask=painted(canvas, open_picture(photo).size), subject=subject)
+        mask = self.painting.mask(open_picture(photo).size, canvas, kept)
+        return Job.of(request, source=Path(photo), mask=mask, subject=subject)
 
     def recalled(self, job: Job) -> Changes:
         """The sentence with its words clicked on, the photo, what was painted, and the subject.
@@ -100,7 +110,6 @@ class EditTab(Bench):
             **self.words_recalled(job),
             self.kind: GENERATED if job.request.from_prompt else PHOTO,
             self.photo: None,
-            self.canvas: None,
         }
         changes |= self.subject.recalled(job.given("subject"))
         source = [as_file(one) for one in job.given("source")]
@@ -108,7 +117,8 @@ class EditTab(Bench):
             raise ConfigError(said("Give the photo again: it is not kept."))
         if source:
             changes[self.photo] = source[0]
-        return changes
+        masks = [one.image for one in job.opened().given("mask")]
+        return changes | self.painting.recalled(source[0] if source else None, masks)
 
     def words_recalled(self, job: Job) -> Changes:
         """The sentence with its words clicked on, what they become, and what else the form says in words."""
@@ -134,7 +144,7 @@ class EditTab(Bench):
         self.kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
         self.photo = photo_field("Photo", "edit-photo", 240)
         with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
-            self.canvas = _canvas()
+            self.painting = Painting("edit-canvas", "The source")
         self.sentence = gr.Textbox(
             label="What the picture shows", placeholder="a cat sits on a sofa", max_lines=2, elem_id="edit-sentence"
         )
@@ -142,12 +152,9 @@ class EditTab(Bench):
         self.instead = gr.Textbox(label="For", placeholder="dog", max_lines=1, elem_id="edit-instead")
 
     def _place_compared(self) -> None:
-        self.place_stage()
-        looks: dict[str, Any] = {"interactive": False, "format": "png"}
-        self.slider = gr.ImageSlider(
-            label="Before and after", height=420, elem_id="edit-slider", elem_classes="compared", **looks
-        )
+        self.slider = place_compared("Before and after", "edit-slider")
         with gr.Row():
+            looks: dict[str, Any] = {"interactive": False, "format": "png", "elem_classes": "when-there"}
             looks |= {"buttons": ["download", "fullscreen"], "height": 240}
             self.mask = gr.Image(label="Mask: white was edited", elem_id="edit-mask", **looks)
             self.maps = gr.Image(label="Where each word was seen", elem_id="edit-maps", **looks)
@@ -166,26 +173,3 @@ class EditTab(Bench):
             self.maps: paths["maps"],
             self.source: paths["before"],
         }
-
-
-def painted(canvas: Mapping[str, Any] | None, size: tuple[int, int]) -> Image.Image | None:
-    """What was painted on the canvas, in white on black and of the source's size; None for nothing."""
-    layers = [] if canvas is None else canvas.get("layers") or []
-    opaque = [np.asarray(layer.convert("RGBA"))[..., 3] for layer in layers]
-    if not any(layer.any() for layer in opaque):
-        return None
-    return Image.fromarray(np.maximum.reduce(opaque)).resize(size)
-
-
-def _canvas() -> Any:
-    return Canvas(
-        label="The source",
-        type="pil",
-        image_mode="RGBA",
-        sources=(),
-        brush=gr.Brush(colors=["#ffffff"], color_mode="fixed"),
-        transforms=(),
-        layers=False,
-        height=340,
-        elem_id="edit-canvas",
-    )

@@ -7,7 +7,7 @@ import gradio as gr
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.events import ON_MODEL, on_click
-from app.ui.examples import connect_subject_example, place_example
+from app.ui.examples import SCENE, connect_inputs_example, place_example
 from app.ui.files import kept_card, served, without_folder
 from app.ui.notices import notice
 from app.ui.parts import Changes
@@ -52,7 +52,8 @@ def generate_tab(room: Room, task: Task) -> None:
 
     def asked(*values: Any) -> Job:
         *given, typed = values
-        return Job.of(form.request(typed), subject=subject.subjects(*given))
+        photos = subject.subjects(*given)  # which the form begins with, so that they are asked for first
+        return Job.of(form.request(typed), subject=photos)
 
     def keep_card(model: str, category: str, fit: str, *given: Any) -> Changes:
         """Encodes the subject and keeps it as a file, with its cut-out."""
@@ -70,7 +71,7 @@ def generate_tab(room: Room, task: Task) -> None:
         save_card, keep_card, [room.model_choice, form.controls["category"], form.controls["fit"], *subject.inputs],
         [card, bench.on.status], ON_MODEL,
     )  # fmt: skip
-    connect_subject_example(example, room, subject.files, form, draw)
+    connect_inputs_example(example, room, form, [subject.example], SCENE, draw)
     bench.connect(draw, asked, subject.inputs)
     bench.connect_rest(lambda job: subject.recalled(job.given("subject")), subject.outputs, subject.takes)
 

@@ -9,7 +9,8 @@ import gradio as gr
 from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.components import Listed
-from app.ui.events import on_change
+from app.ui.events import ON_MODEL, on_change
+from app.ui.examples import connect_example, drawn_example, place_example
 from app.ui.files import served, without_folder
 from app.ui.parts import Changes
 from app.ui.photos import photo_field
@@ -43,12 +44,15 @@ class GridTab(Bench):
                     "Give a picture, and choose what changes across and down.", draw="Draw grid"
                 )
             with self.seeing():
-                self.place_stage(markup.welcome("Add a picture that was made here.", "Choose one or two settings."))
+                welcome = markup.welcome("Add a picture that was made here.", "Choose one or two settings.")
+                self.place_stage(welcome)
+                example = place_example(self.id("try"))
                 self.sheet = gr.Image(
                     label="The grid", interactive=False, format="png", buttons=["download", "fullscreen"],
-                    elem_id="grid-sheet", elem_classes="compared",
+                    elem_id="grid-sheet", elem_classes="compared when-there",
                 )  # fmt: skip
-                self.place_results(columns=4, show=self._shown)
+                self.place_results(welcome, columns=4, show=self._shown)
+        connect_example(example, self._example, [self.picture], draw, ON_MODEL)
         fields = [one for axis in self.axes for one in axis]
         self.connect(draw, self.asked, [self.picture, *fields])
         self.connect_rest(lambda _job: {}, [self.picture], {"picture": self.picture}, [self.sheet])
@@ -90,6 +94,9 @@ class GridTab(Bench):
                 said("The picture's own subject, words and settings are used for all others.")
             ),
         }
+
+    def _example(self) -> Changes:
+        return {self.picture: drawn_example(self.room)}
 
     def _axis(self, place: str, offered: list[tuple[str, str]]) -> tuple[Any, Any]:
         is_first = place == "x"

@@ -6,7 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.ui import markup
 from app.ui.bench import Bench
+from app.ui.examples import connect_slots_example, place_example
 from app.ui.parts import Changes
 from app.ui.room import Facts, Room
 from app.ui.subject_picker.picker import place_detail
@@ -18,6 +20,7 @@ from pipelines.job import Job
 from pipelines.task import Task
 
 _PROMPT = "a {balloon} and a {coffee} on a grass field"
+_STEPS = ("Put each subject's word in braces.", "Drag its box to where it shall be.", "Press Draw scene.")
 _TIMES = 2  # as wide as high, unless a width is given
 _WIDE = "twice the model's own if empty"
 _BOXES = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.5, 0.5, 1.0), (0.5, 0.5, 1.0, 1.0))
@@ -29,11 +32,6 @@ def scene_tab(room: Room, task: Task) -> None:
     with bench.workbench():
         with bench.asking():
             bench.form.place("prompt")
-            slots = SubjectSlots(room, "scene")
-            place_detail(bench.form)
-            bench.place_settings(width={"placeholder": _WIDE})
-            [draw] = bench.place_actions("Put each subject's word in braces, and drag its box.", draw="Draw scene")
-        with bench.seeing():
             gr.HTML(_canvas(), elem_id="scene-canvas-holder")
             boxes = gr.Textbox(
                 json.dumps(_BOXES), elem_id="scene-boxes", elem_classes="unseen", label="Boxes", show_label=False
@@ -41,7 +39,15 @@ def scene_tab(room: Room, task: Task) -> None:
             free = gr.Checkbox(
                 False, label="No boxes", info="Look for the words' places in the first steps.", elem_id="scene-free"
             )
-            bench.place_results()
+            slots = SubjectSlots(room, "scene")
+            place_detail(bench.form)
+            bench.place_settings(width={"placeholder": _WIDE})
+            [draw] = bench.place_actions("Put each subject's word in braces, and drag its box.", draw="Draw scene")
+        with bench.seeing():
+            welcome = markup.welcome(*_STEPS)
+            bench.place_stage(welcome)
+            example = place_example(bench.id("try"))
+            bench.place_results(welcome)
 
     room.when_known(
         bench.form.controls["width"],
@@ -70,6 +76,7 @@ def scene_tab(room: Room, task: Task) -> None:
 
     bench.connect(draw, asked, [boxes, free, room.model_choice, *slots.inputs])
     slots.connect()
+    connect_slots_example(example, slots, draw)
     bench.connect_rest(recalled, [boxes, free, *slots.outputs], slots.takes)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from app.libraries import load_libraries
 from app.ui import markup
 from app.ui.bench import Bench
+from app.ui.compared import compared, place_compared
 from app.ui.events import ON_PHOTOS, on_change
 from app.ui.examples import connect_example, place_example
 from app.ui.files import served, without_folder
@@ -28,7 +28,7 @@ from app.ui.views import View
 from blipdiff.control.choices import NONE, PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
-from blipdiff.images import fitted, open_picture
+from blipdiff.images import open_picture
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job
 from pipelines.parameters import parameters, plain
@@ -106,12 +106,16 @@ class _Control:
             )  # fmt: skip
 
 
+_STEPS = ("Add a photo of the look.", "Add a picture whose structure shall be followed.", "Press Stylize.")
+
+
 class StylizeTab(Bench):
     """Built in the current Blocks."""
 
     def __init__(self, room: Room, task: Task) -> None:
         super().__init__(room, task, {"count": 1})
         self.control = control = _Control()
+        self._welcome = markup.welcome(*_STEPS)
         with self.workbench():
             with self.asking():
                 label = "Look: photos of the subject, or its card"
@@ -125,7 +129,7 @@ class StylizeTab(Bench):
             with self.seeing():
                 self._place_compared()
                 example = place_example(self.id("try"))
-                self.place_results(show=self._compared)
+                self.place_results(self._welcome, show=self._compared)
         control.connect()
         room.control_choices.append(control.form.controls["control"])
         self.subject.connect(self.form.controls["category"])
@@ -191,18 +195,15 @@ class StylizeTab(Bench):
         return {files: [served(look)], category: category_of(look), structure: served(shape)}
 
     def _place_compared(self) -> None:
-        self.place_stage()
+        self.place_stage(self._welcome)
         looks: dict[str, Any] = {"interactive": False, "format": "png", "height": 380, "min_width": 260}
         with gr.Row():
-            self.map = gr.Image(label="Map", buttons=["download"], elem_id="stylize-map", **looks)
-            self.slider = gr.ImageSlider(
-                label="Structure and result", elem_id="stylize-slider", elem_classes="compared", **looks
+            self.map = gr.Image(
+                label="Map", buttons=["download"], elem_id="stylize-map", elem_classes="when-there", **looks
             )
+            self.slider = place_compared("Structure and result", "stylize-slider", 380)
 
     def _compared(self, job: Job, view: View) -> Changes:
         """The structure as it was followed, and the newest picture."""
-        if not view.drawn:
-            return {}
-        with Image.open(view.drawn[-1].path) as picture:
-            structure = fitted(job.opened().given("structure")[0].image, picture.size, "crop")
-        return {self.slider: (structure, served(view.drawn[-1].path))}
+        found = compared(job, view, "structure", "crop")
+        return {} if found is None else {self.slider: found}
