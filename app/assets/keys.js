@@ -25,7 +25,7 @@
       const button = first(".draws");
       if (!button || !list().dataset.rolls.split(" ").includes(button.id)) return false;
       rolled = button;
-      document.querySelector("#keys").dispatchEvent(new CustomEvent("roll", { detail: button.id }));
+      list().dispatchEvent(new CustomEvent("roll", { detail: button.id, bubbles: true }));
       return true;
     },
     close: () => {

@@ -43,9 +43,8 @@ Object.assign((window.blipdiff ??= {}), {
 
   // The sentence's words to be clicked on, split as Python does; clicks stay on words that stand where they stood.
   words: (sentence, clicked) => {
-    const before = blipdiff.lastWords ?? [];
+    const before = [...document.querySelectorAll("#edit-words label")].map((one) => one.textContent.trim());
     const words = sentence.split(/[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/).filter(Boolean);
-    blipdiff.lastWords = words;
     const value = clicked.filter((place) => words[place] !== undefined && words[place] === before[place]);
     return { __type__: "update", choices: words.map((word, place) => [word, place]), value };
   },

@@ -10,7 +10,7 @@ from app.ui.markup import escaped
 from app.ui.notices import guarded
 from app.ui.parts import Changes
 from app.ui.room import Room
-from pipelines.parameters import random_seed
+from pipelines.requests import random_seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.ui.tabs.edit import painted
+from app.ui.painting import painted
 from app.ui.tabs.edit_words import SwappedWords, sentence_of, swapped_words
 from blipdiff.errors import PromptError
 from pipelines.controls.settings import ControlSettings

@@ -112,7 +112,9 @@ class Asked:
         ]
         assert not given, f"no such inputs: {sorted(given)}"
         given_by_gradio = gr.helpers.special_args(event.fn, inputs=values, request=VISIT)[0]  # type: ignore[arg-type]
-        return self._by_name(event.fn(*given_by_gradio))
+        answer = event.fn(*given_by_gradio)
+        told = answer if isinstance(answer, Iterator) else [answer]  # some tell how far they are
+        return {name: value for one in told for name, value in self._by_name(one).items()}
 
     @staticmethod
     def _by_name(changes: Any) -> dict[str, Any]:
