@@ -29,6 +29,11 @@ new MutationObserver(() => {
   document.querySelectorAll(".status:not([role])").forEach((status) => status.setAttribute("role", "status"));
 }).observe(document.documentElement, { childList: true, subtree: true });
 
+let typedSentence = "";
+document.addEventListener("input", ({ target }) => {
+  if (target.closest?.("#edit-sentence")) typedSentence = target.value;
+}, true);
+
 // What was typed outlives a reload. The browser keeps it and brings it back by itself: an answer of the server
 // could come late, over what is being typed.
 Object.assign((window.blipdiff ??= {}), {
@@ -42,7 +47,9 @@ Object.assign((window.blipdiff ??= {}), {
   }),
 
   // The sentence's words to be clicked on, split as Python does; clicks stay on words that stand where they stood.
+  // A sentence that nobody typed came with its words and clicks: from a job that is recalled, or an example.
   words: (sentence, clicked) => {
+    if (sentence !== typedSentence) return { __type__: "update" };
     const before = [...document.querySelectorAll("#edit-words label")].map((one) => one.textContent.trim());
     const words = sentence.split(/[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/).filter(Boolean);
     const value = clicked.filter((place) => words[place] !== undefined && words[place] === before[place]);

@@ -244,4 +244,5 @@ def _table(rows: list[tuple[str, str, str, int, str | None, str]]) -> str:
         for name, kind, can, size, licence, need in rows
     )
     body = "".join("<tr>" + "".join(f"<td>{markup.escaped(cell)}</td>" for cell in row) + "</tr>" for row in cells)
-    return f'<div class="models"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    frame = f'<div class="models" tabindex="0" role="region" aria-label="{markup.escaped(said("Models"))}">'
+    return f"{frame}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"

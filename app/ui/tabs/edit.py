@@ -62,7 +62,7 @@ class EditTab(Bench):
         self.subject.connect()
         fields = [self.kind, self.sentence, self.words, self.instead, self.subject.files]
         connect_example(example, self._example, fields, edit)
-        self.sentence.input(None, [self.sentence, self.words], self.words, js="blipdiff.words", **SILENT)
+        self.sentence.change(None, [self.sentence, self.words], self.words, js="blipdiff.words", **SILENT)
         on_change(self.kind.input, lambda kind: kind == PHOTO, self.kind, self.form.controls["keep_background"])
         self.painting.connect(self.photo)
         on_click(self.take_over, self.painting.shown, self.source, self.painting.canvas, ON_PHOTOS)
