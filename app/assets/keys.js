@@ -62,6 +62,7 @@
       if (act === "close" && target.closest(".gallery .preview")) return; // Gradio closes it
     }
     if (list().open && !["close", "list"].includes(act)) return;
+    if (document.querySelector("dialog[open]:not(.keys)")) return; // which has keys of its own
     // What is on a tab may take a key for itself: it listens for this, and prevents what is usual.
     const asked = new CustomEvent("page-key", { detail: act, bubbles: true, cancelable: true });
     if (!target.dispatchEvent(asked) || ACTS[act]()) event.preventDefault();
