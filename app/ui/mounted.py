@@ -11,6 +11,7 @@ from app.doors.door import Door
 from app.doors.space import Space
 from app.ui.look import looks
 from app.ui.spoken import Spoken
+from app.ui.texts import gradio_words
 
 
 def behind_door(page: gr.Blocks, access: Access) -> Door:
@@ -22,7 +23,7 @@ def behind_door(page: gr.Blocks, access: Access) -> Door:
     limits = access.limits
     page.state_session_capacity = limits.sessions
     space = Space(Path(get_upload_folder()), limits.space, limits.free)
-    page.i18n_instance = gr.I18n(en={})  # without one Gradio shows the names of its own words
+    page.i18n_instance = gr.I18n(**gradio_words())  # without one Gradio shows the names of its words
     own = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     own.router.routes.extend(getattr(page, "own_routes", ()))
     app = gr.mount_gradio_app(

@@ -111,6 +111,11 @@ def script_texts(language: str) -> dict[str, str]:
     }
 
 
+def gradio_words() -> dict[str, dict[str, str]]:
+    """Gradio's words that its own catalogues lack, by their names there: for each language as Gradio calls it."""
+    return {part.stem: read(part) for part in sorted((_TEXTS / "gradio").glob("*.json"))}
+
+
 def places(text: str) -> list[str]:
     """The names of a template's places."""
     return sorted(_PLACE.findall(text))

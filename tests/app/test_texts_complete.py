@@ -12,7 +12,18 @@ import pytest
 from app.jobs.workshop import Machine, Workshop
 from app.ui.page import build_page
 from app.ui.spoken import told_by
-from app.ui.texts import GRADIO, OTHERS, catalogue_files, places, read, retold, said, script_texts, speaking
+from app.ui.texts import (
+    GRADIO,
+    OTHERS,
+    catalogue_files,
+    gradio_words,
+    places,
+    read,
+    retold,
+    said,
+    script_texts,
+    speaking,
+)
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS
 from blipdiff.ranges import SCHEDULER_NAMES
@@ -149,6 +160,8 @@ def test_words_of_gradio_are_said_by_gradio(language: str) -> None:
     [words] = [read(part) for part in catalogue_files(language) if part.name == GRADIO]
     # titles of messages are made of their kinds: "warning" becomes "Warning"
     assert [word for word in words if word not in said_there and word.lower() not in said_there] == []
+    named = {name for known in gradio_words().values() for name in known}
+    assert [name for name in named if f"`{name}`" not in said_there] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)

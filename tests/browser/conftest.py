@@ -80,8 +80,8 @@ def context(browser: Any) -> Any:
 
 
 @pytest.fixture
-def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
-    """open_page(width=390): a new visit, with a script that runs `before` the page's own.
+def open_page(served: Served, browser: Any, context: Any) -> Iterator[Callable[..., Any]]:
+    """open_page(width=390): a new visit, with a script that runs `before` the page's own; locale: of another browser.
 
     At the end nothing may have been asked of another host, or complained of.
     """
@@ -89,8 +89,8 @@ def open_page(served: Served, context: Any) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
     pages = []
 
-    def visit(width: int = 1280, height: int = 900, before: str = "") -> Any:
-        page = context.new_page()
+    def visit(width: int = 1280, height: int = 900, before: str = "", locale: str = "") -> Any:
+        page = browser.new_page(locale=locale) if locale else context.new_page()  # whose context is closed with it
         page.add_init_script(UNHEARD + before)
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
