@@ -46,6 +46,7 @@ NAMES = {
     *SCHEDULER_NAMES, *PREPROCESSORS, *BUNDLED_CONTROLS,
     "blipdiff", "mini", "a1111", "compel", "bicubic", "lanczos", "webp", "gif", "mp4", *"ABCD",
     "Language / 语言", "English", "简体中文",
+    "Ctrl + Enter", "Esc", "R", "?", "←", "→",
     "teapot", "on a snowy mountain", "a cat sits on a sofa", "dog",
 }  # fmt: skip
 
