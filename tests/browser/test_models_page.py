@@ -95,7 +95,7 @@ def test_a_photograph_leads_to_the_published_model_which_draws_it(
     assert ticket.model == NAME
 
 
-def test_settings_are_kept_and_wrong_ones_are_told(page: Any, tmp_path: Path) -> None:
+def test_settings_are_kept_and_wrong_ones_are_told(page: Any, workshop: Workshop, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     page.get_by_role("tab", name="Settings").click()
@@ -109,5 +109,6 @@ def test_settings_are_kept_and_wrong_ones_are_told(page: Any, tmp_path: Path) ->
     page.locator("#settings-save").click()
     expect(page.locator("#settings-status")).to_contain_text("Saved in", timeout=PATIENCE)
     expect(page.locator("body.dark")).to_be_visible(timeout=PATIENCE)
+    assert workshop.history.most == 2_500_000_000, "now, not from the next start on"
     told = read_settings()
     assert (told.space, told.previews, told.theme, told.model) == (2.5, False, "dark", "mini")

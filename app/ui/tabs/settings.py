@@ -30,7 +30,8 @@ _FOLDERS = {
     ),
 }
 _THEME_JS = """(theme) => { if (theme !== "auto") document.body.classList.toggle("dark", theme === "dark"); }"""
-_LATER = "Folders, room and the first model count from the next start on; the rest counts now."
+_GB = 1_000_000_000
+_LATER = "Folders and the first model count from the next start on; the rest counts now."
 
 
 def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
@@ -105,7 +106,8 @@ def _saved(room: Room, visit: gr.Request, given: dict[str, Any], kept: dict[str,
         kept |= fresh
     except BlipdiffError as error:
         return markup.message(str(error), "bad")
-    room.settings = replace(room.settings, previews=fresh["previews"], theme=fresh["theme"])
+    room.settings = replace(room.settings, **{name: fresh[name] for name in ("previews", "theme", "space")})
+    room.workshop.history.most = None if fresh["space"] is None else round(fresh["space"] * _GB)
     return markup.message(said("Saved in {path}. {later}", path=path, later=said(_LATER)), "good")
 
 
