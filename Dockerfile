@@ -14,6 +14,7 @@ FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 \
     BLIPDIFF_OUTPUT=/data/outputs \
     BLIPDIFF_HISTORY=/data/history \
+    BLIPDIFF_FILES=/data/files \
     BLIPDIFF_LIBRARY=/data/subjects \
     HF_HOME=/data/models
 RUN useradd --uid 1000 --home-dir /data --create-home --shell /usr/sbin/nologin blipdiff

@@ -69,6 +69,11 @@ class Client:
         found: list[dict[str, Any]] = self._json("GET", "/tasks")["tasks"]
         return found
 
+    def files(self) -> list[dict[str, Any]]:
+        """LoRAs, embeddings and the like that jobs may be drawn with."""
+        found: list[dict[str, Any]] = self._json("GET", "/files")["files"]
+        return found
+
     def submit(
         self,
         task: str,
@@ -78,11 +83,16 @@ class Client:
         model: str = "",
         name: str = "",
         priority: int = 0,
+        added: Sequence[Mapping[str, Any]] = (),
         **inputs: Given | Sequence[Given],
     ) -> dict[str, Any]:
-        """Puts a job into the line: `subject=Path("dog.png")`, or a list of such. The same `key` is the same job."""
+        """Puts a job into the line: `subject=Path("dog.png")`, or a list of such. The same `key` is the same job.
+
+        added: LoRAs and embeddings of the server's files: `[{"name": "chalk", "weight": 0.8}]`
+        """
         given = {one: _inputs(told) for one, told in inputs.items()}
-        body = {"task": task, "request": dict(request), "inputs": given, "model": model, "name": name}
+        body: dict[str, Any] = {"task": task, "request": dict(request), "inputs": given, "model": model, "name": name}
+        body |= {"added": [dict(one) for one in added]} if added else {}
         headers = {} if key is None else {"Idempotency-Key": key}
         return self._json("POST", "/jobs", body | {"priority": priority}, headers)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,22 +67,21 @@ def array(data: bytes) -> np.ndarray:
 
 
 def test_files_are_listed_without_their_places(running: Running) -> None:
-    answer = httpx.get(f"{running.url}/api/v1/files")
-    assert [(one["kind"], one["name"], one["words"]) for one in answer.json()["files"]] == [
+    told = Client(running.url).files()
+    assert [(one["kind"], one["name"], one["words"]) for one in told] == [
         ("embedding", "bad", ["bad"]),
         ("LoRA", "chalk", ["chalk"]),
     ]
-    assert str(running.workshop.folder) not in answer.text
+    assert str(running.workshop.folder) not in json.dumps(told)
 
 
 def test_a_job_names_its_lora_and_so_do_its_recalled_job_and_what_is_drawn_again(
     running: Running, wanted: np.ndarray
 ) -> None:
-    client, inputs = Client(running.url), {"subject": base64.b64encode(png()).decode()}
-    body = {"task": "generate", "request": REQUEST, "inputs": inputs, "added": [{"name": "chalk", "weight": 0.5}]}
-    told = httpx.post(f"{running.url}/api/v1/jobs?wait=60", json=body, timeout=90).json()
-    assert told["state"] == "done", told
-    name = told["results"][0]["id"]
+    client = Client(running.url)
+    told = client.submit("generate", REQUEST, added=[{"name": "chalk", "weight": 0.5}], subject=png())
+    assert client.wait(told["id"])["state"] == "done"
+    name = client.results(told["id"])[0]
     assert np.array_equal(array(client.picture(name)), wanted)
     asked = httpx.get(f"{running.url}/api/v1/jobs/{told['id']}/job").json()["added"]
     again = httpx.get(f"{running.url}/api/v1/results/{name}/job").json()["added"]
