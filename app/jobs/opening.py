@@ -45,6 +45,7 @@ def _together(own: "Additions | None", added: Sequence[Added], kinds: Mapping[st
     """What goes on every model, with what a job and a model's name ask for besides."""
     if not added and not kinds:
         return own
+    load_libraries()
     from blipdiff.checkpoints.additions import Additions
     from blipdiff.checkpoints.base_swap import Base
     from blipdiff.checkpoints.embeddings import Embedding
