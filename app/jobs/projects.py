@@ -1,6 +1,7 @@
 """Project files (.blipdiff): a zip of pictures with their jobs, of waiting jobs and of subject cards; no code in it.
 
-project.json says what it is; pictures/*.png, jobs/*.json, cards/*.safetensors are what is in it.
+project.json says what it is; pictures/*.png, jobs/*.json, cards/*.safetensors are what is in it. A job that is called
+as its pictures are is what they were asked for with: photos that pictures themselves do not keep.
 """
 
 import json
@@ -10,12 +11,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.jobs import kept_jobs
 from app.jobs.entries import Entry
 from app.jobs.history import History
+from app.jobs.tickets import is_name
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, OutputError
 from blipdiff.filenames import file_stem
@@ -35,12 +38,16 @@ _ENDINGS = {"pictures": ".png", "jobs": ".json", "cards": CARD_SUFFIX}
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What a project file holds: pictures by their names, each a file; jobs; cards by their subjects' names."""
+    """What a project file holds: pictures by their names, each a file; jobs; cards by their subjects' names.
+
+    asked: the jobs that pictures came of, by the names of those
+    """
 
     name: str
     pictures: Mapping[str, Path]
     jobs: Sequence[Job]
     cards: Mapping[str, SubjectEmbedding]
+    asked: Mapping[str, Job] = field(default_factory=dict)
 
 
 def save_project(
@@ -51,8 +58,9 @@ def save_project(
     jobs: Sequence[Job] = (),
     library: SubjectLibrary | None = None,
     cards: Sequence[str] = (),
+    asked: Mapping[str, Job] | None = None,
 ) -> Path:
-    """Writes a project file, whole or not at all.
+    """Writes a project file, whole or not at all; asked: the jobs that the pictures came of, by their names.
 
     Raises: OutputError when it cannot be written, SubjectError for a card that the library has not.
     """
@@ -65,8 +73,9 @@ def save_project(
             main = history.file(entry)
             for file in (main, *history.beside(entry).values()):
                 made.write(file, f"pictures/{file.name}")
-        for number, job in enumerate(jobs, 1):
-            made.writestr(f"jobs/{number:05d}.json", json.dumps(job.as_mapping()), zipfile.ZIP_DEFLATED)
+        named = {f"{number:05d}": job for number, job in enumerate(jobs, 1)} | dict(asked or {})
+        for name, job in named.items():
+            made.writestr(f"jobs/{name}.json", json.dumps(job.as_mapping()), zipfile.ZIP_DEFLATED)
         for name in cards:
             assert library is not None
             made.writestr(f"cards/{file_stem(name)}{CARD_SUFFIX}", _card(library.load(name)))
@@ -88,6 +97,8 @@ def bring_in(project: Project, history: History, library: SubjectLibrary, owner:
     before = len(history)
     for file in project.pictures.values():
         history.bring_in(file, owner)
+    for name, job in project.asked.items():
+        kept_jobs.keep(history.folder, name, job)
     history.reconcile()
     cards = 0
     known = {one.name for one in library.entries()}
@@ -104,12 +115,17 @@ def _read(path: Path, place: Path) -> Project:
             members = _checked(packed, path)
             about = _about(packed, path)
             pictures, jobs, cards = dict[str, Path](), list[Job](), dict[str, SubjectEmbedding]()
+            asked = dict[str, Job]()
             budget = _LARGEST
             for member, kind, name in members:
                 data = _content(packed, member, min(budget, _LARGEST_FILE))
                 budget -= len(data)
                 if kind == "jobs":
-                    jobs.append(Job.from_json(data.decode()))
+                    job = Job.from_json(data.decode())
+                    if is_name(Path(name).stem):
+                        asked[Path(name).stem] = job
+                    else:
+                        jobs.append(job)
                     continue
                 file = place / kind / name
                 file.parent.mkdir(exist_ok=True)
@@ -122,7 +138,7 @@ def _read(path: Path, place: Path) -> Project:
         raise ConfigError(f"{path} is no project file, or it is damaged.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return Project(str(about.get("name", path.stem)), pictures, jobs, cards)
+    return Project(str(about.get("name", path.stem)), pictures, jobs, cards, asked)
 
 
 def _checked(packed: zipfile.ZipFile, path: Path) -> list[tuple[zipfile.ZipInfo, str, str]]:

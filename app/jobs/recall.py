@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from app.jobs import kept_jobs
 from app.jobs.entries import Entry
 from app.jobs.workshop import Workshop
 from blipdiff.errors import BlipdiffError
@@ -17,12 +18,8 @@ def recalled(workshop: Workshop, entry: Entry) -> Job:
 
     Raises: ConfigError for a picture whose metadata are damaged.
     """
-    job = workshop.history.job(entry)
-    try:
-        asked = workshop.queue.job(entry.job)
-    except BlipdiffError:
-        return job
-    return _completed(job, asked)
+    job, asked = workshop.history.job(entry), asked_job(workshop, entry)
+    return job if asked is None else _completed(job, asked)
 
 
 def as_asked(workshop: Workshop, entry: Entry) -> Job:
@@ -32,12 +29,16 @@ def as_asked(workshop: Workshop, entry: Entry) -> Job:
 
     Raises: ConfigError for a picture whose metadata are damaged.
     """
-    job = recalled(workshop, entry)
+    job, asked = recalled(workshop, entry), asked_job(workshop, entry)
+    return job if asked is None or asked.task != job.task else replace(asked, index=job.index)
+
+
+def asked_job(workshop: Workshop, entry: Entry) -> Job | None:
+    """What the queue, or the project that a picture came with, has of its job; None where neither has it."""
     try:
-        asked = workshop.queue.job(entry.job)
+        return workshop.queue.job(entry.job)
     except BlipdiffError:
-        return job
-    return replace(asked, index=job.index) if asked.task == job.task else job
+        return kept_jobs.find(workshop.history.folder, entry.job)
 
 
 def _completed(job: Job, asked: Job) -> Job:

@@ -14,7 +14,8 @@ import pytest
 from app.jobs import thumbnails
 from app.jobs.export import zipped
 from app.jobs.history import History, Search
-from app.jobs.projects import opened_project
+from app.jobs.projects import bring_in, opened_project
+from app.jobs.recall import as_asked, recalled
 from app.jobs.workshop import Workshop
 from app.ui.bench import with_seed
 from app.ui.history.acts import Acts
@@ -286,3 +287,15 @@ def test_a_damaged_picture_is_shown_and_thrown_away_all_the_same(tab: Tab) -> No
         history.entry("nothing")
     tab.act("delete", ids=[name])
     assert "1 picture removed" in tab.act("empty")[0]
+
+
+def test_a_project_brings_what_pictures_do_not_keep_to_another_machine(tab: Tab, tmp_path: Path) -> None:
+    view = tab.act("project", ids=[tab.names["edit"]])[0]
+    other = workshop_in(tmp_path, tiny_studio())
+    with opened_project(Path(re.findall(r'href="gradio_api/file=([^"]+)"', view)[0])) as project:
+        assert bring_in(project, other.history, other.library, "local") == (1, 0)
+    entry = other.history.entry(tab.names["edit"])
+    assert [one.content for one in other.history.job(entry).given("source")] == [None]
+    for job_again in (recalled(other, entry), as_asked(other, entry)):
+        assert job_again.opened().given("source")[0].image.size == (16, 16)
+    other.close()

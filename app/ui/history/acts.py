@@ -12,6 +12,7 @@ from app.jobs.entries import Entry
 from app.jobs.export import check_size, zipped
 from app.jobs.history import History
 from app.jobs.projects import SUFFIX, save_project
+from app.jobs.recall import asked_job
 from app.jobs.search import Search
 from app.jobs.tickets import LOCAL
 from app.ui.files import served, without_folder
@@ -135,12 +136,16 @@ class Acts:
         chosen = self._chosen_or_found(look, given)
         check_size(chosen)
         library = self._room.library
+        found = {
+            entry.job: asked_job(self._room.workshop, entry) for entry in {one.job: one for one in chosen}.values()
+        }
+        asked = {name: job for name, job in found.items() if job is not None}
         subjects = {word for entry in chosen for word in entry.subject.split(" + ")}
         cards = [one.name for one in library.entries() if one.category in subjects]
         return _download(
             chosen,
             SUFFIX,
-            lambda path: save_project(path, self.history, chosen, library=library, cards=cards),
+            lambda path: save_project(path, self.history, chosen, library=library, cards=cards, asked=asked),
         )
 
     def _chosen(self, given: Mapping[str, Any]) -> list[Entry]:
