@@ -37,6 +37,7 @@ TOLD_BY = (
     "app/ui",
     "pipelines",
     "blipdiff/checkpoints/additions.py",
+    "blipdiff/control/choices.py",
     "blipdiff/checkpoints/inventory.py",
     "blipdiff/conditioning/prompt.py",
 )

@@ -26,6 +26,7 @@ from app.ui.subjects import category_of
 from app.ui.texts import said
 from app.ui.views import View
 from blipdiff.control.choices import NONE, PREPROCESSORS
+from blipdiff.control.needs import lacking
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
 from blipdiff.images import open_picture
@@ -58,6 +59,7 @@ class _Control:
             ),
         )
         self.form.place("preprocessor")
+        self.form.controls["preprocessor"].choices = [(_named(name), name) for name in PREPROCESSORS]
         for one in PREPROCESSORS.values():
             if one.settings:
                 with gr.Group(visible=one.name == "canny") as self.groups[one.name]:
@@ -207,3 +209,9 @@ class StylizeTab(Bench):
         """The structure as it was followed, and the newest picture."""
         found = compared(job, view, "structure", "crop")
         return {} if found is None else {self.slider: found}
+
+
+def _named(preprocessor: str) -> str:
+    """A preprocessor in the list, with what it lacks here; the style sheet greys what lacks something."""
+    lacks = lacking(preprocessor)
+    return said("{name} — needs {what}", name=preprocessor, what=", ".join(lacks)) if lacks else preprocessor
