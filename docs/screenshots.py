@@ -92,7 +92,7 @@ def create(page: Any) -> None:
 
 def stylize(page: Any) -> None:
     """An umbrella's look in a tractor's structure."""
-    tab(page, "Restyle", "Stylize")
+    tab(page, "Restyle")
     upload(page, "stylize-subject", "umbrella")
     upload(page, "stylize-structure", "tractor")
     fill(page, "stylize-category", "umbrella")
@@ -133,7 +133,7 @@ def scene(page: Any) -> None:
 
 def attend(page: Any) -> None:
     """Where the words are seen."""
-    tab(page, "Attention", "Attend")
+    tab(page, "Attention")
     upload(page, "attend-subject", "padlock")
     fill(page, "attend-category", "padlock")
     fill(page, "attend-prompt", "on a grass field")
@@ -173,6 +173,7 @@ SHOTS = {
     "settings": Shot(only_tab("Settings")),
     "dark": Shot(create, dark=True),
     "phone": Shot(create, width=390, height=844),
+    "chinese": Shot(create, locale="zh-CN"),  # takes a font with Chinese letters, such as fonts-wqy-zenhei
 }
 
 

@@ -1,9 +1,11 @@
 """The page's texts in the language of its visitor."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 
@@ -11,10 +13,10 @@ from app.jobs.workshop import Machine, Workshop
 from app.settings import LANGUAGE_COOKIE
 from app.ui import texts
 from app.ui.page import build_page
-from app.ui.spoken import language_of, told_by
+from app.ui.spoken import Page, language_of, told_by
 from app.ui.texts import said, speaking
 from tests.support.pages import settings_in
-from tests.support.small_page import opened
+from tests.support.small_page import answer, opened
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,18 @@ def test_the_page_is_served_in_the_language_that_is_asked_for(address: str) -> N
         first, config = told(address, **headers)
         assert f'documentElement.lang = "{name}"' in first
         assert f'"label":"{tab}"' in config
+
+
+def test_an_event_is_answered_in_the_language_of_whoever_asks() -> None:
+    with Page(analytics_enabled=False) as page:
+        told = gr.Textbox()
+        told.submit(lambda name: said("{name} is ready.", name=name), told, told, api_visibility="private")
+    page.queue()
+    with opened(page=page) as running:
+        answers = []
+        for spoken in ("zh-CN", "en"):
+            session, body = uuid.uuid4().hex, {"data": ["A card"], "fn_index": 0}
+            asked = {**body, "session_hash": session}
+            httpx.post(f"{running.page}gradio_api/queue/join", json=asked, headers={"accept-language": spoken})
+            answers.append(answer(running.page, session)["output"]["data"])
+    assert answers == [["A card 已就绪。"], ["A card is ready."]]
