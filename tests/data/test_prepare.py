@@ -12,67 +12,17 @@ import pytest
 import torch
 from PIL import Image, features
 from safetensors.torch import load_file, save_file
-from transformers import (
-    BlipConfig,
-    BlipForConditionalGeneration,
-    BlipForImageTextRetrieval,
-    CLIPSegConfig,
-    CLIPSegForImageSegmentation,
-)
 
-from blipdiff.checkpoints.configs import photo_config, write_json
 from blipdiff.data.captioner import load_captioner, load_matcher
 from blipdiff.data.matting import load_segmenter
 from blipdiff.data.shards import ShardLibrary, read_shard
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
-from blipdiff.images import PhotoSettings
-from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 from tests.support.command_line import Command, at_call
 
 pytest_plugins = ["tests.support.command_fixtures"]
 PHOTOS = 20
 FIRST_SHARD = ["subjects-000000.json", "subjects-000000.tar"]
-
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders `segmenter`, `captioner` and `matcher` of random networks, as their files lie on the hub."""
-    folder = tmp_path_factory.mktemp("tools")
-    torch.manual_seed(0)
-    words = ["a photo of a dog", "a dog on grass", "a cat in the snow"]
-    clip_words = train_prompt_tokenizer(words, folder / "segmenter", 600)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
-    ends = {"eos_token_id": clip_words.eos_token_id, "bos_token_id": clip_words.bos_token_id}
-    config = CLIPSegConfig(
-        text_config=sizes | {"vocab_size": len(clip_words), "projection_dim": 16} | ends,
-        vision_config=sizes | {"image_size": 32, "patch_size": 8},
-        projection_dim=16,
-        reduce_dim=8,
-        extract_layers=[0, 1],
-        decoder_num_attention_heads=2,
-        decoder_intermediate_size=16,
-    )
-    seeing = CLIPSegForImageSegmentation(config)
-    with torch.no_grad():
-        seeing.decoder.transposed_convolution.weight.mul_(400)  # random weights say 'perhaps' everywhere
-    seeing.save_pretrained(folder / "segmenter")
-    blip_words = train_category_tokenizer(words, folder / "captioner", 200)
-    train_category_tokenizer(words, folder / "matcher", 200)
-    marks = {"bos_token_id": blip_words.bos_token_id, "sep_token_id": blip_words.sep_token_id, "pad_token_id": 0}
-    blip = BlipConfig(
-        text_config=sizes
-        | marks
-        | {"vocab_size": len(blip_words), "encoder_hidden_size": 16, "max_position_embeddings": 64},
-        vision_config=sizes | {"image_size": 32, "patch_size": 8},
-        projection_dim=8,
-        image_text_hidden_size=8,
-    )
-    BlipForConditionalGeneration(blip).save_pretrained(folder / "captioner")
-    BlipForImageTextRetrieval(blip).save_pretrained(folder / "matcher")
-    for name in ("segmenter", "captioner", "matcher"):
-        write_json(folder / name / "preprocessor_config.json", photo_config(PhotoSettings(side=32)))
-    return folder
 
 
 @pytest.fixture
