@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.libraries import load_libraries
 from app.ui import markup
 from app.ui.events import AT_ONCE, SILENT, on_ask, on_cancel, on_change, on_click
 from app.ui.files import without_folder
@@ -206,6 +207,7 @@ class Bench:
         changes: Changes = self.form.filled(job.request)
         try:
             self.room.check_cards(job)
+            load_libraries()  # which opening a job's inputs may import
             changes |= self._recalled(job)
         except BlipdiffError as error:
             changes |= self.words_recalled(job)
