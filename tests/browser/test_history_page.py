@@ -1,6 +1,7 @@
 """The history in a real browser: looked through, compared, recalled, sent on, taken away and brought back."""
 
 import base64
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tests.support.tiny_models import photo, tiny_model
 
 pytestmark = pytest.mark.browser
 
+NO_TEXTURE = "No draw texture found for layer"  # Gradio's canvas, whose picture is another one before it is seen
+RECALLED = re.compile("The form is as it was|The map is ready")  # a structure's map is drawn at once
 DROP = """([name, type, data]) => {
     const files = new DataTransfer();
     files.items.add(new File([Uint8Array.from(atob(data), one => one.charCodeAt(0))], name, { type }));
@@ -78,7 +81,7 @@ def place(browser: Any, tmp_path: Path) -> Iterator[Place]:
         page.locator(".tiles li").nth(len(names) - 1).wait_for()
         yield Place(page, running.workshop, names)
         page.close()
-        assert complaints == []
+        assert [one for one in complaints if one != NO_TEXTURE] == []
 
 
 def expecting() -> Any:
@@ -155,7 +158,7 @@ def test_every_tasks_picture_is_recalled_from_its_button(place: Place) -> None:
     for task in [*(name for name in place.names if name != "scene"), "scene"]:
         place.open(task).get_by_role("button", name="Everything").click()
         status = "#status" if task == "generate" else f"#{task}-status"
-        expect(page.locator(status)).to_contain_text("The form is as it was")
+        expect(page.locator(status)).to_contain_text(RECALLED)
     typed = page.locator("#scene-prompt").locator("textarea, input").first
     expect(typed).to_have_value("a {dog} and a {cat} on a beach")
     typed.fill("another one")
