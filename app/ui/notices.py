@@ -17,6 +17,11 @@ def notice(text: str) -> None:
     gr.Warning(markup.escaped(retold(text)))
 
 
+def news(text: str) -> None:
+    """A sentence on what has been done, where nothing else shows it."""
+    gr.Info(markup.escaped(retold(text)))
+
+
 def refusal(text: str) -> gr.Error:
     """What to raise where the browser sent what cannot be used."""
     return gr.Error(markup.escaped(retold(text)))

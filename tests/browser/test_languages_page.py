@@ -44,7 +44,7 @@ def test_a_chinese_browser_is_spoken_to_in_chinese_until_it_chooses_english(
     page.locator("#status").get_by_text(re.compile(r"用时 .*秒，完成 4 张图片")).wait_for()
     page.get_by_role("tab", name="编辑").first.click()
     page.locator("#edit-draw").click()
-    page.locator("#edit-status").get_by_text("请用英文说明图片内容").wait_for()
+    page.locator("#edit-status").get_by_text("还没有照片；请添加一张").wait_for()
     said = page.evaluate(TOLD)
     assert [text for text in said if UNTOLD.search(text)] == []
     assert [text for text in said if SPOKEN.search(text) and not CHINESE.search(text)] == []

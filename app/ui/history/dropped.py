@@ -13,7 +13,7 @@ from app.ui.history.acts import given_by
 from app.ui.history.grid import button, pictures_told
 from app.ui.history.sending import goal_of, goals
 from app.ui.history.viewer import goals_told
-from app.ui.notices import notice
+from app.ui.notices import news, notice
 from app.ui.parts import Changes
 from app.ui.room import Room
 from app.ui.texts import retold, said
@@ -48,7 +48,7 @@ class Dropped:
         changes: Changes = {self.field: None, self.panel: "", self.kept: ""}
         try:
             if Path(path).suffix.lower() == SUFFIX:
-                gr.Info(markup.escaped(self.open_project(Path(path))))
+                news(self.open_project(Path(path)))
                 return changes
             return changes | self._picture(path)
         except BlipdiffError as error:
