@@ -22,7 +22,7 @@ def lacking(name: str) -> tuple[str, ...]:
 
 
 def _is_cached(weights: str) -> bool:
-    from huggingface_hub.constants import HF_HUB_CACHE  # which is asked for in the tab alone
+    from huggingface_hub import constants  # which is asked for in the tab alone
 
-    snapshots = Path(HF_HUB_CACHE) / f"models--{weights.replace('/', '--')}" / "snapshots"
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{weights.replace('/', '--')}" / "snapshots"
     return snapshots.is_dir() and any(snapshots.iterdir())

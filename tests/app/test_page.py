@@ -114,7 +114,7 @@ def test_an_edits_fields_give_back_its_defaults_and_what_is_no_number_is_named()
         "seed": 7, "cross_stop": 0.25, "width": 64, "blend_words": "both", "keep_background": False,
     }  # fmt: skip
     assert set(names) <= set(values)
-    with pytest.raises(ConfigError, match="Words until is 'half'"):
+    with pytest.raises(ConfigError, match="Places kept until is 'half'"):
         form.values(typed(form, cross_stop="half"))
     with pytest.raises(ConfigError, match="Guidance is empty"):
         form.values(typed(form, guidance=None))

@@ -48,13 +48,13 @@ def routes(history: History) -> list[Route]:
 
 def small_url(entry: Entry) -> str:
     """Where the small picture is."""
-    return f"{SMALL}/{entry.id}?{_version(entry)}"
+    return f"{SMALL}/{entry.id}?{_stamp(entry)}"
 
 
 def whole_url(entry: Entry) -> str:
     """Where the picture is."""
-    return f"{WHOLE}/{entry.id}?{_version(entry)}"
+    return f"{WHOLE}/{entry.id}?{_stamp(entry)}"
 
 
-def _version(entry: Entry) -> str:
+def _stamp(entry: Entry) -> str:
     return f"{entry.made % 10**15:x}"
