@@ -54,7 +54,6 @@ def test_a_chinese_browser_is_spoken_to_in_chinese_until_it_chooses_english(
     page.get_by_role("tab", name="Create").first.wait_for()
     page.locator("#subject").get_by_text("Drop File Here").wait_for()
     page.locator("#gallery img").first.wait_for()  # what was drawn is there in any language
-    page.reload(wait_until="domcontentloaded")
     page.get_by_role("tab", name="Settings").first.click()
     page.locator("#setting-language input[value=en]:checked").wait_for()
     said = page.evaluate(TOLD)
