@@ -213,7 +213,7 @@ def test_old_names_are_still_taken_with_a_word(blipdiff: Command, two: tuple[obj
     old = ("--how", "dealt", "--words", "joined")
     ended = blipdiff("blend", *two, "--shape", "one", *old, "--output", "old")
     assert ended.err.splitlines() == [
-        "Blend: 'dealt' is called 'token-wise' now; both are taken.",
+        "Mixing: 'dealt' is called 'token-wise' now; both are taken.",
         "--words is called --categories now; both are taken.",
     ]
     with Image.open(drawn) as one, Image.open(ended.pictures[0]) as other:

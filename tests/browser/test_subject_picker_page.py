@@ -122,8 +122,9 @@ def test_what_is_painted_on_the_cut_out_is_what_details_are_read_from(
     assert found.shape[1] < corrected.shape[1], "the stroke belongs to the subject now"
     row = corrected[corrected.shape[0] // 2, :, 3]
     assert row[0] > 128 and row[-1] > 128
+    seen = page.locator("#cut-out-seen img").get_attribute("src")
     page.locator("#cut-out-again").click()
-    page.locator("#cut-out-note").get_by_text("plain ground").wait_for()
+    page.wait_for_function("before => document.querySelector('#cut-out-seen img')?.src !== before", arg=seen)
     again = layers(drawn(page, served)["job"]["inputs"]["subject"][0]["cut_out"])
     assert again.shape == found.shape
 

@@ -70,7 +70,7 @@ def test_bad_words_are_named_when_the_prompts_are_encoded(model, subject, change
         ({"mask_threshold": -0.1}, "Mask threshold is -0.1"),
         ({"method": "swap"}, "Method is 'swap'"),
         ({"inversion": "newton"}, "Inversion is 'newton'"),
-        ({"preset": "hat"}, "Kind is 'hat'"),
+        ({"preset": "hat"}, "Kind of edit is 'hat'"),
     ],
 )
 def test_requests_outside_their_ranges_are_refused(changes, message):
