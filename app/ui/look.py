@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 _ASSETS = Path(str(files("app"))) / "assets"
-_SCRIPTS = ("texts.js", "fields.js", "messages.js", "page.js", "paste.js", "keys.js", "history.js")
+_SCRIPTS = ("texts.js", "fields.js", "canvas.js", "messages.js", "page.js", "paste.js", "keys.js", "history.js")
 
 
 def looks() -> dict[str, Any]:

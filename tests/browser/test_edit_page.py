@@ -22,6 +22,15 @@ PLACES = """() => [...document.querySelectorAll("#edit-slider img")].map((image)
 })"""
 
 
+def painted_on(page: Any) -> int:
+    """White pixels in the middle of the canvas, as it is seen."""
+    canvas = page.locator("#edit-canvas canvas").first
+    canvas.evaluate("one => one.scrollIntoView({ block: 'center' })")  # nothing of it below the bar of buttons
+    seen = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("L"))
+    height, width = seen.shape
+    return int((seen[height // 3 : -height // 3, width // 4 : -width // 4] >= 254).sum())
+
+
 def test_a_word_clicked_in_the_sentence_is_swapped_in_the_photo(
     open_page: Callable[..., Any], served: Any, dog: Path, tmp_path: Path
 ) -> None:
@@ -74,6 +83,24 @@ def test_what_is_painted_on_the_photo_is_where_the_edit_may_happen(
     columns = np.flatnonzero(mask.max(axis=0) > 128)
     assert 0 < len(columns) < 60, "a stroke, not the whole picture"
     assert columns.mean() < 40
+
+    white = painted_on(page)
+    page.reload(wait_until="domcontentloaded")
+    page.get_by_role("tab", name="History").click()
+    page.locator(".tiles li .picture").first.click()
+    page.locator("#history-dialog[open]").get_by_role("button", name="Everything").click()
+    page.locator("#edit-status").get_by_text("The form is as it was").wait_for()
+    page.locator("#edit-canvas canvas").first.wait_for()  # unfolded, so that what was painted is in sight
+    for _ in range(60):
+        if abs(painted_on(page) - white) < white / 10:
+            break
+        page.wait_for_timeout(500)
+    else:
+        raise AssertionError("the stroke is not seen again")
+    page.locator("#edit-draw").click()
+    page.get_by_text("Saved as").wait_for()
+    one, other = (Image.open(drawn).tobytes() for drawn in served.kept("dog-to-tiger-garden.png"))
+    assert one == other
 
 
 def test_nothing_is_painted_while_what_the_canvas_shows_is_on_its_way(

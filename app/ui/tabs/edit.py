@@ -71,7 +71,10 @@ class EditTab(Bench):
         takes: dict[Kind, Any] = {"photo": self.photo, "picture": self.photo}
         takes |= {"subject": self.subject.takes["subject"]}
         self.connect_rest(
-            self.recalled, [*read, *self.subject.outputs], takes, [self.slider, self.mask, self.maps, self.source]
+            self.recalled,
+            [*read, self.fold, *self.subject.outputs],
+            takes,
+            [self.slider, self.mask, self.maps, self.source],
         )
 
     def asked(
@@ -118,6 +121,8 @@ class EditTab(Bench):
         if source:
             changes[self.photo] = source[0]
         masks = [one.image for one in job.opened().given("mask")]
+        if masks:
+            changes[self.fold] = gr.Accordion(open=True)
         return changes | self.painting.recalled(source[0] if source else None, masks)
 
     def words_recalled(self, job: Job) -> Changes:
@@ -143,7 +148,8 @@ class EditTab(Bench):
     def _place_source(self) -> None:
         self.kind = gr.Radio([PHOTO, GENERATED], value=PHOTO, label="Source", elem_id="edit-kind")
         self.photo = photo_field("Photo", "edit-photo", 240)
-        with gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting"):
+        self.fold = gr.Accordion("Paint where the edit may happen", open=False, elem_id="edit-painting")
+        with self.fold:
             self.painting = Painting("edit-canvas", "The source")
         self.sentence = gr.Textbox(
             label="What the picture shows", placeholder="a cat sits on a sofa", max_lines=2, elem_id="edit-sentence"
