@@ -1,15 +1,31 @@
 // What Gradio's controls leave to the page: where a small screen looks, what was typed, the pad and the boxes.
 
-// On a phone the pictures are above the form: show them when drawing begins.
+// On a phone the pictures are above the form: show them when drawing begins, and as they come, where that was too soon.
+let asked = null; // the tab's workbench whose pictures are waited for
+let hasCome = false; // the first of them
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.(".draws");
+  if (button) [asked, hasCome] = [button.closest(".workbench"), false];
+}, true);
+const bringIntoSight = (one) => {
+  const { top, bottom } = one.getBoundingClientRect();
+  if (top > window.innerHeight - 200 || bottom < 200) one.scrollIntoView({ behavior: "smooth", block: "start" });
+};
 new MutationObserver((changes) => {
-  const begins = changes.some((change) =>
-    [...change.addedNodes].some((node) => node.querySelector?.(".previews .blank") || node.matches?.(".previews")));
-  const stage = [...document.querySelectorAll(".stage")].find((one) => one.offsetParent);
-  const { top, bottom } = stage?.getBoundingClientRect() ?? {};
-  if (begins && stage && (top > window.innerHeight - 200 || bottom < 200)) {
-    stage.scrollIntoView({ behavior: "smooth", block: "start" });
+  const come = changes.flatMap((change) => (change.type === "attributes" ? [change.target] : [...change.addedNodes]))
+    .filter((node) => node.querySelector);
+  if (come.some((node) => node.querySelector(".previews .blank") || node.matches(".previews"))) {
+    const stage = [...document.querySelectorAll(".stage")].find((one) => one.offsetParent);
+    if (stage) bringIntoSight(stage);
   }
-}).observe(document.documentElement, { childList: true, subtree: true });
+  if (!asked) return;
+  hasCome ||= come.some((node) => node.closest(".compared, .gallery") && (node.matches("img") || node.querySelector("img")));
+  if (!hasCome || asked.querySelector(".stage figure, .stage .welcome")) return; // what is above the pictures still goes
+  const drawn = [...asked.querySelectorAll(".compared, .gallery")].find((one) => one.checkVisibility() && one.querySelector("img"));
+  if (!drawn) return;
+  asked = null;
+  if (!document.activeElement?.matches("textarea, input:not([type=checkbox], [type=range])")) bringIntoSight(drawn);
+}).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });
 
 // What was said in red of a form is out of date once that has changed; a click on the bar's buttons tells it anew.
 const outdate = (event) => {

@@ -30,6 +30,11 @@ UNHEARD = """(() => {
   const plain = console.error;
   console.error = (...words) => isLeft || plain.apply(console, words);
 })();"""
+IN_SIGHT = """(selector) => {
+  const found = (one) => [...document.querySelectorAll(one)].find((each) => each.checkVisibility());
+  const [picture, bar] = [selector, ".actions"].map((one) => found(one)?.getBoundingClientRect());
+  return picture && picture.top >= 0 && (picture.top + picture.bottom) / 2 < bar.top;
+}"""  # without scrolling, and above the bar of a phone's buttons
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 

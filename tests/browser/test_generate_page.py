@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.metadata import read_metadata
 from pipelines.pictures import save_picture
+from tests.browser.conftest import IN_SIGHT
 from tests.support.studios import picture_of
 from tests.support.tiny_models import PIXELS
 
@@ -245,3 +246,7 @@ def test_a_phone_shows_everything_and_every_control_has_a_name(open_page: Callab
     assert value(page, "category") == page.locator("#examples button").first.inner_text().strip()
     for button in ("#generate", "#cancel"):
         assert page.locator(button).bounding_box()["y"] < 844
+    fill(page, "prompt", "on a beach")
+    page.locator("#generate").click()
+    status(page, "pictures in")
+    page.wait_for_function(IN_SIGHT, arg="#gallery img")

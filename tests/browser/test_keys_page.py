@@ -1,5 +1,6 @@
 """The page's keys and manners in a real browser: a walk over Create as somebody takes it who does not use the mouse."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,11 @@ def test_keys_draw_roll_and_look_through_pictures_and_leave_fields_alone(
     before = page.evaluate(SEED)
     page.keyboard.press("r")
     page.wait_for_function(f"document.querySelectorAll('#gallery .gallery-item').length === 4 && {SEED} !== '{before}'")
+
+    page.locator("#settings > button").click()
+    page.locator("#field-steps input").first.fill("600")
+    page.locator("#field-steps input").first.blur()
+    page.keyboard.press("Control+Enter")
+    page.locator("#status").get_by_text(re.compile(r"Step \d+ of")).wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#status").get_by_text("Cancelled after step").wait_for()

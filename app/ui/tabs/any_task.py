@@ -77,7 +77,7 @@ def task_tab(
             bench.place_settings()
             [draw] = bench.place_actions(hint or task.summary, draw=button)
         with bench.seeing():
-            welcome = markup.welcome("Give what is asked for on the left.", said("Press {button}.", button=button))
+            welcome = markup.welcome("Give what the form asks for.", said("Press {button}.", button=button))
             bench.place_stage(welcome)
             example = place_example(bench.id("try"))
             slider = place_compared("Before and after", bench.id("slider")) if pictures else None

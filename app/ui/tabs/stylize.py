@@ -26,7 +26,7 @@ from app.ui.subjects import category_of
 from app.ui.texts import said
 from app.ui.views import View
 from blipdiff.control.choices import NONE, PREPROCESSORS
-from blipdiff.control.needs import lacking
+from blipdiff.control.needs import PACKAGE, lacking
 from blipdiff.control.net_names import BUNDLED_CONTROLS, map_of_control
 from blipdiff.errors import BlipdiffError, ConfigError, SubjectError
 from blipdiff.images import open_picture
@@ -108,7 +108,7 @@ class _Control:
             )  # fmt: skip
 
 
-_STEPS = ("Add a photo of the look.", "Add a picture whose structure shall be followed.", "Press Stylize.")
+_STEPS = ("Add a photo of the look.", "Add a picture whose structure shall be followed.", "Press Restyle.")
 
 
 class StylizeTab(Bench):
@@ -167,8 +167,10 @@ class StylizeTab(Bench):
         from pipelines.controls.nets import map_of  # which load torch: the page is there before
         from pipelines.stylize.plan import structure_size
 
-        if structure is None:
-            return {self.map: None}
+        chosen = dict(zip(self.control.inputs, settings, strict=False))[self.control.form.controls["preprocessor"]]
+        told = _missing(chosen)
+        if structure is None or told:
+            return {self.map: None, **({self.on.status: told} if told else {})}
         try:
             picture, studio = open_picture(structure), self.room.studio(model)
             size = structure_size(studio.model, StylizeRequest(category="subject"), picture)
@@ -215,3 +217,16 @@ def _named(preprocessor: str) -> str:
     """A preprocessor in the list, with what it lacks here; the style sheet greys what lacks something."""
     lacks = lacking(preprocessor)
     return said("{name} — needs {what}", name=preprocessor, what=", ".join(lacks)) if lacks else preprocessor
+
+
+def _missing(preprocessor: str) -> str:
+    """Why a preprocessor cannot run here; weights alone may be lacking: they are fetched as it first runs."""
+    lacks = lacking(preprocessor)
+    if PACKAGE not in lacks:
+        return ""
+    told = said(
+        "{name} cannot run here: it needs {what}. Choose another one, or pip install 'blipdiff[control]'.",
+        name=preprocessor,
+        what=", ".join(lacks),
+    )
+    return markup.message(told, "bad")
