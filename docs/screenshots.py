@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "screens"
 SUBJECTS = ROOT / "blipdiff" / "assets" / "subjects"
-LARGEST, ALL = 200_000, 2_000_000  # bytes, of one shot and of all of them
+LARGEST, ALL = 150_000, 2_000_000  # bytes, of one shot and of all of them
 PATIENCE = 60_000  # milliseconds
 FLAGS = ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb", "--hide-scrollbars"]
 DONE = "one => /\\d+ pictures? (in|of)|Saved|已/.test(one.textContent)"
@@ -152,6 +152,14 @@ def subjects(page: Any) -> None:
     page.wait_for_timeout(1500)
 
 
+def history(page: Any) -> None:
+    """What has been drawn."""
+    create(page)
+    tab(page, "History")
+    page.locator(".tiles li img").nth(3).wait_for()
+    page.wait_for_timeout(2500)
+
+
 def only_tab(*names: str) -> Callable[[Any], None]:
     """A tab as it opens."""
 
@@ -170,6 +178,7 @@ SHOTS = {
     "scene": Shot(scene, height=1100),
     "attend": Shot(attend, height=1000),
     "subjects": Shot(subjects),
+    "history": Shot(history),
     "settings": Shot(only_tab("Settings")),
     "dark": Shot(create, dark=True),
     "phone": Shot(create, width=390, height=844),
