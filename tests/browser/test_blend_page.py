@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Served
+from tests.browser.test_generate_page import keep
 
 pytestmark = pytest.mark.browser
 
@@ -23,8 +24,8 @@ def test_the_pad_sets_the_weights_and_a_path_is_drawn_and_plays(open_page: Calla
     page = open_page()
     page.get_by_role("tab", name="Blend").click()
     page.locator("#blend-settings button").first.click()
-    field(page, "blend-steps").fill("2")
-    field(page, "blend-frames").fill("4")
+    keep(page, "blend-steps", 2)
+    keep(page, "blend-frames", 4)
     page.locator("#blend-pad").click(position={"x": 45, "y": 5})
     told(page, "blend-status", "A preview in 2 steps.")
     page.wait_for_function("() => +document.querySelector('#blend-w-A input').value > 0.7")

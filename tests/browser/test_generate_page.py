@@ -42,15 +42,20 @@ UNNAMED = """() => [...document.querySelectorAll('input:not([type=file]), textar
 
 
 def fill(page: Any, name: str, value: object) -> None:
+    """A field of the form of Create."""
+    keep(page, f"field-{name}", value)
+
+
+def keep(page: Any, element: str, value: object) -> None:
     """Typed, left, and seen to stay: a control that has just unfolded may still be set to its first value."""
-    inputs = page.locator(f"#field-{name}").locator("textarea, input")
+    inputs = page.locator(f"#{element}").locator("textarea, input")
     for _ in range(PATIENCE // 200):
         inputs.first.fill(str(value))
         inputs.first.blur()
         page.wait_for_timeout(200)
         if {one.input_value() for one in inputs.all()} == {str(value)}:  # a slider has two
             return
-    raise AssertionError(f"{name} does not keep {value}")
+    raise AssertionError(f"{element} does not keep {value}")
 
 
 def value(page: Any, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.ui.keys import KEYS
+from tests.browser.test_generate_page import keep
 
 pytestmark = pytest.mark.browser
 
@@ -62,7 +63,7 @@ def test_keys_draw_roll_and_look_through_pictures_and_leave_fields_alone(
     page.wait_for_function(f"document.querySelectorAll('#gallery .gallery-item').length === 4 && {SEED} !== '{before}'")
 
     page.locator("#settings > button").click()
-    page.locator("#field-steps input").first.fill("600")
+    keep(page, "field-steps", 600)
     page.locator("#field-steps input").first.blur()
     page.keyboard.press("Control+Enter")
     page.locator("#status").get_by_text(re.compile(r"Step \d+ of")).wait_for()
