@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.job import Job, run
     from pipelines.metadata import read_metadata, repeat
     from pipelines.parameters import parameter
+    from pipelines.personalize.request import PersonalizeRequest
     from pipelines.pictures import Picture, save_new_picture, save_picture
     from pipelines.plan import SamplingPlan, execute
     from pipelines.presets.preset import Preset
@@ -41,6 +42,7 @@ _HOMES = {
     "InputKind": "pipelines.task",
     "Job": "pipelines.job",
     "Notice": "pipelines.task",
+    "PersonalizeRequest": "pipelines.personalize.request",
     "Picture": "pipelines.pictures",
     "Preset": "pipelines.presets.preset",
     "Presets": "pipelines.presets.store",
@@ -85,6 +87,7 @@ __all__ = [
     "InputKind",
     "Job",
     "Notice",
+    "PersonalizeRequest",
     "Picture",
     "Preset",
     "Presets",

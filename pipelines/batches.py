@@ -37,7 +37,7 @@ class Round:
 
     steps: Iterator[Step]
     seeds: tuple[int, ...]
-    finish: Callable[[Tensor], Iterable[Notice | Result]] = lambda _latents: ()
+    finish: Callable[[Tensor], Iterable[Notice | Result | Sheet]] = lambda _latents: ()
     shows: bool = True  # whether its previews are worth looking at
 
 

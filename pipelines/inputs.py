@@ -17,6 +17,7 @@ from blipdiff.images import as_layers, as_rgb, layers_from, open_layers, open_pi
 from blipdiff.masks import as_mask
 from blipdiff.picture_files import picture_of as file_pixels
 from blipdiff.picture_files import read_picture
+from pipelines.learned import weights_of, weights_told
 from pipelines.task import Kind
 
 CARD_SUFFIX = ".safetensors"
@@ -142,8 +143,17 @@ def mask_input(mask: PictureLike) -> Input:
 
 
 def card_input(subject: SubjectEmbedding, word: str = "", cut_out: Image.Image | None = None, **more: Any) -> Input:
-    """A subject's rows, as pictures keep them, with the cut-out that they were drawn with if any."""
-    rows = SubjectEmbedding(subject.tokens, subject.category, fingerprint=subject.fingerprint, cut_out=cut_out)
+    """A subject's rows, as pictures keep them, with the cut-out that they were drawn with if any.
+
+    Of weights that were learned of it they keep the name alone: those are larger than a picture.
+    """
+    rows = SubjectEmbedding(
+        subject.tokens,
+        subject.category,
+        fingerprint=subject.fingerprint,
+        cut_out=cut_out,
+        weights=tuple(replace(one, weights=one.weights.named()) for one in subject.weights),
+    )
     return Input(rows, word or subject.category, **more)
 
 
@@ -247,6 +257,8 @@ def _content_text(content: Content, kind: Kind) -> dict[str, Any]:
 
         rows = base64.b64encode(save({"tokens": content.tokens.contiguous()})).decode()
         told = {"rows": rows, "category": content.category, "fingerprint": content.fingerprint}
+        if content.weights:
+            told |= weights_told(content.weights)
         return told if content.cut_out is None else told | {"cut_out": picture_text(content.cut_out)}
     if isinstance(content, SubjectPhoto):
         return {"picture": picture_text(as_layers(content.image)), "category": content.category}
@@ -264,7 +276,8 @@ def _content_from(told: Mapping[str, Any], *, paths: bool) -> Content:
     if "rows" in told:
         fingerprint = told.get("fingerprint")
         layers = None if told.get("cut_out") is None else layers_of(told["cut_out"], "a subject's cut-out")
-        return rows_from(told["rows"], str(category), fingerprint if isinstance(fingerprint, str) else None, layers)
+        rows = rows_from(told["rows"], str(category), fingerprint if isinstance(fingerprint, str) else None, layers)
+        return replace(rows, weights=weights_of(told)) if "tuned" in told else rows
     if "picture" in told:
         picture = layers_of(told["picture"], "a picture")
         return picture if category is None else SubjectPhoto(picture, str(category))

@@ -9,6 +9,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, SubjectError
 from pipelines.added import Added, added_from, check_added
 from pipelines.inputs import Input, check_pixels
+from pipelines.learned import lacking, with_weights
 from pipelines.parameters import parameters, plain, request_from
 from pipelines.task import Event, InputKind, Notice, Task, task_named, task_of
 
@@ -81,6 +82,9 @@ class Job:
         _check_names(task, inputs)
         for name, kind in task.inputs.items():
             given = [Input.of(one) for one in inputs.get(name) or ()]
+            if kind.kind == "subject":
+                found[name] = _with_cards(self.given(name), given)
+                continue
             wanted = [one for one in self.given(name) if one.content is None]
             if not wanted and not given:
                 continue
@@ -188,6 +192,23 @@ def told_by_cards(task: Task, values: Mapping[str, Any], inputs: Mapping[str, Se
     given = [one for name, kind in task.inputs.items() if kind.kind == "subject" for one in inputs.get(name, ())]
     found = next((one.content.category for one in given if isinstance(one.content, SubjectEmbedding)), None)
     return {} if found is None else {"category": found}
+
+
+def _with_cards(inputs: Sequence[Input], cards: Sequence[Input]) -> tuple[Input, ...]:
+    """Subjects with what was learned of them, which pictures do not keep, out of cards that are given again.
+
+    Raises: ConfigError for a card that is missing, and where none is wanted.
+    """
+    if not any(lacking(one.content) for one in inputs):
+        if cards:
+            raise ConfigError("The picture keeps its subject; leave out --subject.")
+        return tuple(inputs)
+    opened = [one.opened("subject").content for one in cards]
+    found = [one for one in opened if isinstance(one, SubjectEmbedding)]
+    return tuple(
+        replace(one, content=with_weights(one.content, found)) if isinstance(one.content, SubjectEmbedding) else one
+        for one in inputs
+    )
 
 
 def _check_names(task: Task, inputs: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ _HOMES = (
     "pipelines.scene.request",
     "pipelines.finish.request",
     "pipelines.grid.request",
+    "pipelines.personalize.request",
 )
 _REGISTERED: dict[str, "Task"] = {}
 

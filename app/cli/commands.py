@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Listed] = {
     "serve": Listed("serve", "Serve the queue to programs: our own interface, OpenAI's, A1111's.", _DRAW),
     "batch": Listed("batch", "Draw a file of jobs into a folder; what is done is not done again.", _DRAW),
     "encode": Listed("encode", "Make a subject card: one small file that stands for the photos.", _SUBJECTS),
+    "personalize": Listed("personalize", "Learn one subject by a minute of tuning: a card with weights.", _SUBJECTS),
+    "export": Listed("personalize", "Write a learned subject's LoRA for diffusers, A1111, ComfyUI.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
     "cut-out": Listed("cut_out", "Cut the subject out of a photo.", _SUBJECTS),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),

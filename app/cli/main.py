@@ -96,6 +96,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "matrix": drawing,
         "evaluate-structure": {"model": settings.model},
         "encode": drawing,
+        "personalize": drawing,
         "subjects": {"add": drawing},
         "convert": {"download": settings.download},
         "evaluate": {"model": settings.model},

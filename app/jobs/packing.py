@@ -10,7 +10,7 @@ from blipdiff.errors import ConfigError
 from pipelines.job import Job
 
 KEPT = "kept"  # the key under which a packed text names what was taken out
-_LARGE = ("file", "picture", "rows")  # the values of inputs that may be large
+_LARGE = ("file", "picture", "rows", "tensors")  # the values of inputs that may be large
 _LONGEST = 1000  # letters that stay where they are
 
 

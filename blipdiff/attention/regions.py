@@ -8,7 +8,7 @@ predictions; here only what is read from the words is divided, and shapes and li
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -51,14 +51,33 @@ class Blocks:
         if len(shapes) != 1 or sentences[0].rows != 1:
             raise ShapeError(f"The sentences of one picture have the shapes {sorted(shapes)}; each is one row.")
         pieces = tuple(piece for sentence in sentences for piece in sentence.layouts[0].pieces)
-        joined = Conditioning(torch.cat([sentence.embeddings for sentence in sentences], dim=1), (TokenLayout(pieces),))
-        return cls(joined, len(sentences[0].layouts[0]))
+        slots = len(sentences[0].layouts[0])
+        acting = tuple(
+            replace(one, slots=slice(number * slots, (number + 1) * slots))
+            for number, sentence in enumerate(sentences)
+            for one in sentence.row_weights[0]
+        )
+        embeddings = torch.cat([sentence.embeddings for sentence in sentences], dim=1)
+        return cls(Conditioning(embeddings, (TokenLayout(pieces),), (acting,) if acting else ()), slots)
 
     def sentence(self, index: int) -> Conditioning:
         """One of the sentences alone, in all rows: 0 is the scene's."""
         slots = slice(index * self.slots, (index + 1) * self.slots)
         layouts = tuple(TokenLayout(layout.pieces[slots]) for layout in self.conditioning.layouts)
-        return Conditioning(self.conditioning.embeddings[:, slots], layouts)
+        weights = tuple(
+            tuple(replace(one, slots=None, where=None) for one in row if one.slots == slots)
+            for row in self.conditioning.weights
+        )
+        return Conditioning(self.conditioning.embeddings[:, slots], layouts, weights)
+
+    def acting_in(self, wheres: Sequence[Tensor | Callable[[Moment], Tensor | None]]) -> "Blocks":
+        """The same, where the weights of each region's subject act in its place alone: (rows or 1, h, w) of each."""
+        places = {(number + 1) * self.slots: where for number, where in enumerate(wheres)}
+        weights = tuple(
+            tuple(one if one.slots is None else replace(one, where=places.get(one.slots.start)) for one in row)
+            for row in self.conditioning.weights
+        )
+        return Blocks(replace(self.conditioning, weights=weights), self.slots)
 
 
 class RegionAttention:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from blipdiff.conditioning.layout import TokenLayout
+from blipdiff.conditioning.subject_weights import Acting
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Window
 
@@ -15,13 +16,14 @@ from blipdiff.moment import Moment, Window
 class Conditioning:
     """Text conditioning with what each of its slots holds.
 
-    embeddings: (rows, slots, width); layouts: one for each row
+    embeddings: (rows, slots, width); layouts: one for each row; weights: of each row's subject, where one was tuned
 
     Raises: ShapeError when they do not belong together.
     """
 
     embeddings: Tensor
     layouts: tuple[TokenLayout, ...]
+    weights: tuple[tuple[Acting, ...], ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(self.embeddings.shape)
@@ -30,16 +32,24 @@ class Conditioning:
         if len(self.layouts) != shape[0] or any(len(layout) != shape[1] for layout in self.layouts):
             lengths = [len(layout) for layout in self.layouts]
             raise ShapeError(f"Text conditioning of shape {shape} was given with layouts of {lengths} slots.")
+        if self.weights and len(self.weights) != shape[0]:
+            raise ShapeError(f"Text conditioning of {shape[0]} rows was given with the weights of {len(self.weights)}.")
 
     @property
     def rows(self) -> int:
         """Pictures that this conditions."""
         return len(self.layouts)
 
+    @property
+    def row_weights(self) -> tuple[tuple[Acting, ...], ...]:
+        """The weights of each row, none where its subject was not tuned."""
+        return self.weights or ((),) * self.rows
+
     def select(self, rows: Sequence[int]) -> "Conditioning":
         """The given rows, in the given order; a row may be taken more than once."""
         taken = list(rows)
-        return Conditioning(self.embeddings[taken], tuple(self.layouts[row] for row in taken))
+        weights = tuple(self.weights[row] for row in taken) if self.weights else ()
+        return Conditioning(self.embeddings[taken], tuple(self.layouts[row] for row in taken), weights)
 
     def repeat(self, times: int) -> "Conditioning":
         """Each row `times` times: rows 0, 0, 1, 1 for two."""
@@ -120,4 +130,5 @@ def concat(parts: Sequence[Conditioning]) -> Conditioning:
         shapes = [tuple(part.embeddings.shape) for part in parts]
         raise ShapeError(f"Text conditionings of shapes {shapes} cannot be joined; slots and width must be equal.")
     layouts = tuple(layout for part in parts for layout in part.layouts)
-    return Conditioning(torch.cat([part.embeddings for part in parts]), layouts)
+    weights = tuple(row for part in parts for row in part.row_weights) if any(part.weights for part in parts) else ()
+    return Conditioning(torch.cat([part.embeddings for part in parts]), layouts, weights)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from blipdiff.conditioning.subject import SubjectEmbedding
+from blipdiff.conditioning.subject_weights import shared
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.ranges import MOST_EXTRAPOLATION
 
@@ -72,6 +73,7 @@ def mix(
         thumbnail=heaviest.thumbnail,
         fingerprint=next((subject.fingerprint for subject in subjects if subject.fingerprint is not None), None),
         provenance={**(heaviest.provenance or {}), **told},
+        weights=shared([(subject.weights, share) for subject, share in zip(subjects, shares, strict=True)]),
     )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from blipdiff.conditioning.prompt import checked_category
+from blipdiff.conditioning.subject_weights import Acting, SubjectWeights
+from blipdiff.conditioning.weights_file import is_weight, read_weights, weights_texts
 from blipdiff.errors import BlipdiffError, ShapeError, SubjectError
 from blipdiff.foreign import foreign
 from blipdiff.given_pictures import as_image
@@ -23,8 +25,8 @@ if TYPE_CHECKING:  # photos are subjects without torch
     from torch import Tensor
 
 _FORMAT = "blipdiff-subject"
-_VERSION, _WITH_CUT_OUT = "1", "2"  # of cards without and with a cut-out: older programs read the first
-_LARGEST_FILE = 16 * 2**20  # bytes; a full-size card is below 100 KB
+_VERSION, _WITH_CUT_OUT, _TUNED = "1", "2", "3"  # of cards without and with a cut-out, and with weights
+_LARGEST_FILE = 4 * 2**30  # bytes; a full-size card is below 100 KB, one with a whole U-Net's changes 1.7 GB
 _LARGEST_SIDE = 1024  # pixels of a thumbnail or a cut-out
 _SIDES = slice(16, 24)  # where a PNG says how large it is
 _MOST_SLOTS, _LARGEST_WIDTH = 1024, 16384
@@ -56,7 +58,7 @@ class SubjectEmbedding:
     """A subject as the model sees it.
 
     tokens: (16, width); fingerprint: of the subject encoder that made them; provenance: where it came from, in words;
-    cut_out: RGBA, the subject without its ground, which details are read from
+    cut_out: RGBA, the subject without its ground, which details are read from; weights: what a U-Net has learned of it
 
     Raises: ShapeError for another shape, PromptError for an empty category, SubjectError for values not finite.
     """
@@ -67,6 +69,7 @@ class SubjectEmbedding:
     fingerprint: str | None = None
     provenance: Mapping[str, str] | None = None
     cut_out: Image.Image | None = None
+    weights: tuple[Acting, ...] = ()
 
     def __post_init__(self) -> None:
         import torch
@@ -102,9 +105,9 @@ class SubjectEmbedding:
     def save(self, path: str | Path) -> Path:
         """Writes the subject card, whole or not at all.
 
-        Raises: OutputError when the file cannot be written.
+        Raises: OutputError when the file cannot be written, SubjectError for a mixture of tuned subjects.
         """
-        from safetensors.torch import save
+        from safetensors.torch import save_file
 
         path = Path(path)
         tensors = {"tokens": self.tokens.detach().cpu().contiguous()}
@@ -118,9 +121,23 @@ class SubjectEmbedding:
             texts["fingerprint"] = self.fingerprint
         if self.provenance is not None:
             texts["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False, sort_keys=True)
+        if self.weights:
+            own = self._own_weights()
+            tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in own.tensors.items()}
+            texts |= weights_texts(own, self.category) | {"version": _TUNED}
         with written_file(path) as part:
-            part.write_bytes(save(tensors, texts))
+            save_file(tensors, part, texts)
         return path
+
+    def _own_weights(self) -> SubjectWeights:
+        (first, *others) = self.weights
+        if others or first.share != 1:
+            raise SubjectError(
+                "A mixture of tuned subjects makes no card: each keeps its own weights. Give their cards together."
+            )
+        if not first.weights.tensors:
+            raise SubjectError(f"The weights of {self.category!r} are not kept here; give its own card.")
+        return first.weights
 
     @classmethod
     def load(cls, path: str | Path) -> "SubjectEmbedding":
@@ -132,13 +149,15 @@ class SubjectEmbedding:
         tensors, texts = _read(path)
         if texts.get("format") != _FORMAT or "tokens" not in tensors:
             raise SubjectError(f"{path} is no subject card. Make one with `blipdiff encode`.")
-        if texts.get("version") not in (_VERSION, _WITH_CUT_OUT):
+        if texts.get("version") not in (_VERSION, _WITH_CUT_OUT, _TUNED):
             raise SubjectError(
-                f"{path} is a subject card of version {texts.get('version')}; this program reads up to {_WITH_CUT_OUT}."
+                f"{path} is a subject card of version {texts.get('version')}; this program reads up to {_TUNED}."
             )
         picture, layers = tensors.get("thumbnail"), tensors.get("cut_out")
         try:
+            weights = read_weights(tensors, texts)
             return cls(
+                weights=() if weights is None else (Acting(weights),),
                 tokens=tensors["tokens"],
                 category=texts.get("category", ""),
                 thumbnail=None if picture is None else _picture(picture, "thumbnail"),
@@ -196,10 +215,10 @@ def _read(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _LARGEST_FILE:
-            raise SubjectError(f"{path} is no subject card: it is no file of at most {_LARGEST_FILE // 2**20} MB.")
+            raise SubjectError(f"{path} is no subject card: it is no file of at most {_LARGEST_FILE // 2**30} GB.")
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise SubjectError(f"The subject card {path} cannot be read: {reason}.") from error
     with foreign(path, "a subject card", SubjectError), safe_open(path, framework="pt") as file:
-        names = [name for name in ("tokens", "thumbnail", "cut_out") if name in set(file.keys())]
+        names = [name for name in file.keys() if name in ("tokens", "thumbnail", "cut_out") or is_weight(name)]  # noqa: SIM118
         return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}

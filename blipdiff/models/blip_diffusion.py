@@ -11,6 +11,7 @@ from blipdiff.conditioning.guidance import Conditioning
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
+from blipdiff.conditioning.subject_weights import Acting
 from blipdiff.conditioning.weighting import WeightedText, Wording
 from blipdiff.devices import runs_on
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
@@ -140,7 +141,14 @@ class BlipDiffusion:
             row, ids = self._row(prompt, subject)
             rows.append(row)
             layouts.append(self._layout(ids, subject is not None))
-        return Conditioning(torch.cat(rows), tuple(layouts))
+        weights = tuple(self._weights(subject) for subject in subjects)
+        return Conditioning(torch.cat(rows), tuple(layouts), weights if any(weights) else ())
+
+    def _weights(self, subject: SubjectEmbedding | None) -> tuple[Acting, ...]:
+        """What was learned of a subject. Raises: SubjectError where it was learned on another U-Net."""
+        for one in () if subject is None else subject.weights:
+            one.weights.check_base(weights_fingerprint(self.unet), subject.category if subject else "")
+        return () if subject is None else subject.weights
 
     def _row(self, prompt: Wording, subject: SubjectEmbedding | None) -> tuple[Tensor, list[int]]:
         """The row of one prompt (1, slots, width), and its ids."""

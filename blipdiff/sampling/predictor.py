@@ -1,6 +1,7 @@
 """One prediction of the noise: the U-Net under guidance, control branches and attention taps."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -13,6 +14,7 @@ from blipdiff.conditioning.guidance import Guidance
 from blipdiff.conditioning.image_prompt import ImagePrompt, read_by
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
+from blipdiff.models.acting_weights import acting
 from blipdiff.moment import Moment
 
 NoisePredictor: TypeAlias = Callable[[Tensor, Moment], Tensor]
@@ -92,7 +94,9 @@ class GuidedPredictor:
         inputs = latents[rows.pictures].to(self.unet.dtype)
         context = self._context(guided).to(inputs.device, inputs.dtype)
         extras = self._extras(inputs, context, moment, rows)
-        output = self.unet(inputs, moment.timestep, encoder_hidden_states=context, return_dict=False, **extras)
+        weights, size = self.guidance.positive.weights, (inputs.shape[-2], inputs.shape[-1])
+        with acting(self.unet, weights, rows.pictures, moment, size) if weights else nullcontext():
+            output = self.unet(inputs, moment.timestep, encoder_hidden_states=context, return_dict=False, **extras)
         prediction: Tensor = output[0].float()
         if not guided:
             return prediction

@@ -122,3 +122,14 @@ class DetailRecipe(WordsRecipe):
     timestep_exponent: float
     spread: float
     unet: bool = False  # whether the U-Net learns along
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalRecipe(OptimizerRecipe):
+    """One subject over a trained model: what of its pictures counts, and what keeps the model from forgetting."""
+
+    rank: int = 8  # of the LoRA
+    rank_falls: bool = False  # whether fewer of its ranks act the more noise there is
+    ground: float = 0.1  # of the loss inside the subject: what counts outside
+    prior: float = 0.25  # share of the rows that are other subjects' pictures
+    prior_weight: float = 1.0

@@ -39,7 +39,7 @@ def encode_spot(
     parts = torch.tensor(list(sentences.values())).to(found.embeddings)
     heaviest = int(parts.argmax())
     mean = (found.embeddings * parts[:, None, None]).sum(0, keepdim=True)
-    return Conditioning(mean, (found.layouts[heaviest],)), subject
+    return Conditioning(mean, (found.layouts[heaviest],), found.weights[:1]), subject
 
 
 def _sentences(

@@ -27,7 +27,7 @@ class _Cell:
         """The cell's own, whose results are kept for the sheet."""
         for one in self.prepared.rounds():
 
-            def finish(latents: Tensor, one: Round = one) -> Iterator[Notice | Result]:
+            def finish(latents: Tensor, one: Round = one) -> Iterator[Notice | Result | Sheet]:
                 for event in one.finish(latents):
                     yield self.taken(event) if isinstance(event, Result) else event
 

@@ -124,7 +124,8 @@ def plan_scene(
     Raises: ConfigError for what the model cannot draw.
     """
     count = len(seeds)
-    positive = rows.blocks.conditioning.repeat(count)
+    blocks = rows.blocks if masks is None else rows.blocks.acting_in(list(masks.unbind(1)))
+    positive = blocks.conditioning.repeat(count)
     negative = None if rows.negative is None else rows.negative.repeat(count)
     plan = plan_rows(model, request, positive, negative, seeds)
     size = (plan.latents.shape[-2], plan.latents.shape[-1])
@@ -144,9 +145,11 @@ def plan_scene(
         raise ConfigError(f"In {request.steps} steps nothing is found until {request.find_until:g}; take more steps.")
     found = FoundRegions(store, rows.words, size, request.softness)
     tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
+    places = [_Found(found, region) for region in range(len(rows.words))]
     if details is not None:
-        plan = details.apart(plan, where=[_Found(found, region) for region in range(len(rows.words))])
-    return replace(plan, taps=(tap, store), controls=alone)
+        plan = details.apart(plan, where=places)
+    heard = replace(plan.guidance, positive=rows.blocks.acting_in(places).conditioning.repeat(count))
+    return replace(plan, guidance=heard, taps=(tap, store), controls=alone)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,7 @@ from pipelines.finish.request import RedrawRequest, RemoveBackgroundRequest, Ups
 from pipelines.generate.request import AttendRequest, GenerateRequest
 from pipelines.grid.request import GridRequest
 from pipelines.parameters import LONGEST_CATEGORY, is_whole, parameters, plain, request_from
+from pipelines.personalize.request import PersonalizeRequest
 from pipelines.requests import Sampling, declared, left_out, random_seed
 from pipelines.scene.request import SceneRequest
 from pipelines.stylize.request import StylizeRequest
@@ -158,6 +159,7 @@ DRAWING: list[Any] = [
     UpscaleRequest(times=1.5, strength=0.4),
     RedrawRequest(prompt="at night", softness=0.3),
     RemoveBackgroundRequest(trim=True),
+    PersonalizeRequest(category="dog", method="full", steps=40, rank_falls=True),
     GridRequest(job={"task": "generate", "request": {"category": "dog"}}, x="steps=2,3", y="guidance=1,3"),
 ]
 

@@ -15,6 +15,7 @@ from blipdiff.errors import ConfigError, PromptError, SubjectError
 from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Box, Input
 from pipelines.job import Job, told_by_cards
+from pipelines.learned import lacking
 from pipelines.metadata import job_of, without_place
 from pipelines.parameters import Parameter, parameters
 from pipelines.requests import random_seed
@@ -49,7 +50,9 @@ def job_like(asked: Asked, metadata: Mapping[str, Any], like: Path) -> Job:
     Raises: ConfigError for a picture of another task, and for options that the picture tells itself.
     """
     kinds = {name: kind for name, kind in asked.task.inputs.items() if kind.is_asked}
-    again = [name for name, kind in kinds.items() if kind.kind != "subject" and name != "structure"]
+    job = job_of(metadata)
+    tuned = any(lacking(one.content) for given in job.inputs.values() for one in given)
+    again = [name for name, kind in kinds.items() if (tuned or kind.kind != "subject") and name != "structure"]
     taken = {"like", CONTROL + "control", *(GIVEN + name for name in again)}
     taken |= {"model", "device", "dtype", "download", "output", "no_metadata", "as_json"}
     names = [str(param.name) for param in asked.context.command.params if param.name]
@@ -57,7 +60,6 @@ def job_like(asked: Asked, metadata: Mapping[str, Any], like: Path) -> Job:
     given = [asked.flag(name) for name in told if was_given(asked.context, name)]
     if given:
         raise ConfigError(f"--like draws a picture as it was; leave out {', '.join(given)}.")
-    job = job_of(metadata)
     if job.task != asked.task.name:
         raise ConfigError(f"{like.name} was made by {job.task}; repeat it with: blipdiff {job.task} --like {like}")
     return job.completed(**{name: asked.inputs(name) for name in again}).opened()
