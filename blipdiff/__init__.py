@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
     from blipdiff.control.controlnet import ControlBranch
     from blipdiff.errors import BlipdiffError
+    from blipdiff.language.answers import Answer, Engine, Turn
+    from blipdiff.language.engines import load_engine
     from blipdiff.models.blip_diffusion import BlipDiffusion
     from blipdiff.models.context_text_encoder import ContextTextEncoder
     from blipdiff.models.subject_encoder import SubjectEncoder
@@ -26,11 +28,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Additions": "blipdiff.checkpoints",
+    "Answer": "blipdiff.language.answers",
     "BlipDiffusion": "blipdiff.models.blip_diffusion",
     "BlipdiffError": "blipdiff.errors",
     "Conditioning": "blipdiff.conditioning.guidance",
     "ContextTextEncoder": "blipdiff.models.context_text_encoder",
     "ControlBranch": "blipdiff.control.controlnet",
+    "Engine": "blipdiff.language.answers",
     "Guidance": "blipdiff.conditioning.guidance",
     "GuidedPredictor": "blipdiff.sampling.predictor",
     "Moment": "blipdiff.moment",
@@ -39,10 +43,12 @@ _HOMES = {
     "SubjectEncoder": "blipdiff.models.subject_encoder",
     "SubjectPhoto": "blipdiff.conditioning.subject",
     "TokenLayout": "blipdiff.conditioning.layout",
+    "Turn": "blipdiff.language.answers",
     "Window": "blipdiff.moment",
     "build_scheduler": "blipdiff.sampling.schedulers",
     "convert": "blipdiff.checkpoints",
     "denoise": "blipdiff.sampling.loop",
+    "load_engine": "blipdiff.language.engines",
     "load_model": "blipdiff.checkpoints",
     "mix": "blipdiff.conditioning.mixing",
     "save_model": "blipdiff.checkpoints",
@@ -51,11 +57,13 @@ _HOMES = {
 
 __all__ = [
     "Additions",
+    "Answer",
     "BlipDiffusion",
     "BlipdiffError",
     "Conditioning",
     "ContextTextEncoder",
     "ControlBranch",
+    "Engine",
     "Guidance",
     "GuidedPredictor",
     "Moment",
@@ -64,11 +72,13 @@ __all__ = [
     "SubjectEncoder",
     "SubjectPhoto",
     "TokenLayout",
+    "Turn",
     "Window",
     "__version__",
     "build_scheduler",
     "convert",
     "denoise",
+    "load_engine",
     "load_model",
     "mix",
     "save_model",

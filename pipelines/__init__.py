@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.ask.request import AskRequest
+    from pipelines.ask.run import Asked, answers, heat_map
     from pipelines.blend.request import BlendRequest
     from pipelines.controls.settings import ControlSettings
     from pipelines.diffusers_pipeline.pipeline import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pipelines.variations import varied
 
 _HOMES = {
+    "AskRequest": "pipelines.ask.request",
+    "Asked": "pipelines.ask.run",
     "AttendRequest": "pipelines.generate.request",
     "BlendRequest": "pipelines.blend.request",
     "BlipDiffusionControlNetPipeline": "pipelines.diffusers_pipeline.pipeline",
@@ -60,8 +64,10 @@ _HOMES = {
     "SubjectSampling": "pipelines.requests",
     "Task": "pipelines.task",
     "UpscaleRequest": "pipelines.finish.request",
+    "answers": "pipelines.ask.run",
     "execute": "pipelines.plan",
     "grid_of": "pipelines.grid.request",
+    "heat_map": "pipelines.ask.run",
     "parameter": "pipelines.parameters",
     "read_metadata": "pipelines.metadata",
     "register": "pipelines.task",
@@ -74,6 +80,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AskRequest",
+    "Asked",
     "AttendRequest",
     "BlendRequest",
     "BlipDiffusionControlNetPipeline",
@@ -105,8 +113,10 @@ __all__ = [
     "SubjectSampling",
     "Task",
     "UpscaleRequest",
+    "answers",
     "execute",
     "grid_of",
+    "heat_map",
     "parameter",
     "read_metadata",
     "register",

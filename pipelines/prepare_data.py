@@ -19,13 +19,14 @@ import numpy as np
 from PIL import Image
 
 from blipdiff.conditioning.prompt import checked_category
-from blipdiff.data.captioner import Captioner, Matcher, captioned_and_filtered
+from blipdiff.data.captioner import captioned_and_filtered
 from blipdiff.data.folders import captions_beside, photo_folder
 from blipdiff.data.matting import Matte, Segmenter, cut_out, trimap_of
 from blipdiff.data.records import Pixels
 from blipdiff.data.shards import Sample, write_shard
 from blipdiff.errors import ConfigError, ImageError, SubjectError
 from blipdiff.images import fitted, open_picture
+from blipdiff.language.captioners import Captioner, Matcher
 from blipdiff.outputs import written_file
 from pipelines.parameters import check, parameter
 

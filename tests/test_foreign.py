@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from blipdiff.data.captioner import load_captioner, load_matcher
 from blipdiff.data.matting import load_segmenter
 from blipdiff.errors import BlipdiffError, CheckpointError, ConfigError, ImageError
 from blipdiff.foreign import foreign
+from blipdiff.language.captioners import load_captioner, load_matcher
 
 
 class PanicException(BaseException):

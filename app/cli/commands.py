@@ -39,6 +39,9 @@ COMMANDS: Mapping[str, Listed] = {
     "export": Listed("personalize", "Write a learned subject's LoRA for diffusers, A1111, ComfyUI.", _SUBJECTS),
     "subjects": Listed("subjects", "Keep subjects as cards in a library, to be named @NAME.", _SUBJECTS),
     "cut-out": Listed("cut_out", "Cut the subject out of a photo.", _SUBJECTS),
+    "ask": Listed(
+        "ask", "Ask a photo: what is it, what colour, is it a cup; other engines read any question.", _SUBJECTS
+    ),
     "describe": Listed("describe", "Say what a drawing shows: a caption, ranked categories, a match.", _SUBJECTS),
     "models": Listed("models", "Which models are here, what they can and need; fetch or remove one.", _TRAIN),
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),

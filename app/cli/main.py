@@ -93,6 +93,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         **{name: {**drawing, "output": settings.output} for name in tasks()},
         "grid": {name: {**drawing, "output": settings.output} for name in tasks()},
         "preprocess": {"download": settings.download},
+        "ask": {"download": settings.download},
         "matrix": drawing,
         "evaluate-structure": {"model": settings.model},
         "encode": drawing,

@@ -86,6 +86,28 @@ class Describer:
         return self.network.itm(patches, ids.to(device), mask.to(device)).float().softmax(dim=1)[:, 1]
 
     @torch.no_grad()
+    def likenesses(self, patches: Tensor, texts: Sequence[str]) -> Tensor:
+        """Image-text contrast: the cosine of each photo with each text, (n, texts).
+
+        Raises: PromptError for an empty text or one that is too long.
+        """
+        ids, mask = category_ids(self.tokenizer, texts, self.network.sizes.qformer.positions)
+        features = self.network.text_features(ids.to(self.network.device), mask.to(self.network.device))
+        return self.network.itc(self.network.picture_features(patches), features)
+
+    @torch.no_grad()
+    def caption_scores(self, patches: Tensor, captions: Sequence[str]) -> Tensor:
+        """How likely each caption is spoken of its photo: log-likelihoods (n,).
+
+        Raises: PromptError for an empty caption or one that is too long.
+        """
+        ids, mask = category_ids(self.tokenizer, captions, self.network.sizes.qformer.positions)
+        ids[:, 0] = int(self.tokenizer.bos_token_id)
+        ids, mask = ids.to(self.network.device), mask.to(self.network.device)
+        likely = self.network.itg(patches, ids, mask)[1][:, :-1].float().log_softmax(dim=-1)
+        return (likely.gather(2, ids[:, 1:, None])[..., 0] * mask[:, 1:]).sum(dim=1)
+
+    @torch.no_grad()
     def captions(self, patches: Tensor, *, generator: torch.Generator | None = None, share: float = 0.9) -> list[str]:
         """A caption for each photo: the likeliest word each time, or with a generator one drawn from the likeliest.
 

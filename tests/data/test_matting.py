@@ -14,7 +14,7 @@ from blipdiff.errors import MissingDependencyError, SubjectError
 
 def test_captions_that_do_not_match_are_refused_given_ones_too() -> None:
     class Speaker:
-        def captions(self, photo, count, seed):
+        def captions(self, photo, count, speaking):
             return ["a dog", "a car", "a dog", ""][:count]
 
     class Judge:

@@ -13,10 +13,10 @@ import torch
 from PIL import Image, features
 from safetensors.torch import load_file, save_file
 
-from blipdiff.data.captioner import load_captioner, load_matcher
 from blipdiff.data.matting import load_segmenter
 from blipdiff.data.shards import ShardLibrary, read_shard
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
+from blipdiff.language.captioners import load_captioner, load_matcher
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 from tests.support.command_line import Command, at_call
 

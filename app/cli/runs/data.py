@@ -10,11 +10,11 @@ from app.outputs import check_writable
 from blipdiff.checkpoints.describer import load_describer
 from blipdiff.checkpoints.detect import folder_of
 from blipdiff.cut_out import closed_form_matte
-from blipdiff.data.captioner import DescriberCaptions, load_captioner, load_matcher
 from blipdiff.data.folders import photo_folder
 from blipdiff.data.matting import load_segmenter
 from blipdiff.devices import placement
 from blipdiff.errors import listed
+from blipdiff.language.captioners import DescriberCaptions, load_captioner, load_matcher
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 
 
