@@ -9,6 +9,8 @@ from PIL import Image
 from blipdiff.conditioning.prompt import checked_text
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.evaluation.statistics import Figure, share
+from blipdiff.language.answers import LIKELIEST
+from blipdiff.language.describing import Describing
 from blipdiff.models.describer import SURE, Describer, Description
 from pipelines.parameters import check, parameter
 
@@ -46,6 +48,17 @@ def describe(describer: Describer, photo: Image.Image, request: DescribeRequest)
     Raises: ImageError for a photo that shows nothing, PromptError for a text that cannot be read.
     """
     return describer.describe(photo, text=request.text, count=request.count, fit=request.fit)  # type: ignore[arg-type]
+
+
+def describe_by(describing: Describing, photo: Image.Image, request: DescribeRequest) -> Description:
+    """The same by any engine, which takes photos in its own way.
+
+    Raises: ImageError for a photo that shows nothing, PromptError for a text that cannot be read.
+    """
+    (caption,) = describing.captions(photo, 1, LIKELIEST)
+    text = request.text or caption or "nothing"
+    (match,) = describing.matches(photo, [text])
+    return Description(caption, describing.named(photo, request.count), text, match)
 
 
 def measure_categories(

@@ -36,11 +36,15 @@ def prepare(
         "segmenter"
     ],
     captioner: Annotated[
-        str, typer.Option("--captioner", help="BLIP's captioner, or mini-describe for both.")
+        str,
+        typer.Option(
+            "--captioner",
+            help="BLIP's captioner, BLIP-2 or InstructBLIP: a folder or hub id; or mini-describe for both.",
+        ),
     ] = _DEFAULT_TOOLS["captioner"],
-    matcher: Annotated[str, typer.Option("--matcher", help="BLIP's matcher: a folder or hub id.")] = _DEFAULT_TOOLS[
-        "matcher"
-    ],
+    matcher: Annotated[
+        str, typer.Option("--matcher", help="BLIP's matcher, or BLIP-2 or InstructBLIP, which are asked.")
+    ] = _DEFAULT_TOOLS["matcher"],
     device: Device = "auto",
     download: Download = False,
 ) -> None:

@@ -94,6 +94,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "grid": {name: {**drawing, "output": settings.output} for name in tasks()},
         "preprocess": {"download": settings.download},
         "ask": {"download": settings.download},
+        "describe": {"download": settings.download},
         "matrix": drawing,
         "evaluate-structure": {"model": settings.model},
         "encode": drawing,

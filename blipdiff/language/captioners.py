@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval
 
 from blipdiff.checkpoints.configs import photo_settings, read_json
@@ -134,6 +135,21 @@ class BlipMatcher:
             use_itm_head=True,
         ).itm_score
         return found
+
+    @torch.no_grad()
+    def likenesses(self, photo: Image.Image, texts: Sequence[str]) -> Tensor:
+        """Image-text contrast: the cosine of the photo with each text, (texts,)."""
+        network = self.network
+        pixels = subject_pixels(photo, self.photo, fit="squash")[None].to(network.device)
+        seen = network.vision_proj(network.vision_model(pixel_values=pixels).last_hidden_state[:, 0])
+        found = []
+        for first in range(0, len(texts), 64):
+            words = self.tokenizer(list(texts[first : first + 64]), padding=True, return_tensors="pt").to(
+                network.device
+            )
+            rows = network.text_encoder(input_ids=words.input_ids, attention_mask=words.attention_mask)
+            found.append(functional.cosine_similarity(network.text_proj(rows.last_hidden_state[:, 0]), seen))
+        return torch.cat(found)
 
     def relevance(self, photo: Image.Image, text: str) -> Tensor:
         """GradCAM in the eighth cross-attention layer of twelve, the mean over words (the paper, sec. 3.2)."""

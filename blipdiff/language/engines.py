@@ -32,6 +32,8 @@ class Kind:
     home: str
 
 
+MATCHER = Part("Salesforce/blip-itm-large-coco", 1.9, "BLIP's matcher")
+CAPTIONER = Part("Salesforce/blip-image-captioning-large", 1.9, "BLIP's captioner")
 _OPT = Part("Salesforce/blip2-opt-2.7b", 15, "BLIP-2 with OPT or Flan-T5")
 ENGINES: Mapping[str, Kind] = {
     "mini-describe": Kind("Bundled; drawn things on plain ground: what, what colour, is it, which of these.", {}, ""),
@@ -43,8 +45,8 @@ ENGINES: Mapping[str, Kind] = {
     "plug-and-play": Kind(
         "PnP-VQA: captions of what the question is about, read by a text model.",
         {
-            "matcher": Part("Salesforce/blip-itm-large-coco", 1.9, "BLIP's matcher"),
-            "captioner": Part("Salesforce/blip-image-captioning-large", 1.9, "BLIP's captioner"),
+            "matcher": MATCHER,
+            "captioner": CAPTIONER,
             "reader": Part("allenai/unifiedqa-v2-t5-large-1251000", 3.1, "a T5 that reads captions"),
         },
         "blipdiff.language.plug_and_play",

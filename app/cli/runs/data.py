@@ -7,14 +7,15 @@ from tqdm import tqdm
 
 from app.cli.terminal import say
 from app.outputs import check_writable
-from blipdiff.checkpoints.describer import load_describer
+from blipdiff.checkpoints.describer import BUNDLED_DESCRIBER, load_describer
 from blipdiff.checkpoints.detect import folder_of
 from blipdiff.cut_out import closed_form_matte
 from blipdiff.data.folders import photo_folder
 from blipdiff.data.matting import load_segmenter
-from blipdiff.devices import placement
+from blipdiff.devices import Placement, placement
 from blipdiff.errors import listed
-from blipdiff.language.captioners import DescriberCaptions, load_captioner, load_matcher
+from blipdiff.language.captioners import Captioner, DescriberCaptions, Matcher
+from blipdiff.language.describing import captioner_in, matcher_in
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 
 
@@ -25,16 +26,10 @@ def prepare(
     request = PrepareRequest(**asked)
     total = len(photo_folder(photos).photos)
     check_writable(output)
-    place = placement(device).device
-    if request.captions and captioner == "mini-describe":
-        both = DescriberCaptions(load_describer(device=place))
-        speaking, matching = both, both
-    elif request.captions:
-        speaking = load_captioner(folder_of(captioner, download=download), place)  # type: ignore[assignment]
-        matching = load_matcher(folder_of(matcher, download=download), place)  # type: ignore[assignment]
-    else:
-        speaking = matching = None  # type: ignore[assignment]
-    tools = Tools(load_segmenter(folder_of(segmenter, download=download), place), closed_form_matte, speaking, matching)
+    place = placement(device)
+    speaking, matching = _speaking(captioner, matcher, place, download=download) if request.captions else (None, None)
+    seeing = load_segmenter(folder_of(segmenter, download=download), place.device)
+    tools = Tools(seeing, closed_form_matte, speaking, matching)
     with tqdm(total=total, unit=" photos", leave=False) as bar:
         for state in prepare_photos(photos, output, tools, request):
             bar.update(state.done - bar.n)
@@ -46,3 +41,14 @@ def prepare(
         f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
         f"{output / 'report.html'}"
     )
+
+
+def _speaking(captioner: str, matcher: str, place: Placement, *, download: bool) -> tuple[Captioner, Matcher]:
+    """The captioner and the matcher; one network serves as both where both names are its own."""
+    if captioner == BUNDLED_DESCRIBER:
+        both = DescriberCaptions(load_describer(device=place.device))
+        return both, both
+    speaking: Any = captioner_in(folder_of(captioner, download=download), place)
+    if matcher == captioner and hasattr(speaking, "matches"):
+        return speaking, speaking
+    return speaking, matcher_in(folder_of(matcher, download=download), place)
