@@ -19,6 +19,7 @@ from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
 from blipdiff.language.captioners import load_captioner, load_matcher
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 from tests.support.command_line import Command, at_call
+from tests.support.tiny_engines import save_blip_2
 
 pytest_plugins = ["tests.support.command_fixtures"]
 PHOTOS = 20
@@ -92,6 +93,19 @@ def test_a_folder_of_photos_becomes_shards_and_a_report(
     Image.new("RGB", (20, 20)).save(photos / "cat" / "new.png")
     ended = blipdiff(*command)
     assert (ended.code, "other photos" in ended.err) == (2, True)
+
+
+def test_one_network_that_is_asked_captions_and_filters(
+    blipdiff: Command, tools: Path, photos: Path, tmp_path: Path
+) -> None:
+    save_blip_2(tmp_path / "blip-2", "t5")
+    command = ["data", "prepare", photos, "--output", tmp_path / "out", "--side", 48, "--subject-side", 32]
+    command += ["--least-match", 0.0, "--captions", 2, "--device", "cpu", "--segmenter", tools / "segmenter"]
+    ended = blipdiff(*command, "--captioner", tmp_path / "blip-2", "--matcher", tmp_path / "blip-2")
+    assert ended.code == 0, ended.err
+    (record,) = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("subjects-*.json")]
+    assert record["samples"] == PHOTOS - 2
+    assert record["refused"] == 0
 
 
 class Half:

@@ -1,6 +1,5 @@
-"""Photos described by BLIP, BLIP-2 and InstructBLIP, on small random networks; data prepared by the same."""
+"""Photos described by BLIP, BLIP-2 and InstructBLIP, on small random networks."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.command_line import Command
 from tests.support.tiny_engines import save_blip, save_blip_2, save_instructblip
 from tests.support.tiny_models import photo
 
-pytest_plugins = ["tests.data.conftest", "tests.support.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures"]
 PLACE = placement("cpu", "float32")
 
 
@@ -92,23 +91,6 @@ def test_captions_are_drawn_and_filtered_by_an_engine_too(folders: Path, name: s
     assert "a dog on grass" in kept.captions
     again = captioned_and_filtered(photo(2), ["a dog on grass"], captioner, matcher, count=4, least=0.0, seed=3)
     assert again == kept
-
-
-def test_data_is_prepared_by_one_network_that_captions_and_filters(
-    blipdiff: Command, tools: Path, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "app.cli.runs.data.closed_form_matte", lambda picture, trimap: (trimap / 255.0, picture / 255.0)
-    )  # the real one takes minutes
-    (tmp_path / "photos" / "dog").mkdir(parents=True)
-    for place in range(3):
-        photo(place, (80, 64)).save(tmp_path / "photos" / "dog" / f"{place}.png")
-    command = ["data", "prepare", tmp_path / "photos", "--output", tmp_path / "out", "--side", 48, "--subject-side", 32]
-    command += ["--least-match", 0.0, "--captions", 2, "--device", "cpu", "--segmenter", tools / "segmenter"]
-    ended = blipdiff(*command, "--captioner", folders / "blip-2", "--matcher", folders / "blip-2")
-    assert ended.code == 0, ended.err
-    (record,) = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("subjects-*.json")]
-    assert len(record["photos"]) == 3
 
 
 def test_what_cannot_describe_is_said(blipdiff: Command, folders: Path, tmp_path: Path) -> None:
