@@ -1,7 +1,9 @@
 """Names of files: what a text becomes as one, on every system and in every script."""
 
+import glob
 import re
 import unicodedata
+from pathlib import Path
 
 LONGEST = 200  # bytes of a stem: systems allow 255 for a name, a number and an ending take their part
 _MOST_LETTERS = 80
@@ -34,3 +36,12 @@ def is_reserved(name: str) -> bool:
 def cut_to_bytes(text: str, most: int) -> str:
     """The beginning of a text that takes `most` bytes in UTF-8, whole letters only."""
     return text.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
+
+
+def paths_now(folder: Path, pattern: str) -> list[Path]:
+    """What lies in a folder in which others write and remove at the same time; hidden ones are left out.
+
+    `Path.glob` raises FileNotFoundError where a folder goes while it is read.
+    """
+    found = glob.iglob(f"{glob.escape(str(folder))}/{pattern}", recursive=True)  # noqa: PTH207
+    return [Path(path) for path in found]

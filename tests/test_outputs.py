@@ -13,7 +13,7 @@ import pytest
 
 from blipdiff import outputs
 from blipdiff.errors import OutputError
-from blipdiff.filenames import file_stem, short_name
+from blipdiff.filenames import file_stem, paths_now, short_name
 from blipdiff.outputs import clear_leftovers, write_new, written_file, written_folder
 from tests.support.command_line import at_call
 
@@ -221,3 +221,19 @@ def test_long_names_fit_by_their_bytes(letter: str, tmp_path: Path) -> None:
         path = write_new(tmp_path, letter * 1000, ".safetensors", lambda part: part.write_text("whole"))
         assert path.read_text() == "whole"
     assert len(short_name(letter * 1000).encode()) <= 80
+
+
+def test_a_folder_that_goes_while_it_is_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("going", "staying"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.png").touch()
+    scanned = os.scandir
+
+    def scandir(path: object = ".") -> object:
+        if isinstance(path, str) and "going" in path:
+            shutil.rmtree(tmp_path / "going", ignore_errors=True)
+        return scanned(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert paths_now(tmp_path, "*/*.png") == [tmp_path / "staying" / "one.png"]
+    assert not (tmp_path / "going").exists()

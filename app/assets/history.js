@@ -1,7 +1,7 @@
 // The history: what is chosen, the keys, the large picture, and what is dropped anywhere on the page. The server makes
 // what is seen; every click tells it what this visit looks at.
 (() => {
-  const LONGEST = 20_000; // milliseconds that a comparison is waited for
+  const LONGEST = 20_000; // milliseconds that an answer is waited for
   const chosen = new Set(); // ids
   let last = null; // the tile that was chosen last, for a range
   let tell = null; // tells the server
@@ -9,7 +9,11 @@
   let isStale = false; // the history has changed while nobody looked
 
   const root = () => view?.querySelector(".history");
-  const look = () => JSON.parse(root()?.dataset.look ?? "{}");
+  // What this visit looks at: what was asked for last, until the server's answer says the same. A click that comes before
+  // the answer to another one so adds to it.
+  let awaited = null; // { look, until }
+  const answered = () => JSON.parse(root()?.dataset.look ?? "{}");
+  const look = () => ({ ...answered(), ...(awaited && performance.now() < awaited.until ? awaited.look : {}) });
   const tiles = () => [...(view?.querySelectorAll(".tiles > li") ?? [])];
   const idOf = (element) => element?.closest("[data-id]")?.dataset.id;
   const isSeen = () => Boolean(view?.offsetParent);
@@ -21,7 +25,8 @@
   const asked = () => { [lastTold, isUnasked] = ["", false]; };
   const show = (changes = {}) => {
     asked();
-    tell("click", { act: "look", look: { ...look(), ...changes } });
+    awaited = { look: { ...look(), ...changes }, until: performance.now() + LONGEST };
+    tell("click", { act: "look", look: awaited.look });
   };
   const act = (name, more = {}) => {
     asked();
@@ -59,6 +64,8 @@
   // After the server's answer: the fields show what it looked for, except the one that is being typed into.
   const settle = () => {
     if (!root()) return;
+    const isAnswered = (name) => name === "page" || awaited.look[name] === answered()[name]; // there may be fewer pages
+    if (awaited && Object.keys(awaited.look).every(isAnswered)) awaited = null;
     const told = view.querySelector(".told");
     if (told.innerHTML) lastTold = told.innerHTML;
     else if (isUnasked) told.innerHTML = lastTold;

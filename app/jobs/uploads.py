@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blipdiff.errors import ConfigError
+from blipdiff.filenames import paths_now
 from blipdiff.outputs import written_file
 
 SECONDS_KEPT = 3600.0
@@ -47,7 +48,7 @@ class Uploads:
         if not _NAME.fullmatch(name):
             return None
         self.forget_old()
-        for path in self.folder.glob(f"{owner or '*'}/{name}"):
+        for path in paths_now(self.folder, f"{owner or '*'}/{name}"):
             try:
                 return path.read_bytes()
             except OSError:  # its hour is over
@@ -56,7 +57,7 @@ class Uploads:
 
     def forget_old(self) -> None:
         """Removes what was sent more than an hour ago."""
-        for path in self.folder.glob("*/u*"):
+        for path in paths_now(self.folder, "*/u*"):
             try:
                 if self.clock() - path.stat().st_mtime > SECONDS_KEPT:
                     path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from app.doors.space import own_prefix, remove_left
 from app.settings import keep_uploads_in
 from app.ui.texts import said
 from blipdiff.conditioning.subject import SubjectEmbedding
-from blipdiff.filenames import short_name
+from blipdiff.filenames import paths_now, short_name
 from blipdiff.outputs import write_new
 from pipelines.inputs import CARD_SUFFIX
 
@@ -39,7 +39,7 @@ def own_cache() -> TemporaryDirectory[str]:
 def forget_old(page: gr.Blocks) -> None:
     """Removes files of the cache that nobody has fetched or sent for a day, except those that the page itself shows."""
     kept = {path for block in page.blocks.values() for path in block.keep_in_cache}
-    for path in Path(get_upload_folder()).glob("*/*"):
+    for path in paths_now(Path(get_upload_folder()), "*/*"):
         try:
             if str(path) not in kept and time.time() - path.stat().st_ctime > _A_DAY:
                 path.unlink()

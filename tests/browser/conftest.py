@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from diffusers import UNet2DConditionModel
 
+from blipdiff.filenames import paths_now
 from pipelines.studio import Studio
 from tests.support.pages import served_page
 from tests.support.tiny_models import photo, tiny_model
@@ -48,8 +49,8 @@ class Served:
     calls: list[int] = field(default_factory=list)
 
     def kept(self, name: str) -> list[Path]:
-        """What the history keeps under a name, or names like it."""
-        return sorted((self.folder / "history" / "pictures").rglob(f"*-{name}"))
+        """What the history keeps under a name, or names like it, while it writes others."""
+        return sorted(paths_now(self.folder / "history" / "pictures", f"**/*-{name}"))
 
 
 @pytest.fixture(scope="session")

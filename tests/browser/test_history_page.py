@@ -97,6 +97,25 @@ def drop(page: Any, path: Path, kind: str = "image/png") -> None:
     page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
 
 
+def test_a_click_before_the_answer_to_another_one_adds_to_it(place: Place) -> None:
+    expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
+    page.get_by_label("Task").select_option("scene")
+    expect(tiles).to_have_count(1)
+    page.evaluate(
+        """() => {
+            const all = document.querySelector("#history-view [name=task]");
+            all.value = "";
+            all.dispatchEvent(new Event("change", { bubbles: true }));
+            return new Promise((resolve) => setTimeout(() => {
+                document.querySelector("#history-view [data-by=subject]").click();
+                resolve();
+            }, 1));
+        }"""
+    )
+    expect(place.button("By subject")).to_have_attribute("aria-pressed", "true")
+    expect(tiles).to_have_count(len(place.names))
+
+
 def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place, tmp_path: Path) -> None:
     expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
     count = len(place.names)
