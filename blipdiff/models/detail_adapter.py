@@ -66,7 +66,7 @@ class DetailLayer(nn.Module):
             bias = bias.masked_fill(~reference.is_inside[:, None, None], -1e4)
         nothing = self._by_head(self.nothing.to(states).expand(len(states), 1, -1))
         key, value = torch.cat([key, nothing], dim=2), torch.cat([value, torch.zeros_like(nothing)], dim=2)
-        mixed = scaled_dot_product_attention(query, key, value, attn_mask=functional.pad(bias, (0, 1)).to(query))
+        mixed = _mixed(query, key, value, functional.pad(bias, (0, 1)).to(query))
         added: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
         return added
 
@@ -121,6 +121,15 @@ def sines(places: Tensor) -> Tensor:
     """(..., 2) -> (..., 16)"""
     waves = places[..., None] * (math.pi / 2 * 2.0 ** torch.arange(_OCTAVES, device=places.device))
     return torch.cat([waves.sin(), waves.cos()], dim=-1).flatten(-2)
+
+
+def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention by head; where it is learned on a processor by plain products, a third of the fused backward's time."""
+    if query.device.type != "cpu" or not query.requires_grad:
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    scale = query.shape[-1] ** -0.5
+    scores = torch.matmul(query * scale, key.transpose(-1, -2)) + bias
+    return torch.matmul(scores.softmax(-1).to(value), value)
 
 
 def _key(name: str) -> str:

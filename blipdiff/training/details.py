@@ -12,9 +12,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import Dataset
 
 from blipdiff.attention.context import Added
@@ -32,6 +33,9 @@ from blipdiff.training.noise import NoiseSchedule
 from blipdiff.training.sections import DetailRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
+
+
+_FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class Referenced(Protocol):
@@ -162,6 +166,8 @@ class DetailObjective:
         self.model, self.recipe, self.encode = model, recipe, encode
         self.networks = AdaptedNetworks(model.unet, adapter)
         model.unet.to(memory_format=torch.channels_last)
+        if model.unet.device.type == "cpu":  # plain products: there they take a third of the fused kernel's backward
+            model.unet.set_attn_processor(AttnProcessor())
         self._listening = ExitStack()  # as long as it is trained: blocks may be computed again in the backward pass
         self._listening.enter_context(tapped(model.unet))
         if recipe.unet:
@@ -182,7 +188,10 @@ class DetailObjective:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `DetailBatches` gives it -> the loss and its parts."""
         recipe, model = self.recipe, self.model
-        with torch.no_grad():
+        with (
+            torch.no_grad(),
+            sdpa_kernel(_FUSED),
+        ):
             device = batch["target"].device
             latents, references = self._latents(batch["target"]), self._latents(batch["reference"])
             context = self._context(batch)

@@ -15,6 +15,7 @@ from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.referenced import ReferencedPairs, reference_view
 from blipdiff.data.shards import write_shard
 from blipdiff.errors import CheckpointError
+from blipdiff.models.detail_adapter import Seen, places_of
 from blipdiff.training.autoencoder import patch_encoder
 from blipdiff.training.config import DetailAdapterRecipe, load_detail_recipe, read_table
 from blipdiff.training.details import DetailBatches, DetailObjective, initial_adapter
@@ -83,6 +84,26 @@ def test_only_the_adapter_learns_and_the_loss_falls(frozen, library_folder, deta
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     assert all(torch.equal(one, before[name]) for name, one in frozen.unet.state_dict().items())
+
+
+def test_what_is_added_is_the_same_by_plain_products_as_by_fused_attention(frozen):  # noqa: F811
+    adapter = initial_adapter(frozen.unet, seed=1)
+    layer = next(iter(adapter.layers.values()))
+    torch.nn.init.normal_(layer.to_out.weight)
+    generator = torch.Generator().manual_seed(0)
+    sizes = adapter.sizes
+    width = layer.sizes.width
+    states = torch.randn(2, 16, width, generator=generator)
+    reference = Seen(
+        torch.randn(2, 4, width + sizes.latent_channels, generator=generator),
+        places_of(2, 2),
+        torch.tensor([[True, True, False, True], [False, True, True, False]]),
+    )
+    learned = layer(states, places_of(4, 4), reference)
+    with torch.no_grad():
+        drawn = layer(states, places_of(4, 4), reference)
+    assert learned.requires_grad
+    torch.testing.assert_close(learned.detach(), drawn, rtol=1e-5, atol=1e-5)
 
 
 def test_a_run_goes_on_and_writes_a_model_that_reads_references(
