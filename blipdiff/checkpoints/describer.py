@@ -23,6 +23,7 @@ from blipdiff.models.tokenizers import load_category_tokenizer
 from blipdiff.outputs import written_folder
 
 BUNDLED_DESCRIBER = "mini-describe"
+_KIND = "blipdiff-describer"
 
 
 def save_describer(describer: Describer, folder: Path) -> None:
@@ -33,7 +34,7 @@ def save_describer(describer: Describer, folder: Path) -> None:
     network = describer.network
     with written_folder(folder) as place:
         sizes = configs.subject_encoder_config(network.sizes)
-        write_json(place / "config.json", sizes | {"model_type": "blipdiff-describer", "shared": network.shared_width})
+        write_json(place / "config.json", sizes | {"model_type": _KIND, "shared": network.shared_width})
         write_json(place / "preprocessor_config.json", configs.photo_config(describer.photo))
         (place / "categories.json").write_text(json.dumps(describer.categories, ensure_ascii=False, indent=0) + "\n")
         save_category_tokenizer(describer.tokenizer, place / "tokenizer")
@@ -43,6 +44,14 @@ def save_describer(describer: Describer, folder: Path) -> None:
             metadata={"format": "pt"},
         )
         configs.forget_places(place)
+
+
+def is_describer(source: str | Path) -> bool:
+    """Whether this is the bundled describer's name, or a folder with one."""
+    config = Path(source) / "config.json"
+    if str(source) == BUNDLED_DESCRIBER:
+        return True
+    return is_file(config) and read_json(config).get("model_type") == _KIND
 
 
 def load_describer(
@@ -63,7 +72,7 @@ def load_describer(
             "'blipdiff train describe' wrote."
         )
     config = read_json(folder / "config.json")
-    if config.get("model_type") != "blipdiff-describer" or "shared" not in config:
+    if config.get("model_type") != _KIND or "shared" not in config:
         raise CheckpointError(f"{folder} holds no describer but {shown(config.get('model_type', 'something else'))}.")
     check(config, DESCRIBER, "the describer's config.json")
     sizes = configs.subject_encoder_sizes(config)

@@ -1,10 +1,13 @@
 """Captions that are true by construction: a subject's colour, named when it has one, and its category."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.random import Generator
 
 from blipdiff.data.records import Pixels
+from blipdiff.language.questions import COLOURS
 
 _COLOURED_SHARE = 0.6  # of the subject's area that must have one colour for it to be named
 _NAMED_SHARE = 0.6  # of captions that name the colour where there is one
@@ -40,4 +43,28 @@ def main_colour(cut_out: Pixels) -> str | None:
 def caption(category: str, colour: str | None, rng: Generator) -> str:
     """'a red apple', or 'an apple' where no colour is named."""
     said = f"{colour} {category}" if colour and colour not in category and rng.random() < _NAMED_SHARE else category
+    return _with_article(said)
+
+
+def contradiction(said: str, category: str, others: Sequence[tuple[str, str]], rng: Generator) -> str:
+    """A caption that is as near to a true one as can be, and false: another colour, thing or place.
+
+    others: categories and captions of other pictures, from which things and places come
+    """
+    before, found, after = said.partition(category)
+    things = [name for name, _ in others if name != category]
+    if not found:
+        return str(rng.choice([one for name, one in others if name != category] or [said]))
+    places = [rest for name, one in others if (rest := one.partition(name)[2]) and rest != after]
+    colour = next((word for word in before.split() if word in COLOURS), "")
+    ways = ["colour"] * bool(colour) + ["place"] * bool(after and places) + ["thing"] * bool(things)
+    way = str(rng.choice(ways)) if ways else ""
+    if way == "colour":
+        colour = str(rng.choice([one for one in COLOURS if one != colour]))
+    thing = str(rng.choice(things)) if way == "thing" else category
+    place = str(rng.choice(places)) if way == "place" else after
+    return _with_article(f"{colour} {thing}".strip()) + place
+
+
+def _with_article(said: str) -> str:
     return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"

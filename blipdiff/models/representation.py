@@ -93,6 +93,15 @@ class Representation(nn.Module):
         queries, words = self._both(patches, ids, causal_mask(self.sizes.qformer.queries, mask))
         return queries, self.cls(words, self.embeddings.word_embeddings.weight)
 
+    def mlm(self, patches: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Masked language modelling: scores of the word at each place, hidden or not (n, words, vocabulary).
+
+        All rows look at all, as for matching: the words see the picture through the queries (ALBEF, arXiv:2107.07651).
+        """
+        seen = torch.cat([mask.new_ones(len(ids), self.sizes.qformer.queries), mask], dim=1).bool()
+        words = self._both(patches, ids, seen[:, None, None, :])[1]
+        return self.cls(words, self.embeddings.word_embeddings.weight)  # type: ignore[no-any-return]
+
     def take(self, encoder: SubjectEncoder) -> None:
         """Copy trunk, Q-Former and queries of a subject encoder; words are copied where the vocabularies are as large.
 

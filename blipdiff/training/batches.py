@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from blipdiff.conditioning.prompt import amplify, build_prompt
+from blipdiff.data.captions import contradiction
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.models.tokenizers import category_ids, prompt_ids
@@ -157,8 +158,17 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
     """Batch number `step` of pictures with a text to compare and a caption to speak, for stage 1."""
 
     def __init__(
-        self, library: Described, words: BertTokenizer, size: int, *, seed: int, named: float = 0.0, tokens: int = 32
+        self,
+        library: Described,
+        words: BertTokenizer,
+        size: int,
+        *,
+        seed: int,
+        named: float = 0.0,
+        tokens: int = 32,
+        contradicted: bool = False,
     ) -> None:
+        self.contradicted = contradicted
         self.named, self.tokens = named, tokens
         self.library = library
         self.words = words
@@ -174,7 +184,21 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
             "photo": _pictures([picture for picture, _, _ in drawn]),
             **described(self.words, texts, [said for _, _, said in drawn], self.tokens),
             "category_key": _keys([category for _, category, _ in drawn]),
+            **(
+                self._contradicted([(category, said) for _, category, said in drawn], step) if self.contradicted else {}
+            ),
         }
+
+    def _contradicted(self, told: list[tuple[str, str]], step: int) -> dict[str, Tensor]:
+        """Each picture's caption, and one that is false of it, both from [CLS]."""
+        rng = np.random.default_rng((self.seed, 2, step))
+        wrong = [contradiction(said, category, told, rng) for category, said in told]
+        found: dict[str, Tensor] = {}
+        for kind, texts in (("true", [said for _, said in told]), ("wrong", wrong)):
+            ids, mask = category_ids(self.words, texts, 512)
+            found[f"{kind}_ids"] = _fixed(ids, self.tokens, self.words.pad_token_id)
+            found[f"{kind}_mask"] = _fixed(mask, self.tokens, 0)
+        return found
 
 
 def described(words: BertTokenizer, texts: list[str], captions: list[str], tokens: int) -> dict[str, Tensor]:

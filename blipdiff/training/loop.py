@@ -6,9 +6,9 @@ Batch and noise of a step come from (seed, step) alone, so a run that was killed
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,13 @@ class Objective(Protocol):
     def trainable(self) -> Iterable[nn.Parameter]: ...
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """An objective that learns from its own averaged weights as well."""
+
+    def teach(self, averages: Sequence[Tensor], step: int) -> None: ...
 
 
 def train(
@@ -79,6 +86,8 @@ def train(
             break
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
+        if isinstance(objective, Taught):
+            objective.teach(averages, step)
         loss, parts = _step(objective, micro, optimizer, parameters, recipe, workers, seed=seed, step=step)
         decay = min(recipe.ema_decay, (step + 1) / (step + 10))
         with torch.no_grad():

@@ -95,6 +95,9 @@ class RepresentationRecipe(OptimizerRecipe):
     text_tokens: int = 32  # of a text or caption at most, as BLIP-2 reads; more are cut
     named: float = 0.0  # share of the texts that are the bare category instead of the caption
     matching_share: float = 1.0  # of a batch that is matched, which takes three passes of the Q-Former for each row
+    contradicted: bool = False  # match captions too, true ones and such with one wrong word: two passes more
+    masking: float = 0.0  # share of a caption's words that are hidden and told, ALBEF's third objective: 0.15 there
+    distillation: float = 0.0  # how much the averaged weights teach, ALBEF's momentum distillation: 0.4 there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

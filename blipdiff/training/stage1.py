@@ -1,18 +1,25 @@
 """Stage 1, multimodal representation: contrast, matching and captioning on one Q-Former.
 
 BLIP-2 (Li et al. 2023, arXiv:2301.12597, sec. 3.1), with hard negatives as in ALBEF (Li et al. 2021,
-arXiv:2107.07651, sec. 3.2). Beside the papers: texts that are equal are all right answers, and those of one category
-are no wrong ones, since small data repeats itself within a batch.
+arXiv:2107.07651, sec. 3.2), and where they are asked for ALBEF's masked words and momentum distillation. Beside the
+papers: texts that are equal are all right answers, and those of one category are no wrong ones, since small data
+repeats itself within a batch; captions with one wrong word may be matched too.
 """
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blipdiff.images import PhotoSettings
 from blipdiff.models.representation import Representation
+from blipdiff.training.masking import Masking, told
+from blipdiff.training.sections import RepresentationRecipe
+from blipdiff.training.workers import whole
+from blipdiff.transformers_types import BertTokenizer
 
 SMOOTHING = 0.1  # of the contrast's and the captions' right answers
 HARDNESS = 0.1  # temperature of the wrong pairs' draw: at the contrast's own a small model meets none it can tell
@@ -30,15 +37,49 @@ class RepresentationObjective:
         *,
         train_trunk: bool,
         matching_share: float = 1.0,
+        masking: Masking | None = None,
+        distillation: float = 0.0,
+        ramp_steps: int = 0,
         compiled: bool = False,
     ) -> None:
-        """matching_share: of a batch's rows that are matched, each in three passes; wrong ones come from all rows."""
+        """matching_share: of a batch's rows that are matched, each in three passes; wrong ones come from all rows.
+
+        masking: which words are hidden to be told; distillation: how much of the contrast's and the hidden words' right
+        answers is what the averaged weights say, reached in `ramp_steps` (ALBEF, sec. 3.3: 0.4 after an epoch)
+        """
         self.network = network
         self.matching_share = matching_share
-        self._see, self._itg, self._text_features, self._itm = _passes(network, compiled=compiled)
+        self.masking = masking
+        self.distillation, self.ramp_steps = distillation, ramp_steps
+        self._teacher: Representation | None = None
+        self._taught = 0.0  # how much of `distillation` counts by now
+        self._see, self._itg, self._text_features, self._itm, self._mlm = _passes(network, compiled=compiled)
         self.mean, self.std = photo_mean.view(1, 3, 1, 1), photo_std.view(1, 3, 1, 1)
         self.train_trunk = train_trunk
         network.visual_encoder.requires_grad_(train_trunk)
+
+    @classmethod
+    def of(
+        cls,
+        recipe: RepresentationRecipe,
+        network: Representation,
+        words: BertTokenizer,
+        photo: PhotoSettings,
+        *,
+        compiled: bool = False,
+    ) -> "RepresentationObjective":
+        """As a recipe asks for it."""
+        return cls(
+            network,
+            torch.tensor(photo.mean),
+            torch.tensor(photo.std),
+            train_trunk=recipe.train_trunk,
+            matching_share=recipe.matching_share,
+            masking=Masking.of(recipe.masking, words) if recipe.masking else None,
+            distillation=recipe.distillation,
+            ramp_steps=recipe.warmup_steps,
+            compiled=compiled,
+        )
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained modules by name."""
@@ -48,11 +89,27 @@ class RepresentationObjective:
         """Every parameter of the network; those of a frozen trunk ask for no gradient."""
         return self.network.parameters()
 
+    def teach(self, averages: Sequence[Tensor], step: int) -> None:
+        """Told before every step: the averaged weights, as `trainable` orders what is trained, are the teacher's."""
+        if not self.distillation:
+            return
+        if self._teacher is None:
+            self._teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
+        own = (one for one, taught in self._pairs(self._teacher) if taught.requires_grad)
+        with torch.no_grad():
+            for parameter, average in zip(own, averages, strict=True):
+                parameter.copy_(whole(average))
+        self._taught = self.distillation * min(1.0, step / self.ramp_steps if self.ramp_steps else 1.0)
+
+    def _pairs(self, teacher: Representation) -> Iterable[tuple[nn.Parameter, nn.Parameter]]:
+        return zip(teacher.parameters(), self.network.parameters(), strict=True)
+
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `batches.DescribedBatches` gives it -> the loss and its parts.
 
         photo (n, 3, side, side) uint8; text_ids and text_mask (n, words), from [CLS]; caption_ids and caption_mask
-        (n, words), from [DEC]; text_key and category_key (n,): equal numbers, equal texts or categories.
+        (n, words), from [DEC]; text_key and category_key (n,): equal numbers, equal texts or categories. Where it has
+        true_ids and wrong_ids with their masks, captions from [CLS], these are matched too.
         """
         device = self.network.device
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -68,7 +125,9 @@ class RepresentationObjective:
             self.network.temp.clamp_(COLDEST, WARMEST)
         logits = cosines / self.network.temp.float()  # (n photos, n texts)
         same, near = _equal(batch["text_key"]), _equal(batch["category_key"])
-        contrast = (_contrast(logits, same, near) + _contrast(logits.T, same, near)) / 2
+        taught = self._taught_contrast(photos, batch)
+        contrast = _contrast(logits, same, near, taught, self._taught)
+        contrast = (contrast + _contrast(logits.T, same, near, None if taught is None else taught.T, self._taught)) / 2
 
         matching, right = self._matching(patches, batch, cosines.detach() / HARDNESS, near | same, generator)
         parts = {
@@ -78,7 +137,38 @@ class RepresentationObjective:
             "itc_accuracy": same.gather(1, logits.argmax(dim=1)[:, None]).float().mean(),
             "itm_accuracy": right,
         }
-        return contrast + matching + captioning, parts
+        loss = contrast + matching + captioning
+        if self.masking is not None:
+            masked = self._masked(self.masking, photos, patches, batch, generator)
+            loss, parts["mlm"] = loss + masked, masked.detach()
+        return loss, parts
+
+    @torch.no_grad()
+    def _taught_contrast(self, photos: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
+        """What the teacher says of each photo and each text (n, n), where there is one."""
+        if self._teacher is None or not self._taught:
+            return None
+        features = self._teacher.picture_features(self._teacher.visual_encoder(photos))
+        texts = self._teacher.text_features(batch["text_ids"], batch["text_mask"])
+        return self._teacher.itc(features, texts) / self._teacher.temp.float().clamp(COLDEST, WARMEST)
+
+    def _masked(
+        self,
+        masking: Masking,
+        photos: Tensor,
+        patches: Tensor,
+        batch: dict[str, Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Hidden words of the captions, told from the photo and the other words."""
+        ids, mask = batch["caption_ids"].clone(), batch["caption_mask"]
+        ids[:, 0] = batch["text_ids"][:, 0]  # [CLS] for [DEC]: nothing is spoken here
+        shown, wanted = masking.hidden(ids, mask, generator)
+        taught = None
+        if self._teacher is not None and self._taught:
+            with torch.no_grad():
+                taught = self._teacher.mlm(self._teacher.visual_encoder(photos), shown, mask)
+        return told(self._mlm(patches, shown, mask), wanted, taught, self._taught)
 
     def _matching(
         self, patches: Tensor, batch: dict[str, Tensor], logits: Tensor, excluded: Tensor, generator: torch.Generator
@@ -88,13 +178,25 @@ class RepresentationObjective:
         rows = max(1, round(self.matching_share * len(ids)))
         wrong_texts, texts_exist = _hard(logits[:rows], excluded[:rows], generator)
         wrong_photos, photos_exist = _hard(logits.T[:rows], excluded[:rows], generator)
-        pairs = self._itm(
-            torch.cat([patches[:rows], patches[:rows], patches[wrong_photos]]),
-            torch.cat([ids[:rows], ids[wrong_texts], ids[:rows]]),
-            torch.cat([mask[:rows], mask[wrong_texts], mask[:rows]]),
-        ).float()
-        answers = torch.cat([ids.new_ones(rows), ids.new_zeros(2 * rows)])
-        counted = torch.cat([torch.ones_like(texts_exist), texts_exist, photos_exist])
+        seen = [patches[:rows], patches[:rows], patches[wrong_photos]]
+        texts = [ids[:rows], ids[wrong_texts], ids[:rows]]
+        masks = [mask[:rows], mask[wrong_texts], mask[:rows]]
+        answers = [ids.new_ones(rows), ids.new_zeros(2 * rows)]
+        exist = [torch.ones_like(texts_exist), texts_exist, photos_exist]
+        for kind, answer in (("true", 1), ("wrong", 0)):
+            if f"{kind}_ids" in batch:
+                seen.append(patches[:rows])
+                texts.append(batch[f"{kind}_ids"][:rows])
+                masks.append(batch[f"{kind}_mask"][:rows])
+                answers.append(ids.new_full((rows,), answer))
+                exist.append(torch.ones_like(texts_exist))
+        return self._told_apart(seen, texts, masks, torch.cat(answers), torch.cat(exist))
+
+    def _told_apart(
+        self, seen: list[Tensor], texts: list[Tensor], masks: list[Tensor], answers: Tensor, counted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of pairs, and the share that is told right, of those that count."""
+        pairs = self._itm(torch.cat(seen), torch.cat(texts), torch.cat(masks)).float()
         losses = functional.cross_entropy(pairs, answers, reduction="none")
         right = ((pairs.argmax(dim=1) == answers) & counted).sum() / counted.sum()
         return (losses * counted).sum() / counted.sum(), right
@@ -107,6 +209,7 @@ def _passes(network: Representation, *, compiled: bool) -> tuple[Callable[..., A
         network.itg,
         network.text_features,
         network.itm,
+        network.mlm,
     )
     return tuple(torch.compile(one, dynamic=False) for one in passes) if compiled else passes
 
@@ -119,14 +222,19 @@ def _captioning(scores: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     )
 
 
-def _contrast(logits: Tensor, same: Tensor, near: Tensor) -> Tensor:
-    """Cross-entropy with all equal texts as right answers, and texts of the same category left out."""
+def _contrast(logits: Tensor, same: Tensor, near: Tensor, taught: Tensor | None = None, weight: float = 0.0) -> Tensor:
+    """Cross-entropy with all equal texts as right answers, and texts of the same category left out.
+
+    taught: a teacher's logits, whose answers have this weight (ALBEF, eq. 6)
+    """
     logits = logits.masked_fill(near & ~same, float("-inf"))
     chances = logits.log_softmax(dim=1)
     right = same.float() / same.sum(dim=1, keepdim=True)
     counted = ~(near & ~same)
     smooth = counted.float() / counted.sum(dim=1, keepdim=True)
     wanted = (1 - SMOOTHING) * right + SMOOTHING * smooth
+    if taught is not None:
+        wanted = (1 - weight) * wanted + weight * taught.masked_fill(~counted, float("-inf")).softmax(dim=1)
     return -(wanted * chances.masked_fill(~counted, 0)).sum(dim=1).mean()
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from blipdiff.checkpoints import load_model
-from blipdiff.checkpoints.describer import save_describer
+from blipdiff.checkpoints.describer import is_describer, load_describer, save_describer
 from blipdiff.data.drawn.library import build_library
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.representation import Representation
 from blipdiff.models.tokenizers import load_category_tokenizer
@@ -51,17 +52,34 @@ def prepare_describer(
 ) -> DescriberParts:
     """Pictures and words, made when absent, and the network with the weights of the model that it begins with.
 
-    start: another model than the recipe's
+    start: another model than the recipe's, or a describer, which is trained on with the words that it has
     """
-    model = load_model(start or recipe.start, dtype=torch.float32)
+    source = start or recipe.start
+    begins: Describer | BlipDiffusion = (
+        load_describer(source) if is_describer(source) else load_model(source, dtype=torch.float32)
+    )
     data = data or folder / "data"
     if not (data / "scenes.json").is_file():
-        build_library(folder / "packages", data, side=model.photo.side)
+        build_library(folder / "packages", data, side=begins.photo.side)
     library = PairLibrary(data)
+    if isinstance(begins, Describer):
+        words, network = begins.tokenizer, begins.network.train()
+    else:
+        words = _learned_words(recipe, folder, library)
+        network = _begun(recipe, begins, words)
+    return DescriberParts(recipe, folder, library, words, network, begins.photo)
+
+
+def _learned_words(recipe: DescriberRecipe, folder: Path, library: PairLibrary) -> BertTokenizer:
+    """The run's own words, learned of the library's captions when they are absent."""
     if not (folder / "tokenizer").is_dir():
         with written_folder(folder / "tokenizer") as place:
             train_category_tokenizer(caption_words(library, recipe.seed), place, recipe.representation.vocabulary)
-    words = load_category_tokenizer(folder / "tokenizer")
+    return load_category_tokenizer(folder / "tokenizer")
+
+
+def _begun(recipe: DescriberRecipe, model: BlipDiffusion, words: BertTokenizer) -> Representation:
+    """Trunk and Q-Former of a model, with fresh heads and a fresh table of words."""
     sizes = model.subject_encoder.sizes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -70,7 +88,7 @@ def prepare_describer(
         )
         torch.nn.init.normal_(network.embeddings.word_embeddings.weight, std=0.02)
     network.take(model.subject_encoder)
-    return DescriberParts(recipe, folder, library, words, network, model.photo)
+    return network
 
 
 def caption_words(library: PairLibrary, seed: int) -> list[str]:
@@ -87,14 +105,7 @@ def known_categories(library: PairLibrary) -> list[str]:
 def train_describer(parts: DescriberParts, *, compiled: bool = True) -> Iterator[TrainingStep]:
     """Stage 1 of the describer; goes on from its last saved state."""
     recipe = parts.recipe.representation
-    objective = RepresentationObjective(
-        parts.network,
-        torch.tensor(parts.photo.mean),
-        torch.tensor(parts.photo.std),
-        train_trunk=recipe.train_trunk,
-        matching_share=recipe.matching_share,
-        compiled=compiled,
-    )
+    objective = RepresentationObjective.of(recipe, parts.network, parts.words, parts.photo, compiled=compiled)
     first = resume_step(parts.stage)
     batches = DescribedBatches(
         parts.library,
@@ -102,6 +113,7 @@ def train_describer(parts: DescriberParts, *, compiled: bool = True) -> Iterator
         recipe.batch,
         seed=parts.recipe.seed,
         named=recipe.named,
+        contradicted=recipe.contradicted,
         tokens=min(recipe.text_tokens, parts.network.sizes.qformer.positions),
     )
     yield from train(

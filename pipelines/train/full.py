@@ -47,19 +47,15 @@ def train_full(
 def _representation(
     recipe: FullRecipe, stage: RepresentationRecipe, run: Path, output: Path, workers: Workers, tensorboard: bool
 ) -> Iterator[TrainingStep]:
+    if stage.distillation and workers.sharded:
+        raise ConfigError("Distillation needs whole averaged weights, and these are shared out; set distillation = 0.")
     network, words = begin_representation(stage, recipe.start, recipe.seed)
     photo = PhotoSettings(side=network.sizes.vision.picture)
     library = ShardLibrary(Path(recipe.data.shards), photo_side=photo.side, picture_side=photo.side)
     if stage.checkpointing:
         checkpoint_blocks(network)
     workers.place(network)
-    objective = RepresentationObjective(
-        network,
-        torch.tensor(photo.mean),
-        torch.tensor(photo.std),
-        train_trunk=stage.train_trunk,
-        matching_share=stage.matching_share,
-    )
+    objective = RepresentationObjective.of(stage, network, words, photo)
     folder = RunFolder(run / "representation", tensorboard=tensorboard)
     first = resume_step(folder)
     batches = stream(
@@ -69,6 +65,7 @@ def _representation(
             stage.batch,
             seed=recipe.seed,
             named=stage.named,
+            contradicted=stage.contradicted,
             tokens=min(stage.text_tokens, network.sizes.qformer.positions),
         ),
         first,

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import torch
-
 from blipdiff.models.representation import Representation
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.batches import DescribedBatches, stream
@@ -19,16 +17,8 @@ def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[
     recipe = parts.recipe.representation
     if recipe is None:
         return
-    mean, std = torch.tensor(parts.photo.mean), torch.tensor(parts.photo.std)
     network = _representation(parts, recipe)
-    objective = RepresentationObjective(
-        network,
-        mean,
-        std,
-        train_trunk=recipe.train_trunk,
-        matching_share=recipe.matching_share,
-        compiled=compiled,
-    )
+    objective = RepresentationObjective.of(recipe, network, parts.categories, parts.photo, compiled=compiled)
     folder = parts.stage("representation")
     first = resume_step(folder)
     batches = DescribedBatches(
@@ -37,6 +27,7 @@ def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[
         recipe.batch,
         seed=parts.recipe.seed + 4,
         named=recipe.named,
+        contradicted=recipe.contradicted,
         tokens=min(recipe.text_tokens, network.sizes.qformer.positions),
     )
     yield from train(
