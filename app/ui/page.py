@@ -26,6 +26,7 @@ from app.ui.tabs.edit import EditTab
 from app.ui.tabs.generate import generate_tab
 from app.ui.tabs.grid import GridTab
 from app.ui.tabs.library import library_tab
+from app.ui.tabs.personalize import personalize_tab
 from app.ui.tabs.scene import scene_tab
 from app.ui.tabs.settings import settings_tab
 from app.ui.tabs.stylize import StylizeTab
@@ -40,6 +41,7 @@ _TABS: dict[str, Callable[[Room, Task], object]] = {
     "blend": BlendTab,
     "scene": scene_tab,
     "grid": GridTab,
+    "personalize": personalize_tab,
 }
 
 

@@ -14,7 +14,7 @@ from blipdiff.training.personalize import PersonalObjective
 
 _TIMES = (0.2, 0.45, 0.7, 0.9)  # of the schedule, at which errors are measured
 _WORTH = 0.01  # a check is better than the best one where its score is lower by so much
-MOST_DRIFT = 0.15  # of the error on other subjects' pictures, that their predictions may move away by
+MOST_DRIFT = 0.25  # of the error on other subjects' pictures, that their predictions may move away by
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,13 @@ from pipelines.personalize.learning import Learning, LearningStep, Material
 from pipelines.personalize.memory import planned_memory
 from pipelines.personalize.photos import Photos, read_photos
 from pipelines.personalize.request import PersonalizeRequest
-from pipelines.plan import EncodedRequest, encode, execute, plan_encoded
+from pipelines.plan import encode, execute, plan_encoded, plan_rows
 from pipelines.studio import Studio
 from pipelines.task import Notice, Sheet
 
 CARD = "card"  # the kind of sheet that the result is
-_VIEWS, _HELD_OUT, _OTHERS = 48, 4, 6
+_VIEWS, _HELD_OUT = 48, 4
+_SCENES = ("", "on a white background", "on a beach", "in the snow", "on a grass field", "under a night sky")
 _LEAST_TO_HOLD_OUT = 4  # photos, from which on one of them is only for checking
 _OTHER_STEPS, _SAMPLE_STEPS = 15, 12
 _SAMPLES = 2  # pictures of the learned subject at the end
@@ -186,17 +187,19 @@ def start_of(model: BlipDiffusion, photos: Photos, category: str) -> SubjectEmbe
 
 
 def others(model: BlipDiffusion, category: str, fit: str, seed: int) -> Views:
-    """Pictures of the category as the model draws it without any subject, each with the rows of what it shows."""
-    request = GenerateRequest(category=category, count=_OTHERS, steps=_OTHER_STEPS)
-    words = amplify(build_prompt(category, ""), model.prompt_tokenizer, model.positions, request.repeats)
-    negative = model.encode_prompts([""]) if model.scale(None) != 1 else None
-    encoded = EncodedRequest(request, model.encode_prompts([words.text]), negative, ())
-    plan = plan_encoded(model, encoded, [seed + 7919 * (number + 1) for number in range(_OTHERS)])
+    """Pictures of the category in scenes, as the model draws them without any subject; each with the rows of what it
+    shows. They hold other subjects and scenes alike."""
+    request = GenerateRequest(category=category, count=len(_SCENES), steps=_OTHER_STEPS)
+    texts = [build_prompt(category, scene) for scene in _SCENES]
+    words = [amplify(text, model.prompt_tokenizer, model.positions, request.repeats).text for text in texts]
+    negative = model.encode_prompts([""] * len(words)) if model.scale(None) != 1 else None
+    seeds = [seed + 7919 * (number + 1) for number in range(len(words))]
+    plan = plan_rows(model, request, model.encode_prompts(words), negative, seeds)
     drawn = to_pictures(decode_latents(model.vae, _last(execute(model.unet, plan))))
     tokens = model.encode_photos([SubjectPhoto(one, category) for one in drawn], fit=fit).float().cpu()  # type: ignore[arg-type]
     pixels = [np.asarray(one) for one in drawn]
     whole = np.full(pixels[0].shape[:2], 255, np.uint8)
-    return views_of(model, pixels, [whole] * _OTHERS, [build_prompt(category, "")] * _OTHERS, tokens)
+    return views_of(model, pixels, [whole] * len(pixels), texts, tokens)
 
 
 def _last(steps: Iterator[Step]) -> Tensor:

@@ -52,9 +52,13 @@ def task_tab(
     button: str = "Draw",
     hint: str = "",
     more: Sequence[Any] = (),
+    below: Sequence[Any] = (),
     **hooks: Any,
 ) -> None:
-    """Builds the tab in the current Blocks; own: defaults of the page; hooks: as `Bench.place_results` takes them."""
+    """Builds the tab in the current Blocks; own: defaults of the page; hooks: as `Bench.place_results` takes them.
+
+    below: what stands under the pictures, not yet rendered, and also among `more`
+    """
     bench = Bench(room, task, own)
     subject: SubjectPicker | None = None
     fields: dict[str, _Field] = {}
@@ -84,6 +88,8 @@ def task_tab(
             if slider is not None:
                 more, hooks = [*more, slider], {"show": partial(_compared, slider, pictures[0]), **hooks}
             bench.place_results(welcome, **hooks)
+            for component in below:
+                component.render()
     if subject is not None:
         subject.connect(bench.form.controls.get("category"))
 
