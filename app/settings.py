@@ -156,3 +156,8 @@ def keep_uploads_in(folder: str, environment: MutableMapping[str, str] | None = 
     given = os.environ if environment is None else environment
     given["GRADIO_TEMP_DIR"] = folder
     given["GRADIO_EXAMPLES_CACHE"] = str(Path(folder) / "examples")
+
+
+def judge_key(environment: Mapping[str, str] | None = None) -> str:
+    """The key of a judge over HTTP, which is kept in the environment alone: BLIPDIFF_JUDGE_KEY."""
+    return (os.environ if environment is None else environment).get("BLIPDIFF_JUDGE_KEY", "")

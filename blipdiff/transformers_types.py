@@ -12,10 +12,13 @@ __all__ = ["BertTokenizer", "CLIPTokenizer", "unwarned"]
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Keeps what transformers would warn of off the console."""
-    before = logging.get_verbosity()
+    """Keeps what transformers would warn of, and its bars, off the console."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()

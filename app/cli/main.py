@@ -101,7 +101,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "personalize": drawing,
         "subjects": {"add": drawing},
         "convert": {"download": settings.download},
-        "evaluate": {"model": settings.model},
+        "evaluate": {"model": settings.model, "dreambench": drawing},
         "train-control": {"model": settings.model},
         "evaluate-edits": {"model": settings.model},
         "evaluate-inversion": {"model": settings.model},

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from blipdiff.errors import ShapeError
 
 _NORMAL_95 = 1.959964  # of the standard normal, two-sided
-_RESAMPLES = 1000
+_RESAMPLES, _PAIRED_RESAMPLES = 1000, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,38 @@ def mean(
     cases = np.asarray(values, np.float64)
     if len(cases) == 0:
         return NOTHING
+    low, high = np.quantile(_resampled(cases, groups, _RESAMPLES), (0.025, 0.975))
+    return Figure(float(cases.mean()), float(low), float(high), len(cases))
+
+
+def paired(
+    ours: Sequence[float], theirs: Sequence[float], *, groups: Sequence[int] | None = None
+) -> tuple[Figure, float]:
+    """The mean of the differences `ours` - `theirs` with its interval, and how likely resamples find the other sign.
+
+    The second is two-sided: twice the share of resamples on the other side of 0 (Efron, Tibshirani 1993, sec. 15.4).
+    Each value of one side is compared with that of its own case on the other; whole groups are drawn again.
+
+    Raises: ShapeError when they differ in number.
+    """
+    if len(ours) != len(theirs):
+        raise ShapeError(f"{len(ours)} values were given with {len(theirs)} to compare with; give one each.")
+    differences = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
+    if len(differences) == 0:
+        return NOTHING, math.nan
+    means = _resampled(differences, groups, _PAIRED_RESAMPLES)
+    low, high = np.quantile(means, (0.025, 0.975))
+    chance = 2 * min(float((means <= 0).mean()), float((means >= 0).mean()))
+    return Figure(float(differences.mean()), float(low), float(high), len(differences)), min(chance, 1.0)
+
+
+def _resampled(cases: NDArray[np.float64], groups: Sequence[int] | None, count: int) -> NDArray[np.float64]:
+    """The means of `count` draws of whole groups."""
     labels = np.arange(len(cases)) if groups is None else np.asarray(groups)
     if len(labels) != len(cases):
         raise ShapeError(f"{len(cases)} values were given with the groups of {len(labels)}; give one each.")
     _, place = np.unique(labels, return_inverse=True)
     sums, sizes = np.bincount(place, weights=cases), np.bincount(place)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Figure(float(cases.mean()), float(low), float(high), len(cases))
+    drawn = np.random.default_rng(0).integers(0, len(sums), (count, len(sums)))
+    means: NDArray[np.float64] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    return means

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blipdiff.data.records import Pixels
+from blipdiff.evaluation.page import Shown
 from blipdiff.evaluation.protocols import (
     Choice,
     Trial,
@@ -16,7 +17,7 @@ from blipdiff.evaluation.protocols import (
     forced_choice,
     likeness,
 )
-from blipdiff.evaluation.report import Line, Shown
+from blipdiff.evaluation.report import Line
 from blipdiff.evaluation.views import Floats
 
 TRUE, RIGHT, WRONG, NO_SUBJECT = "true composite", "right subject", "wrong subject", "no subject"

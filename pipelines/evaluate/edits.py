@@ -16,8 +16,9 @@ from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 from blipdiff.evaluation.edits import EditTrial, background, draw_edit_trials, inside, mask_iou, psnr
 from blipdiff.evaluation.ensemble import Ensemble
+from blipdiff.evaluation.page import Shown
 from blipdiff.evaluation.protocols import choice_of, forced_choice, subject_views
-from blipdiff.evaluation.report import Line, Report, Shown
+from blipdiff.evaluation.report import Line, Report
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.statistics import Figure, mean
 from blipdiff.images import fitted, to_pictures

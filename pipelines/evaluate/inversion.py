@@ -16,8 +16,9 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.pairs import PairLibrary, Split
 from blipdiff.data.records import Pair, Pixels
 from blipdiff.evaluation.edits import psnr
+from blipdiff.evaluation.page import Shown
 from blipdiff.evaluation.protocols import draw_trials
-from blipdiff.evaluation.report import Line, Report, Shown
+from blipdiff.evaluation.report import Line, Report
 from blipdiff.evaluation.statistics import mean
 from blipdiff.images import picture_tensor, to_pictures
 from blipdiff.latents import decode_latents, encode_picture

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
 from pipelines.parameters import check, parameter
-from pipelines.requests import Detailed, declared
+from pipelines.requests import Detailed, SubjectSampling, declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,38 @@ class BlendingRequest:
     guidance: float | None = declared("guidance")
     seed: int = declared("seed", help="Of the pairs and the pictures.")
     batch: int = declared("batch", default=8)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DreamBenchRequest:
+    """How a benchmark's pictures are drawn: a run in a folder has one of these for all its pictures."""
+
+    pictures: int | None = parameter(
+        None,
+        "Pictures",
+        "Of each subject and prompt; as published if absent: 4 for DreamBench, 1 for DreamBench++.",
+        low=1,
+        high=64,
+        step=1,
+    )
+    condition: str = parameter(
+        "first",
+        "Condition",
+        "The photo that the model is given: the first, each in turn, or all of them as one subject.",
+        choices=("first", "each", "all"),
+    )
+    seed: int = declared("seed", help="The first picture's seed; the others count up through the whole benchmark.")
+    steps: int = declared("steps")
+    guidance: float | None = declared("guidance")
+    scheduler: str = declared("scheduler")
+    negative: str = declared("negative")
+    repeats: int = declared("repeats")
+    fit: str = declared("fit")
+    detail: float = declared("detail", SubjectSampling)
+    detail_sites: str = declared("detail_sites", SubjectSampling)
 
     def __post_init__(self) -> None:
         check(self)

@@ -7,6 +7,7 @@ import pytest
 
 from blipdiff.errors import ShapeError
 from blipdiff.evaluation import mean, share
+from blipdiff.evaluation.statistics import paired
 
 
 def test_wilson_gives_the_published_interval() -> None:
@@ -44,3 +45,32 @@ def test_equal_cases_of_one_group_widen_the_interval() -> None:
 def test_groups_of_another_number_are_refused() -> None:
     with pytest.raises(ShapeError, match="3 values"):
         mean([1, 2, 3], groups=[1])
+
+
+def test_pairs_tell_a_difference_that_their_means_alone_do_not() -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(0, 10, 80)
+    ours = theirs + rng.normal(0.5, 0.5, 80)
+    difference, chance = paired(ours.tolist(), theirs.tolist())
+    assert 0.3 < difference.low < 0.5 < difference.high < 0.7
+    assert chance == 0
+    assert mean(ours.tolist()).low < mean(theirs.tolist()).high
+
+
+def test_pairs_of_the_same_distribution_tell_none_and_the_chance_is_even() -> None:
+    """The two-sided chance is uniform where there is no difference: a tenth of 200 trials is below 0.1."""
+    rng = np.random.default_rng(1)
+    chances = [paired(rng.normal(size=40).tolist(), rng.normal(size=40).tolist())[1] for _ in range(200)]
+    assert 0.04 < np.mean(np.array(chances) < 0.1) < 0.18
+    assert 0.4 < np.mean(chances) < 0.6
+
+
+def test_whole_groups_are_drawn_again_and_pairs_must_fit() -> None:
+    ours, theirs = [1.0] * 10 + [0.0] * 10, [0.0] * 20
+    narrow, _ = paired(ours, theirs)
+    wide, _ = paired(ours, theirs, groups=[0] * 10 + [1] * 10)
+    assert (wide.low, wide.high) == (0, 1)
+    assert narrow.high - narrow.low < 0.5
+    with pytest.raises(ShapeError, match="20 values were given with 3"):
+        paired(ours, [1.0, 2.0, 3.0])
+    assert paired([], [])[0].count == 0

@@ -10,7 +10,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-FOR_EXTRAS = {"train", "data", "evaluate"}  # modules of app/cli/runs that say themselves which extra they need
+FOR_EXTRAS = {
+    "train",
+    "data",
+    "evaluate",
+    "dreambench",
+}  # modules of app/cli/runs that say themselves which extra they need
 CHECK = """
 import sys
 from importlib import import_module

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import typer
 from PIL import Image
 
 from app.cli.progress import told
@@ -34,9 +35,22 @@ _SPREAD = 0.1  # how far subjects stray from the pictures' middle, as mini has l
 
 
 def evaluate_model(
-    data: Path, output: Path, describer: str | None, model: str, device: str, dtype: str, **asked: Any
+    context: typer.Context,
+    data: Path | None,
+    output: Path,
+    describer: str | None,
+    model: str,
+    device: str,
+    dtype: str,
+    **asked: Any,
 ) -> None:
-    """Runs `blipdiff evaluate`."""
+    """Runs `blipdiff evaluate`, where no benchmark is named."""
+    if context.invoked_subcommand is not None:
+        return
+    if data is None:
+        raise ConfigError(
+            "Give a prepared library with --data, or name a benchmark: blipdiff evaluate dreambench FOLDER."
+        )
     if describer is not None:
         _evaluate_describer(describer, data, asked["subjects"] or 200, asked["seed"], device)
         return

@@ -1,0 +1,112 @@
+"""A benchmark's pictures are drawn, those alone that are not there; several processes may share them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import ConfigError
+from blipdiff.evaluation.dreambench.benchmark import PUBLISHED_PICTURES, Benchmark, BenchPicture
+from blipdiff.images import open_picture
+from pipelines.evaluate.dreambench.run_folder import RunFolder, given_photos
+from pipelines.evaluate.requests import DreamBenchRequest, EvaluationProgress
+from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job, run
+from pipelines.pictures import save_picture
+from pipelines.studio import Studio
+from pipelines.task import Result
+
+DRAWING = "drawing"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part of a run that one process draws: the `number`-th of `count`, from 1."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> "Shard":
+        """From "2/8". Raises: ConfigError for another text."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 10_000):
+            raise ConfigError(f"The shard is '{text}'; write the second of eight as 2/8.")
+        return cls(int(number), int(count))
+
+
+def units(benchmark: Benchmark, request: DreamBenchRequest) -> list[tuple[BenchPicture, ...]]:
+    """The pictures that are drawn in one batch: of one prompt and one photo. A picture comes out only with its unit."""
+    pictures = benchmark.pictures(request.pictures or PUBLISHED_PICTURES[benchmark.name])
+    if request.condition == "each":
+        return [(one,) for one in pictures]
+    groups = groupby(pictures, key=lambda one: (one.subject.name, one.prompt))
+    return [tuple(group) for _, group in groups]
+
+
+def draw_missing(
+    studio: Studio,
+    benchmark: Benchmark,
+    folder: RunFolder,
+    request: DreamBenchRequest,
+    *,
+    shard: Shard | None = None,
+    limit: int | None = None,
+) -> Iterator[EvaluationProgress]:
+    """Draws what is not there, each picture saved as it is done; progress counts those that are there.
+
+    shard: of several processes', by units in turn; limit: the first so many pictures of the plan alone
+
+    Raises: OutputError where a picture cannot be written, BlipdiffError for what the model cannot do.
+    """
+    shard = shard or Shard()
+    planned = _first(units(benchmark, request), limit)[shard.number - 1 :: shard.count]
+    total = sum(len(unit) for unit in planned)
+    done = sum(folder.picture(one).is_file() for unit in planned for one in unit)
+    yield EvaluationProgress(DRAWING, done, total)
+    for unit in planned:
+        missing = {one.place: one for one in unit if not folder.picture(one).is_file()}
+        if not missing:
+            continue
+        for event in run(studio, _job(unit, request)):
+            if isinstance(event, Result) and unit[event.picture.index].place in missing:
+                one = unit[event.picture.index]
+                save_picture(event.picture, folder.picture(one))
+                done += 1
+                yield EvaluationProgress(DRAWING, done, total)
+
+
+def _first(found: Sequence[tuple[BenchPicture, ...]], limit: int | None) -> list[tuple[BenchPicture, ...]]:
+    """Whole units up to so many pictures."""
+    kept, count = list[tuple[BenchPicture, ...]](), 0
+    for unit in found:
+        if limit is not None and count >= limit:
+            break
+        kept.append(unit)
+        count += len(unit)
+    return kept
+
+
+def _job(unit: Sequence[BenchPicture], request: DreamBenchRequest) -> Job:
+    first = unit[0]
+    subject, asked = first.subject, first.subject.prompts[first.prompt]
+    places = given_photos(request.condition, len(subject.photos), first.place)
+    generate = GenerateRequest(
+        category=subject.category,
+        prompt=asked.prompt,
+        target=asked.target,
+        weighting="off",
+        count=len(unit),
+        batch=len(unit),
+        seed=request.seed + first.number,
+        steps=request.steps,
+        guidance=request.guidance,
+        scheduler=request.scheduler,
+        negative=request.negative,
+        repeats=request.repeats,
+        fit=request.fit,
+        detail=request.detail,
+        detail_sites=request.detail_sites,
+    )
+    photos = [SubjectPhoto(open_picture(subject.photos[place]), subject.category) for place in places]
+    return Job.of(generate, subject=photos)
