@@ -34,7 +34,6 @@ from blipdiff.training.sections import DetailRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
-
 _FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -188,10 +187,7 @@ class DetailObjective:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `DetailBatches` gives it -> the loss and its parts."""
         recipe, model = self.recipe, self.model
-        with (
-            torch.no_grad(),
-            sdpa_kernel(_FUSED),
-        ):
+        with torch.no_grad(), sdpa_kernel(_FUSED):
             device = batch["target"].device
             latents, references = self._latents(batch["target"]), self._latents(batch["reference"])
             context = self._context(batch)
