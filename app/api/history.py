@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from app.api.callers import Caller, Drawer, Reader
 from app.api.problems import Refused, not_found, parsed
 from app.api.views import API, entry_view, job_view
+from app.doors.files import file_answer
 from app.jobs.history import Search
 from app.jobs.recall import recalled
 from app.jobs.records import count_of
@@ -33,10 +34,10 @@ def picture(
     entry = caller.entry(name)
     try:
         path = caller.workshop.history.file(entry, part)
-    except ConfigError as error:
+        if side is None:
+            return file_answer(path, "image/png", name=path.name)
+    except (ConfigError, FileNotFoundError) as error:
         raise not_found("picture") from error
-    if side is None:
-        return FileResponse(path, media_type="image/png", filename=path.name)
     headers = {"Cache-Control": "private, max-age=86400"}
     return Response(small_jpeg(path, side), media_type="image/jpeg", headers=headers)
 

@@ -12,6 +12,7 @@ from app.api.callers import Caller, Librarian, Reader
 from app.api.problems import Refused, not_found
 from app.api.reading import Sent, content_of, decoded, sent
 from app.api.views import API
+from app.doors.files import file_answer
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import SubjectError
 from pipelines.inputs import Input
@@ -33,11 +34,14 @@ async def add(request: Request, caller: Librarian) -> dict[str, Any]:
     return await run_in_threadpool(kept, caller, given)
 
 
-@router.get("/{name}")
-def card(caller: Reader, name: str) -> FileResponse:
+@router.get("/{name}", response_class=FileResponse)
+def card(caller: Reader, name: str) -> Response:
     """A subject's card."""
     path = _path(caller, name)
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    try:
+        return file_answer(path, "application/octet-stream", name=path.name)
+    except FileNotFoundError as error:
+        raise not_found("subject") from error
 
 
 @router.get("/{name}/picture")
@@ -69,9 +73,9 @@ def restore(caller: Librarian, name: str) -> dict[str, Any]:
 def _path(caller: Caller, name: str) -> Path:
     try:
         caller.workshop.library.check_there(name)
-    except SubjectError as error:
+        return next(one.path for one in caller.workshop.library.entries() if one.name == name)
+    except (SubjectError, StopIteration) as error:  # it may go between the two
         raise not_found("subject") from error
-    return next(one.path for one in caller.workshop.library.entries() if one.name == name)
 
 
 def kept(caller: Caller, given: Sent) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 from app.jobs import thumbnails
@@ -29,7 +28,7 @@ from pipelines.job import Job, run
 from pipelines.task import Result
 from tests.support.histories import drawn_in, fill, job_of_each_task
 from tests.support.page_asked import VISIT, Asked
-from tests.support.pages import served_page, settings_in, workshop_in
+from tests.support.pages import settings_in, workshop_in
 from tests.support.studios import job, pixels
 from tests.support.workshops import tiny_studio
 
@@ -258,24 +257,6 @@ def test_thumbnails_are_made_once_and_go_with_their_picture(tmp_path: Path) -> N
     history.empty_bin()
     assert not path.exists()
     history.close()
-
-
-def test_small_and_whole_pictures_are_fetched_behind_the_door_alone(tmp_path: Path) -> None:
-    with served_page(tiny_studio(), tmp_path) as running:
-        history = running.workshop.history
-        [mine] = fill(history, tiny_studio(), {"generate": job()})["generate"]
-        [theirs] = fill(history, tiny_studio(), {"generate": job(seed=1)}, owner="ann")["generate"]
-        small = httpx.get(f"{running.page}history/small/{mine}?1")
-        assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
-        assert "immutable" in small.headers["cache-control"]
-        whole = httpx.get(f"{running.page}history/picture/{mine}")
-        assert whole.content == history.file(history.entry(mine)).read_bytes()
-        for name in (theirs, "x", "..%2f..%2fhistory.sqlite", f"{mine}0", "0" * 500):
-            assert httpx.get(f"{running.page}history/small/{name}").status_code == 404, name
-        assert httpx.post(f"{running.page}history/small/{mine}").status_code == 405
-        history.file(history.entry(mine)).write_bytes(b"broken")
-        thumbnails.place(history.folder, mine).unlink()
-        assert httpx.get(f"{running.page}history/small/{mine}").status_code == 404
 
 
 def test_a_damaged_picture_is_shown_and_thrown_away_all_the_same(tab: Tab) -> None:

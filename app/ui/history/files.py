@@ -2,9 +2,10 @@
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.doors.files import file_answer
 from app.jobs import thumbnails
 from app.jobs.entries import Entry
 from app.jobs.history import History
@@ -20,20 +21,18 @@ def routes(history: History) -> list[Route]:
 
     def small(entry: Entry) -> Response:
         path = thumbnails.made(history.folder, entry.id, history.file(entry))
-        return FileResponse(path, media_type="image/webp", headers=_KEPT)
+        return file_answer(path, "image/webp", headers=_KEPT)
 
     def whole(entry: Entry) -> Response:
         path = history.file(entry)
-        return FileResponse(
-            path, media_type="image/png", filename=path.name, headers=_KEPT, content_disposition_type="inline"
-        )
+        return file_answer(path, "image/png", name=path.name, is_inline=True, headers=_KEPT)
 
     def answered(name: str, how: str) -> Response:
         entry = entry_of(history, name)
         try:
             if entry is not None:
                 return small(entry) if how == SMALL else whole(entry)
-        except BlipdiffError:
+        except (BlipdiffError, FileNotFoundError):
             pass
         return PlainTextResponse("The history does not have this picture, or no longer.", 404)
 
