@@ -12,6 +12,7 @@ def load_libraries() -> None:
     there before the libraries, and the first clicks come while a worker still opens the model.
     """
     with _ACCESS:
+        import pipelines.ask.run
         import pipelines.controls.nets
         import pipelines.describe
         import pipelines.studio  # noqa: F401

@@ -13,6 +13,7 @@ from blipdiff.outputs import written_file
 OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOAD"
 LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PRESETS"
 MODELS, FILES = "BLIPDIFF_MODELS", "BLIPDIFF_FILES"
+ENGINES = "BLIPDIFF_ENGINES"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 
@@ -45,6 +46,7 @@ class Settings:
     previews: bool = True  # pictures are seen while they are drawn
     language: str = "auto"
     theme: str = "auto"
+    engines: str = ""  # that page and interface offer to answer questions, beside the bundled one
     auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
     token: str | None = field(default=None, repr=False)
 
@@ -57,7 +59,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
     BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_FILES,
-    BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    BLIPDIFF_ENGINES, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """
@@ -68,7 +70,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     known = stored_settings(environment) | {name: given[key] for name, key in _BY_ENVIRONMENT.items() if given.get(key)}
     folders = {name: Path(known[name]).expanduser() for name in _FOLDERS if name in known}
     return Settings(
-        **{**known, **folders}, download=_SWITCH[switch], auth=given.get(AUTH) or None, token=given.get(TOKEN) or None
+        **{**known, **folders},
+        download=_SWITCH[switch],
+        engines=given.get(ENGINES, ""),
+        auth=given.get(AUTH) or None,
+        token=given.get(TOKEN) or None,
     )
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.api import a1111, groups, history, jobs, mcp, openai, operation, own_files, problems, subjects, uploads
+from app.api import a1111, asking, groups, history, jobs, mcp, openai, operation, own_files, problems, subjects, uploads
 from app.api.bodies import described_in_full
 from app.api.gate import MCP, Gate, route
 from app.api.tokens import Tokens
@@ -20,7 +20,9 @@ from app.jobs.tickets import Ticket
 from app.jobs.workshop import Workshop
 from blipdiff import __version__
 
-ROUTERS = tuple(part.router for part in (operation, jobs, groups, history, subjects, uploads, own_files, openai, a1111))
+ROUTERS = tuple(
+    part.router for part in (operation, jobs, groups, history, subjects, uploads, own_files, asking, openai, a1111)
+)
 
 
 @dataclass(slots=True)

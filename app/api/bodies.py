@@ -8,8 +8,10 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api.described import schema
 from app.api.views import API
+from app.jobs.engines import MOST_QUESTIONS
 from blipdiff.ranges import SCHEDULER_NAMES
 from pipelines.added import KINDS, MOST, MOST_WEIGHT
+from pipelines.ask.request import AskRequest
 from pipelines.task import Task, task_named, tasks
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -135,6 +137,21 @@ def _subject() -> dict[str, Any]:
     }
 
 
+def _ask() -> dict[str, Any]:
+    turn = {"type": "object", "properties": {"question": _TEXT, "answer": _TEXT}, "required": ["question", "answer"]}
+    values = {
+        "questions": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_QUESTIONS},
+        "engine": _TEXT,
+        "turns": {"type": "array", "items": turn, "maxItems": MOST_QUESTIONS},
+        "request": schema(AskRequest),
+        "heat_map": {"type": "boolean"},
+    }
+    return {
+        kind: {"type": "object", "properties": {"photo": one, **values}, "required": ["photo", "questions"]}
+        for kind, one in ((JSON, _TEXT), (FORM, _FILE))
+    }
+
+
 def _pictures(*, is_edit: bool) -> dict[str, Any]:
     """OpenAI's fields, with ours beside them."""
     whole = {"type": "integer"}
@@ -193,6 +210,7 @@ _BODIES: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
         kind: {"type": "object", "properties": {"file": one}, "required": ["file"]}
         for kind, one in ((JSON, _TEXT), (FORM, _FILE))
     },
+    (f"{API}/ask", "post"): _ask,
     ("/v1/images/generations", "post"): lambda: _pictures(is_edit=False),
     ("/v1/images/edits", "post"): lambda: _pictures(is_edit=True),
     ("/sdapi/v1/txt2img", "post"): lambda: _a1111(is_picture=False),

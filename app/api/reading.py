@@ -121,13 +121,13 @@ def job_of(given: Sent, workshop: Workshop, owner: str | None) -> Job:
     if given.is_form and "job" in fields:
         fields |= parsed(str(fields.pop("job")).encode())
     task = task_named(str(fields.pop("task", "generate")))
-    values = _object(fields.pop("request", {}), "request")
+    values = object_of(fields.pop("request", {}), "request")
     if given.is_form:
         values |= of_form(task, fields)
         _check_fields(task, fields)
     cupboard = Cupboard(workshop, owner, given.files)
     inputs = {name: list[Input]() for name in task.inputs}
-    told = _object(fields.pop("inputs", {}), "inputs")
+    told = object_of(fields.pop("inputs", {}), "inputs")
     for name, one in told.items():
         if name not in inputs:
             raise Refused(422, f"{task.name} takes no {name}; it takes: {', '.join(task.inputs)}.", "inputs")
@@ -181,7 +181,7 @@ def decoded(text: Any) -> bytes:
 
 def _added(told: Any) -> tuple[Added, ...]:
     """The LoRAs and embeddings that a request names: a list, in a form as JSON."""
-    return added_from(_value(told) if isinstance(told, str) else told)
+    return added_from(value_of(told) if isinstance(told, str) else told)
 
 
 def _uploads(told: Any) -> set[Any]:
@@ -198,7 +198,8 @@ def _is_card(data: bytes) -> bool:
     return len(data) > 8 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
 
 
-def _object(told: Any, name: str) -> dict[str, Any]:
+def object_of(told: Any, name: str) -> dict[str, Any]:
+    """An object, which a form has as JSON. Raises: Refused for anything else."""
     found = parsed(told.encode()) if isinstance(told, str) else told
     if not isinstance(found, Mapping):
         raise Refused(422, f"{name} is an object.", name)
@@ -212,7 +213,7 @@ def of_form(task: Task, fields: Mapping[str, Any]) -> dict[str, Any]:
     for name in _names_of(task) & set(fields):
         value, hint = fields[name], hints.get(name, str)
         is_text = hint is str or str in get_args(hint)
-        found[name] = value if is_text and not str(hint).startswith("tuple") else _value(str(value))
+        found[name] = value if is_text and not str(hint).startswith("tuple") else value_of(str(value))
     return found
 
 
@@ -222,7 +223,10 @@ def _names_of(task: Task) -> set[str]:
     return set(declared) | {old for one in declared.values() for old in one.aliases}
 
 
-def _value(text: str) -> Any:
+def value_of(text: Any) -> Any:
+    """What a form's text stands for; what is no text is itself."""
+    if not isinstance(text, str):
+        return text
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

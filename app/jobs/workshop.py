@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from app.jobs.engines import Engines
 from app.jobs.events import Broadcast, JobEvent, Listener
 from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
@@ -40,7 +41,8 @@ class Machine:
     models: the names that may be asked for; opened: opens one on a device, with the LoRAs and embeddings that shall be
     on it where there are some; memory: bytes of weights that each device keeps at the same time, None for no limit;
     is_warmed: whether the first model is opened before a job asks for it; shortage: says in a sentence that one will
-    not fit on a device; files: those that people bring, by default in the workshop's own folder
+    not fit on a device; files: those that people bring, by default in the workshop's own folder; engines: those that
+    answer questions beside the bundled one, as `Engines` reads them
     """
 
     models: Sequence[str]
@@ -50,6 +52,7 @@ class Machine:
     is_warmed: bool = False
     shortage: Callable[[str, str], str | None] = lambda _name, _device: None
     files: OwnFiles | None = None
+    engines: str = ""
 
 
 class Workshop:
@@ -66,6 +69,7 @@ class Workshop:
         self.history = History(folder, space)
         self.library = SubjectLibrary(library)
         self.uploads = Uploads(folder / "uploads")
+        self.engines = Engines(machine.engines)
         self.files = machine.files or OwnFiles([folder / "files"])
         self.broadcast = Broadcast()
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over

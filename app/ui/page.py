@@ -20,6 +20,7 @@ from app.ui.parts import Changes
 from app.ui.room import Room, title_of
 from app.ui.spoken import Page
 from app.ui.tabs.any_task import task_tab
+from app.ui.tabs.ask import ask_tab
 from app.ui.tabs.attend import attend_tab
 from app.ui.tabs.blend import BlendTab
 from app.ui.tabs.edit import EditTab
@@ -63,6 +64,8 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
                 with gr.Tab(title_of(name), id=f"{name}-tab"):
                     _TABS.get(name, task_tab)(room, known[name])
+            with gr.Tab("Ask", id="ask-tab"):
+                ask_tab(room)
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(room)
             with gr.Tab("History", id="history-tab"):

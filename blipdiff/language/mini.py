@@ -16,9 +16,9 @@ from blipdiff.language.answers import LIKELIEST, Answer, Looked, Speaking, Turn,
 from blipdiff.language.captioners import DescriberCaptions
 from blipdiff.language.questions import COLOURS, Asked, bare, thing_and_place, understood, with_article
 from blipdiff.models.describer import SURE, Describer
-from blipdiff.ranges import KNOWN_THINGS
 
 MOST_NAMED = 5
+_KNOWN = "Drawn things on plain ground are what it knows, and no photographs."
 _KINDS = (
     'what it is ("what is it?"), its colour ("what colour is the cup?"), whether it is something ("is it a cup?", "is '
     'the cup red?"), and which of several ("is it a cup or a bowl?")'
@@ -137,4 +137,4 @@ class DescriberEngine:
         first, chance = self.describer.ranked(patches)[0][0]
         if chance >= SURE:
             return ()
-        return (f"It is not sure what this is, '{first}' at {chance:.0%}: {KNOWN_THINGS}",)
+        return (f"It is not sure what this is: '{first}' at {chance:.0%}.", _KNOWN)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -18,6 +19,13 @@ class Asked:
     question: str
     answer: Answer
     looked: Looked | None = None
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The same as JSON has it, without the map."""
+        answer = self.answer
+        told: dict[str, Any] = {"question": self.question, "answer": answer.text}
+        told |= {"chances": [*map(list, answer.chances)], "read": list(answer.read), "notes": list(answer.notes)}
+        return told if self.looked is None else told | {"looked": self.looked.about}
 
 
 def answers(

@@ -39,13 +39,14 @@ TOLD_BY = (
     "blipdiff/checkpoints/additions.py",
     "blipdiff/control/choices.py",
     "blipdiff/checkpoints/inventory.py",
+    "blipdiff/language",
     "blipdiff/conditioning/prompt.py",
 )
 TELLING = {"message", "notice", "refusal", "progress", "heading", "welcome"}
 # the same in every language: names, and examples of what is typed for a model that reads English
 NAMES = {
     *SCHEDULER_NAMES, *PREPROCESSORS, *BUNDLED_CONTROLS,
-    "blipdiff", "mini", "a1111", "compel", "bicubic", "lanczos", "webp", "gif", "mp4", *"ABCD",
+    "blipdiff", "mini", "mini-describe", "a1111", "compel", "bicubic", "lanczos", "webp", "gif", "mp4", *"ABCD",
     "Language / 语言", "English", "简体中文",
     "Ctrl + Enter", "Esc", "R", "?", "←", "→",
     "teapot", "on a snowy mountain", "a cat sits on a sofa", "dog",

@@ -47,7 +47,7 @@ def ask_photo(
     for question in questions or _typed():
         for last in answers(loaded, picture, [question], request, turns=turns, look=heat_map is not None):
             turns.append(Turn(last.question, last.answer.text))
-            told.append(_told(last))
+            told.append(last.as_mapping())
             if not as_json:
                 _say(last, noted)
     if last is not None and heat_map is not None:
@@ -78,13 +78,6 @@ def _say(asked: Asked, noted: list[str]) -> None:
         if note not in noted:  # once for a photo, not for every question
             noted.append(note)
             warn(note)
-
-
-def _told(asked: Asked) -> dict[str, Any]:
-    answer = asked.answer
-    told: dict[str, Any] = {"question": asked.question, "answer": answer.text, "chances": [*map(list, answer.chances)]}
-    told |= {"read": list(answer.read), "notes": list(answer.notes)}
-    return told if asked.looked is None else told | {"looked": asked.looked.about}
 
 
 def _write_heat(picture: Image.Image, asked: Asked, path: Path) -> None:

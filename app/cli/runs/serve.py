@@ -56,6 +56,7 @@ def serve(
         is_warmed=True,
         shortage=shortages(dtype=dtype),
         files=files,
+        engines=settings.engines,
     )
     kept = settings.space if space is None else space
     workshop = Workshop(

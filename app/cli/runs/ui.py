@@ -39,7 +39,15 @@ def ui(
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
     files = OwnFiles(settings.file_folders)
     opened = opener(dtype=dtype, download=download, additions=_additions(take_additions(asked)), files=files)
-    machine = Machine([model], opened, [device], is_warmed=True, shortage=shortages(dtype=dtype), files=files)
+    machine = Machine(
+        [model],
+        opened,
+        [device],
+        is_warmed=True,
+        shortage=shortages(dtype=dtype),
+        files=files,
+        engines=settings.engines,
+    )
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
     signal.signal(signal.SIGTERM, _stopped)
