@@ -133,7 +133,8 @@ def network_files(names: Names) -> list[str]:
     Raises: CheckpointError naming what is not listed.
     """
     chosen, missing = _part(names, "", TRANSFORMERS_STEMS)
-    settings = [name for name in names if "/" not in name and name.endswith((".json", ".txt"))]
+    own = [name for name in names if "/" not in name or name.startswith(_TOKENIZERS)]
+    settings = [name for name in own if name.endswith((".json", ".txt", ".model"))]
     return _complete([*chosen, *(name for name in settings if ".index." not in name)], missing)
 
 

@@ -47,7 +47,7 @@ ENGINES: Mapping[str, Kind] = {
         {
             "matcher": MATCHER,
             "captioner": CAPTIONER,
-            "reader": Part("allenai/unifiedqa-v2-t5-large-1251000", 3.1, "a T5 that reads captions"),
+            "reader": Part("google/flan-t5-large", 3.1, "a T5 that reads captions"),
         },
         "blipdiff.language.plug_and_play",
     ),

@@ -3,7 +3,8 @@
 Tiong et al. 2022 (arXiv:2210.08773): a matcher's GradCAM says how relevant each patch is (sec. 3.2), captions are
 spoken of patches drawn by that (sec. 3.3), a T5 reads question and captions, each caption encoded with the question
 and all decoded together (sec. 3.4, Fusion-in-Decoder, Izacard and Grave 2021, arXiv:2007.01282). No part was trained
-for it. Beside the paper: the drawing of captions ends after some rounds when no new ones come.
+for it. Beside the paper: the reader is whichever T5 is given, Flan-T5 where none is and UnifiedQA there; the drawing
+of captions ends after some rounds when no new ones come.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,6 +11,8 @@ from transformers import (
     BlipForQuestionAnswering,
 )
 
+from blipdiff.checkpoints.needed import network_files
+from blipdiff.devices import placement
 from blipdiff.errors import CheckpointError, ConfigError, PromptError
 from blipdiff.language.answers import Answer, Engine, Speaking, Turn
 from blipdiff.language.conditional import ConditionalEngine
@@ -162,3 +164,32 @@ def test_an_empty_and_an_endless_question_are_refused(engines: dict[str, Engine]
 
 def test_each_engine_says_what_it_is() -> None:
     assert [name for name, kind in ENGINES.items() if not kind.about] == []
+
+
+def test_a_listing_gives_the_words_of_both_language_model_and_qformer() -> None:
+    shards = [f"model-0000{place}-of-00002.safetensors" for place in (1, 2)]
+    listing = ["README.md", "config.json", "model.safetensors.index.json", *shards, "pytorch_model.bin"]
+    words = ["tokenizer.json", "tokenizer.model", "preprocessor_config.json", "qformer_tokenizer/tokenizer.json"]
+    found = network_files([*listing, *words, "onnx/model.onnx"])
+    assert sorted(found) == sorted(["config.json", "model.safetensors.index.json", *shards, *words])
+
+
+@pytest.mark.parametrize("name", ["blip-2", "blip-2 t5", "instructblip"])
+def test_an_engine_in_half_precision_answers_and_tells_where_it_looked(
+    weights: dict[str, dict[str, Path]], name: str
+) -> None:
+    engine = load_engine(name.split(maxsplit=1)[0], weights=weights[name], place=placement("cpu", "bfloat16"))
+    said = engine.answer(photo(1), QUESTION, speaking=Speaking(longest=3))
+    assert float(engine.looked(photo(1), QUESTION, said).shares.sum()) == pytest.approx(1)
+    assert 0 <= engine.matches(photo(1), ["a dog"])[0] <= 1
+
+
+@pytest.mark.bundled
+def test_the_bundled_describer_may_match_and_caption_for_a_reader(weights: dict[str, dict[str, Path]]) -> None:
+    parts = {"matcher": "mini-describe", "captioner": "mini-describe", "reader": weights["plug-and-play"]["reader"]}
+    engine = load_engine("plug-and-play", weights=parts)
+    view = photo(1, (64, 48))
+    said = engine.answer(view, "what colour is the balloon?", speaking=Speaking(longest=3))
+    assert 1 <= len(said.read) <= 20
+    assert not any(first in second for place, first in enumerate(said.read) for second in said.read[:place])
+    assert engine.looked(view, "what colour is the balloon?", said).fit == "pad"
