@@ -57,6 +57,9 @@ INSIDE = {
     "huggingface_hub.utils.WeakFileLock": "two processes fetch a file once",
     "huggingface_hub.utils.are_progress_bars_disabled": "the library's own switch",
     "huggingface_hub.utils.build_hf_headers": "the user's token",
+    "transformers.modeling_outputs.BaseModelOutput": "what a T5 reads instead of its encoder's words",
+    "transformers.models.clip.image_processing_pil_clip.CLIPImageProcessorPil": "pictures as the measures had them",
+    "transformers.models.vit.image_processing_pil_vit.ViTImageProcessorPil": "pictures as the measures had them",
     "transformers.utils.logging": "what the library says of tokenizers",
     "tokenizers.implementations.BertWordPieceTokenizer": "the vocabulary of a model that is trained here",
 }
