@@ -52,8 +52,8 @@ def test_export_without_a_training_says_so_and_fetches_nothing(blipdiff: Command
 def test_train_refuses_a_recipe_that_is_none(blipdiff: Command, tmp_path: Path) -> None:
     assert_refused(
         blipdiff("train", "nothing", "--run", "run"),
-        "No training recipe at nothing: give a TOML file, or one of: describe, describe-further, full/detail, full/stage1, "
-        "full/stage2, mini",
+        "No training recipe at nothing: give a TOML file, or one of: describe, describe-further, full/detail, "
+        "full/stage1, full/stage2, mini",
     )
     recipe = tmp_path / "recipe.toml"
     for text, words in (
