@@ -13,6 +13,7 @@ from blipdiff.training.personalize import Method, copied, twin_of
 from blipdiff.training.sections import PersonalRecipe
 from pipelines.personalize.request import PersonalizeRequest
 
+_IN_FLIGHT = 1.35  # of what is kept for the backward pass: with what it computes meanwhile, measured at full size
 _LIBRARIES = 0.5 * GIGABYTE  # what PyTorch and its neighbours take beside
 
 
@@ -64,7 +65,7 @@ def memory_plan(model: BlipDiffusion, request: PersonalizeRequest, *, checkpoint
         said: Tensor = twin(noised, times, words, return_dict=False)[0]
         return said
 
-    activations = kept_bytes(forward, twin, checkpointing=checkpointing)
+    activations = round(_IN_FLIGHT * kept_bytes(forward, twin, checkpointing=checkpointing))
     whole = trained if method == "full" else 0
     return MemoryPlan(
         trained=trained,

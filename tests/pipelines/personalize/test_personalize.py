@@ -18,6 +18,7 @@ from pipelines.batches import draw
 from pipelines.generate.request import GenerateRequest
 from pipelines.job import Job, run
 from pipelines.personalize.learning import Learning
+from pipelines.personalize.memory import memory_plan
 from pipelines.personalize.photos import strangers
 from pipelines.personalize.request import PersonalizeRequest
 from pipelines.personalize.run import learned, material, prepare_in, read_photos
@@ -229,3 +230,13 @@ def test_a_category_is_needed() -> None:
         PersonalizeRequest(category=" ")
     with pytest.raises(ConfigError, match="Method is"):
         asked(method="dreambooth")
+
+
+def test_memory_is_counted_before_anything_is_learned(studio: Studio) -> None:
+    lora, full = (memory_plan(studio.model, asked(method=method), checkpointing=False) for method in ("lora", "full"))
+    assert lora.trained < full.trained
+    assert lora.moments + lora.gradients < full.moments + full.gradients
+    again = memory_plan(studio.model, asked(), checkpointing=True)
+    assert again.activations < lora.activations
+    wide = memory_plan(studio.model, asked(batch=8), checkpointing=False)
+    assert 2 < wide.activations / lora.activations < 5  # of four times as many views
