@@ -1,7 +1,7 @@
 """What a describer can tell of a photo's patches: colours by its captioner, things by its matcher, places by contrast.
 
 Which head tells what was measured, and so were the numbers here: logistic regressions on 350 subjects of an artist
-whose drawings were not trained on, tried on 350 others of hers.
+whose drawings were not trained on, tried on others of theirs (benchmarks/asking.py).
 """
 
 import math
@@ -16,10 +16,10 @@ from blipdiff.models.describer import Describer
 
 Shares: TypeAlias = tuple[tuple[str, float], ...]  # of possible answers, the likeliest first
 
-# weights of the evidence that something is true, in logits, and a constant
-_THING = (0.42, 0.544, -0.11)  # the match, and by how many deviations the name is likelier than those known
-_COLOUR = (0.67, 1.63)  # the colour's share among all
-_PLACE = (35.4, -22.4)  # the cosine
+# of the evidence that something is true: its weights, then a constant, in logits
+_THING = (0.381, 0.554, -0.243)
+_COLOUR = (0.879, 1.757)
+_PLACE = (37.98, -24.14)
 _EPS = 1e-6
 
 
@@ -43,24 +43,40 @@ def likeliest(describer: Describer, patches: Tensor, options: Sequence[str]) -> 
 
 def thing_chance(describer: Describer, patches: Tensor, thing: str) -> float:
     """That the photo shows this, from 0 to 1."""
-    name = describer.readable(thing)
-    match = torch.logit(describer.matches(patches, [describer.readable(with_article(thing))]), eps=_EPS)
-    known = describer.network.itc(describer.network.picture_features(patches), describer.category_features).detach()
-    deviations = (describer.likenesses(patches, [name]) - known.mean()) / known.std()
-    return _chance(_THING[0] * float(match) + _THING[1] * float(deviations) + _THING[2])
+    return _chance(_THING, thing_evidence(describer, patches, thing))
 
 
 def colour_chance(describer: Describer, patches: Tensor, thing: str, colour: str) -> float:
     """That a thing of the photo has this colour, from 0 to 1."""
-    share = min(max(dict(colours(describer, patches, thing))[colour], _EPS), 1 - _EPS)
-    return _chance(_COLOUR[0] * math.log(share / (1 - share)) + _COLOUR[1])
+    return _chance(_COLOUR, colour_evidence(describer, patches, thing, colour))
 
 
 def place_chance(describer: Describer, patches: Tensor, thing: str, place: str) -> float:
     """That a thing of the photo is there, "on a beach", from 0 to 1."""
+    return _chance(_PLACE, place_evidence(describer, patches, thing, place))
+
+
+def thing_evidence(describer: Describer, patches: Tensor, thing: str) -> list[float]:
+    """The match in logits, and by how many deviations the name is likelier than those known."""
+    match = torch.logit(describer.matches(patches, [describer.readable(with_article(thing))]), eps=_EPS)
+    known = describer.network.itc(describer.network.picture_features(patches), describer.category_features).detach()
+    deviations = (describer.likenesses(patches, [describer.readable(thing)]) - known.mean()) / known.std()
+    return [float(match), float(deviations)]
+
+
+def colour_evidence(describer: Describer, patches: Tensor, thing: str, colour: str) -> list[float]:
+    """The colour's share among all, in logits."""
+    share = min(max(dict(colours(describer, patches, thing))[colour], _EPS), 1 - _EPS)
+    return [math.log(share / (1 - share))]
+
+
+def place_evidence(describer: Describer, patches: Tensor, thing: str, place: str) -> list[float]:
+    """The cosine of photo and text."""
     text = describer.readable(f"{with_article(thing)} {place}")
-    return _chance(_PLACE[0] * float(describer.likenesses(patches, [text])) + _PLACE[1])
+    return [float(describer.likenesses(patches, [text]))]
 
 
-def _chance(logit: float) -> float:
+def _chance(fitted: Sequence[float], evidence: Sequence[float]) -> float:
+    *weights, constant = fitted
+    logit = sum(weight * one for weight, one in zip(weights, evidence, strict=True)) + constant
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
