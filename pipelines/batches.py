@@ -57,7 +57,7 @@ class Prepared:
     count: int
     notices: Sequence[str] = ()
     side_by_side: int = 1
-    last: Callable[[Sequence[Result]], Iterable[Result | Sheet]] = lambda _results: ()
+    last: Callable[[Sequence[Result]], Iterable[Notice | Result | Sheet]] = lambda _results: ()
 
 
 def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator[Event]:
@@ -129,15 +129,24 @@ def seeded_rounds(
         yield Round(execute(studio.model.unet, made), batch, finish)
 
 
-def result_of(studio: Any, job: Any, name: str) -> Callable[[Image.Image, int], Result | None]:
-    """What makes results of a job's pictures: each under `name` and its seed, those alone that are wanted."""
+def result_of(
+    studio: Any, job: Any, name: str, choice: Any | None = None
+) -> Callable[[Image.Image, int], Result | None]:
+    """What makes results of a job's pictures: each under `name` and its seed, those alone that are wanted.
+
+    choice: `pipelines.choosing.Choice`, which scores each
+    """
 
     def result(image: Image.Image, seed: int) -> Result | None:
         index = seed - job.request.seed
         if job.index not in (None, index):
             return None
         picture = studio.picture(image, seed, replace(job, index=index))
-        return Result(picture, f"{short_name(name)}-{job.request.named(seed)}")
+        stem = f"{short_name(name)}-{job.request.named(seed)}"
+        if choice is None:
+            return Result(picture, stem)
+        scores = choice.scores(image)
+        return Result(replace(picture, scores=scores.told()), stem, scores.label(), facts=scores.told())
 
     return result
 

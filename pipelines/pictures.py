@@ -49,6 +49,7 @@ class Picture:
     versions: Mapping[str, str] = field(default_factory=library_versions)
     part: str | None = None
     safety: Mapping[str, Any] | None = None  # what a safety checker said of it, where one was asked for
+    scores: Mapping[str, Any] | None = None  # for prompt and subject, where pictures were chosen from
     source_type: str | None = SOURCE_TYPE  # None for a picture that nothing was generated in
 
     @property
@@ -73,6 +74,7 @@ class Picture:
             "versions": dict(self.versions),
             **({} if self.part is None else {"part": self.part}),
             **({} if self.safety is None else {"safety": dict(self.safety)}),
+            **({} if self.scores is None else {"scores": dict(self.scores)}),
         }
 
     def parameters(self) -> str:

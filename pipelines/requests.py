@@ -207,6 +207,25 @@ class SubjectSampling(Detailed):
         return self.category
 
 
+def best_of() -> Any:
+    """The field of a request whose pictures can be chosen from: `check_best` checks it."""
+    return parameter(
+        0,
+        "Best",
+        "How many are named as the best: each picture is scored for prompt and subject, all are kept. 0 scores none.",
+        low=0,
+        high=64,
+        step=1,
+        group=PICTURES,
+    )
+
+
+def check_best(best: int, count: int) -> None:
+    """Passes where so many pictures can be chosen. Raises: ConfigError where more are wanted than are drawn."""
+    if best > count:
+        raise ConfigError(f"The best {best} of {count} pictures were asked for; draw more (count), or ask for fewer.")
+
+
 def declared(name: str, kind: type = Sampling, **changes: Any) -> Any:
     """A field declared as `kind`'s parameter `name`, for another request.
 

@@ -27,6 +27,7 @@ from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
+from pipelines.choosing import Chooser
 from pipelines.controls.details import Details, References, read_details
 from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
@@ -64,6 +65,7 @@ class Studio:
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
         self.safety: SafetyCheck | None = None
+        self.chooser = Chooser(model, self.references)
 
     @classmethod
     def open(
@@ -96,6 +98,8 @@ class Studio:
         studio = cls(model, download=download, folders=folders)
         if additions is not None and additions.safety is not None:
             studio.safety = SafetyCheck(additions.safety, download=download)
+        if additions is not None and additions.judge is not None:
+            studio.chooser = Chooser.of(model, studio.references, additions.judge, download=download)
         return studio
 
     def subject(

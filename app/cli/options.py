@@ -178,6 +178,12 @@ _ADDITIONS: tuple[tuple[str, Any, str, str], ...] = (
         "--safety",
         "FOLDER or HUB-ID of Stable Diffusion's safety checker: what it flags is blurred, and metadata say so.",
     ),
+    (
+        "judge",
+        str | None,
+        "--judge",
+        "Who scores prompts for --best: an engine of `blipdiff ask`, and its weights: blip-vqa=FOLDER or HUB-ID.",
+    ),
     ("base", str | None, "--base", "A checkpoint of Stable Diffusion 1.5 that lends its look: FILE, FOLDER or HUB-ID."),
     ("original", str | None, "--original", "Stable Diffusion 1.5 itself, for --base: FILE, FOLDER or HUB-ID."),
     (

@@ -16,7 +16,8 @@ _MOST_UNHEARD = 256  # events that a listener may be behind; of progress only th
 class JobEvent:
     """Something that happened to a job.
 
-    name: a result's or a sheet's; text: a notice, a state, or why it failed; previews: PNG or JPEG files by seed
+    name: a result's or a sheet's; text: a notice, a state, or why it failed; previews: PNG or JPEG files by seed;
+    worth: what a result's scores come to, where pictures are chosen from
     """
 
     job: str
@@ -29,6 +30,7 @@ class JobEvent:
     seconds_left: float | None = None
     seeds: tuple[int, ...] = ()
     previews: Mapping[int, bytes] = field(default_factory=dict)
+    worth: float = 0.0
 
     @property
     def ends(self) -> bool:

@@ -21,7 +21,7 @@ from app.jobs.tickets import FAULT, State, Ticket
 from blipdiff.errors import BlipdiffError, OutputError
 from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
-from pipelines.task import Notice, Progress, Result, Sheet
+from pipelines.task import TOGETHER, Notice, Progress, Result, Sheet
 
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
 _SECONDS_TO_WARM = 10.0  # where neither a job has come nor anybody has woken the worker
@@ -189,7 +189,8 @@ class Worker:
         elif isinstance(event, Result):
             entry = self._history.add(event, name, found.results, found.ticket.owner)
             found.results += 1
-            self._broadcast.tell(JobEvent(name, "result", event.label, entry.id))
+            worth = float(event.facts.get(TOGETHER, 0.0))
+            self._broadcast.tell(JobEvent(name, "result", event.label, entry.id, worth=worth))
         elif isinstance(event, Sheet):
             kept = self._history.add_sheet(event, name, found.ticket.owner)
             self._broadcast.tell(JobEvent(name, "sheet", event.kind, kept))

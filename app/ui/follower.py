@@ -169,7 +169,7 @@ class Follower:
         return part if part is not None and part.runs is not None else None
 
     def _with_result(self, view: View, event: JobEvent) -> View:
-        one = drawn(self._room.workshop, event.name, event.text)
+        one = drawn(self._room.workshop, event.name, event.text, event.worth)
         return view if one is None else replace(view, drawn=(*view.drawn, one))
 
     def _pictured(self, part: TabPart | None, view: View) -> Changes:
@@ -183,7 +183,9 @@ class Follower:
         ours = {one.entry.id for one in view.drawn}
         there = [seen for seen in before if seen.result in ours]
         more = [tile for one in view.drawn if one.entry.id not in known for tile in runs.tiles(one)]
-        before[:] = [*there, *more, *(seen for seen in before if seen.result not in ours)][:MOST_PICTURES]
+        worth = {one.entry.id: one.worth for one in view.drawn}
+        own = sorted([*there, *more], key=lambda seen: -worth[seen.result])  # those without scores stay as they come
+        before[:] = [*own, *(seen for seen in before if seen.result not in ours)][:MOST_PICTURES]
         return runs.gallery(before) | self._shown(part, view)
 
     def _ended(self, view: View, part: TabPart | None) -> Changes:

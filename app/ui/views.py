@@ -24,6 +24,7 @@ class Drawn:
     path: Path
     beside: Mapping[str, Path]
     label: str = ""
+    worth: float = 0.0  # what its scores come to: the best stand first
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,12 @@ class Shows(Protocol):
         """When a job is over."""
 
 
-def drawn(workshop: Workshop, name: str, label: str = "") -> Drawn | None:
+def drawn(workshop: Workshop, name: str, label: str = "", worth: float = 0.0) -> Drawn | None:
     """A result of this name; None for one that was thrown away."""
     history = workshop.history
     entry = history.find(name)
     try:
-        return None if entry is None else Drawn(entry, history.file(entry), history.beside(entry), label)
+        return None if entry is None else Drawn(entry, history.file(entry), history.beside(entry), label, worth)
     except BlipdiffError:
         return None
 

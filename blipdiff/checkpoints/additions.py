@@ -30,6 +30,7 @@ class Additions:
     vae: str | None = None
     ip_adapter: IpAdapter | None = None
     safety: str | None = None  # a checker that looks at finished pictures
+    judge: str | None = None  # an engine that scores them for their prompt, and its weights
 
     @classmethod
     def of(
@@ -45,6 +46,7 @@ class Additions:
         ip_image: Any = None,
         ip_encoder: str | Path | None = None,
         safety: str | Path | None = None,
+        judge: str | None = None,
     ) -> "Additions":
         """The additions that people name: "chalk.safetensors:0.8", "toy.pt=<cat-toy>", an IP-Adapter with its picture.
 
@@ -59,6 +61,7 @@ class Additions:
             vae=None if vae is None else str(vae),
             ip_adapter=None if ip_adapter is None else IpAdapter.of(ip_adapter, ip_image, ip_encoder),
             safety=None if safety is None else str(safety),
+            judge=judge,
         )
 
     def __bool__(self) -> bool:

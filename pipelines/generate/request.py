@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipelines.parameters import PICTURES, parameter
-from pipelines.requests import SubjectSampling, declared, left_out
+from pipelines.requests import SubjectSampling, best_of, check_best, declared, left_out
 from pipelines.task import SUBJECTS, Task
 
 _OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")
@@ -13,13 +13,19 @@ _OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats",
 class GenerateRequest(SubjectSampling):
     """Pictures of a subject in a new scene. None stands for the model's own default."""
 
+    best: int = best_of()
+
+    def __post_init__(self) -> None:
+        SubjectSampling.__post_init__(self)
+        check_best(self.best, self.count)
+
     def of_a_row(self) -> "GenerateRequest | None":
         """What requests have in common that can be drawn in one batch, each in a row of it; None for one that cannot.
 
-        Rows have words, subjects and seeds of their own. Several pictures, and what is read of photos, fill a batch
-        of their own.
+        Rows have words, subjects and seeds of their own. Several pictures, what is read of photos and what is
+        chosen fill a batch of their own.
         """
-        if self.count != 1 or self.detail:
+        if self.count != 1 or self.detail or self.best:
             return None
         usual = GenerateRequest(category="any")
         return replace(self, **{name: getattr(usual, name) for name in _OF_A_ROW})

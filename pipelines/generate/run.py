@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
+from pipelines.choosing import choice_for, ranked
 from pipelines.generate.request import GenerateRequest
 from pipelines.generate.together import prepare_again, was_among_others
 from pipelines.job import Job
@@ -29,12 +30,14 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     batches = batches_of(request, job.index)
     plan = partial(plan_encoded, studio.model, encoded, details=details)
     kept = replace(job, inputs={"subject": details.kept(subject)})
+    choice = choice_for(studio, job)
     return Prepared(
         picture_size(studio.model, request),
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category)),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category, choice)),
         len(batches),
-        (*details.notices, *encoded.warnings),
+        (*details.notices, *encoded.warnings, *(choice.notices if choice else ())),
+        last=ranked(choice, request.category),
     )
 
 

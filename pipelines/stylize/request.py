@@ -9,7 +9,7 @@ from blipdiff.moment import Window
 from blipdiff.ranges import INJECTION_BLOCKS
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
 from pipelines.parameters import SUBJECT, fraction, parameter
-from pipelines.requests import SubjectSampling, declared
+from pipelines.requests import SubjectSampling, best_of, check_best, declared
 from pipelines.task import SUBJECTS, Task
 
 
@@ -45,8 +45,11 @@ class StylizeRequest(SubjectSampling):
         group=SUBJECT,
     )
 
+    best: int = best_of()
+
     def __post_init__(self) -> None:
         SubjectSampling.__post_init__(self)
+        check_best(self.best, self.count)
         if not self.controls:
             raise ConfigError("No structure was given; add at least one picture to follow.")
         self.subject_window()

@@ -8,6 +8,7 @@ from typing import Any
 from blipdiff.errors import ConfigError
 from blipdiff.latents import latent_size
 from pipelines.batches import Prepared, batches_of, result_of, seeded_rounds
+from pipelines.choosing import choice_for, ranked
 from pipelines.job import Job
 from pipelines.metadata import earlier_controls, earlier_job, take_subject
 from pipelines.parameters import request_from
@@ -35,12 +36,14 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     request = ready.style.request
     batches = batches_of(request, job.index)
     plan = partial(plan_stylize, studio.model, ready.style)
+    choice = choice_for(studio, job)
     return Prepared(
         picture_size(studio.model, request),
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, ready.kept, request.category)),
+        lambda: seeded_rounds(studio, batches, plan, result_of(studio, ready.kept, request.category, choice)),
         len(batches),
-        ready.notices,
+        (*ready.notices, *(choice.notices if choice else ())),
+        last=ranked(choice, request.category),
     )
 
 

@@ -31,7 +31,12 @@ from pipelines.task import tasks
 DECLARED = parameters(GenerateRequest)
 NUMBERS = [name for name, one in DECLARED.items() if one.low is not None]
 WHOLE = [name for name in NUMBERS if is_whole(DECLARED[name])]
-TOGETHER = {"guidance_start": {"guidance_stop": 1.0}, "guidance_stop": {"guidance_start": 0.0}, "seed": {"count": 1}}
+TOGETHER = {
+    "best": {"count": 64},
+    "guidance_start": {"guidance_stop": 1.0},
+    "guidance_stop": {"guidance_start": 0.0},
+    "seed": {"count": 1},
+}
 
 
 def request(**changes: Any) -> GenerateRequest:

@@ -122,7 +122,8 @@ def _rows(
     rows = []
     for subject in benchmark.subjects:
         own = [one for one in pictures if one.subject is subject and folder.picture(one).is_file()]
-        firsts = [one for one in own if one.place == 0] or own
+        firsts = [one for one in own if one.place == 0]
+        firsts = own if len(firsts) < most else firsts
         picked = [firsts[round(place)] for place in np.linspace(0, len(firsts) - 1, min(most, len(firsts)))]
         shown = [Shown(_small(folder.picture(one)), one.caption) for one in picked]
         rows.append((Shown(_small(subject.photos[0]), f"{subject.name}: {subject.category}"), *shown))
