@@ -101,8 +101,7 @@ class Chooser:
         """Of one picture. thing, place: "dog", "on a beach"; subjects: what `subjects` gave
 
         The chance of "yes" to whether the picture shows the sentence, as VQAScore has it (Lin et al. 2024,
-        arXiv:2404.01291); a describer's is by its contrast, which tells scenes where its matcher does not. And how well
-        the subject is found again.
+        arXiv:2404.01291); a describer's is by its contrast. And how well the subject is found again.
         """
         if self._engine is None:
             self._engine = load_engine(place=Placement(self._model.device, torch.float32))
