@@ -12,6 +12,7 @@ from app.api.problems import Refused
 from app.api.reading import Sent, decoded, object_of, sent, value_of
 from app.api.views import API
 from app.jobs.engines import BUNDLED
+from app.libraries import load_libraries
 from blipdiff.images import picture_from
 from pipelines.ask.request import AskRequest
 from pipelines.parameters import request_from
@@ -64,6 +65,7 @@ def _questions(fields: dict[str, Any]) -> list[str]:
 
 
 def _turns(told: Any) -> list[Any]:
+    load_libraries()
     from blipdiff.language.answers import Turn
 
     found = value_of(told) if isinstance(told, str) else told
@@ -77,6 +79,7 @@ def _turns(told: Any) -> list[Any]:
 
 
 def _heat(photo: Any, asked: Any) -> str:
+    load_libraries()
     from pipelines.ask.run import heat_map
 
     stream = io.BytesIO()

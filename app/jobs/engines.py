@@ -61,6 +61,7 @@ class Engines:
             return engine, list(answers(engine, photo, questions, request, turns=turns, look=look))
 
     def _opened(self, name: str) -> "Engine":
+        load_libraries()
         from blipdiff.devices import placement
         from blipdiff.language.engines import load_engine
 

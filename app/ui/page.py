@@ -64,12 +64,12 @@ def build_page(workshop: Workshop, settings: Settings) -> gr.Blocks:
             for name in [*_TABS, *(name for name in known if name not in _TABS)]:
                 with gr.Tab(title_of(name), id=f"{name}-tab"):
                     _TABS.get(name, task_tab)(room, known[name])
-            with gr.Tab("Ask", id="ask-tab"):
-                ask_tab(room)
             with gr.Tab("Subjects", id="library-tab"):
                 show, search, shown = library_tab(room)
             with gr.Tab("History", id="history-tab"):
                 history_tab(room)
+            with gr.Tab("Ask", id="ask-tab"):
+                ask_tab(room)
             with gr.Tab("Settings", id=SETTINGS_TAB) as tab:
                 settings_tab(room, choice, tab)
         dropped_anywhere(room)

@@ -121,10 +121,10 @@ def test_a_card_of_photos_is_asked_for_while_they_are_on_their_way(slow_page: An
     page.get_by_role("tab", name="Subjects").click()
     page.locator("#library-subject input[type=file]").set_input_files(dog)
     field(page, "library-category").fill("dog")
-    field(page, "library-name").fill(f"rex {network}")
+    field(page, "library-name").fill(f"fido {network}")
     page.locator("#library-save").click()
-    page.get_by_text(f"Saved as 'rex {network}'").wait_for()
-    page.locator("#library-cards").get_by_text(f"rex {network}").wait_for()
+    page.get_by_text(f"Saved as 'fido {network}'").wait_for()
+    page.locator("#library-cards").get_by_text(f"fido {network}").wait_for()
 
 
 def test_a_structure_is_followed_as_soon_as_it_is_given(slow_page: Any, dog: Path, tmp_path: Path) -> None:

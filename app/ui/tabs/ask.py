@@ -113,6 +113,7 @@ def answer(room: Room, on: Parts, path: str | None, engine: str, question: str, 
 
 
 def _turns(before: list[Said]) -> "tuple[Turn, ...]":
+    load_libraries()
     from blipdiff.language.answers import Turn
 
     return tuple(Turn(one.question, one.answer) for one in before)
@@ -120,6 +121,7 @@ def _turns(before: list[Said]) -> "tuple[Turn, ...]":
 
 def _heat(photo: "Image.Image", asked: "Asked") -> str:
     """Where was looked, as HTML."""
+    load_libraries()
     from pipelines.ask.run import heat_map
 
     picture = heat_map(photo, asked)
