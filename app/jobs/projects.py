@@ -135,6 +135,7 @@ def _read(path: Path, place: Path) -> Project:
                 else:
                     pictures[name] = file
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
+        # NotImplementedError is zipfile's own, for a compression that it does not know
         raise ConfigError(f"{path} is no project file, or it is damaged.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -19,7 +19,7 @@ class EmbeddingParts:
 
     @property
     def model(self) -> BlipDiffusion:
-        """The pipeline's components in one value."""
+        """The pipeline's components in one value; the pipeline itself has it."""
         raise NotImplementedError
 
     def load_textual_inversion(
