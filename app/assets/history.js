@@ -2,6 +2,7 @@
 // what is seen; every click tells it what this visit looks at.
 (() => {
   const LONGEST = 20_000; // milliseconds that an answer is waited for
+  const SOON = 3000; // milliseconds after which an answer that has not come is asked for again
   const chosen = new Set(); // ids
   let last = null; // the tile that was chosen last, for a range
   let tell = null; // tells the server
@@ -27,6 +28,18 @@
     asked();
     awaited = { look: { ...look(), ...changes }, until: performance.now() + LONGEST };
     tell("click", { act: "look", look: awaited.look });
+    askAgain();
+  };
+  // Answers can be lost or overtake each other: where an older one came last, what is looked at is asked for again.
+  let again = null;
+  const askAgain = () => {
+    clearTimeout(again);
+    if (awaited && performance.now() < awaited.until) {
+      again = setTimeout(() => {
+        if (awaited) tell("click", { act: "look", look: awaited.look });
+        askAgain();
+      }, SOON);
+    }
   };
   const act = (name, more = {}) => {
     asked();
@@ -66,6 +79,7 @@
     if (!root()) return;
     const isAnswered = (name) => name === "page" || awaited.look[name] === answered()[name]; // there may be fewer pages
     if (awaited && Object.keys(awaited.look).every(isAnswered)) awaited = null;
+    askAgain();
     const told = view.querySelector(".told");
     if (told.innerHTML) lastTold = told.innerHTML;
     else if (isUnasked) told.innerHTML = lastTold;

@@ -4,14 +4,17 @@ import base64
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.jobs.history import History
 from app.jobs.projects import opened_project
 from app.jobs.workshop import Workshop
+from app.ui.history import acts
+from app.ui.history.look import Look
 from pipelines.metadata import read_metadata
 from pipelines.studio import Studio
 from tests.browser.conftest import PATIENCE, UNHEARD
@@ -114,6 +117,25 @@ def test_a_click_before_the_answer_to_another_one_adds_to_it(place: Place) -> No
     )
     expect(place.button("By subject")).to_have_attribute("aria-pressed", "true")
     expect(tiles).to_have_count(len(place.names))
+
+
+def test_a_click_whose_answer_is_lost_is_asked_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
+    lost, seen = list[Look](), acts.shown
+
+    def overtaken(history: History, look: Look, *told: Any) -> str:
+        if look.by == "subject" and not lost:
+            lost.append(look)
+            look = replace(look, by="day")
+        return seen(history, look, *told)
+
+    monkeypatch.setattr(acts, "shown", overtaken)
+    page.get_by_label("Task").select_option("scene")
+    expect(tiles).to_have_count(1)
+    place.button("By subject").click()
+    expect(place.button("By subject")).to_have_attribute("aria-pressed", "true")
+    assert lost
+    expect(tiles).to_have_count(1)
 
 
 def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place, tmp_path: Path) -> None:
