@@ -10,6 +10,17 @@ MOST_EXTRAPOLATION = 1.0  # how far a blend's share may leave the span from 0 to
 AS_CONFIGURED = "as configured"
 SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm")
 USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 steps: docs/schedulers.md
+USUAL_STEPS = 20
+FITTED = "fitted"  # a model's own steps: blipdiff/models/step_tables.py
+TABLED_NAMES = (FITTED, "ays", "gits")  # schedulers whose steps stand in tables
+
+MOST_CALLS = 100  # of fitted steps
+
+# The dial: how near a picture comes to the converged one, and the even steps that do it where no steps are fitted.
+SPEEDS = ("exact", "balanced", "fast")
+USUAL_SPEED = "balanced"
+EVEN_STEPS = {"exact": 50, "balanced": 20, "fast": 10}
+SPEED_DECIBELS = {"exact": 42.0, "balanced": 35.0, "fast": 30.0}  # of the median picture, where steps are fitted
 
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
 INJECTION_BLOCKS = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}

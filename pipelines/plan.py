@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +19,15 @@ from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
-from blipdiff.ranges import FAR_TIMES, MOST_SIDES, OWN_TIMES, duration
+from blipdiff.ranges import EVEN_STEPS, FAR_TIMES, FITTED, MOST_SIDES, OWN_TIMES, USUAL_SCHEDULER, duration
 from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
-from blipdiff.sampling.schedulers import Scheduler, build_scheduler, set_timesteps
+from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
 from pipelines.requests import Sampling, SubjectSampling
 from pipelines.turns import Turn
+
+_Settings = TypeVar("_Settings", bound=Sampling)
 
 _CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 
@@ -97,11 +99,52 @@ def plan_rows(
     width, height = picture_size(model, settings) if size is None else size
     shape = (int(model.unet.config.in_channels), *latent_size(model.vae, height, width))
     latents, generators = first_noise(settings, seeds, shape, model.device)
-    scheduler = build_scheduler(settings.scheduler, model.scheduler_config)
-    set_timesteps(scheduler, settings.steps, model.device)
+    pace = pace_of(model, settings)
+    scale = model.scale(settings.guidance)
+    scheduler = ready_scheduler(model, pace.scheduler, pace.steps, scale)
     window = Window(settings.guidance_start, settings.guidance_stop)
-    guidance = Guidance.even(positive, negative, model.scale(settings.guidance), window)
+    guidance = Guidance.even(positive, negative, scale, window)
     return SamplingPlan(guidance, latents, scheduler, generators=generators)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """By which scheduler a run goes, in how many steps; table: the fingerprint of the fitted steps that it takes."""
+
+    scheduler: str
+    steps: int
+    table: str = ""
+
+
+def pace_of(model: BlipDiffusion, settings: Sampling) -> Pace:
+    """What the speed stands for with this model, where scheduler and steps are not said themselves.
+
+    Raises: ConfigError for steps that were fitted otherwise than those by which a picture was drawn.
+    """
+    tables, scheduler, steps = model.step_tables, settings.scheduler, settings.steps
+    if scheduler is None:
+        scheduler = FITTED if tables is not None and steps is None else USUAL_SCHEDULER
+    if steps is None:
+        steps = tables.dial[settings.speed] if tables and scheduler == FITTED else EVEN_STEPS[settings.speed]
+    table = tables.fingerprint if tables is not None and scheduler == FITTED else ""
+    if settings.step_table and settings.step_table != table:
+        raise ConfigError(
+            f"The picture was drawn by other fitted steps ({settings.step_table}) than this model has now "
+            f"({table or 'none'}). Load the model as it was to repeat it."
+        )
+    return Pace(scheduler, steps, table)
+
+
+def resolved(model: BlipDiffusion, settings: _Settings) -> _Settings:
+    """Settings in which nothing is left to the model, as pictures tell them. Raises: as `pace_of`."""
+    pace = pace_of(model, settings)
+    return replace(
+        settings,
+        guidance=model.scale(settings.guidance),
+        scheduler=pace.scheduler,
+        steps=pace.steps,
+        step_table=pace.table,
+    )
 
 
 def first_noise(

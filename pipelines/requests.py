@@ -13,7 +13,11 @@ from blipdiff.ranges import (
     LARGEST_SEED,
     MOST_GUIDANCE,
     SCHEDULER_NAMES,
+    SPEEDS,
+    TABLED_NAMES,
     USUAL_SCHEDULER,
+    USUAL_SPEED,
+    USUAL_STEPS,
 )
 from pipelines.parameters import DETAILS, PICTURES, SAMPLING, SUBJECT, WORDS, check, fraction, parameter
 from pipelines.shown import Shown
@@ -75,8 +79,22 @@ class Sampling:
     batch: int = parameter(
         4, "Batch", "Pictures that are drawn at the same time.", low=1, high=64, step=1, group=PICTURES
     )
-    steps: int = parameter(
-        20, "Steps", "Denoising steps: more are slower and a little finer.", low=1, high=1000, step=1, group=SAMPLING
+    speed: str = parameter(
+        USUAL_SPEED,
+        "Speed",
+        "How near the pictures come to the model's own converged ones: exact as good as those, balanced looks the same "
+        "side by side, fast differs a little.",
+        choices=SPEEDS,
+        group=SAMPLING,
+    )
+    steps: int | None = parameter(
+        None,
+        "Steps",
+        "Denoising steps: more are slower and a little finer. As the speed says if absent.",
+        low=1,
+        high=1000,
+        step=1,
+        group=SAMPLING,
     )
     guidance: float | None = parameter(
         None,
@@ -93,9 +111,14 @@ class Sampling:
     guidance_stop: float = fraction(
         1.0, "Guidance stop", "The fraction of the run at which guidance ends.", group=SAMPLING
     )
-    scheduler: str = parameter(
-        USUAL_SCHEDULER, "Scheduler", "The sampling method.", choices=(*SCHEDULER_NAMES, AS_CONFIGURED), group=SAMPLING
+    scheduler: str | None = parameter(
+        None,
+        "Scheduler",
+        "The sampling method. If absent, steps that were fitted to the model where there are such, else unipc.",
+        choices=(*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED),
+        group=SAMPLING,
     )
+    step_table: str = ""  # the fingerprint of the fitted steps that a picture was drawn by
     fit: str = parameter(
         "pad",
         "Photo fit",
@@ -234,6 +257,19 @@ def declared(name: str, kind: type = Sampling, **changes: Any) -> Any:
     item = next(item for item in fields(kind) if item.name == name)
     default = changes.pop("default", item.default)
     return field(default=default, metadata={"parameter": replace(item.metadata["parameter"], **changes)})
+
+
+def set_steps(usual: int = USUAL_STEPS, **changes: Any) -> Any:
+    """The field of a request whose steps no speed says."""
+    return declared(
+        "steps", default=usual, **{"help": "Denoising steps: more are slower and a little finer."} | changes
+    )
+
+
+def set_scheduler(usual: str = USUAL_SCHEDULER, **changes: Any) -> Any:
+    """The field of a request whose scheduler no speed says."""
+    usually: dict[str, Any] = {"help": "The sampling method.", "choices": (*SCHEDULER_NAMES, AS_CONFIGURED)}
+    return declared("scheduler", default=usual, **usually | changes)
 
 
 def left_out(name: str, default: Any = ...) -> Any:

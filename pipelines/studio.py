@@ -33,7 +33,7 @@ from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.pictures import Picture
-from pipelines.plan import SamplingPlan, size_notice
+from pipelines.plan import SamplingPlan, resolved, size_notice
 from pipelines.requests import Detailed, Sampling
 from pipelines.safety import SafetyCheck
 from pipelines.task import Notice
@@ -157,7 +157,12 @@ class Studio:
         return read_details(self, request, inputs)
 
     def resolved(self, request: _Request) -> _Request:
-        """The request with the model's own guidance where none was asked for, as pictures tell it."""
+        """The request with what the model says where nothing was asked for, as pictures tell it.
+
+        Raises: ConfigError for fitted steps that are no longer the model's.
+        """
+        if isinstance(request, Sampling):
+            return resolved(self.model, request)
         if getattr(request, "guidance", 0.0) is not None:
             return request
         return replace(request, guidance=self.model.guidance)  # type: ignore[type-var]

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Listed] = {
     "convert": Listed("convert", "Write a checkpoint in the hub's layout, or in that of LAVIS.", _TRAIN),
     "merge": Listed("convert", "Write BLIP-Diffusion on another base, a checkpoint of Stable Diffusion 1.5.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),
+    "schedule": Listed("schedule", "Fit few steps to a model, which it keeps: the same pictures sooner.", _TRAIN),
     "train": Listed("train", "Train a small model or a describer, or go on where it was stopped.", _TRAIN),
     "train-control": Listed("train", "Train a ControlNet over a small model.", _TRAIN),
     "train-detail": Listed("train", "Train a detail adapter over a small model.", _TRAIN),

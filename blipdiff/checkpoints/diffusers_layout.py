@@ -29,6 +29,7 @@ from blipdiff.checkpoints.parts import (
     load_vae,
 )
 from blipdiff.checkpoints.scheduler_fields import scheduler_config
+from blipdiff.checkpoints.step_tables import STEPS_FILE, step_tables, write_step_tables
 from blipdiff.checkpoints.vocabularies import (
     category_tokenizer,
     prompt_tokenizer,
@@ -62,6 +63,7 @@ def load(
     index = read_json(folder / "model_index.json")
     encoder, seen = load_subject_encoder(folder / "qformer", dtype, device, wanted=wanted)
     photo = _photo(folder, index, encoder.sizes)
+    schedule = scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json"))
     return agreed(
         BlipDiffusion(
             subject_encoder=encoder,
@@ -70,7 +72,8 @@ def load(
             category_tokenizer=category_tokenizer(folder, encoder.sizes.qformer.vocabulary, qformer_tokenizer),
             unet=load_part(folder / "unet", UNet2DConditionModel, "U-Net", dtype, device, wanted=wanted),
             vae=load_vae(folder / "vae", dtype, device, wanted=wanted),
-            scheduler_config=scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json")),
+            scheduler_config=schedule,
+            step_tables=step_tables(folder, schedule),
             photo=photo,
             subject_fingerprint=seen,
             insert_at=insert_at_of(index),
@@ -116,7 +119,7 @@ def check_configs(folder: Path) -> tuple[int, int]:
         )
     if (folder / FOLDER).is_dir():
         detail_adapter_sizes(read_json(folder / FOLDER / "config.json"))
-    scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json"))
+    step_tables(folder, scheduler_config(read_json(folder / "scheduler" / "scheduler_config.json")))
     return text.vocabulary, encoder.qformer.vocabulary
 
 
@@ -136,6 +139,8 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         write_json(place / "model_index.json", index)
         write_json(place / "image_processor" / "preprocessor_config.json", configs.photo_config(model.photo))
         write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
+        if model.step_tables is not None:
+            write_step_tables(model.step_tables, place / STEPS_FILE)
         save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
         save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
         encoder, text = model.subject_encoder, model.text_encoder

@@ -23,6 +23,7 @@ _PARTS = {
 }
 _OPTIONAL = ("controlnet", "detail_adapter")
 _ALONE = ("model_index.json", "image_processor/preprocessor_config.json", "scheduler/scheduler_config.json")
+_BESIDE = ("scheduler/steps.json",)  # where there are such
 _HALVES = ("fp16", "bf16")  # variants that are taken unasked where there is nothing else
 _TOKENIZERS = ("tokenizer/", "qformer_tokenizer/")
 
@@ -112,6 +113,7 @@ def model_files(names: Names, wanted: Wanted = ANY) -> list[str]:
         found, lacking = _part(names, f"{part}/", stems, wanted)
         chosen += found
         missing += lacking
+    chosen += [name for name in _BESIDE if name in names]
     chosen += [name for name in names if name.startswith(_TOKENIZERS) and name.endswith((".json", ".txt"))]
     if "tokenizer/tokenizer.json" not in names:
         missing += [name for name in ("tokenizer/vocab.json", "tokenizer/merges.txt") if name not in names]

@@ -21,6 +21,7 @@ from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.detail_adapter import DetailAdapter
 from blipdiff.models.identity import Addition, ModelIdentity, drawing_parts, weights_fingerprint
+from blipdiff.models.step_tables import StepTables
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.models.weighted_rows import weighted_rows
@@ -47,6 +48,7 @@ class BlipDiffusion:
     controlnet: ControlNet | None = None
     detail_adapter: DetailAdapter | None = None
     additions: tuple[Addition, ...] = ()  # what was put on it: LoRAs, embeddings
+    step_tables: StepTables | None = None  # steps that were fitted to it
 
     @property
     def identity(self) -> ModelIdentity:

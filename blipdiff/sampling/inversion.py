@@ -10,6 +10,7 @@ from torch import Tensor
 
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment
+from blipdiff.sampling.fitted import FittedScheduler
 from blipdiff.sampling.loop import Step, denoise
 from blipdiff.sampling.predictor import NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler
@@ -134,7 +135,7 @@ def check_invertible(scheduler: Scheduler) -> None:
     Raises: ConfigError for any other.
     """
     name = type(scheduler).__name__
-    if not isinstance(scheduler, DDIMScheduler):
+    if not isinstance(scheduler, DDIMScheduler) or isinstance(scheduler, FittedScheduler):
         raise ConfigError(
             f"{name} cannot invert: its steps depend on earlier ones or on noise. Choose the scheduler ddim."
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from blipdiff.errors import ConfigError, NumericsError
 from blipdiff.moment import Moment
+from blipdiff.sampling.fitted import clean_latents
 from blipdiff.sampling.predictor import NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, check_start, draws_noise
 
@@ -103,7 +104,4 @@ def _clean(scheduler: Any, scaled: Tensor, prediction: Tensor, timestep: Tensor)
         return prediction
     if signal is None or kind not in ("epsilon", "v_prediction"):
         return None
-    kept: Tensor = signal[int(timestep.round())].to(scaled).clamp(min=2**-24)
-    if kind == "epsilon":
-        return (scaled - (1 - kept).sqrt() * prediction) / kept.sqrt()
-    return kept.sqrt() * scaled - (1 - kept).sqrt() * prediction
+    return clean_latents(prediction, scaled, signal[int(timestep.round())].to(scaled).clamp(min=2**-24), kind)

@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import diffusers
 import numpy as np
@@ -23,7 +23,10 @@ from diffusers import (
 from torch import Tensor
 
 from blipdiff.errors import CheckpointError, ConfigError, listed
-from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES
+from blipdiff.models.step_tables import StepTables
+from blipdiff.ranges import AS_CONFIGURED, FITTED, SCHEDULER_NAMES, TABLED_NAMES
+from blipdiff.sampling.fitted import FittedScheduler
+from blipdiff.sampling.published_steps import ready_published, remembered
 
 # What diffusers hands to NumPy, NumPy 2 takes with a warning that nobody here can heed.
 warnings.filterwarnings(
@@ -68,6 +71,19 @@ _DPM = {
 _UNIPC = {**_PLAIN_SIGMAS, "solver_order": 2, "solver_type": "bh2", "predict_x0": True, "thresholding": False}
 
 
+class Scheduled(Protocol):
+    """What has a noise schedule: `blipdiff.models.blip_diffusion.BlipDiffusion`."""
+
+    @property
+    def scheduler_config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def step_tables(self) -> StepTables | None: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     scheduler: type[Scheduler]
@@ -84,17 +100,20 @@ _RECIPES = {
     "euler": _Recipe(EulerDiscreteScheduler, _EULER),
     "euler-a": _Recipe(EulerAncestralDiscreteScheduler, {}, ("epsilon", "v_prediction")),
     "lcm": _Recipe(LCMScheduler, _UNCLIPPED),
+    FITTED: _Recipe(FittedScheduler, _UNCLIPPED),
+    "ays": _Recipe(DPMSolverMultistepScheduler, _DPM, ("epsilon",)),
+    "gits": _Recipe(DPMSolverMultistepScheduler, _DPM, ("epsilon",)),
 }
 _ALIASES = {"dpm++ 2m": "dpm++2m", "dpm++ 2m karras": "dpm++2m-karras", "euler a": "euler-a"}
 
 
-def build_scheduler(name: str | None, config: Mapping[str, Any]) -> Scheduler:
+def build_scheduler(name: str | None, config: Mapping[str, Any], tables: StepTables | None = None) -> Scheduler:
     """A scheduler for one run, by name; None and "as configured" give the checkpoint's own, unchanged.
 
-    config: the checkpoint's scheduler_config.json, `_class_name` included
+    config: the checkpoint's scheduler_config.json, `_class_name` included; tables: its fitted steps, if it has any
 
-    Raises: ConfigError for an unknown name or one that cannot use the checkpoint's kind of prediction,
-    CheckpointError for a config that names no scheduler of diffusers.
+    Raises: ConfigError for an unknown name or one that cannot use the checkpoint's kind of prediction, its noise
+    schedule or its want of fitted steps, CheckpointError for a config that names no scheduler of diffusers.
     """
     own = _own_scheduler(config)
     if name is None or name.strip().lower() == AS_CONFIGURED:
@@ -102,7 +121,7 @@ def build_scheduler(name: str | None, config: Mapping[str, Any]) -> Scheduler:
     key = name.strip().lower()
     recipe = _RECIPES.get(_ALIASES.get(key, key))
     if recipe is None:
-        names = listed([*SCHEDULER_NAMES, AS_CONFIGURED], most=20)
+        names = listed([*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED], most=20)
         raise ConfigError(f"There is no scheduler named {name!r}. There are: {names}.")
     trained = {setting: own.config[setting] for setting in _TRAINED if setting in own.config}
     if trained.get("prediction_type", "epsilon") not in recipe.predictions:
@@ -118,7 +137,28 @@ def build_scheduler(name: str | None, config: Mapping[str, Any]) -> Scheduler:
     built = recipe.scheduler.from_config({key: value for key, value in settings.items() if key in known})
     if _zero_terminal_snr(config) and "rescale_betas_zero_snr" not in known:
         _rescale(built, settings)
+    if isinstance(built, FittedScheduler):
+        if tables is None:
+            raise ConfigError(
+                "This model has no fitted steps; `blipdiff schedule` fits some to it. Choose another scheduler, such "
+                "as unipc."
+            )
+        built.tables = tables
+    elif key in TABLED_NAMES:
+        remembered(built, key)
     return built
+
+
+def ready_scheduler(model: Scheduled, name: str | None, steps: int, guidance: float) -> Scheduler:
+    """A model's scheduler by name, ready for a run of `steps` steps at a guidance scale, on its device.
+
+    Raises: ConfigError, CheckpointError as `build_scheduler` and `set_timesteps`.
+    """
+    scheduler = build_scheduler(name, model.scheduler_config, model.step_tables)
+    if isinstance(scheduler, FittedScheduler):
+        scheduler.guidance = guidance
+    set_timesteps(scheduler, steps, model.device)
+    return scheduler
 
 
 def set_timesteps(scheduler: Scheduler, steps: int, device: torch.device | str = "cpu") -> None:
@@ -129,6 +169,8 @@ def set_timesteps(scheduler: Scheduler, steps: int, device: torch.device | str =
     most = int(scheduler.config.num_train_timesteps)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         raise ConfigError(f"{steps!r} steps were asked for; a run has 1 to {most}.")
+    if ready_published(scheduler, steps, device):
+        return
     try:
         scheduler.set_timesteps(steps, device=device)
     except (ValueError, IndexError) as error:

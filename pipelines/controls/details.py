@@ -24,7 +24,7 @@ from blipdiff.ranges import INJECTION_BLOCKS
 from blipdiff.sampling.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.sampling.cost import own_size
 from pipelines.inputs import Input, card_input
-from pipelines.plan import SamplingPlan
+from pipelines.plan import SamplingPlan, pace_of
 from pipelines.requests import Detailed
 
 _Kept = TypeVar("_Kept")
@@ -192,8 +192,9 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
         else:
             found.append(None)
         kept.append(card_input(subject, word, layers, weight=one.weight, box=one.box, mask=one.mask))
-    if not all(one is None or one.keeps(request.steps + 1) for one in found):
-        notices.append(_ANEW.format(steps=request.steps))
+    steps = pace_of(studio.model, request).steps
+    if not all(one is None or one.keeps(steps + 1) for one in found):
+        notices.append(_ANEW.format(steps=steps))
     return Details(request, tuple(found), tuple(kept), tuple(dict.fromkeys(notices)))
 
 

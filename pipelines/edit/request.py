@@ -9,7 +9,7 @@ from blipdiff.moment import FirstCalls, Span, Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
 from pipelines.edit.dial import EditDial, derived
 from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, check_category, fraction, parameter
-from pipelines.requests import Detailed, declared, left_out
+from pipelines.requests import Detailed, declared, left_out, set_scheduler, set_steps
 from pipelines.shown import Shown
 from pipelines.task import SUBJECTS, InputKind, Task
 
@@ -53,11 +53,12 @@ class EditRequest(Detailed):
         False, "From the prompt", "Edit the picture that the prompt and the seed make.", group=PICTURES
     )
     count: int = declared("count", default=1, help="How many generated pictures are edited.")
-    steps: int = declared("steps", default=50, help="Denoising steps, and as many inversion steps.")
+    speed: str = left_out("speed")
+    steps: int = set_steps(50, help="Denoising steps, and as many inversion steps.")
     guidance: float | None = declared(
         "guidance", help="How strongly the prompts are followed; 1 is unguided. The model's own if absent."
     )
-    scheduler: str = declared("scheduler", default="ddim", help="The sampling method; photos need ddim.")
+    scheduler: str = set_scheduler("ddim", help="The sampling method; photos need ddim.")
     width: int | None = declared(
         "width",
         help="Pixels; for most models multiples of 8. If absent, a photo's shape at about the model's own number of "

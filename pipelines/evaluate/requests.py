@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
 from pipelines.parameters import check, parameter
-from pipelines.requests import Detailed, SubjectSampling, declared
+from pipelines.requests import Detailed, SubjectSampling, declared, set_scheduler, set_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class EvaluateRequest:
     seeds: int = parameter(4, "Seeds", "Pictures of each varied request.", low=2, high=64, step=1)
     shown: int = parameter(60, "Shown", "Rows of pictures in the report.", low=0, high=1000, step=1)
     seed: int = declared("seed", help="Of the trials and the pictures.")
-    steps: int = declared("steps")
+    steps: int = set_steps()
     guidance: float | None = declared("guidance")
-    scheduler: str = declared("scheduler")
+    scheduler: str = set_scheduler()
     batch: int = declared("batch", default=16, high=256)
     detail: float = declared("detail", Detailed)
     detail_sites: str = declared("detail_sites", Detailed)
@@ -57,7 +57,7 @@ class EditEvaluationRequest:
     )
     shown: int = parameter(12, "Shown", "Rows of pictures on the sheet.", low=1, high=200, step=1)
     seed: int = declared("seed", help="Of the trials.")
-    steps: int = declared("steps", EditRequest, default=12)
+    steps: int = set_steps(12, help="Denoising steps, and as many inversion steps.")
     guidance: float | None = declared("guidance", EditRequest)
     strength: float = declared("strength", EditRequest)
     cross_stop: float | None = declared("cross_stop", EditRequest)
@@ -77,7 +77,7 @@ class InversionEvaluationRequest:
     """How inversion is evaluated."""
 
     pictures: int = parameter(50, "Pictures", "Unseen pictures that are inverted.", low=1, high=1000, step=1)
-    steps: int = declared("steps", default=12, help="Inversion steps, and as many denoising steps.")
+    steps: int = set_steps(12, help="Inversion steps, and as many denoising steps.")
     split: str = parameter(
         "held_out", "Split", "Concepts held out of training, or the source that was.", choices=("held_out", "source")
     )
@@ -96,7 +96,7 @@ class StructureRequest:
 
     pairs: int = parameter(50, "Pairs", "Looks, each in another subject's structure.", low=1, high=1000, step=1)
     split: str = parameter("held_out", "Split", "Which subjects.", choices=("held_out", "source", "train"))
-    steps: int = declared("steps", default=12)
+    steps: int = set_steps(12)
     guidance: float | None = declared("guidance")
     strength: float = declared("strength", ControlSettings, help="Of the controls.")
     seed: int = declared("seed", help="Of the choice of subjects and of the noise.")
@@ -116,7 +116,7 @@ class BlendingRequest:
     pairs: int = parameter(30, "Pairs", "Pairs of unseen subjects.", low=1, high=1000, step=1)
     frames: int = parameter(7, "Frames", "Pictures of each path.", low=3, high=60, step=1)
     choices: int = parameter(10, "Choices", "Subjects among which the right one is found.", low=3, high=100, step=1)
-    steps: int = declared("steps", default=10)
+    steps: int = set_steps(10)
     guidance: float | None = declared("guidance")
     seed: int = declared("seed", help="Of the pairs and the pictures.")
     batch: int = declared("batch", default=8)
@@ -144,9 +144,9 @@ class DreamBenchRequest:
         choices=("first", "each", "all"),
     )
     seed: int = declared("seed", help="The first picture's seed; the others count up through the whole benchmark.")
-    steps: int = declared("steps")
+    steps: int = set_steps()
     guidance: float | None = declared("guidance")
-    scheduler: str = declared("scheduler")
+    scheduler: str = set_scheduler()
     negative: str = declared("negative")
     repeats: int = declared("repeats")
     fit: str = declared("fit")

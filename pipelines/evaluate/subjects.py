@@ -39,6 +39,7 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
+from blipdiff.ranges import USUAL_SCHEDULER, USUAL_STEPS
 from blipdiff.sampling.cost import own_size
 from pipelines.controls.details import Details, states_of
 from pipelines.evaluate.hard import hard_lines
@@ -48,7 +49,6 @@ from pipelines.metadata import library_versions
 from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, plan_encoded
 from pipelines.studio import Studio
 
-_DEFAULT = GenerateRequest(category="subject")
 CLASSIFIER_FILE = "context-judge.safetensors"
 
 
@@ -157,9 +157,9 @@ def subject_grid(
     prompts: Sequence[str],
     path: str | Path,
     *,
-    steps: int = _DEFAULT.steps,
+    steps: int = USUAL_STEPS,
     guidance: float | None = None,
-    scheduler: str = _DEFAULT.scheduler,
+    scheduler: str = USUAL_SCHEDULER,
     seed: int = 0,
     side: int = 128,
 ) -> Path:

@@ -8,7 +8,7 @@ from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.ranges import SCHEDULER_NAMES
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
 from pipelines.parameters import PICTURES, check, fraction, parameter
-from pipelines.requests import SubjectSampling, declared, left_out
+from pipelines.requests import SubjectSampling, declared, left_out, set_scheduler, set_steps
 from pipelines.task import SUBJECTS, InputKind, Task
 
 _BEGIN_ANYWHERE = tuple(name for name in SCHEDULER_NAMES if name != "pndm")
@@ -29,7 +29,9 @@ class Redrawing(SubjectSampling):
     batch: int = declared("batch", default=1)
     width: int | None = left_out("width")
     height: int | None = left_out("height")
-    scheduler: str = declared("scheduler", choices=_BEGIN_ANYWHERE)
+    speed: str = left_out("speed")
+    steps: int = set_steps()
+    scheduler: str = set_scheduler(choices=_BEGIN_ANYWHERE)
 
     @property
     def subject_word(self) -> str:

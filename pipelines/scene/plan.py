@@ -141,8 +141,9 @@ def plan_scene(
     if not 0 < request.find_until < 1:
         raise ConfigError("Regions are found in the first part of a run: 'find until' lies between 0 and 1.")
     store = CrossAttentionStore(size, (layout_level(model.unet),), window=Window(0.0, request.find_until))
-    if int(request.find_until * request.steps) < 1:
-        raise ConfigError(f"In {request.steps} steps nothing is found until {request.find_until:g}; take more steps.")
+    steps = len(plan.scheduler.timesteps)
+    if int(request.find_until * steps) < 1:
+        raise ConfigError(f"In {steps} steps nothing is found until {request.find_until:g}; take more steps.")
     found = FoundRegions(store, rows.words, size, request.softness)
     tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
     places = [_Found(found, region) for region in range(len(rows.words))]

@@ -1,0 +1,195 @@
+"""Steps fitted to a model on subjects: converged trajectories, tables, and their agreement on other subjects."""
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+import blipdiff
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import ConfigError
+from blipdiff.images import open_picture
+from blipdiff.latents import decode_latents
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.step_tables import StepTable, StepTables
+from blipdiff.moment import Moment
+from blipdiff.ranges import FITTED, MOST_GUIDANCE, SPEED_DECIBELS
+from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitted, spacings
+from blipdiff.sampling.loop import denoise
+from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
+from blipdiff.sampling.schedulers import ready_scheduler
+from pipelines.evaluate.subjects import side_by_side
+from pipelines.fit_request import FitRequest
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import SamplingPlan, encode, plan_encoded
+
+BUNDLED_SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
+PROMPTS = (
+    "on a beach",
+    "in the snow",
+    "under a night sky",
+    "on a wooden table",
+    "on a blue background",
+    "on a grass field",
+    "in a forest, as a watercolor painting",
+    "in space",
+)
+_SCALES = (1.0, 0.5, 1.6, 2.4)  # times the model's own guidance; the first is what is measured
+
+
+@dataclass(frozen=True, slots=True)
+class FitProgress:
+    """How many U-Net calls are done, of how many."""
+
+    done: int
+    total: int
+
+
+Fitting: TypeAlias = Iterator[FitProgress | StepTable | StepTables]
+
+
+def bundled_subjects() -> list[SubjectPhoto]:
+    """The subjects that come with the package."""
+    return subjects_in(BUNDLED_SUBJECTS)
+
+
+def subjects_in(folder: Path) -> list[SubjectPhoto]:
+    """A photo for each PNG or JPEG of a folder, its name the category.
+
+    Raises: ConfigError for less than two, ImageError for one that cannot be read.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
+    if len(paths) < 2:
+        raise ConfigError(f"{folder} holds {len(paths)} pictures; one half fits the steps, the other measures them.")
+    return [SubjectPhoto(open_picture(path), path.stem.replace("_", " ")) for path in paths]
+
+
+def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: FitRequest) -> Fitting:
+    """Progress, each table as soon as it is measured, and at last all of them with what the speeds stand for.
+
+    Raises: ConfigError for fewer than two subjects, or calls that cannot be told apart.
+    """
+    if len(subjects) < 2:
+        raise ConfigError("Steps are fitted on one half of the subjects and measured on the other; give at least two.")
+    scales = [min(model.guidance * one, MOST_GUIDANCE) for one in _SCALES] if model.guidance > 1 else [model.guidance]
+    counted = _Counted((len(scales) + 1) * CONVERGED)
+    fits = _Rows.of(model, subjects[::2], request, 0)
+    ways = []
+    for scale in scales:
+        ways.append((yield from counted.way(model, fits.at(scale), fits.noise)))
+    others = _Rows.of(model, subjects[1::2], request, request.rows)
+    measured = yield from counted.way(model, others.at(scales[0]), others.noise)
+    tables = []
+    for calls in sorted(set(request.calls)):
+        places = yield from _nearest(model, fits.at(scales[0]), ways[0], calls, counted)
+        weights = {}
+        for scale, way in zip(scales, ways, strict=True):
+            weights[scale] = fitted(fits.at(scale), model.scheduler_config, way, places)[0]
+            yield counted.told(calls)
+        table = StepTable(tuple(ways[0].timesteps[place] for place in places), weights)
+        table = replace(table, decibels=_agreement(model, others, table, scales[0], measured))
+        tables.append(table)
+        yield table
+    yield StepTables(tuple(tables), dial_of(tables))
+
+
+def dial_of(tables: Sequence[StepTable]) -> dict[str, int]:
+    """The fewest calls whose median picture is as near as a speed promises; the most where none is."""
+    found = {}
+    for speed, wanted in SPEED_DECIBELS.items():
+        enough = [len(one.timesteps) for one in tables if one.decibels is not None and one.decibels[0] >= wanted]
+        found[speed] = min(enough, default=max(len(one.timesteps) for one in tables))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Pictures that steps are fitted on, or measured by.
+
+    noise: (rows, channels, h, w)
+    """
+
+    model: BlipDiffusion
+    plans: tuple[SamplingPlan, ...]
+    batch: int
+
+    @classmethod
+    def of(cls, model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: FitRequest, first: int) -> "_Rows":
+        """Each subject in turn, before the scenes in turn; the same subject comes with another scene."""
+        plans = []
+        for row, photo in zip(range(request.rows), cycle(subjects)):
+            prompt = next(islice(cycle(PROMPTS), row + row // len(subjects), None))
+            asked = GenerateRequest(category=photo.category, prompt=prompt, count=1, steps=1, guidance=2.0)
+            subject = model.encode_subject(photo, fit="pad")
+            plans.append(plan_encoded(model, encode(model, asked, subject), [request.seed + first + row]))
+        return cls(model, tuple(plans), request.batch)
+
+    @property
+    def noise(self) -> Tensor:
+        """(rows, channels, h, w)"""
+        return torch.cat([plan.latents for plan in self.plans])
+
+    def at(self, guidance: float) -> NoisePredictor:
+        """The prediction of all rows at a guidance scale, a batch at a time."""
+        parts = []
+        for first in range(0, len(self.plans), self.batch):
+            guide = side_by_side(self.plans[first : first + self.batch]).guidance
+            parts.append(GuidedPredictor(self.model.unet, replace(guide, scale=torch.full((guide.rows,), guidance))))
+
+        def predict(latents: Tensor, moment: Moment) -> Tensor:
+            pairs = zip(parts, latents.split(self.batch), strict=True)
+            return torch.cat([part(some, moment) for part, some in pairs])
+
+        return predict
+
+
+class _Counted:
+    """Counts U-Net calls as they are made."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def told(self, calls: int = 1) -> FitProgress:
+        """After so many more."""
+        self._done += calls
+        self._total = max(self._total, self._done)
+        return FitProgress(self._done, self._total)
+
+    def way(self, model: BlipDiffusion, predict: NoisePredictor, noise: Tensor) -> Generator[FitProgress, None, Way]:
+        """Progress; returns the whole way."""
+        found = Way((), ())
+        for way in converged(predict, model.scheduler_config, noise):
+            found = way
+            yield self.told()
+        return found
+
+
+def _nearest(
+    model: BlipDiffusion, predict: NoisePredictor, way: Way, calls: int, counted: _Counted
+) -> Generator[FitProgress, None, tuple[int, ...]]:
+    """Progress; returns the places of the spacing that comes nearest to the way's end."""
+    best, nearest = tuple[int, ...](), math.inf
+    for places in spacings(way, calls):
+        _, latents = fitted(predict, model.scheduler_config, way, places)
+        yield counted.told(calls)
+        if (error := error_of(latents, way)) < nearest:
+            best, nearest = places, error
+    return best
+
+
+def _agreement(model: BlipDiffusion, rows: _Rows, table: StepTable, guidance: float, way: Way) -> tuple[float, float]:
+    """Peak signal-to-noise ratio of pictures against the converged ones, in dB: the median's, and the least."""
+    tables = StepTables((table,), dict.fromkeys(SPEED_DECIBELS, len(table.timesteps)))
+    scheduler = ready_scheduler(replace(model, step_tables=tables), FITTED, len(table.timesteps), guidance)
+    latents = rows.noise
+    for step in denoise(rows.at(guidance), scheduler, latents):
+        latents = step.latents
+    drawn, wanted = (decode_latents(model.vae, one.float()) for one in (latents, way.latents[-1]))
+    squares = (drawn.float() - wanted.float()).square().mean((1, 2, 3)).clamp(min=1e-10)
+    ratios = -10 * squares.log10()
+    return round(float(ratios.median()), 1), round(float(ratios.min()), 1)
