@@ -8,7 +8,7 @@ MOST_GUIDANCE = 50.0
 MOST_EXTRAPOLATION = 1.0  # how far a blend's share may leave the span from 0 to 1
 
 AS_CONFIGURED = "as configured"
-SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm")
+SCHEDULER_NAMES = ("pndm", "ddim", "dpm++2m", "dpm++2m-karras", "unipc", "euler", "euler-a", "lcm", "tcd")
 USUAL_SCHEDULER = "unipc"  # fewest U-Net calls for agreement with its own 200 steps: docs/schedulers.md
 USUAL_STEPS = 20
 FITTED = "fitted"  # a model's own steps: blipdiff/models/step_tables.py

@@ -187,9 +187,9 @@ def _info(caller: Caller, ticket: Ticket, told: dict[str, Any]) -> dict[str, Any
         "all_seeds": seeds,
         "width": entries[0].width if entries else 0,
         "height": entries[0].height if entries else 0,
-        "steps": getattr(request, "steps", 0),
+        "steps": getattr(request, "steps", 0) or 0,
         "cfg_scale": getattr(request, "guidance", None),
-        "sampler_name": getattr(request, "scheduler", ""),
+        "sampler_name": getattr(request, "scheduler", "") or "",
         "sd_model_name": ticket.model,
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(ticket.created)),
     }

@@ -18,6 +18,7 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
     SchedulerMixin,
+    TCDScheduler,
     UniPCMultistepScheduler,
 )
 from torch import Tensor
@@ -100,6 +101,7 @@ _RECIPES = {
     "euler": _Recipe(EulerDiscreteScheduler, _EULER),
     "euler-a": _Recipe(EulerAncestralDiscreteScheduler, {}, ("epsilon", "v_prediction")),
     "lcm": _Recipe(LCMScheduler, _UNCLIPPED),
+    "tcd": _Recipe(TCDScheduler, _UNCLIPPED),
     FITTED: _Recipe(FittedScheduler, _UNCLIPPED),
     "ays": _Recipe(DPMSolverMultistepScheduler, _DPM, ("epsilon",)),
     "gits": _Recipe(DPMSolverMultistepScheduler, _DPM, ("epsilon",)),

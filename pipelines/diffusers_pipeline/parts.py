@@ -20,6 +20,7 @@ from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.identity import Addition, fingerprint
+from blipdiff.models.step_tables import StepTables
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
@@ -101,6 +102,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
         self._calls = Calls()
         self._words: WordsTokenizer | None = words
         self._additions: tuple[Addition, ...] = ()
+        self._step_tables: StepTables | None = None
 
     @classmethod
     def from_model(cls, model: BlipDiffusion, **components: Any) -> Self:
@@ -139,7 +141,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
             subject_fingerprint=None if "qformer" in components else model.subject_fingerprint,
             guidance_scale=model.guidance,
         )
-        pipeline._additions = model.additions
+        pipeline._additions, pipeline._step_tables = model.additions, model.step_tables
         accelerate(pipeline.model, Placement(pipeline.model.device, pipeline.unet.dtype))
         return pipeline
 
@@ -240,6 +242,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
             name=self.config.name,
             controlnet=None if isinstance(self.controlnet, MultiControlNetModel) else self.controlnet,
             additions=self._additions,
+            step_tables=self._step_tables,
         )
 
     def enable_vae_slicing(self) -> None:

@@ -19,9 +19,10 @@ from blipdiff.devices import warn_of_half
 from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoFit
 from blipdiff.latents import decode_latents, latent_size
+from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.predictor import Control
-from blipdiff.sampling.schedulers import set_timesteps
+from blipdiff.sampling.schedulers import Scheduler, ready_scheduler, set_timesteps
 from pipelines.diffusers_pipeline.arguments import (
     CallbackEdit,
     Generators,
@@ -35,7 +36,8 @@ from pipelines.diffusers_pipeline.controls import ControlPictures, ControlsAsked
 from pipelines.diffusers_pipeline.parts import PipelineParts
 from pipelines.diffusers_pipeline.running import Call
 from pipelines.diffusers_pipeline.words import Amount, Reference, Words
-from pipelines.plan import SamplingPlan, execute
+from pipelines.plan import SamplingPlan, execute, pace_of
+from pipelines.requests import Sampling
 
 _READYING = Lock()  # held only while a scheduler is readied and copied
 
@@ -123,6 +125,7 @@ class BlipDiffusionPipeline(PipelineParts):
         ip_adapter_image: Any = None,
         ip_adapter_image_embeds: list[Tensor] | None = None,
         num_images_per_prompt: int = 1,
+        speed: str | None = None,
         control_image: ControlPictures = None,
         conditioning_image: ControlPictures = None,
         condtioning_image: ControlPictures = None,
@@ -154,6 +157,8 @@ class BlipDiffusionPipeline(PipelineParts):
         the peer, "lanczos" as the authors' code and diffusers' other ControlNet pipelines.
         ip_adapter_image: a picture for each IP-Adapter, or ip_adapter_image_embeds, as diffusers has them.
         reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out.
+        speed: exact, balanced or fast: the scheduler and steps that this stands for with the model, those that were
+        fitted to it where there are such, in place of the pipeline's scheduler and num_inference_steps.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on, and it may read the pipeline's num_timesteps and guidance_scale.
         Returns pictures as `output_type` says: pil, np, pt or latent.
@@ -199,9 +204,7 @@ class BlipDiffusionPipeline(PipelineParts):
             )
             branches = asked.branches(self.controlnet, (width, height), guidance.rows, words.count, device)
             controls = (*controls, *branches)
-        with _READYING:  # another thread may ready the pipeline's own for another run
-            set_timesteps(self.scheduler, num_inference_steps, device)
-            scheduler = copy.deepcopy(self.scheduler)
+        scheduler = self._ready(model, num_inference_steps, speed, scale)
         generators = row_generators(generator, guidance.rows)
         noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
@@ -219,6 +222,16 @@ class BlipDiffusionPipeline(PipelineParts):
         images = result if output_type == "latent" else as_output(decode_latents(self.vae, result), output_type)
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _ready(self, model: BlipDiffusion, steps: int, speed: str | None, scale: float | Sequence[float]) -> Scheduler:
+        """The scheduler of one run. Raises: ConfigError for a speed that there is not, or too many steps."""
+        if speed is not None:
+            pace = pace_of(model, Sampling(speed=speed))
+            first = float(scale) if isinstance(scale, int | float) else max(map(float, scale))
+            return ready_scheduler(model, pace.scheduler, pace.steps, first)
+        with _READYING:  # another thread may ready the pipeline's own for another run
+            set_timesteps(self.scheduler, steps, self._execution_device)
+            return copy.deepcopy(self.scheduler)
 
 
 class BlipDiffusionControlNetPipeline(BlipDiffusionPipeline):

@@ -127,7 +127,7 @@ def test_an_inversion_of_another_length_is_refused(picture):
         HeldSource((picture, picture, picture))(picture, Moment(0, 5, torch.tensor(1)))
 
 
-@pytest.mark.parametrize("name", ["pndm", "dpm++2m", "unipc", "euler", "euler-a", "lcm"])
+@pytest.mark.parametrize("name", ["pndm", "dpm++2m", "unipc", "euler", "euler-a", "lcm", "tcd"])
 def test_schedulers_that_cannot_invert_are_named_before_any_step(scheduler_config, picture, name):
     scheduler = build_scheduler(name, scheduler_config)
     set_timesteps(scheduler, STEPS)

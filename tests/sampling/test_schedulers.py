@@ -52,6 +52,7 @@ def test_the_checkpoints_own_scheduler_stays_as_configured(name):
         ("euler", "EulerDiscreteScheduler", False),
         ("euler a", "EulerAncestralDiscreteScheduler", None),
         ("lcm", "LCMScheduler", None),
+        ("tcd", "TCDScheduler", None),
     ],
 )
 def test_a_name_gives_its_scheduler(name, kind, karras):
@@ -61,7 +62,7 @@ def test_a_name_gives_its_scheduler(name, kind, karras):
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are():
-    with pytest.raises(ConfigError, match=r"'plms'.*pndm, ddim.*lcm, as configured"):
+    with pytest.raises(ConfigError, match=r"'plms'.*pndm, ddim.*lcm, tcd, fitted, ays, gits, as configured"):
         build_scheduler("plms", BASE)
 
 
@@ -130,7 +131,7 @@ def test_steps_that_one_scheduler_cannot_make_are_refused():
         set_timesteps(build_scheduler("ddim", {**BASE, "steps_offset": 1}), 1000)
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEDULER_NAMES if name != "lcm"])
+@pytest.mark.parametrize("name", [name for name in SCHEDULER_NAMES if name not in ("lcm", "tcd")])
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 20, 61, 103, 206, 500, 769])
 def test_every_number_of_steps_makes_that_many_timesteps_in_range(name, spacing, steps):
@@ -146,7 +147,7 @@ def test_every_number_of_steps_makes_that_many_timesteps_in_range(name, spacing,
 
 def test_only_schedulers_that_add_noise_ask_for_generators():
     drawing = [name for name in SCHEDULER_NAMES if draws_noise(build_scheduler(name, BASE))]
-    assert drawing == ["euler-a", "lcm"]
+    assert drawing == ["euler-a", "lcm", "tcd"]
 
 
 def test_zero_terminal_snr_with_noise_prediction_is_refused_where_it_has_no_answer():
@@ -207,7 +208,7 @@ def error(name: str, config: dict, steps: int) -> float:
     return float((last.latents - data.exact(noise, data.signal[-1], end)).abs().mean())
 
 
-DETERMINISTIC = [name for name in SCHEDULER_NAMES if name not in ("euler-a", "lcm")]
+DETERMINISTIC = [name for name in SCHEDULER_NAMES if name not in ("euler-a", "lcm", "tcd")]
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)

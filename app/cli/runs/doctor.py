@@ -5,10 +5,18 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
+from app.cli.runs.drawing import opened
 from app.cli.terminal import say, say_json
 from blipdiff.checkpoints.detect import found
 from blipdiff.devices import accelerated_parts, placement
 from blipdiff.errors import CheckpointError
+from blipdiff.ranges import SPEEDS
+from blipdiff.sampling.cost import counted, own_size, seconds_of
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import pace_of
+
+_TRIES = 3
+_PATIENCE = 10.0  # seconds a picture that nobody minds waiting for
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "gradio",
@@ -16,9 +24,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def doctor(as_json: bool) -> None:
+def doctor(speed: bool, model: str, device: str, dtype: str, as_json: bool) -> None:
     """Runs the command."""
-    report = diagnosis()
+    report = diagnosis() | ({"Speed": speeds(model, device, dtype)} if speed else {})
     if as_json:
         say_json(report, indent=1)
         return
@@ -43,6 +51,24 @@ def diagnosis() -> dict[str, dict[str, Any]]:
         "Runs on": {"device": str(place.device), "dtype": place.dtype_name, **accelerated_parts()},
         "Bundled model": {"mini": bundled},
     }
+
+
+def speeds(model: str, device: str, dtype: str) -> dict[str, str]:
+    """What one picture of a model takes here at each speed, by a call that is timed, and a recommendation."""
+    opened_model = opened(model, device=device, dtype=dtype).model
+    told, seconds = {"model": f"{opened_model.name}, {opened_model.device}, {opened_model.unet.dtype}"}, {}
+    size = own_size(opened_model)
+    row = min(seconds_of(opened_model, size, 1, 0) for _ in range(_TRIES))
+    operations = counted(opened_model, size)
+    decoding = row * operations.picture / operations.row
+    for speed in SPEEDS:
+        pace = pace_of(opened_model, GenerateRequest(category="subject", speed=speed))
+        rows = pace.steps * (1 if opened_model.guidance == 1 else 2)
+        seconds[speed] = row * rows + decoding
+        told[speed] = f"{pace.steps} calls by {pace.scheduler}, about {seconds[speed]:.1f} s a picture"
+    bearable = [speed for speed in SPEEDS if seconds[speed] <= _PATIENCE]
+    told["recommended"] = bearable[0] if bearable else "fast to find a seed, balanced for what is kept"
+    return told
 
 
 def _package(name: str) -> str:

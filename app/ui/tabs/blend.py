@@ -88,7 +88,9 @@ class BlendTab(Bench):
         count = len(self.slots.inputs) + len(self.weights)
         try:
             job = self.asked("one", *values[:count], values[count:])
-            job = replace(job, request=replace(job.request, steps=min(job.request.steps, _PREVIEW_STEPS)))
+            job = replace(
+                job, request=replace(job.request, steps=min(job.request.steps or _PREVIEW_STEPS, _PREVIEW_STEPS))
+            )
             job.opened()
         except BlipdiffError:
             is_live = False

@@ -1,0 +1,84 @@
+"""How near few steps come to a model's converged pictures, on unseen subjects: fitted ones and plain ones side by side.
+
+    python benchmarks/fitted_steps.py LIBRARY [--model mini] [--pairs 16] [--guidance 3 ...] [--calls 4 ...]
+
+LIBRARY: a prepared library (docs/training.md); its held-out artist's subjects, none of which fitted anything. For each
+number of calls: the median and the least of the peak signal-to-noise ratio, in dB, between the pictures and the same
+noise's pictures after 200 steps of UniPC.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.data.pairs import PairLibrary
+from blipdiff.evaluation.protocols import draw_trials
+from blipdiff.latents import decode_latents
+from pipelines.evaluate.subjects import side_by_side
+from pipelines.generate.request import GenerateRequest
+from pipelines.plan import encode, execute, plan_encoded
+from pipelines.studio import Studio
+
+REFERENCE = 200
+
+
+def main() -> None:
+    """Prints one table for each guidance scale."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", type=Path)
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--guidance", type=float, nargs="+", help="the model's own if absent")
+    parser.add_argument("--calls", type=int, nargs="+", help="those that were fitted if absent")
+    parser.add_argument("--plain", type=int, nargs="*", default=[8, 12, 20, 50], help="steps of UniPC beside them")
+    options = parser.parse_args()
+    studio = Studio.open(options.model, dtype=options.dtype)
+    library = PairLibrary(options.library)
+    trials = draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=2, seed=options.seed)
+    pairs = [one.pair for one in trials]
+    tables = studio.model.step_tables
+    calls = options.calls or ([] if tables is None else tables.calls)
+    for guidance in options.guidance or [studio.model.guidance]:
+        print(f"\n### guidance {guidance:g}, {len(pairs)} unseen subjects, {options.dtype}\n")
+        print("| steps | calls | median dB | least dB |\n| --- | --- | --- | --- |")
+        wanted = drawn(studio, pairs, "unipc", REFERENCE, guidance, options)
+        for name, numbers in (("fitted", calls), ("unipc", options.plain)):
+            for steps in numbers:
+                found = drawn(studio, pairs, name, steps, guidance, options)
+                squares = (found - wanted).square().mean((1, 2, 3)).clamp(min=1e-10)
+                ratios = -10 * squares.log10()
+                print(f"| {name} | {steps} | {float(ratios.median()):.1f} | {float(ratios.min()):.1f} |", flush=True)
+
+
+def drawn(
+    studio: Studio, pairs: list, scheduler: str, steps: int, guidance: float, options: argparse.Namespace
+) -> Tensor:
+    """(pairs, 3, H, W) in [0, 1], each from its own seed."""
+    model, found = studio.model, []
+    for first in range(0, len(pairs), options.batch):
+        plans = []
+        for place, pair in enumerate(pairs[first : first + options.batch], first):
+            request = GenerateRequest(
+                category=pair.category,
+                prompt=pair.prompt,
+                count=1,
+                steps=steps,
+                guidance=guidance,
+                scheduler=scheduler,
+            )
+            subject = model.encode_subject(SubjectPhoto(Image.fromarray(pair.photo), pair.category), fit="pad")
+            plans.append(plan_encoded(model, encode(model, request, subject), [1000 + place]))
+        *_, last = execute(model.unet, side_by_side(plans))
+        found.append(decode_latents(model.vae, last.latents).float())
+    return torch.cat(found)
+
+
+if __name__ == "__main__":
+    main()
