@@ -39,6 +39,7 @@ PROMPTS = (
     "in a forest, as a watercolor painting",
     "in space",
 )
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _SCALES = (1.0, 0.5, 1.6, 2.4)  # times the model's own guidance; the first is what is measured
 
 
@@ -61,9 +62,11 @@ def bundled_subjects() -> list[SubjectPhoto]:
 def subjects_in(folder: Path) -> list[SubjectPhoto]:
     """A photo for each PNG or JPEG of a folder, its name the category.
 
-    Raises: ConfigError for less than two, ImageError for one that cannot be read.
+    Raises: ConfigError for no folder, or less than two, ImageError for one that cannot be read.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give one with a photo of each subject, named by its category.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
     if len(paths) < 2:
         raise ConfigError(f"{folder} holds {len(paths)} pictures; one half fits the steps, the other measures them.")
     return [SubjectPhoto(open_picture(path), path.stem.replace("_", " ")) for path in paths]
@@ -163,7 +166,7 @@ class _Counted:
     def way(self, model: BlipDiffusion, predict: NoisePredictor, noise: Tensor) -> Generator[FitProgress, None, Way]:
         """Progress; returns the whole way."""
         found = Way((), ())
-        for way in converged(predict, model.scheduler_config, noise):
+        for way in converged(predict, model.scheduler_config, noise, CONVERGED):
             found = way
             yield self.told()
         return found
