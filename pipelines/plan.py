@@ -19,7 +19,7 @@ from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment, Window
-from blipdiff.ranges import EVEN_STEPS, FAR_TIMES, FITTED, MOST_SIDES, OWN_TIMES, USUAL_SCHEDULER, duration
+from blipdiff.ranges import EVEN_STEPS, FAR_TIMES, FITTED, MOST_SIDES, OWN_TIMES, SPEEDS, USUAL_SCHEDULER, duration
 from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
@@ -133,6 +133,11 @@ def pace_of(model: BlipDiffusion, settings: Sampling) -> Pace:
             f"({table or 'none'}). Load the model as it was to repeat it."
         )
     return Pace(scheduler, steps, table)
+
+
+def calls_of(model: BlipDiffusion) -> dict[str, int]:
+    """How many steps each speed stands for with this model."""
+    return {speed: pace_of(model, Sampling(speed=speed)).steps for speed in SPEEDS}
 
 
 def resolved(model: BlipDiffusion, settings: _Settings) -> _Settings:

@@ -9,6 +9,7 @@ from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
 from blipdiff.ranges import (
     AS_CONFIGURED,
+    EVEN_STEPS,
     INJECTION_BLOCKS,
     LARGEST_SEED,
     MOST_GUIDANCE,
@@ -257,6 +258,12 @@ def declared(name: str, kind: type = Sampling, **changes: Any) -> Any:
     item = next(item for item in fields(kind) if item.name == name)
     default = changes.pop("default", item.default)
     return field(default=default, metadata={"parameter": replace(item.metadata["parameter"], **changes)})
+
+
+def likely_steps(request: Any) -> int:
+    """The steps that a request is likely to take, before a model is there to say what its speed stands for."""
+    steps = getattr(request, "steps", 1)
+    return int(EVEN_STEPS[request.speed] if steps is None else steps)
 
 
 def set_steps(usual: int = USUAL_STEPS, **changes: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.jobs.tickets import Ticket
 from pipelines.job import Job
+from pipelines.requests import likely_steps
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -59,7 +60,7 @@ def count_of(job: Job) -> int:
 
 def cost_of(job: Job) -> float:
     """Steps times pictures."""
-    return float(getattr(job.request, "steps", 1)) * count_of(job)
+    return float(likely_steps(job.request)) * count_of(job)
 
 
 def _frames(request: Any) -> int:

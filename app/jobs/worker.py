@@ -21,6 +21,7 @@ from app.jobs.tickets import FAULT, State, Ticket
 from blipdiff.errors import BlipdiffError, OutputError
 from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
+from pipelines.requests import likely_steps
 from pipelines.task import TOGETHER, Notice, Progress, Result, Sheet
 
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
@@ -159,7 +160,7 @@ class Worker:
         found = _Run(ticket, time.monotonic())
         request = job.request
         rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))
-        steps, least = int(getattr(request, "steps", 1)), ticket.previews
+        steps, least = likely_steps(studio.resolved(request)), ticket.previews
         every = self._previews.every(ticket.model, rows, steps, least) if least > 0 else 0
         events = cast("Any", run(studio, job, preview_every=every))
         with closing(events):

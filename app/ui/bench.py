@@ -22,6 +22,7 @@ from app.ui.room import Facts, Kind, Recalled, Room, TabPart, title_of
 from app.ui.runs import Runs
 from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
+from blipdiff.ranges import EVEN_STEPS, USUAL_SPEED, duration
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
 from pipelines.parameters import WORDS, parameters
@@ -87,6 +88,9 @@ class Bench:
 
     def place_settings(self, note: str = "", **looks: Mapping[str, Any]) -> None:
         """The parameters that the tab has not placed by itself, and a place for a picture that has them."""
+        if "speed" in self.form:
+            self.form.place("speed")
+            self.room.when_known(self.form.controls["speed"], self._speeds)
         self.presets.place()
         usual = {name: {"placeholder": "the model's own if empty"} for name in _OF_MODEL}
         self.form.place_settings(self.id("settings"), note, **{**usual, **looks})
@@ -98,6 +102,19 @@ class Bench:
             self._made_here = gr.File(
                 label="PNG with its settings", file_types=[".png"], elem_id=self.id("made-here"), height=140
             )
+
+    def _speeds(self, facts: Facts) -> Any:
+        """The speeds with what each takes with this model: its calls, and the time where some were measured here."""
+        pace = self.room.workshop.queue.pace.seconds(self.task.name, facts.name)  # of a step that a job usually has
+        usual = EVEN_STEPS[USUAL_SPEED] / facts.calls[USUAL_SPEED]
+        choices = []
+        for speed, calls in facts.calls.items():
+            label = said("{speed}: {calls} calls", speed=speed, calls=calls)
+            if pace is not None:
+                time = duration(pace * usual * calls)
+                label = said("{speed}: {calls} calls, about {time} a picture", speed=speed, calls=calls, time=time)
+            choices.append((label, speed))
+        return gr.Dropdown(choices=choices)
 
     def place_actions(self, hint: str, **buttons: str) -> list[Any]:
         """Start, stop, and how it goes: always in sight. Gives a button for each of `buttons`, the main one first."""

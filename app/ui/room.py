@@ -47,6 +47,7 @@ class Facts:
     width: int  # pixels of its own pictures
     height: int
     guidance: float
+    calls: Mapping[str, int]  # of each speed
 
     @classmethod
     def of(cls, studio: "Studio") -> "Facts":
@@ -54,6 +55,7 @@ class Facts:
         load_libraries()
         from blipdiff.checkpoints.additions import told
         from blipdiff.sampling.cost import own_size
+        from pipelines.plan import calls_of
         from pipelines.studio import purpose
 
         model = studio.model
@@ -61,7 +63,7 @@ class Facts:
         about = [purpose(model, "Settings gets them"), said("With {names}.", names=names) if names else None]
         found = " ".join(retold(text) for text in (*about, *told(model)) if text) or None
         dtype = str(model.unet.dtype).removeprefix("torch.")
-        return cls(model.name, str(model.device), dtype, found, *own_size(model), model.guidance)
+        return cls(model.name, str(model.device), dtype, found, *own_size(model), model.guidance, calls_of(model))
 
 
 @dataclass(frozen=True, slots=True)

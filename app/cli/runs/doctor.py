@@ -12,8 +12,8 @@ from blipdiff.devices import accelerated_parts, placement
 from blipdiff.errors import CheckpointError
 from blipdiff.ranges import SPEEDS
 from blipdiff.sampling.cost import counted, own_size, seconds_of
-from pipelines.generate.request import GenerateRequest
 from pipelines.plan import pace_of
+from pipelines.requests import Sampling
 
 _TRIES = 3
 _PATIENCE = 10.0  # seconds a picture that nobody minds waiting for
@@ -62,7 +62,7 @@ def speeds(model: str, device: str, dtype: str) -> dict[str, str]:
     operations = counted(opened_model, size)
     decoding = row * operations.picture / operations.row
     for speed in SPEEDS:
-        pace = pace_of(opened_model, GenerateRequest(category="subject", speed=speed))
+        pace = pace_of(opened_model, Sampling(speed=speed))
         rows = pace.steps * (1 if opened_model.guidance == 1 else 2)
         seconds[speed] = row * rows + decoding
         told[speed] = f"{pace.steps} calls by {pace.scheduler}, about {seconds[speed]:.1f} s a picture"
