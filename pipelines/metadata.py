@@ -26,6 +26,7 @@ METADATA_VERSION = 2
 METADATA_KEY = "blipdiff"  # of a PNG's text
 _MOST_CHARACTERS = 2**24
 _PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
+_RESOLVED = ("guidance", "steps", "scheduler")
 _PLACES = ("control", "map_weights")  # settings that may name a folder
 
 
@@ -136,8 +137,9 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
         raise ConfigError("The metadata are damaged: the request is missing.")
     task = request.get("task", "generate") if old else metadata["job"].get("task")
     asked = parameters(task_named(str(task)).request)
-    if "guidance" in asked and request.get("guidance") is None:  # a picture tells what it was drawn at
-        raise ConfigError("Guidance must be a number, not None: the metadata are damaged.")
+    for name in _RESOLVED:
+        if name in asked and request.get(name) is None:  # a picture tells what it was drawn at
+            raise ConfigError(f"{asked[name].label} must be said, not None: the metadata are damaged.")
     if old:
         job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
     else:

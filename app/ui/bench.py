@@ -109,10 +109,12 @@ class Bench:
         usual = EVEN_STEPS[USUAL_SPEED] / facts.calls[USUAL_SPEED]
         choices = []
         for speed, calls in facts.calls.items():
-            label = said("{speed}: {calls} calls", speed=speed, calls=calls)
+            label = said("{speed}: {calls} calls", speed=retold(speed), calls=calls)
             if pace is not None:
                 time = duration(pace * usual * calls)
-                label = said("{speed}: {calls} calls, about {time} a picture", speed=speed, calls=calls, time=time)
+                label = said(
+                    "{speed}: {calls} calls, about {time} a picture", speed=retold(speed), calls=calls, time=time
+                )
             choices.append((label, speed))
         return gr.Dropdown(choices=choices)
 

@@ -73,7 +73,7 @@ def test_a_seed_that_is_none_is_refused_in_a_sentence(seed: str | None) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("steps", None),
+        ("count", None),
         ("steps", 2.5),
         ("steps", 0),
         ("guidance", None),

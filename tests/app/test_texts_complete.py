@@ -26,7 +26,7 @@ from app.ui.texts import (
 )
 from blipdiff.control.choices import PREPROCESSORS
 from blipdiff.control.net_names import BUNDLED_CONTROLS
-from blipdiff.ranges import SCHEDULER_NAMES
+from blipdiff.ranges import SCHEDULER_NAMES, TABLED_NAMES
 from tests.support.pages import settings_in
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ TOLD_BY = (
 TELLING = {"message", "notice", "refusal", "progress", "heading", "welcome"}
 # the same in every language: names, and examples of what is typed for a model that reads English
 NAMES = {
-    *SCHEDULER_NAMES, *PREPROCESSORS, *BUNDLED_CONTROLS,
+    *SCHEDULER_NAMES, *TABLED_NAMES, *PREPROCESSORS, *BUNDLED_CONTROLS,
     "blipdiff", "mini", "mini-describe", "a1111", "compel", "bicubic", "lanczos", "webp", "gif", "mp4", *"ABCD",
     "Language / 语言", "English", "简体中文",
     "Ctrl + Enter", "Esc", "R", "?", "←", "→",

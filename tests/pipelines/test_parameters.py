@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from blipdiff.errors import BlipdiffError, ConfigError, PromptError
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES
+from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES, TABLED_NAMES
 from pipelines.blend.request import BlendRequest
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
@@ -44,7 +44,7 @@ def request(**changes: Any) -> GenerateRequest:
 
 
 def test_every_field_is_a_declared_parameter_with_words_for_people() -> None:
-    told_by_pictures = ("variation_of",)  # nobody is asked for it
+    told_by_pictures = ("step_table", "variation_of")  # nobody is asked for it
     assert [item.name for item in fields(GenerateRequest) if item.name not in told_by_pictures] == list(DECLARED)
     assert all(one.label and one.help.endswith(".") for one in DECLARED.values())
     assert len({one.label for one in DECLARED.values()}) == len(DECLARED)
@@ -79,7 +79,7 @@ def test_a_fraction_is_no_whole_number(name: str) -> None:
 
 @pytest.mark.parametrize("name", [item.name for item in fields(GenerateRequest)])
 def test_none_stands_only_where_the_model_has_a_default(name: str) -> None:
-    if name in ("target", "guidance", "width", "height", "variation_of"):
+    if name in ("target", "guidance", "width", "height", "variation_of", "steps", "scheduler", "step_table"):
         assert getattr(request(**{name: None}), name) is None
     else:
         with pytest.raises(BlipdiffError):
@@ -96,7 +96,7 @@ def test_a_choice_is_one_of_those_that_are_named(name: str) -> None:
 
 
 def test_schedulers_are_offered_by_the_names_that_exist() -> None:
-    assert DECLARED["scheduler"].choices == (*SCHEDULER_NAMES, AS_CONFIGURED)
+    assert DECLARED["scheduler"].choices == (*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED)
 
 
 @pytest.mark.parametrize("name", ["category", "target"])
