@@ -127,7 +127,7 @@ def pace_of(model: BlipDiffusion, settings: Sampling) -> Pace:
     if steps is None:
         steps = tables.dial[settings.speed] if tables and scheduler == FITTED else EVEN_STEPS[settings.speed]
     table = tables.fingerprint if tables is not None and scheduler == FITTED else ""
-    if settings.step_table and settings.step_table != table:
+    if scheduler == FITTED and settings.step_table not in ("", table):
         raise ConfigError(
             f"The picture was drawn by other fitted steps ({settings.step_table}) than this model has now "
             f"({table or 'none'}). Load the model as it was to repeat it."

@@ -26,6 +26,7 @@ from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.detect import found
 from blipdiff.checkpoints.key_rules import text_encoder_name
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS, model_files
+from blipdiff.checkpoints.step_tables import STEPS_FILE
 from blipdiff.checkpoints.streamed import write_streamed
 from blipdiff.checkpoints.weights import open_tensors, shell, weight_paths
 from blipdiff.errors import CheckpointError
@@ -82,7 +83,8 @@ def based(model: BlipDiffusion, base: Base, *, download: bool = False) -> BlipDi
         fresh = dict(differences(part, own, custom.parts[part], original.parts[part], base.strengths))
         nets[part].load_state_dict(fresh, assign=True)
     name = f"{Path(custom.name).name} at {base.strengths.text}"
-    return replace(model, additions=(*model.additions, Addition("base", name, None, custom.fingerprint())))
+    added = (*model.additions, Addition("base", name, None, custom.fingerprint()))
+    return replace(model, additions=added, step_tables=None)  # which were fitted to another U-Net
 
 
 def _check_original(
@@ -124,11 +126,11 @@ def _expected(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _copy(folder: Path, place: Path, parts: list[str]) -> None:
-    """Everything that does not change."""
+    """Everything that does not change; steps belong to the U-Net that they were fitted to."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     for name in model_files(names):
         part, _, file = name.partition("/")
-        if part in parts and file != "config.json":
+        if (part in parts and file != "config.json") or (name == STEPS_FILE and "unet" in parts):
             continue
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, place / name)

@@ -1,6 +1,7 @@
 """Another base under BLIP-Diffusion: exact where it must be, streamed from files, refused where it does not fit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from blipdiff.checkpoints.base_swap import Base, Strengths
 from blipdiff.checkpoints.merge import merge
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.step_tables import StepTable, StepTables
 from tests.support.brought import sd_tensors, write_checkpoint, write_sd_folder
 from tests.support.tiny_models import tiny_model
 
@@ -84,6 +86,16 @@ def test_loading_with_a_base_gives_what_merging_wrote(place: Path, tmp_path: Pat
         assert all(torch.equal(nets(loaded)[part][name], value) for name, value in tensors.items())
     assert loaded.identity.parts["unet"] == written.identity.parts["unet"]
     assert set(loaded.identity.parts) - set(written.identity.parts) == {"base look at 0.7"}
+
+
+def test_steps_that_were_fitted_to_another_unet_are_left_behind(place: Path, tmp_path: Path) -> None:
+    tables = StepTables((StepTable((999,), {1.0: (((0.5, 0.5),),)}),), {"exact": 1, "balanced": 1, "fast": 1})
+    save_model(replace(tiny_model(0), step_tables=tables), tmp_path / "fitted")
+    base = Base(str(place / "look.safetensors"), str(place / "original.safetensors"))
+    merge(tmp_path / "fitted", base, tmp_path / "new")
+    assert load_model(tmp_path / "fitted").step_tables == tables
+    assert load_model(tmp_path / "new").step_tables is None
+    assert load_model(tmp_path / "fitted", additions=Additions(base=base)).step_tables is None
 
 
 def test_the_index_tells_both_parents_and_their_licences(place: Path, tmp_path: Path) -> None:

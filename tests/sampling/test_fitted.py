@@ -230,7 +230,8 @@ def test_other_fitted_steps_do_not_repeat_a_picture():
     with pytest.raises(ConfigError, match="other fitted steps"):
         resolved(replace(own, step_tables=other), told)
     with pytest.raises(ConfigError, match="none"):
-        resolved(tiny_model(), replace(told, scheduler="unipc"))
+        resolved(tiny_model(), told)
+    assert resolved(own, replace(told, scheduler="ddim", steps=5)).step_table == ""
 
 
 def test_a_moment_is_all_that_a_prediction_is_told():
