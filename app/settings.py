@@ -14,6 +14,7 @@ OUTPUT, MODEL, DOWNLOAD = "BLIPDIFF_OUTPUT", "BLIPDIFF_MODEL", "BLIPDIFF_DOWNLOA
 LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PRESETS"
 MODELS, FILES = "BLIPDIFF_MODELS", "BLIPDIFF_FILES"
 ENGINES = "BLIPDIFF_ENGINES"
+ENGINE, CONVERTED = "BLIPDIFF_ENGINE", "BLIPDIFF_CONVERTED"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 
@@ -47,6 +48,8 @@ class Settings:
     language: str = "auto"
     theme: str = "auto"
     engines: str = ""  # that page and interface offer to answer questions, beside the bundled one
+    engine: str = "auto"  # that computes the networks: torch, openvino
+    converted: Path | None = None  # where networks are kept that OpenVINO computes; None: the library's own place
     auth: str | None = field(default=None, repr=False)  # USER:PASSWORD for the page
     token: str | None = field(default=None, repr=False)
 
@@ -59,7 +62,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
     BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_FILES,
-    BLIPDIFF_ENGINES, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    BLIPDIFF_ENGINES, BLIPDIFF_ENGINE, BLIPDIFF_CONVERTED, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """
@@ -73,6 +76,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         **{**known, **folders},
         download=_SWITCH[switch],
         engines=given.get(ENGINES, ""),
+        engine=given.get(ENGINE) or "auto",
+        converted=Path(given[CONVERTED]).expanduser() if given.get(CONVERTED) else None,
         auth=given.get(AUTH) or None,
         token=given.get(TOKEN) or None,
     )

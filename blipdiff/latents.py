@@ -11,6 +11,7 @@ from torch import Tensor
 from blipdiff.diffusers_types import VAE
 from blipdiff.errors import ConfigError, NumericsError, ShapeError
 from blipdiff.ranges import LARGEST_SEED
+from blipdiff.stand_ins import computed
 
 Seed: TypeAlias = int | torch.Generator
 
@@ -135,8 +136,15 @@ def decode_latents(vae: VAE, latents: Tensor) -> Tensor:
         raise ShapeError(f"Latents of shape {tuple(latents.shape)} were given; the VAE reads (rows, {channels}, h, w).")
     net = _sound(vae, latents.device)
     unscaled = latents.float() / float(vae.config.scaling_factor) + _shift(vae)
-    pixels = torch.cat([net.decode(row.to(net.dtype), return_dict=False)[0].float() for row in unscaled.split(1)])
+    pixels = torch.cat([_decoded(net, row) for row in unscaled.split(1)])
     return (_finite(pixels, "The decoded picture") / 2 + 0.5).clamp(0, 1)
+
+
+def _decoded(net: Any, row: Tensor) -> Tensor:
+    """row: (1, channels, h, w), unscaled -> (1, 3, H, W) float32, by what stands in for the VAE where something does"""
+    found = computed(net, row)
+    decoded: Tensor = net.decode(row.to(net.dtype), return_dict=False)[0] if found is None else found[0]
+    return decoded.float()
 
 
 def _generator(seed: Seed) -> torch.Generator:

@@ -25,6 +25,9 @@ SPEED_DECIBELS = {"exact": 42.0, "balanced": 35.0, "fast": 30.0}  # of the media
 # The layers of a U-Net by which a subject may enter, and what they are for (see blipdiff/attention/injection.py).
 INJECTION_BLOCKS = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
 
+TORCH = "torch"
+ENGINES = ("auto", TORCH, "openvino")  # what computes the networks: docs/speed.md
+
 RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
 
 # Sizes: above FAR_TIMES a model's own pixels its user is warned, above OWN_TIMES nothing is drawn.

@@ -68,6 +68,7 @@ def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator
     costs = iter(prepared.costs)
     first = list(islice(costs, 1))  # what is wrong with a plan is told before anything else
     yield from (Notice(text) for text in dict.fromkeys(prepared.notices))
+    yield from studio.engine_notices()
     if prepared.size is not None:
         yield from studio.size_notices(prepared.size, chain(first, costs), side_by_side=prepared.side_by_side)
     done, results = 0, list[Result]()
@@ -78,12 +79,14 @@ def draw(studio: Any, prepared: Prepared, *, preview_every: int = 0) -> Iterator
             shows = one.shows and preview_every > 0 and (step.index + 1) % preview_every == 0
             previews = studio.previews(step.clean) if shows and step.clean is not None else []
             yield Progress(done, step.count * prepared.count, one.seeds, tuple(previews))
+            yield from studio.engine_notices()
         if latents is None:
             continue
         with studio.computing():
             finished = list(one.finish(latents))
         results += [event for event in finished if isinstance(event, Result)]
         yield from finished
+        yield from studio.engine_notices()
     yield from prepared.last(results)
 
 

@@ -16,6 +16,7 @@ from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import PNG_START, png_text
 from blipdiff.picture_files import file_stream, picture_file
+from blipdiff.ranges import TORCH
 from pipelines.added import added_in
 from pipelines.inputs import Input, picture_of, rows_from
 from pipelines.job import Job
@@ -144,9 +145,18 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
         job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
     else:
         job = replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
+    if (engine := engine_of(metadata)) is not None:
+        job = replace(job, model={**metadata["model"], "engine": engine})
     if "weighting" in asked and "weighting" not in request:  # of a version that took marks in prompts for letters
         job = replace(job, request=replace(job.request, weighting=OFF))
     return replace(job, added=added_in(metadata["model"].get("parts")))
+
+
+def engine_of(metadata: Mapping[str, Any]) -> str | None:
+    """What computed a picture's networks, where it was another than torch: "openvino 2026.1.0"."""
+    place = metadata.get("place")
+    engine = place.get("engine") if isinstance(place, Mapping) else None
+    return engine if isinstance(engine, str) and engine != TORCH else None
 
 
 def earlier_job(metadata: Mapping[str, Any], job: Job) -> Job:

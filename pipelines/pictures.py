@@ -45,7 +45,7 @@ class Picture:
     seed: int
     job: Mapping[str, Any]
     model: Mapping[str, Any]
-    place: Mapping[str, str] = field(default_factory=dict)  # device and dtype that drew it
+    place: Mapping[str, str] = field(default_factory=dict)  # device, dtype and engine that drew it
     versions: Mapping[str, str] = field(default_factory=library_versions)
     part: str | None = None
     safety: Mapping[str, Any] | None = None  # what a safety checker said of it, where one was asked for

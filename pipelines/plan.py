@@ -69,7 +69,14 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     however long the caller keeps a run that it has stopped.
     """
     guided = GuidedPredictor(
-        unet, plan.guidance, plan.controls, plan.taps, plan.conditioning, plan.more_keys, plan.image_prompt
+        unet,
+        plan.guidance,
+        plan.controls,
+        plan.taps,
+        plan.conditioning,
+        plan.more_keys,
+        plan.image_prompt,
+        may_stand_in=True,
     )
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None

@@ -15,6 +15,7 @@ from torch import Tensor
 from blipdiff.checkpoints import Additions, load_model
 from blipdiff.checkpoints.embeddings import Embedding
 from blipdiff.checkpoints.lora import Lora
+from blipdiff.checkpoints.memory import free_memory
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.cut_out import reduced
@@ -22,9 +23,11 @@ from blipdiff.devices import Placement, placement
 from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, SubjectError
 from blipdiff.images import as_rgb
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.ranges import TORCH
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
+from blipdiff.sampling.openvino_engine.engine import Engine, differs
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
 from pipelines.choosing import Chooser
@@ -52,15 +55,28 @@ class Studio:
     Runs may take turns, in one thread or in several: a run that is neither finished nor closed keeps nobody waiting.
     """
 
-    def __init__(self, model: BlipDiffusion, *, download: bool = False, folders: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        model: BlipDiffusion,
+        *,
+        download: bool = False,
+        folders: Sequence[Path] = (),
+        engine: str = "auto",
+        converted: Path | None = None,
+    ) -> None:
         """Switches on what makes the model fast where it is; its weights keep their values.
 
         download: whether control nets and detectors may be fetched; folders: where nets are looked for that pictures
-        name
+        name; engine: what computes the networks, "torch" or "openvino", or "auto" for the faster one; converted: the
+        folder in which the networks are kept that OpenVINO computes
+
+        Raises: ConfigError for an engine that is not known.
         """
-        accelerate(model, Placement(model.device, model.unet.dtype))
+        place = Placement(model.device, model.unet.dtype)
+        self.engine = Engine.chosen(engine, place, model.unet, converted, lambda: free_memory(place.device))
+        accelerate(model, place, self.engine)
         self.model = model
-        self.nets = Nets(model, download=download, folders=folders)
+        self.nets = Nets(model, download=download, folders=folders, loaded=self.engine.serve_control)
         self.references = References(model)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
@@ -80,13 +96,17 @@ class Studio:
         loras: Sequence[str | Path | Lora] = (),
         embeddings: Sequence[str | Path | Embedding] = (),
         vae: str | Path | None = None,
+        engine: str = "auto",
+        converted: Path | None = None,
     ) -> "Studio":
         """A studio with a model that is loaded where it runs best, and with what goes on it.
 
         loras: files, folders or hub ids, with their weights: "chalk.safetensors:0.8"; embeddings: with the words that
-        stand for them: "toy.pt=<cat-toy>"; vae: a folder, file or hub id; additions: all of these, and another base
+        stand for them: "toy.pt=<cat-toy>"; vae: a folder, file or hub id; additions: all of these, and another base;
+        engine, converted: as `Studio` takes them
 
-        Raises: CheckpointError for a model or an addition that cannot be used, ConfigError for both ways at once.
+        Raises: CheckpointError for a model or an addition that cannot be used, ConfigError for both ways at once, and
+        for an engine that is not known.
         """
         place: Placement = placement(device, dtype)
         own = Additions.of(loras=loras, embeddings=embeddings, vae=vae)
@@ -95,7 +115,7 @@ class Studio:
         model = load_model(
             source, dtype=place.dtype, device=place.device, download=download, additions=own or additions
         )
-        studio = cls(model, download=download, folders=folders)
+        studio = cls(model, download=download, folders=folders, engine=engine, converted=converted)
         if additions is not None and additions.safety is not None:
             studio.safety = SafetyCheck(additions.safety, download=download)
         if additions is not None and additions.judge is not None:
@@ -186,7 +206,12 @@ class Studio:
                 f"this is {self.model.name} ({identity.model}), another in: {', '.join(others)}. "
                 "Load that model to repeat it."
             )
-        return [] if made_by.get("identity") else [_UNTOLD]
+        other = differs(str(made_by.get("engine", TORCH)), self.engine.name)
+        return [*([] if made_by.get("identity") else [_UNTOLD]), *([] if other is None else [other])]
+
+    def engine_notices(self) -> list[Notice]:
+        """What there is to say of the engine since this was last asked: why it is torch, what was converted."""
+        return [Notice(text) for text in self.engine.notices()]
 
     def computing(self) -> AbstractContextManager[Any]:
         """A block in which no other run of this studio computes."""
@@ -223,6 +248,7 @@ class Studio:
         """A picture that this model has drawn; `job` is the one that draws exactly this."""
         unet = self.model.unet
         place = {"device": str(self.model.device), "dtype": str(unet.dtype).removeprefix("torch.")}
+        place["engine"] = self.engine.name
         made_by = {"name": self.model.name, **self.model.identity.told()}
         seed = job.request.seed_of(seed) if isinstance(job.request, Sampling) else seed
         image, safety = (image, None) if self.safety is None else self.safety.looked_at(image)

@@ -14,9 +14,9 @@ WATCH = """
 import blipdiff.sampling.predictor as watched
 seen = []
 begin = watched.GuidedPredictor.__init__
-def noted(self, unet, guidance, *others):
+def noted(self, unet, guidance, *others, **named):
     seen.append((str(unet.dtype), set(guidance.scale.tolist())))
-    begin(self, unet, guidance, *others)
+    begin(self, unet, guidance, *others, **named)
 watched.GuidedPredictor.__init__ = noted
 """
 CHECK = """

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Model, run_by
+from app.cli.options import Device, Download, Dtype, Engine, Model, run_by
 from app.cli.panels import OUTPUT
 
 
@@ -50,6 +50,7 @@ def batch(
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    engine: Engine = "auto",
     download: Download = False,
 ) -> None:
     """Draw a file of jobs or prompts into a folder; what is done is not done again when it is called once more."""

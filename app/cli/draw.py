@@ -16,6 +16,7 @@ from app.cli.options import (
     Device,
     Download,
     Dtype,
+    Engine,
     Model,
     NoMetadata,
     Output,
@@ -68,13 +69,14 @@ def command_of(
         model: Model = "mini",
         device: Device = "auto",
         dtype: Dtype = "auto",
+        engine: Engine = "auto",
         download: Download = False,
         output: Output = Path("outputs"),
         no_metadata: NoMetadata = False,
         as_json: AsJson = False,
         **asked: Any,
     ) -> None:
-        place = {"model": model, "device": device, "dtype": dtype, "download": download}
+        place = {"model": model, "device": device, "dtype": dtype, "engine": engine, "download": download}
         place["additions"] = take_additions(asked)
         asked |= {"output": output, "metadata": not no_metadata, "as_json": as_json, "from_preset": from_preset}
         import_module(run).draw(task, context, asked, place, like)

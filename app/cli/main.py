@@ -88,7 +88,7 @@ def _run() -> int:
 
 def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
     """What the environment asks for, as each command's defaults; an option that is given wins."""
-    drawing = {"model": settings.model, "download": settings.download}
+    drawing = {"model": settings.model, "engine": settings.engine, "download": settings.download}
     return {
         **{name: {**drawing, "output": settings.output} for name in tasks()},
         "grid": {name: {**drawing, "output": settings.output} for name in tasks()},
@@ -107,6 +107,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "evaluate-inversion": {"model": settings.model},
         "evaluate-blending": {"model": settings.model},
         "batch": drawing,
+        "serve": {"engine": settings.engine},
         "ui": {**drawing, "auth": settings.auth, "token": settings.token},
     }
 

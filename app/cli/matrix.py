@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.controls import control_options
-from app.cli.options import SIZE, Device, Download, Dtype, Model, addition_options, options_of, run_by, takes
+from app.cli.options import SIZE, Device, Download, Dtype, Engine, Model, addition_options, options_of, run_by, takes
 from app.cli.panels import OUTPUT
 from pipelines.parameters import STRUCTURES, SUBJECT
 from pipelines.stylize.request import StylizeRequest
@@ -45,6 +45,7 @@ def matrix(
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    engine: Engine = "auto",
     download: Download = False,
     output: Annotated[
         Path, typer.Option("--output", help="The folder for the pictures and the sheet.", rich_help_panel=OUTPUT)

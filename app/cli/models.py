@@ -51,3 +51,16 @@ def get_model(name: Id, as_json: AsJson = False) -> None:
 @run_by(_RUNS)
 def remove_model(name: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False) -> None:
     """Take a model of the hub off this machine; it can be fetched again."""
+
+
+@models.command("converted")
+@run_by(_RUNS)
+def converted_networks(
+    remove: Annotated[bool, typer.Option("--remove", help="Take them off this machine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The networks that were converted for OpenVINO, which are converted again when they are needed.
+
+    They lie where BLIPDIFF_CONVERTED says, or in the cache of your home folder.
+    """

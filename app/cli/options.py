@@ -149,6 +149,12 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MACHINE)]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.", rich_help_panel=MACHINE)]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="What computes the networks: auto, torch or openvino (processors).", rich_help_panel=MACHINE
+    ),
+]
 ADDED = "added_"  # before the names of what goes on a model, so that a request may have parameters of these names
 _ADDITIONS: tuple[tuple[str, Any, str, str], ...] = (
     (

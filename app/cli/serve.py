@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Download, Dtype, Mcp, run_by
+from app.cli.options import Download, Dtype, Engine, Mcp, run_by
 from app.cli.panels import MACHINE
 
 _WHO = "Who may come in"
@@ -33,6 +33,7 @@ def serve(
         ),
     ] = None,
     dtype: Dtype = "auto",
+    engine: Engine = "auto",
     download: Download = False,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")

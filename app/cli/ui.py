@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Mcp, Model, addition_options, run_by, takes
+from app.cli.options import Device, Download, Dtype, Engine, Mcp, Model, addition_options, run_by, takes
 
 Auth = Annotated[
     str | None,
@@ -36,6 +36,7 @@ def ui(
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    engine: Engine = "auto",
     download: Download = False,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")

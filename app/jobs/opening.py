@@ -17,12 +17,15 @@ if TYPE_CHECKING:  # which load torch
 def opener(
     *,
     dtype: str = "auto",
+    engine: str = "auto",
+    converted: Path | None = None,
     download: bool = False,
     additions: "Additions | None" = None,
     files: OwnFiles | None = None,
 ) -> "Callable[..., Studio]":
     """What opens a model by its name on a device, with LoRAs and embeddings on it.
 
+    engine: that computes the networks; converted: where those are kept that OpenVINO computes;
     additions: that are on every model; files: among which a name finds another VAE or base: "mini + kl-f8.safetensors"
     """
 
@@ -33,7 +36,15 @@ def opener(
         found = None if files is None else files.parts(name)
         model, kinds = (name, {}) if found is None else (found[0], {found[1].kind: str(found[1].place)})
         whole = _together(additions, added, kinds)
-        studio = Studio.open(model, device=device, dtype=dtype, download=download, additions=whole)
+        studio = Studio.open(
+            model,
+            device=device,
+            dtype=dtype,
+            download=download,
+            additions=whole,
+            engine=engine,
+            converted=converted,
+        )
         if found is not None:
             studio.model = replace(studio.model, name=f"{studio.model.name}{AND}{found[1].name}")  # no place in it
         return studio

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import (
     SlicedAttnProcessor,
     XFormersAttnProcessor,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from blipdiff.attention.context import Added, KeyValueSource, MoreKeys, SiteConditioning
 from blipdiff.attention.processor import explicit_attention, extended_attention
@@ -32,6 +32,7 @@ _SAME_MATHEMATICS = (
     SlicedAttnProcessor,
     XFormersAttnProcessor,
 )
+_PLAIN = ("torch", "diffusers")  # whose layers a network without additions is made of
 _BLOCKS: dict[str, Block] = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
 _SWAPPING = Lock()  # held only while processors are exchanged
 
@@ -78,6 +79,25 @@ def tapped(unet: UNet) -> Iterator[None]:
     finally:
         with _SWAPPING:
             _unwrap(held)
+
+
+def is_plain(net: nn.Module) -> bool:
+    """Whether a network computes what its configuration and its weights say, and nothing besides.
+
+    Layers of other makers, other attention, hooks on what layers say, offloading and FreeU are besides; open taps are
+    not, nor what looks at a layer before it computes.
+    """
+    for module in net.modules():
+        if type(module).__module__.partition(".")[0] not in _PLAIN:
+            return False
+        if module._forward_hooks or hasattr(module, "_hf_hook") or getattr(module, "s1", None) is not None:
+            return False
+        if isinstance(module, Attention):
+            processor = module.processor
+            inner = processor.inner if isinstance(processor, _TappedProcessor) else processor
+            if type(inner) not in _SAME_MATHEMATICS:
+                return False
+    return True
 
 
 class _TappedProcessor:

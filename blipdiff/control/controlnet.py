@@ -11,6 +11,7 @@ from torch import Tensor
 from blipdiff.diffusers_types import ControlNet, UNet
 from blipdiff.errors import ConfigError, ImageError, ShapeError
 from blipdiff.moment import Moment, Window
+from blipdiff.stand_ins import are_allowed, computed
 
 _SHARED = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim", "down_block_types")
 
@@ -107,16 +108,29 @@ class ControlBranch:
         self.check(latents, context)
         dtype = self.net.dtype
         picture = self._picture_of(range(latents.shape[0]) if rows is None else rows).to(latents.device, dtype)
+        given = latents.to(dtype), moment.timestep, context.to(dtype), picture
+        if are_allowed() and not self.net.config.global_pool_conditions:
+            found = computed(self.net, *given)
+            if found is not None:
+                return self._scaled(found)
         down, middle = self.net(
-            latents.to(dtype),
-            moment.timestep,
-            encoder_hidden_states=context.to(dtype),
+            given[0],
+            given[1],
+            encoder_hidden_states=given[2],
             controlnet_cond=picture,
             conditioning_scale=self.strength,
             guess_mode=self.conditional_only,
             return_dict=False,
         )
         return list(down), middle
+
+    def _scaled(self, parts: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """What the net says at strength 1, by the branch's strength, as diffusers' net itself scales it."""
+        scales = torch.full((len(parts),), self.strength)
+        if self.conditional_only:
+            scales = torch.logspace(-1, 0, len(parts)) * self.strength
+        *down, middle = [part * scale for part, scale in zip(parts, scales, strict=True)]
+        return down, middle
 
     def _picture_of(self, rows: Sequence[int]) -> Tensor:
         if self.picture.shape[0] == 1:

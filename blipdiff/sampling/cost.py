@@ -47,7 +47,7 @@ def counted(model: BlipDiffusion, size: Size) -> Operations:
     """The operations of matrix products, convolutions and attention; the last grow with the square of the pixels."""
     height, width = latent_size(model.vae, size[1], size[0])
     with torch.device("meta"), torch.no_grad():
-        unet, vae = _without_weights(model.unet), _without_weights(model.vae)
+        unet, vae = without_weights(model.unet), without_weights(model.vae)
         latents = torch.empty(1, int(unet.config.in_channels), height, width)
         words = torch.empty(1, model.positions, int(unet.config.cross_attention_dim))
         with FlopCounterMode(display=False) as row:
@@ -57,7 +57,7 @@ def counted(model: BlipDiffusion, size: Size) -> Operations:
     return Operations(row.get_total_flops(), picture.get_total_flops())
 
 
-def _without_weights(net: Any) -> Any:
+def without_weights(net: Any) -> Any:
     """A network of the same configuration, made where nothing is computed."""
     known = inspect.signature(type(net).__init__).parameters
     return type(net)(**{name: value for name, value in net.config.items() if name in known})

@@ -12,10 +12,13 @@ from blipdiff.attention.context import KeyValueSource, SiteConditioning
 from blipdiff.attention.taps import AttentionTap, TapCall
 from blipdiff.conditioning.guidance import Guidance
 from blipdiff.conditioning.image_prompt import ImagePrompt, read_by
+from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
 from blipdiff.models.acting_weights import acting
 from blipdiff.moment import Moment
+from blipdiff.sampling.stopping import check_stopped
+from blipdiff.stand_ins import allowing, computed
 
 NoisePredictor: TypeAlias = Callable[[Tensor, Moment], Tensor]
 Residuals: TypeAlias = tuple[list[Tensor], Tensor | None]  # without a middle: an adapter's features
@@ -55,6 +58,9 @@ class GuidedPredictor:
     Latents come in and the prediction goes out in float32; only the networks run in their own dtype. The
     unconditional half is computed only for rows with a scale other than 1, and only inside the guidance window.
 
+    may_stand_in: whether what is held beside U-Net and ControlNets (`blipdiff.stand_ins`) may compute; a run that
+    looks into the U-Net, or adds to it, is torch's in any case
+
     Raises: ShapeError when the conditioning's width is not the U-Net's.
     """
 
@@ -67,6 +73,8 @@ class GuidedPredictor:
         conditioning: SiteConditioning | None = None,
         more_keys: KeyValueSource | None = None,
         image_prompt: ImagePrompt | None = None,
+        *,
+        may_stand_in: bool = False,
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:
@@ -81,6 +89,9 @@ class GuidedPredictor:
         self.more_keys = more_keys
         reads = image_prompt is not None or getattr(unet.config, "encoder_hid_dim_type", None) is not None
         self.image_prompt = read_by(unet, image_prompt) if reads else None
+        looks = bool(self.taps) or conditioning is not None or more_keys is not None or reads
+        adds = bool(guidance.positive.weights) or not all(isinstance(one, ControlBranch) for one in self.controls)
+        self.may_stand_in = may_stand_in and not looks and not adds
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
@@ -93,17 +104,30 @@ class GuidedPredictor:
         rows = _Rows([*guided, *range(latents.shape[0])], len(guided))
         inputs = latents[rows.pictures].to(self.unet.dtype)
         context = self._context(guided).to(inputs.device, inputs.dtype)
-        extras = self._extras(inputs, context, moment, rows)
-        weights, size = self.guidance.positive.weights, (inputs.shape[-2], inputs.shape[-1])
-        with acting(self.unet, weights, rows.pictures, moment, size) if weights else nullcontext():
-            output = self.unet(inputs, moment.timestep, encoder_hidden_states=context, return_dict=False, **extras)
-        prediction: Tensor = output[0].float()
+        with allowing(self.may_stand_in):
+            prediction = self._predicted(inputs, context, moment, rows)
         if not guided:
             return prediction
         unconditional, conditional = prediction[: len(guided)], prediction[len(guided) :]
         scale = self.guidance.scale[guided].to(prediction).view(-1, 1, 1, 1)
         mixed: Tensor = unconditional + scale * (conditional[guided] - unconditional)
         return conditional.index_copy(0, torch.tensor(guided, device=conditional.device), mixed)
+
+    def _predicted(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> Tensor:
+        """The U-Net's output for each row, float32."""
+        extras = self._extras(inputs, context, moment, rows)
+        if self.may_stand_in:
+            around = extras.get("down_block_additional_residuals", [])
+            given = [*around, extras["mid_block_additional_residual"]] if around else []
+            check_stopped()
+            found = computed(self.unet, inputs, moment.timestep, context, *given)
+            if found is not None:
+                return found[0]
+        weights, size = self.guidance.positive.weights, (inputs.shape[-2], inputs.shape[-1])
+        with acting(self.unet, weights, rows.pictures, moment, size) if weights else nullcontext():
+            output = self.unet(inputs, moment.timestep, encoder_hidden_states=context, return_dict=False, **extras)
+        prediction: Tensor = output[0].float()
+        return prediction
 
     def _context(self, guided: list[int]) -> Tensor:
         positive = self.guidance.positive.embeddings

@@ -30,6 +30,13 @@ def until_stopped(events: Iterator[_Event], is_stopped: Callable[[], bool]) -> I
         yield event
 
 
+def check_stopped() -> None:
+    """Passes unless this thread's run is stopped. Raises: Stopped."""
+    is_stopped = _ASKED.get()
+    if is_stopped is not None and is_stopped():
+        raise Stopped
+
+
 @contextmanager
 def interruptible(net: "nn.Module") -> Iterator[None]:
     """Between the blocks of `net` it is asked whether the run is stopped; nothing is done for a run that nobody stops.

@@ -45,7 +45,7 @@ class TiledPredictor:
 
     def __init__(self, whole: GuidedPredictor, tiles: Sequence[Tile]) -> None:
         self._whole = whole
-        self._parts = [(tile, GuidedPredictor(whole.unet, tile.guidance, more_keys=tile.more_keys)) for tile in tiles]
+        self._parts = [(tile, _predictor(whole, tile)) for tile in tiles]
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32"""
@@ -56,6 +56,10 @@ class TiledPredictor:
                 own = predict(latents[:, :, rows, columns], moment)
                 mixed[:, :, rows, columns] = mixed[:, :, rows, columns].lerp(own, tile.weight.to(own))
         return mixed
+
+
+def _predictor(whole: GuidedPredictor, tile: Tile) -> GuidedPredictor:
+    return GuidedPredictor(whole.unet, tile.guidance, more_keys=tile.more_keys, may_stand_in=whole.may_stand_in)
 
 
 class OverlappingTiles:

@@ -1,6 +1,6 @@
 """Control nets and detectors, each loaded once; structures become maps, and maps become control branches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -51,11 +51,18 @@ class Followed:
 class Nets:
     """The ControlNets and detectors that a model has used.
 
-    folders: where nets are looked for that metadata name
+    folders: where nets are looked for that metadata name; loaded: told of each net once it is there
     """
 
-    def __init__(self, model: BlipDiffusion, *, download: bool = False, folders: Sequence[Path] = ()) -> None:
-        self._model, self._download = model, download
+    def __init__(
+        self,
+        model: BlipDiffusion,
+        *,
+        download: bool = False,
+        folders: Sequence[Path] = (),
+        loaded: Callable[[ControlNet | Adapter], None] = lambda _net: None,
+    ) -> None:
+        self._model, self._download, self._loaded = model, download, loaded
         self._folders = tuple(folders)
         self.preprocessors = Preprocessors(download=download, device=str(model.device))
         self._nets: dict[str, ControlNet | Adapter] = {}
@@ -72,6 +79,7 @@ class Nets:
                 loaded = load_control(
                     name, dtype=unet.dtype, device=unet.device, download=self._download, unet_config=unet.config
                 )
+                self._loaded(loaded)
                 self._nets[name] = loaded.eval().requires_grad_(False)
             return self._nets[name]
 

@@ -258,7 +258,7 @@ def test_doctor_tells_versions_device_and_kernels(blipdiff: Command) -> None:
     ended = blipdiff("doctor", "--json")
     assert ended.code == 0, ended.err
     assert set(ended.answer) == {"System", "Packages", "Runs on", "Bundled model"}
-    assert {"device", "dtype", "attention"} <= set(ended.answer["Runs on"])
+    assert {"device", "dtype", "attention", "OpenVINO"} <= set(ended.answer["Runs on"])
     assert "not installed" not in ended.answer["Packages"]["torch"]
     assert "torch" in blipdiff("doctor").out
 

@@ -41,6 +41,7 @@ TOLD_BY = (
     "blipdiff/checkpoints/inventory.py",
     "blipdiff/language",
     "blipdiff/conditioning/prompt.py",
+    "blipdiff/sampling/openvino_engine",
 )
 TELLING = {"message", "notice", "refusal", "progress", "heading", "welcome"}
 # the same in every language: names, and examples of what is typed for a model that reads English

@@ -69,6 +69,7 @@ UNDERSCORED = {
     "_current_part": "gradio.route_utils.GradioMultiPartParser, an attribute of its instances",
     "_execution_device": "diffusers.DiffusionPipeline",
     "_files_to_close_on_error": "gradio.route_utils.GradioMultiPartParser, an attribute of its instances",
+    "_forward_hooks": "torch.nn.Module, an attribute of its instances: what somebody has put on a layer",
     "_hf_hook": "accelerate's mark on modules that are offloaded",
     "_hf_peft_config_loaded": "diffusers' mark on networks with adapters",
     "_signals": "gradio.route_utils.FileUploadProgress, an attribute of its instances",
@@ -184,6 +185,7 @@ def test_what_has_an_underscore_is_where_we_look_for_it() -> None:
     assert isinstance(progress._signals, dict)
     assert hasattr(torch, "_foreach_lerp_")
     assert torch.zeros(2).view(1, 2)._base is not None
+    assert torch.nn.Linear(1, 1)._forward_hooks == {}
     for path in (
         "diffusers.DiffusionPipeline._execution_device",
         "torch.UntypedStorage._cdata",

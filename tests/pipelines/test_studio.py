@@ -260,5 +260,5 @@ def test_a_studio_opens_a_folder_in_the_asked_precision(dtype: str, model: BlipD
     opened = Studio.open(tmp_path / "tiny", device="cpu", dtype=dtype)
     assert str(opened.model.unet.dtype) == f"torch.{dtype}"
     picture = picture_of(opened)
-    assert picture.metadata()["place"] == {"device": "cpu", "dtype": dtype}
+    assert picture.metadata()["place"] == {"device": "cpu", "dtype": dtype, "engine": "torch"}
     assert np.abs(pixels(picture) - drawn(Studio(model))[0]).mean() < 8

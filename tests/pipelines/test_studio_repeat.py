@@ -83,7 +83,7 @@ def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, mode
     assert found["job"]["task"] == "generate"
     assert found["model"] == {"name": "tiny", **model.identity.told()}
     assert found["model"]["fingerprint"] == model.subject_fingerprint
-    assert found["place"] == {"device": "cpu", "dtype": "float32"}
+    assert found["place"] == {"device": "cpu", "dtype": "float32", "engine": "torch"}
 
 
 def test_a_model_with_another_unet_or_scheduler_does_not_repeat_and_says_what_differs(studio: Studio) -> None:

@@ -54,7 +54,7 @@ def job_like(asked: Asked, metadata: Mapping[str, Any], like: Path) -> Job:
     tuned = any(lacking(one.content) for given in job.inputs.values() for one in given)
     again = [name for name, kind in kinds.items() if (tuned or kind.kind != "subject") and name != "structure"]
     taken = {"like", CONTROL + "control", *(GIVEN + name for name in again)}
-    taken |= {"model", "device", "dtype", "download", "output", "no_metadata", "as_json"}
+    taken |= {"model", "device", "dtype", "engine", "download", "output", "no_metadata", "as_json"}
     names = [str(param.name) for param in asked.context.command.params if param.name]
     told = [name for name in names if name not in taken and not name.startswith(ADDED)]
     given = [asked.flag(name) for name in told if was_given(asked.context, name)]

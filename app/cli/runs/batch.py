@@ -38,6 +38,7 @@ def batch(
     model: str,
     device: str,
     dtype: str,
+    engine: str,
     download: bool,
 ) -> None:
     """Runs the command."""
@@ -50,7 +51,7 @@ def batch(
     failed = [_told(journal, line, "failed", as_json, error=line.trouble) for line in left if line.job is None]
     waiting = list(groups(left, together=together))
     if waiting:
-        studio = drawing.opened(model, device=device, dtype=dtype, download=download)
+        studio = drawing.opened(model, device=device, dtype=dtype, engine=engine, download=download)
         for number, group in enumerate(waiting, 1):
             failed += _drawn(studio, group, journal, as_json=as_json)
             warn(f"{number} of {len(waiting)}: line {group.lines[0].number}")

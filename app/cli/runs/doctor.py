@@ -7,11 +7,15 @@ from typing import Any
 
 from app.cli.runs.drawing import opened
 from app.cli.terminal import say, say_json
+from app.settings import read_settings
 from blipdiff.checkpoints.detect import found
+from blipdiff.checkpoints.memory import gigabytes
 from blipdiff.devices import accelerated_parts, placement
-from blipdiff.errors import CheckpointError
+from blipdiff.errors import CheckpointError, MissingDependencyError
 from blipdiff.ranges import SPEEDS
 from blipdiff.sampling.cost import counted, own_size, seconds_of
+from blipdiff.sampling.openvino_engine.cache import default_folder, kept
+from blipdiff.sampling.openvino_engine.library import installed, library
 from pipelines.plan import pace_of
 from pipelines.requests import Sampling
 
@@ -20,7 +24,7 @@ _PATIENCE = 10.0  # seconds a picture that nobody minds waiting for
 
 _PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "gradio",
-    "xformers", "controlnet_aux", "opencv-python-headless", "peft",
+    "xformers", "openvino", "controlnet_aux", "opencv-python-headless", "peft",
 )  # fmt: skip
 
 
@@ -48,7 +52,12 @@ def diagnosis() -> dict[str, dict[str, Any]]:
     return {
         "System": system,
         "Packages": {name: _package(name) for name in ("blipdiff", *_PACKAGES)},
-        "Runs on": {"device": str(place.device), "dtype": place.dtype_name, **accelerated_parts()},
+        "Runs on": {
+            "device": str(place.device),
+            "dtype": place.dtype_name,
+            **accelerated_parts(),
+            "OpenVINO": _openvino(),
+        },
         "Bundled model": {"mini": bundled},
     }
 
@@ -69,6 +78,19 @@ def speeds(model: str, device: str, dtype: str) -> dict[str, str]:
     bearable = [speed for speed in SPEEDS if seconds[speed] <= _PATIENCE]
     told["recommended"] = bearable[0] if bearable else "fast to find a seed, balanced for what is kept"
     return told
+
+
+def _openvino() -> str:
+    """Whether it is there and can be loaded, and what is kept of it on the disk."""
+    if installed() is None:
+        return "not installed, so torch computes all networks"
+    try:
+        library()
+    except MissingDependencyError as error:
+        return str(error)
+    networks = kept(read_settings().converted or default_folder())
+    size = gigabytes(sum(one.size for one in networks)) if networks else "none"
+    return f"{installed()}, for networks of full size on processors; converted ones: {len(networks)} ({size})"
 
 
 def _package(name: str) -> str:

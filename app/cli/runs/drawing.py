@@ -20,10 +20,11 @@ from blipdiff.checkpoints.additions import told as told_of
 from blipdiff.checkpoints.inventory import shortage
 from blipdiff.devices import placement
 from blipdiff.errors import ConfigError
+from blipdiff.ranges import TORCH
 from pipelines.added import LORA
 from pipelines.evaluate.requests import EvaluationProgress
 from pipelines.job import Job, run
-from pipelines.metadata import read_metadata
+from pipelines.metadata import engine_of, read_metadata
 from pipelines.studio import Studio, purpose
 from pipelines.task import Notice, Progress, Result, Sheet, Task
 
@@ -44,7 +45,7 @@ def draw(
         metadata = read_metadata(like)
         job = job_like(asked, metadata, like)
         place = {**place, "additions": with_own_files(place.get("additions") or {}, job)}
-        place = {**place, **{name: _made_at(metadata, name, place[name]) for name in ("device", "dtype")}}
+        place = {**place, **{name: _made_at(metadata, name, place[name]) for name in ("device", "dtype", "engine")}}
         folders = [*map(Path, values.get("control_control") or ()), like.absolute().parent]
     check_writable(values["output"])
     for text in notices:
@@ -72,6 +73,7 @@ def opened(
     *,
     device: str,
     dtype: str,
+    engine: str = TORCH,
     download: bool = False,
     folders: Iterable[Path] = (),
     additions: Mapping[str, Any] | None = None,
@@ -79,13 +81,23 @@ def opened(
 ) -> Studio:
     """A studio with the model that a command was given; says what it is for, and where loading takes a while.
 
-    additions: what goes on the model, by the names that `Additions.of` takes
+    engine: that computes its networks, torch's where nobody asks; additions: what goes on the model, by the names that
+    `Additions.of` takes
     """
     added = Additions.of(**(additions or {}))
     if not quiet and (warning := shortage(model, placement(device, dtype))) is not None:
         warn(warning)
     with waiting(f"Loading {model}", quiet=quiet or download):  # what is fetched tells of itself
-        studio = Studio.open(model, device=device, dtype=dtype, download=download, folders=[*folders], additions=added)
+        studio = Studio.open(
+            model,
+            device=device,
+            dtype=dtype,
+            download=download,
+            folders=[*folders],
+            additions=added,
+            engine=engine,
+            converted=read_settings().converted,
+        )
     sentence = purpose(studio.model)
     for text in [] if quiet else [*([] if sentence is None else [sentence]), *told_of(studio.model)]:
         warn(text)
@@ -142,6 +154,10 @@ def staged(events: Iterable[Event | EvaluationProgress]) -> Iterator[Event]:
 
 def _made_at(metadata: Mapping[str, Any], name: str, asked: str) -> str:
     """Where the picture was made, so that it comes out bit for bit, unless the caller asks for another place."""
+    if asked != "auto":
+        return asked
+    if name == "engine":
+        return (engine_of(metadata) or TORCH).partition(" ")[0]
     place = metadata.get("place")
     made = place.get(name) if isinstance(place, dict) else None
-    return str(made) if asked == "auto" and isinstance(made, str) else asked
+    return made if isinstance(made, str) else asked

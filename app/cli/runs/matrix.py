@@ -28,6 +28,7 @@ def matrix(
     model: str,
     device: str,
     dtype: str,
+    engine: str,
     download: bool,
     output: Path,
     **asked: Any,
@@ -49,7 +50,7 @@ def matrix(
         **values, category=looks[0].category, count=1, batch=1, controls=control_settings(asked, 1)
     )
     check_writable(output)
-    studio = opened(model, device=device, dtype=dtype, download=download, additions=additions)
+    studio = opened(model, device=device, dtype=dtype, engine=engine, download=download, additions=additions)
     drawn = looks_and_structures.matrix(studio, request, looks, places, output)
     for cell in followed(drawn, notices, quiet=False):
         if isinstance(cell, Cell):

@@ -20,6 +20,8 @@ from blipdiff.checkpoints.inventory import (
 from blipdiff.checkpoints.memory import Memory, free_memory, gigabytes, needed_memory
 from blipdiff.devices import Placement, placement
 from blipdiff.errors import BlipdiffError
+from blipdiff.sampling.openvino_engine.cache import default_folder, kept
+from blipdiff.sampling.openvino_engine.cache import remove as remove_converted
 
 
 def list_models(memory: bool, folder: Path | None, device: str, dtype: str, as_json: bool) -> None:
@@ -61,6 +63,26 @@ def remove_model(name: str, yes: bool) -> None:
     check_removable(name)
     ask(f"Remove {name} from {constants.HF_HUB_CACHE}? It can be fetched again.", yes)
     say(f"{gigabytes(removed(name))} are free again.")
+
+
+def converted_networks(remove: bool, yes: bool, as_json: bool) -> None:
+    """The networks that OpenVINO computes, on the disk."""
+    folder = read_settings().converted or default_folder()
+    networks = kept(folder)
+    free = 0
+    if remove and networks:
+        ask(f"Remove {len(networks)} converted networks from {folder}? They can be converted again.", yes)
+        free = remove_converted(folder)
+    if as_json:
+        told = [{"kind": one.kind, "path": str(one.place), "bytes": one.size, "dtype": one.dtype} for one in networks]
+        say_json({"networks": told, "removed_bytes": free})
+        return
+    for one in networks if not remove else []:
+        say(f"{one.kind}, {one.dtype}: {gigabytes(one.size)} in {one.place}")
+    if not networks:
+        say(f"No converted networks in {folder}.")
+    elif remove:
+        say(f"{gigabytes(free)} are free again.")
 
 
 def _need(one: Held, place: Placement) -> Memory | None:

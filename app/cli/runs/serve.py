@@ -23,6 +23,7 @@ def serve(
     models: list[str] | None,
     device: list[str] | None,
     dtype: str,
+    engine: str,
     download: bool,
     folder: Path | None,
     memory: float | None,
@@ -50,7 +51,13 @@ def serve(
     files = OwnFiles(settings.file_folders)
     machine = Machine(
         models or [settings.model],
-        opener(dtype=dtype, download=download or settings.download, files=files),
+        opener(
+            dtype=dtype,
+            engine=engine,
+            converted=settings.converted,
+            download=download or settings.download,
+            files=files,
+        ),
         device or ["auto"],
         None if memory is None else round(memory * _GB),
         is_warmed=True,

@@ -20,6 +20,7 @@ def ui(
     model: str,
     device: str,
     dtype: str,
+    engine: str,
     download: bool,
     folder: Path | None,
     host: str,
@@ -38,7 +39,14 @@ def ui(
     if insecure and not access.credentials.are_asked_for:
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
     files = OwnFiles(settings.file_folders)
-    opened = opener(dtype=dtype, download=download, additions=_additions(take_additions(asked)), files=files)
+    opened = opener(
+        dtype=dtype,
+        engine=engine,
+        converted=settings.converted,
+        download=download,
+        additions=_additions(take_additions(asked)),
+        files=files,
+    )
     machine = Machine(
         [model],
         opened,

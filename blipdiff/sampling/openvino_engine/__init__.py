@@ -1,0 +1,1 @@
+"""OpenVINO as the engine of the networks on processors; torch keeps the runs that look into them."""

@@ -1,0 +1,167 @@
+"""Converted networks on the disk: one folder each, written whole, named by all that its content depends on."""
+
+import hashlib
+import json
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import diffusers
+
+from blipdiff.errors import CheckpointError
+from blipdiff.foreign import foreign
+from blipdiff.models.identity import DRAWING, Fingerprint
+from blipdiff.outputs import clear_leftovers, writing, written_folder
+from blipdiff.sampling.openvino_engine.library import NAME, core, installed, library
+from blipdiff.sampling.openvino_engine.traced import Kind, traced
+
+_FORM = 1  # of what is written; another one is another folder
+_GRAPH, _WEIGHTS, _TOLD = "network.xml", "network.bin", "network.json"
+_CHUNK = 2**24  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A network that was converted, and is kept. size: bytes on the disk"""
+
+    kind: str
+    place: Path
+    size: int
+    dtype: str
+
+
+def default_folder() -> Path:
+    """Where converted networks are kept unless another folder is named."""
+    return Path.home() / ".cache" / "blipdiff" / NAME
+
+
+def place_of(net: Any, kind: Kind, folder: Path) -> Path:
+    """The folder of a network: by its weights as they are, its settings, its dtype, and the libraries' versions.
+
+    The weights are looked at, rather than what is known of them from their file: a LoRA may lie on them.
+    """
+    config = {name: value for name, value in net.config.items() if not name.startswith("_")}
+    depends = {
+        "weights": Fingerprint(DRAWING).added(net.state_dict()).digest(),
+        "config": config,
+        "dtype": str(net.dtype),
+        "versions": [_FORM, installed(), diffusers.__version__],
+    }
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return folder / f"{kind}-{digest}"
+
+
+def convert(net: Any, kind: Kind, place: Path) -> None:
+    """Writes a network to its folder, whole or not at all; another process may do the same beside it.
+
+    Raises: MissingDependencyError without OpenVINO, OutputError where the folder cannot be written, and whatever the
+    libraries raise on a network that they cannot convert.
+    """
+    openvino = library()
+    function, given = traced(net, kind)
+    graph = openvino.convert_model(function, example_input=given)
+    _compute_in_float32(graph)
+    with written_folder(place) as part:
+        openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
+        _mark_narrow(part / _GRAPH)
+        told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
+        sums = {name: _checksum(part / name) for name in (_GRAPH, _WEIGHTS)}
+        (part / _TOLD).write_text(json.dumps({**told, "checksums": sums}, indent=1), encoding="utf-8")
+
+
+def read(place: Path) -> Any:
+    """The network of a folder, whose weights are mapped from the file.
+
+    Raises: CheckpointError where it is incomplete or damaged.
+    """
+    told = _told(place)
+    sums = told.get("checksums")
+    with foreign(place, "a converted network"):
+        found = {name: _checksum(place / name) for name in (_GRAPH, _WEIGHTS)}
+    if sums != found:
+        raise CheckpointError(f"{place} is damaged: its files are not those that were written.")
+    with foreign(place, "a converted network"):
+        return core().read_model(str(place / _GRAPH))
+
+
+def kept(folder: Path) -> list[Converted]:
+    """The converted networks of a folder, whether they are whole or not."""
+    found = []
+    for place in sorted(folder.glob("*-*")) if folder.is_dir() else []:
+        try:
+            told = _told(place)
+            size = sum(one.stat().st_size for one in place.iterdir())
+        except (CheckpointError, OSError):
+            continue
+        found.append(Converted(str(told.get("kind")), place, size, str(told.get("dtype"))))
+    return found
+
+
+def remove(folder: Path) -> int:
+    """Removes the converted networks of a folder, and nothing else in it; gives the bytes that are free again.
+
+    Raises: OutputError where they cannot be removed.
+    """
+    free = 0
+    clear_leftovers(folder)
+    for one in kept(folder):
+        with writing(one.place):
+            shutil.rmtree(one.place)
+        free += one.size
+    return free
+
+
+def _told(place: Path) -> dict[str, Any]:
+    with foreign(place, "a converted network"):
+        told = json.loads((place / _TOLD).read_text(encoding="utf-8"))
+        return dict(told)
+
+
+def _checksum(path: Path) -> list[int]:
+    """Size and CRC-32 of a file, which tell a damaged one; nobody is kept from making one on purpose."""
+    size = total = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            size, total = size + len(chunk), zlib.crc32(chunk, total)
+    return [size, total]
+
+
+def _compute_in_float32(graph: Any) -> None:
+    """Half-width weights stay as they are stored, and what is computed with them is float32 to whoever reads the graph.
+
+    In which precision it is computed is said when it is compiled; OpenVINO's processors know no group norm otherwise.
+    """
+    openvino = library()
+    opset, narrow = openvino.opset15, openvino.Type.bf16
+    for node in graph.get_ordered_ops():
+        name = node.get_type_name()
+        if name == "Constant" and node.get_element_type() == narrow:
+            readers = list(node.output(0).get_target_inputs())
+            wide = opset.convert(node, "f32")
+        elif name == "Convert" and node.get_attributes().get("destination_type") == "bf16":
+            readers = list(node.output(0).get_target_inputs())
+            wide = opset.convert(node.input_value(0), "f32")
+        else:
+            continue
+        for one in readers:
+            one.replace_source_output(wide.output(0))
+    graph.validate_nodes_and_infer_types()
+
+
+def _mark_narrow(path: Path) -> None:
+    """Marks in a written graph where stored weights are only widened, by the mark that OpenVINO itself writes there.
+
+    With it they are widened layer by layer as a network is compiled, and not all at once; its Python cannot set it.
+    """
+    tree = ElementTree.parse(path)
+    for layer in tree.iter("layer"):
+        port = layer.find("input/port")
+        if layer.get("type") == "Convert" and port is not None and port.get("precision") == "BF16":
+            mark = ElementTree.Element("attribute", {"name": "decompression", "version": "0"})
+            marks = ElementTree.Element("rt_info")
+            marks.append(mark)
+            layer.insert(1, marks)
+    tree.write(path)

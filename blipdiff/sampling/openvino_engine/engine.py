@@ -1,0 +1,113 @@
+"""Which engine computes a model's networks, how pictures name it, and what there is to say of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diffusers import ControlNetModel
+from torch import nn
+
+from blipdiff.devices import Placement
+from blipdiff.diffusers_types import VAE, ControlNet, UNet
+from blipdiff.errors import ConfigError, MissingDependencyError
+from blipdiff.ranges import ENGINES, TORCH
+from blipdiff.sampling.openvino_engine.cache import default_folder
+from blipdiff.sampling.openvino_engine.library import NAME, installed, library
+from blipdiff.sampling.openvino_engine.network import DTYPES, CompiledNetwork
+from blipdiff.sampling.openvino_engine.traced import Kind
+from blipdiff.stand_ins import hold, release
+
+FULL_SIZE = 200_000_000  # numbers in a U-Net from which on a minute of converting is worth it; Stable Diffusion's: 860
+
+_AMPLE = 1 << 62  # bytes, where nobody says what is free
+
+
+class Engine:
+    """What computes a model's networks: torch, or OpenVINO in runs that only need what comes out of them.
+
+    folder: where converted networks are kept, `default_folder` where none is named; free: bytes of memory that are
+    free
+    """
+
+    def __init__(
+        self, uses_openvino: bool = False, folder: Path | None = None, free: Callable[[], int] = lambda: _AMPLE
+    ) -> None:
+        self._uses_openvino = uses_openvino
+        self._folder, self._free = folder, free
+        self._networks: list[CompiledNetwork] = []
+        self._said: list[str] = []
+
+    @classmethod
+    def chosen(
+        cls,
+        asked: str,
+        place: Placement,
+        unet: UNet,
+        folder: Path | None = None,
+        free: Callable[[], int] = lambda: _AMPLE,
+    ) -> "Engine":
+        """The engine that was asked for, where it can be had; with "auto" OpenVINO for networks of full size.
+
+        Where OpenVINO is asked for and cannot be had, it is torch, and `notices` says why.
+
+        Raises: ConfigError for an engine that is not known.
+        """
+        if asked not in ENGINES:
+            raise ConfigError(f"The engine '{asked}' is not known; choose {', '.join(ENGINES)}.")
+        serves = place.device.type == "cpu" and place.dtype in DTYPES
+        is_full = sum(one.numel() for one in unet.parameters()) >= FULL_SIZE
+        if asked == TORCH or (asked == "auto" and not (serves and is_full)):
+            return cls(folder=folder)
+        where = f"{place.dtype_name} on {place.device}"
+        why = None if serves else f"OpenVINO computes on processors, in float32 and bfloat16; this is {where}."
+        if why is None:
+            try:
+                library()
+            except MissingDependencyError as reason:
+                why = str(reason)
+        engine = cls(why is None, folder, free)
+        if why is not None:
+            engine.tell(f"torch computes. {why}")
+        return engine
+
+    @property
+    def name(self) -> str:
+        """As pictures tell it: "torch", or OpenVINO with its version, as long as some network is left to it."""
+        works = self._uses_openvino and any(one.trouble is None for one in self._networks)
+        return f"{NAME} {installed()}" if works else TORCH
+
+    def serve(self, unet: UNet, vae: VAE, controlnet: ControlNet | None = None) -> None:
+        """Takes over a model's networks, or leaves them to torch alone."""
+        self._serve(unet, "unet")
+        self._serve(vae, "vae")
+        if controlnet is not None:
+            self.serve_control(controlnet)
+
+    def serve_control(self, net: Any) -> None:
+        """The same for a net that comes later; a T2I-Adapter is left to torch."""
+        if isinstance(net, ControlNetModel):
+            self._serve(net, "controlnet")
+
+    def notices(self) -> list[str]:
+        """What there is to say since this was last asked."""
+        said, self._said = self._said, []
+        return said
+
+    def tell(self, sentence: str) -> None:
+        """Keeps a sentence for `notices`."""
+        self._said.append(sentence)
+
+    def _serve(self, net: nn.Module, kind: Kind) -> None:
+        if not self._uses_openvino:
+            release(net)
+            return
+        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell)
+        self._networks.append(network)
+        hold(net, network)
+
+
+def differs(made_by: str, engine: str) -> str | None:
+    """One sentence where a picture that one engine has drawn is drawn again by another; None where it is the same."""
+    if made_by == engine:
+        return None
+    return f"The picture was drawn by {made_by:.60}, and is drawn by {engine} now; it may differ in the last digits."

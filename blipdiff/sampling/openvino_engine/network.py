@@ -1,0 +1,154 @@
+"""One network in OpenVINO: converted when it is first called, compiled for each size, given up where it fails."""
+
+import gc
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from blipdiff.attention.taps import is_plain
+from blipdiff.errors import CheckpointError, OutOfMemoryError
+from blipdiff.foreign import first_line
+from blipdiff.sampling.openvino_engine.cache import convert, place_of, read
+from blipdiff.sampling.openvino_engine.library import core
+from blipdiff.sampling.openvino_engine.traced import Kind, residual_shapes, size_step
+
+DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}  # of the network -> in which it is computed
+LABELS: dict[Kind, str] = {"unet": "U-Net", "vae": "VAE", "controlnet": "ControlNet"}
+
+_OWN_INPUTS = 3  # of a U-Net's call without control nets
+_MOST_SIZES = 4  # of pictures and tiles that a network stays compiled for; they share their weights
+_ROOM = 1.5  # times a network's weights, beside them: to convert it, and to compute it in OpenVINO's own layout
+_SLOW = 5.0  # seconds of converting that are worth a word
+
+_Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+_State: TypeAlias = tuple[Any, ...]
+
+
+class CompiledNetwork:
+    """What stands in for a network of torch: rows are computed one after the other, so that any number of them will do.
+
+    At 512 pixels a row costs as much processor time alone as among others, and a network that is compiled for one row
+    serves all: a picture does not depend on the batch that it is drawn in.
+
+    folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user
+    """
+
+    def __init__(self, kind: Kind, folder: Path, free: Callable[[], int], tell: Callable[[str], None]) -> None:
+        self._kind, self._folder, self._free, self._tell = kind, folder, free, tell
+        self._lock = Lock()
+        self._graph: Any = None
+        self._state: _State = ()
+        self._compiled: OrderedDict[_Shapes, Any] = OrderedDict()
+        self._zeros: tuple[tuple[int, int], list[Any]] | None = None
+        self.trouble: str | None = None  # why torch computes instead
+
+    def __call__(self, net: Any, *inputs: Tensor) -> list[Tensor] | None:
+        """As `blipdiff.stand_ins.StandIn` has it.
+
+        inputs: of the U-Net latents, timestep, words and, with control nets, their residuals; of a control net
+        latents, timestep, words and the picture; of the VAE latents
+        """
+        with self._lock:
+            if self.trouble is not None or not self._takes(net, inputs):
+                return None
+            try:
+                return self._computed(net, inputs)
+            except Exception as reason:  # whatever the libraries raise: torch can do it
+                self.give_up(first_line(reason))
+                return None
+
+    def give_up(self, why: str) -> None:
+        """Leaves the network to torch from now on, and says so once."""
+        self.trouble = f"OpenVINO does not compute the {LABELS[self._kind]} ({why}); torch does."
+        self._tell(self.trouble)
+        self._graph = None
+        self._compiled.clear()
+
+    def _takes(self, net: Any, inputs: Sequence[Tensor]) -> bool:
+        """Whether the network is what it is by its configuration and weights alone, and the inputs are as usual."""
+        latents = inputs[0]
+        if latents.device.type != "cpu" or net.dtype not in DTYPES or not is_plain(net):
+            return False
+        if self._kind == "vae":
+            return not getattr(net, "use_tiling", False)
+        step = size_step(net)
+        return inputs[1].ndim == 0 and not any(side % step for side in latents.shape[-2:])
+
+    def _computed(self, net: Any, inputs: Sequence[Tensor]) -> list[Tensor] | None:
+        state = _state_of(net)
+        if self._graph is None:
+            self._graph, self._state = self._read(net), state
+        elif state != self._state:
+            self.give_up("its weights were changed since")
+            return None
+        with torch.no_grad():
+            rows = [self._row(net, [_of_row(one, row) for one in inputs]) for row in range(inputs[0].shape[0])]
+        return [torch.cat(parts) for parts in zip(*rows, strict=True)]
+
+    def _row(self, net: Any, inputs: list[Any]) -> list[Tensor]:
+        given = [*inputs, *self._nothing(net, inputs)]
+        shapes = tuple(one.shape for one in given)
+        if shapes not in self._compiled:
+            self._compiled[shapes] = self._compile(net, shapes)
+            while len(self._compiled) > _MOST_SIZES:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(shapes)
+        network = self._compiled[shapes]
+        found = network(given)
+        return [torch.from_numpy(found[place].copy()) for place in range(len(network.outputs))]
+
+    def _nothing(self, net: Any, inputs: list[Any]) -> list[Any]:
+        """Zeros for the residuals of control nets, where a U-Net's call has none: with and without is one network."""
+        if self._kind != "unet" or len(inputs) > _OWN_INPUTS:
+            return []
+        size = inputs[0].shape[-2], inputs[0].shape[-1]
+        if self._zeros is None or self._zeros[0] != size:
+            self._zeros = size, [torch.zeros(shape).numpy() for shape in residual_shapes(net, *size)]
+        return self._zeros[1]
+
+    def _compile(self, net: Any, shapes: _Shapes) -> Any:
+        graph = self._graph.clone()
+        graph.reshape({place: list(shape) for place, shape in enumerate(shapes)})
+        told = {
+            "INFERENCE_PRECISION_HINT": DTYPES[net.dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        return core().compile_model(graph, "CPU", told)
+
+    def _read(self, net: Any) -> Any:
+        """The network from its folder, converted before where it is not there or damaged."""
+        place = place_of(net, self._kind, self._folder)
+        label = LABELS[self._kind]
+        needed = _ROOM * sum(one.numel() * one.element_size() for one in net.parameters())
+        if needed > self._free():
+            raise OutOfMemoryError(f"it takes about {needed / 1e9:.1f} GB more, which are not free")
+        if place.exists():
+            try:
+                return read(place)
+            except CheckpointError:
+                self._tell(f"The converted {label} was damaged; it is converted again.")
+        begun = time.perf_counter()
+        convert(net, self._kind, place)
+        gc.collect()
+        if (seconds := time.perf_counter() - begun) > _SLOW:
+            self._tell(f"The {label} was converted for OpenVINO in {seconds:.0f} s; it is kept for the next time.")
+        return read(place)
+
+
+def _of_row(one: Tensor, row: int) -> Any:
+    """What one row has of an input, as OpenVINO takes it; what has no rows, such as a timestep, is everybody's."""
+    part = one if one.ndim == 0 else one[row : row + 1]
+    return part.detach().float().contiguous().numpy()
+
+
+def _state_of(net: Any) -> _State:
+    """Which weights a network has, in what dtype, how often each was written: enough to see that they are others."""
+    writes = ((id(one), 0 if one.is_inference() else one._version) for one in net.parameters())
+    return net.dtype, *writes
