@@ -1,6 +1,6 @@
 """Speed and memory at the published size with random weights: a table for docs/speed.md.
 
-    python benchmarks/full_size.py [--side 512] [--steps 20] [--quick]
+    python benchmarks/full_size.py [--side 512] [--steps 20] [--quick] [--engine torch]
 
 Times one guided step (two rows of the U-Net) in float32 and bfloat16, each in both memory formats and with both
 attention kernels, as a share of what a plain matrix product reaches in the same dtype; then a whole picture through
@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from blipdiff.checkpoints import configs
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.devices import placement
+from blipdiff.ranges import ENGINES, TORCH
 from pipelines.generate.request import GenerateRequest
 from pipelines.job import Job, run
 from pipelines.studio import Studio
@@ -62,7 +63,7 @@ def main() -> None:
                     flush=True,
                 )
         del unet
-    whole_picture(options.side, options.steps)
+    whole_picture(options.side, options.steps, options.engine)
 
 
 def parsed() -> argparse.Namespace:
@@ -71,6 +72,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--engine", choices=ENGINES, default=TORCH, help="what draws the whole picture")
     parser.add_argument("--quick", action="store_true", help="leave out the plain attention kernel")
     return parser.parse_args()
 
@@ -129,13 +131,13 @@ def median_seconds(work: Callable[[], object], *, repeats: int) -> float:
     return statistics.median(times)
 
 
-def whole_picture(side: int, steps: int) -> None:
+def whole_picture(side: int, steps: int, engine: str) -> None:
     """A picture from photo and prompt in the dtype that is chosen here, by the classes that users call."""
     place = placement()
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(Path(folder), torch.float16, "safetensors")
         start = time.perf_counter()
-        studio = Studio.open(folder)
+        studio = Studio.open(folder, engine=engine)
         loaded = time.perf_counter()
         subject = studio.subject([SubjectPhoto(Image.new("RGB", (640, 480), "orange"), "dog")])
         request = GenerateRequest(category="dog", prompt="on a beach", count=1, steps=steps, width=side, height=side)
@@ -144,7 +146,8 @@ def whole_picture(side: int, steps: int) -> None:
         done = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"\nA picture of {side} px in {steps} steps, {place.dtype_name} on {place.device}: {done - loaded:.1f} s, "
+        f"\nA picture of {side} px in {steps} steps, {place.dtype_name} on {place.device} by {studio.engine.name}: "
+        f"{done - loaded:.1f} s, "
         f"after {loaded - start:.1f} s of loading; peak memory {peak:.1f} GiB (the measurements above included)."
     )
 
