@@ -9,6 +9,7 @@ noise's pictures after 200 steps of UniPC.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -48,36 +49,32 @@ def main() -> None:
     for guidance in options.guidance or [studio.model.guidance]:
         print(f"\n### guidance {guidance:g}, {len(pairs)} unseen subjects, {options.dtype}\n")
         print("| steps | calls | median dB | least dB |\n| --- | --- | --- | --- |")
-        wanted = drawn(studio, pairs, "unipc", REFERENCE, guidance, options)
+        wanted = drawn(studio, pairs, options, scheduler="unipc", steps=REFERENCE, guidance=guidance)
         for name, numbers in (("fitted", calls), ("unipc", options.plain)):
             for steps in numbers:
-                found = drawn(studio, pairs, name, steps, guidance, options)
-                squares = (found - wanted).square().mean((1, 2, 3)).clamp(min=1e-10)
-                ratios = -10 * squares.log10()
-                print(f"| {name} | {steps} | {float(ratios.median()):.1f} | {float(ratios.min()):.1f} |", flush=True)
+                found = drawn(studio, pairs, options, scheduler=name, steps=steps, guidance=guidance)
+                median, least = decibels(found, wanted)
+                print(f"| {name} | {steps} | {median:.1f} | {least:.1f} |", flush=True)
 
 
-def drawn(
-    studio: Studio, pairs: list, scheduler: str, steps: int, guidance: float, options: argparse.Namespace
-) -> Tensor:
+def drawn(studio: Studio, pairs: list, options: argparse.Namespace, **asked: Any) -> Tensor:
     """(pairs, 3, H, W) in [0, 1], each from its own seed."""
     model, found = studio.model, []
     for first in range(0, len(pairs), options.batch):
         plans = []
         for place, pair in enumerate(pairs[first : first + options.batch], first):
-            request = GenerateRequest(
-                category=pair.category,
-                prompt=pair.prompt,
-                count=1,
-                steps=steps,
-                guidance=guidance,
-                scheduler=scheduler,
-            )
+            request = GenerateRequest(category=pair.category, prompt=pair.prompt, count=1, **asked)
             subject = model.encode_subject(SubjectPhoto(Image.fromarray(pair.photo), pair.category), fit="pad")
             plans.append(plan_encoded(model, encode(model, request, subject), [1000 + place]))
         *_, last = execute(model.unet, side_by_side(plans))
         found.append(decode_latents(model.vae, last.latents).float())
     return torch.cat(found)
+
+
+def decibels(found: Tensor, wanted: Tensor) -> tuple[float, float]:
+    """The median and the least peak signal-to-noise ratio of pictures, (n, 3, H, W) in [0, 1]."""
+    ratios = -10 * (found - wanted).square().mean((1, 2, 3)).clamp(min=1e-10).log10()
+    return float(ratios.median()), float(ratios.min())
 
 
 if __name__ == "__main__":

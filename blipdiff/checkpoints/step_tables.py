@@ -1,10 +1,11 @@
 """A model's fitted steps on disk: scheduler/steps.json beside its noise schedule, which other programs pass by."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blipdiff.checkpoints.configs import read_json, write_json
+from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.fields import Choice, Fields, Real, Row, Whole, check, optional
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.step_tables import HISTORY, MOST_WEIGHT, StepTable, StepTables, Weights
@@ -54,23 +55,21 @@ def step_tables(folder: Path, config: Mapping[str, Any]) -> StepTables | None:
 
 
 def write_step_tables(tables: StepTables, path: Path) -> None:
-    """Writes them as the file that `step_tables` reads."""
-    write_json(
-        path,
-        {
-            "blipdiff": "steps",
-            "version": _VERSION,
-            "dial": dict(tables.dial),
-            "tables": [
-                {
-                    "timesteps": one.timesteps,
-                    "decibels": one.decibels,
-                    "fitted": [{"guidance": scale, "weights": weights} for scale, weights in one.weights.items()],
-                }
-                for one in tables.tables
-            ],
-        },
-    )
+    """Writes them as the file that `step_tables` reads; a line for each table, for they are many numbers."""
+    lines = [
+        json.dumps(
+            {
+                "timesteps": one.timesteps,
+                "decibels": one.decibels,
+                "fitted": [{"guidance": scale, "weights": weights} for scale, weights in one.weights.items()],
+            }
+        )
+        for one in tables.tables
+    ]
+    head = json.dumps({"blipdiff": "steps", "version": _VERSION, "dial": dict(tables.dial)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed = ",\n".join(lines)
+    path.write_text(f'{head[:-1]}, "tables": [\n{listed}\n]}}\n', encoding="utf-8")
 
 
 def _table(told: Any) -> StepTable:

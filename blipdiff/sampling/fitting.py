@@ -23,6 +23,7 @@ from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 
 CONVERGED = 200  # steps of UniPC, whose pictures differ from those of 1,000 of DDIM by 61 dB on the bundled model
 _EARLY, _LATE = (1.2, 1.5, 1.7, 2.0), (0.7, 0.8, 1.0)  # exponents of the spacings that are tried
+_DIGITS = 7  # of a weight
 _STEADY = 1e-6  # of the columns' own size: keeps weights small where predictions hardly differ
 
 
@@ -90,7 +91,7 @@ def fitted(
         predicted = [clean_latents(raw.double(), latents, signal, kind), *predicted[: HISTORY - 1]]
         target = way.latents[places[call + 1] if call + 1 < len(places) else -1].double()
         rows = [_weights([latents, *predicted[: count + 1]], target) for count in range(len(predicted))]
-        weights.append(tuple(tuple(row.tolist()) for row in rows))
+        weights.append(tuple(tuple(float(f"{one:.{_DIGITS}g}") for one in row.tolist()) for row in rows))
         latents = sum(weight * one for weight, one in zip(rows[-1], [latents, *predicted], strict=True))  # type: ignore[assignment]
     return tuple(weights), latents
 
