@@ -81,8 +81,15 @@ def runs_on(net: nn.Module) -> torch.device:
 
 def has_fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices in hardware: AMX, or AVX-512 with BF16."""
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return any(check() for check in checks if check is not None)
+    return _has("_is_amx_tile_supported") or _has("_is_avx512_bf16_supported")
+
+
+def attends_slowly() -> bool:
+    """Whether torch's fused attention is slower here in bfloat16 than plain products: with AVX-512 BF16, without AMX.
+
+    With AMX the fused kernel multiplies in tiles of its own, which was not measured against plain products.
+    """
+    return _has("_is_avx512_bf16_supported") and not _has("_is_amx_tile_supported")
 
 
 def accelerated_parts() -> dict[str, str]:
@@ -116,6 +123,12 @@ def uses_xformers(device: torch.device) -> bool:
 def memory_format(device: torch.device) -> torch.memory_format:
     """The layout of convolutions' tensors: channels_last on CUDA and on processors, measured in docs/speed.md."""
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def _has(check: str) -> bool:
+    """What a function of `torch.cpu` says of this processor; no where the torch installed does not have it."""
+    asked = getattr(torch.cpu, check, None)
+    return asked is not None and bool(asked())
 
 
 def _best_device() -> torch.device:

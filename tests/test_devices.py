@@ -4,18 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 
+from blipdiff.attention.tiled import TiledProcessor
 from blipdiff.devices import (
     DTYPES,
     Placement,
     accelerated_parts,
+    attends_slowly,
     has_fast_bfloat16,
     memory_format,
     placement,
     uses_xformers,
 )
 from blipdiff.errors import ConfigError
-from blipdiff.sampling.acceleration import accelerate
+from blipdiff.sampling.acceleration import accelerate, attention_kernel
 from tests.support.tiny_models import tiny_controlnet, tiny_model
 
 CPU = torch.device("cpu")
@@ -89,6 +92,31 @@ def test_acceleration_reports_what_it_switched_on_and_changes_no_value() -> None
     assert all(torch.equal(weight, weights[name]) for name, weight in model.unet.state_dict().items())
     assert model.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert model.vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_attention_by_tiles_is_for_bfloat16_where_the_fused_kernel_is_slow(
+    slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: slow, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    model = replace(tiny_model(), controlnet=tiny_controlnet())
+    assert accelerate(model, placement("cpu", "float32")).attention == "scaled_dot_product_attention"
+    assert {type(one) for one in model.unet.attn_processors.values()} == {AttnProcessor2_0}
+    report = accelerate(model, placement("cpu", "bfloat16"))
+    assert report.attention == ("tiled products" if slow else "scaled_dot_product_attention")
+    for net in (model.unet, model.vae, model.controlnet):
+        assert net is not None
+        kinds = {type(one) for one in net.attn_processors.values()}
+        assert kinds == {TiledProcessor if slow else AttnProcessor2_0}
+
+
+def test_tile_registers_serve_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert has_fast_bfloat16()
+    assert not attends_slowly()
+    assert attention_kernel(placement("cpu", "bfloat16")) == "scaled_dot_product_attention"
 
 
 def test_a_controlnet_is_accelerated_with_its_model() -> None:

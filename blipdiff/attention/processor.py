@@ -12,7 +12,7 @@ from blipdiff.attention.context import MoreKeys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Heads:
+class Heads:
     """A layer's projections by head, (rows * heads, positions, width of a head), and what is added to its logits."""
 
     query: Tensor
@@ -39,14 +39,14 @@ def explicit_attention(
     hidden_states: (rows, queries, width) or (rows, width, h, w) -> the same shape;
     edit: (rows, heads, queries, keys) -> the same shape, the keys of `more` after the layer's own
     """
-    heads = _by_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
+    heads = projected_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
     rows, bias = hidden_states.shape[0], heads.bias
     if bias is not None:
         bias = bias.expand(rows, attention.heads, -1, -1).flatten(0, 1)
     probs = attention.get_attention_scores(heads.query, heads.key, bias)  # (rows * heads, queries, keys)
     probs = edit(probs.view(rows, attention.heads, *probs.shape[1:])).reshape(probs.shape)
     mixed = attention.batch_to_head_dim(torch.bmm(probs.to(heads.value.dtype), heads.value))
-    return _projected(attention, mixed, hidden_states)
+    return projected_output(attention, mixed, hidden_states)
 
 
 def extended_attention(
@@ -64,24 +64,25 @@ def extended_attention(
 
     hidden_states: (rows, queries, width) or (rows, width, h, w) -> the same shape
     """
-    heads = _by_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
+    heads = projected_heads(attention, hidden_states, encoder_hidden_states, attention_mask, temb, more)
     query, key, value = (
         one.view(hidden_states.shape[0], attention.heads, *one.shape[1:])
         for one in (heads.query, heads.key, heads.value)
     )
     mask = None if heads.bias is None else heads.bias.to(query)
     mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=attention.scale)
-    return _projected(attention, mixed.transpose(1, 2).flatten(2), hidden_states)
+    return projected_output(attention, mixed.transpose(1, 2).flatten(2), hidden_states)
 
 
-def _by_heads(
+def projected_heads(
     attention: Attention,
     hidden_states: Tensor,
     encoder_hidden_states: Tensor | None,
     attention_mask: Tensor | None,
     temb: Tensor | None,
     more: MoreKeys | None,
-) -> _Heads:
+) -> Heads:
+    """The projections of a layer's states, and of those that it reads besides, by head; norms and masks included."""
     states = hidden_states
     if attention.spatial_norm is not None:
         states = attention.spatial_norm(states, temb)
@@ -100,7 +101,7 @@ def _by_heads(
     if more is not None:
         bias = _with_more(attention, bias, more, context)
         context = torch.cat([context, more.states.to(context)], dim=1)
-    return _Heads(
+    return Heads(
         _by_head(attention, attention.to_q(states), attention.norm_q),
         _by_head(attention, attention.to_k(context), attention.norm_k),
         _by_head(attention, attention.to_v(context), None),
@@ -120,7 +121,7 @@ def _with_more(attention: Attention, bias: Tensor | None, more: MoreKeys, own: T
     return torch.cat([before.expand(shape), after.expand(shape)], dim=-1)  # (rows, heads or 1, 1 or queries, keys)
 
 
-def _projected(attention: Attention, mixed: Tensor, residual: Tensor) -> Tensor:
+def projected_output(attention: Attention, mixed: Tensor, residual: Tensor) -> Tensor:
     """The output projection, its dropout, the residual and the scale that end a layer."""
     for module in attention.to_out:
         mixed = module(mixed)

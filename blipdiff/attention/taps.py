@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from blipdiff.attention.context import Added, KeyValueSource, MoreKeys, SiteConditioning
 from blipdiff.attention.processor import explicit_attention, extended_attention
 from blipdiff.attention.sites import AttentionSite, Block, Kind
+from blipdiff.attention.tiled import TiledProcessor
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment
@@ -30,6 +31,7 @@ _SAME_MATHEMATICS = (
     AttnProcessor2_0,
     FusedAttnProcessor2_0,
     SlicedAttnProcessor,
+    TiledProcessor,
     XFormersAttnProcessor,
 )
 _PLAIN = ("torch", "diffusers")  # whose layers a network without additions is made of

@@ -15,10 +15,12 @@ from blipdiff.control.adapter import AdapterBranch
 from blipdiff.control.choices import INPAINT
 from blipdiff.control.controlnet import ControlBranch
 from blipdiff.control.preprocessors import Preprocessors
+from blipdiff.devices import Placement
 from blipdiff.diffusers_types import Adapter, ControlNet
 from blipdiff.given_pictures import PictureLike
 from blipdiff.images import as_layers, as_rgb, fitted, map_tensor, picture_tensor
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.sampling.acceleration import fit
 from pipelines.controls.found import found_control, told_control, untold_nets
 from pipelines.controls.settings import ControlSettings
 from pipelines.inputs import Input, given_images, picture_text, pixels_hash
@@ -81,6 +83,7 @@ class Nets:
                 )
                 self._loaded(loaded)
                 self._nets[name] = loaded.eval().requires_grad_(False)
+                fit(self._nets[name], Placement(unet.device, unet.dtype))
             return self._nets[name]
 
     def maps(
