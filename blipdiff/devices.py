@@ -1,5 +1,6 @@
 """Device, dtype, memory format and attention kernel: decided here, for every network, and nowhere else."""
 
+import gc
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -77,6 +78,13 @@ def runs_on(net: nn.Module) -> torch.device:
         if device is not None:
             return torch.device(device)
     return next(net.parameters()).device
+
+
+def free_memory() -> None:
+    """Gives back what nothing holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def has_fast_bfloat16() -> bool:

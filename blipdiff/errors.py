@@ -47,6 +47,16 @@ class MissingDependencyError(BlipdiffError):
     """An optional package is needed for this and not installed."""
 
 
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device or the system has no more."""
+    if isinstance(error, MemoryError | OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
+
+
 def listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:
     """The first `most` of `names` as one readable phrase, with a count of those left out."""
     shown = ", ".join(names[:most])

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +80,7 @@ class Studio:
         self.references = References(model)
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
+        self.make_room: Callable[[], bool] = lambda: False  # lets go what else takes memory; whether there was any
         self.safety: SafetyCheck | None = None
         self.chooser = Chooser(model, self.references)
 

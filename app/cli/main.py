@@ -13,14 +13,14 @@ from app.cli.terminal import say, tell_of_bug, tell_of_warning, warn
 from app.gradio_stubs import leave_out_stubs
 from app.settings import Settings, read_settings, silence_libraries
 from blipdiff import __version__
-from blipdiff.errors import BlipdiffError
+from blipdiff.errors import BlipdiffError, is_out_of_memory
 from pipelines.task import tasks
 
 CALLER_ERROR = 2  # what was asked for cannot be done
 STOPPED = 130  # Ctrl-C, as shells say it
 
 _EXTRAS = {"resvg_py": "train"}  # packages that only some commands need
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
+_TOO_LITTLE = "There is too little memory for this; try a smaller --batch, --size or --dtype."
 _DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -68,15 +68,15 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _said("Stopped; what was finished is kept.", STOPPED)
     except BlipdiffError as error:
-        return _said(str(error), CALLER_ERROR)
+        return _said(_TOO_LITTLE if is_out_of_memory(error) else str(error), CALLER_ERROR)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
         return _said(f"This needs {error.name}: pip install 'blipdiff[{_EXTRAS[error.name]}]'.", CALLER_ERROR)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
-        return _said("There is too little memory for this; try a smaller --batch, --size or --dtype.", CALLER_ERROR)
+        return _said(_TOO_LITTLE, CALLER_ERROR)
     except BrokenPipeError:
         return 0
     except OSError as error:

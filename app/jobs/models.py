@@ -3,7 +3,6 @@
 With LoRAs and embeddings on it a model is another one, opened as it would be alone: of each model one such is kept.
 """
 
-import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock, RLock
@@ -155,8 +154,6 @@ def weights(studio: "Studio") -> int:
 def free_memory() -> None:
     """Gives back what nothing holds any more."""
     load_libraries()
-    import torch
+    from blipdiff import devices
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    devices.free_memory()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -13,12 +14,12 @@ from PIL import Image
 
 from app.jobs.events import Broadcast, JobEvent
 from app.jobs.history import History
-from app.jobs.memory import TOO_LITTLE, halved, is_out_of_memory
+from app.jobs.memory import TOO_LITTLE, halved
 from app.jobs.models import Models, free_memory
 from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Queue
 from app.jobs.tickets import FAULT, State, Ticket
-from blipdiff.errors import BlipdiffError, OutputError
+from blipdiff.errors import BlipdiffError, OutOfMemoryError, OutputError, is_out_of_memory
 from blipdiff.sampling.stopping import until_stopped
 from pipelines.job import Job, run
 from pipelines.requests import likely_steps
@@ -137,6 +138,8 @@ class Worker:
             try:
                 self._once(ticket, job)
                 return
+            except OutOfMemoryError:  # of a task that has halved its batches itself
+                raise
             except (BlipdiffError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -162,6 +165,7 @@ class Worker:
         rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))
         steps, least = likely_steps(studio.resolved(request)), ticket.previews
         every = self._previews.every(ticket.model, rows, steps, least) if least > 0 else 0
+        studio.make_room = partial(self.models.keep_only, ticket.model, job.added)
         events = cast("Any", run(studio, job, preview_every=every))
         with closing(events):
             for event in until_stopped(events, self._is_stopped):

@@ -69,8 +69,8 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     def plan(batch: Sequence[int]) -> SamplingPlan:
         return region.plan(studio, batch)
 
-    def result(image: Image.Image, number: int) -> Result | None:
-        found = made(_laid_over(given.image, image, edge), number)
+    def result(image: Image.Image, number: int, batch: int) -> Result | None:
+        found = made(_laid_over(given.image, image, edge), number, batch)
         if found is None:
             return None
         picture = replace(found.picture, source_type=drawn_on(job))
@@ -83,7 +83,7 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     return Prepared(
         size,
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result),
+        lambda: seeded_rounds(studio, request, plan, result, job.index),
         len(batches),
         (*notices, *followed.notices, *started.details.notices, *started.encoded.warnings),
         side_by_side=max(1, round(times_own(studio.model, size))),

@@ -37,14 +37,14 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     batches, plan = batches_of(request, job.index), partial(started.plan, studio.model)
     made = result_of(studio, replace(kept, inputs={**kept.inputs, **started.inputs}), _name(job))
 
-    def result(image: Image.Image, number: int) -> Result | None:
-        found = made(image if image.size == wanted else image.resize(wanted, Image.Resampling.LANCZOS), number)
+    def result(image: Image.Image, number: int, batch: int) -> Result | None:
+        found = made(image if image.size == wanted else image.resize(wanted, Image.Resampling.LANCZOS), number, batch)
         return None if found is None else replace(found, picture=replace(found.picture, source_type=drawn_on(job)))
 
     return Prepared(
         size,
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result),
+        lambda: seeded_rounds(studio, request, plan, result, job.index),
         len(batches),
         (*started.details.notices, *started.encoded.warnings),
         side_by_side=max(1, round(times_own(studio.model, size))),  # each tile is of the model's own size

@@ -31,10 +31,11 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     plan = partial(plan_encoded, studio.model, encoded, details=details)
     kept = replace(job, inputs={"subject": details.kept(subject)})
     choice = choice_for(studio, job)
+    made = result_of(studio, kept, request.category, choice)
     return Prepared(
         picture_size(studio.model, request),
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, request.category, choice)),
+        lambda: seeded_rounds(studio, request, plan, made, job.index),
         len(batches),
         (*details.notices, *encoded.warnings, *(choice.notices if choice else ())),
         last=ranked(choice, request.category),

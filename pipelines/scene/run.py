@@ -43,11 +43,12 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     kept = replace(
         job, request=replace(request, controls=followed.controls), inputs={"subject": told, **followed.inputs()}
     )
+    made = result_of(studio, kept, "-".join(words))
     painted = {one.word: one.mask.image for one in bound if one.mask is not None}
     return Prepared(
         (width, height),
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, kept, "-".join(words))),
+        lambda: seeded_rounds(studio, request, plan, made, job.index),
         len(batches),
         (*followed.notices, *details.notices, *rows.warnings, *scaling_of(painted, (width, height))),
         side_by_side=len(bound),

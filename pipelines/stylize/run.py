@@ -37,10 +37,11 @@ def prepare(studio: Studio, job: Job) -> Prepared:
     batches = batches_of(request, job.index)
     plan = partial(plan_stylize, studio.model, ready.style)
     choice = choice_for(studio, job)
+    made = result_of(studio, ready.kept, request.category, choice)
     return Prepared(
         picture_size(studio.model, request),
         ((plan(batch), 1) for batch in batches),
-        lambda: seeded_rounds(studio, batches, plan, result_of(studio, ready.kept, request.category, choice)),
+        lambda: seeded_rounds(studio, request, plan, made, job.index),
         len(batches),
         (*ready.notices, *(choice.notices if choice else ())),
         last=ranked(choice, request.category),

@@ -107,9 +107,9 @@ def program(prelude: str, *arguments: object) -> subprocess.CompletedProcess[str
 def test_too_little_memory_is_said(model: Path, dog: Path, tmp_path: Path) -> None:
     limit = "import resource, torch, diffusers, transformers, pipelines.studio"
     limit += "\nused = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()"
-    limit += "\nresource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)"
+    limit += "\nresource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)"
     asked = ("generate", "--model", model, "--subject", dog, "--category", "dog", "--steps", 1, "--size", "512x512")
-    asked += ("--count", 64, "--batch", 64, "--dtype", "float32", "--output", tmp_path / "out")
+    asked += ("--count", 1, "--dtype", "float32", "--output", tmp_path / "out")
     ended = program(limit, *asked)
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.splitlines()[-1] == (
