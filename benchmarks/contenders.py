@@ -33,6 +33,9 @@ class Ours:
     """This project, as its commands run it."""
 
     def __init__(self, folder: str, dtype: str) -> None:
+        from app.settings import take_large_pages
+
+        take_large_pages()
         self.folder, self.dtype = folder, dtype
         self.studio: Any = None
 

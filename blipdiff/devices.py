@@ -107,8 +107,15 @@ def accelerated_parts() -> dict[str, str]:
         "Apple MPS": "yes" if torch.backends.mps.is_available() else "none",
         "bfloat16 on the processor": "in hardware" if has_fast_bfloat16() else "emulated, so float32 is used",
         "threads": str(torch.get_num_threads()),
-        "attention": "xformers" if uses_xformers(_best_device()) else "scaled_dot_product_attention",
+        "attention": _attention(_best_device()),
     }
+
+
+def _attention(device: torch.device) -> str:
+    if uses_xformers(device):
+        return "xformers"
+    tiled = device.type == "cpu" and attends_slowly()
+    return "tiled products in bfloat16" if tiled else "scaled_dot_product_attention"
 
 
 def uses_xformers(device: torch.device) -> bool:

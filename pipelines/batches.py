@@ -169,8 +169,8 @@ def seeded_rounds(
     """A round for each batch of the request's seeds, each row a picture; of the batch of picture `index` if given.
 
     A batch for which memory does not suffice is halved, unless one picture is repeated, which would be another one. The
-    smaller batches are those of a request for such a batch, so that each picture repeats as it was drawn: where they begin
-    elsewhere, a row that is there already may be drawn once more.
+    smaller batches are those of a request for such a batch, so that each picture repeats as it was drawn: where they
+    begin elsewhere, a row that is there already may be drawn once more.
     """
     drawn, line = set[int](), _Line(request, index)
     while (batch := line.next(drawn)) is not None:

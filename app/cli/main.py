@@ -11,7 +11,7 @@ import typer
 from app.cli.commands import LazyCommands
 from app.cli.terminal import say, tell_of_bug, tell_of_warning, warn
 from app.gradio_stubs import leave_out_stubs
-from app.settings import Settings, read_settings, silence_libraries
+from app.settings import Settings, read_settings, silence_libraries, take_large_pages
 from blipdiff import __version__
 from blipdiff.errors import BlipdiffError, is_out_of_memory
 from pipelines.task import tasks
@@ -60,6 +60,7 @@ def _run() -> int:
     try:
         settings = read_settings()
         silence_libraries(replace(settings, download=settings.download or "--download" in sys.argv))
+        take_large_pages()
         leave_out_stubs()
         app(default_map=_defaults(settings))
     except SystemExit as ended:  # how typer ends, in every version; it has told of what could not be parsed

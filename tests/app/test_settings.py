@@ -18,6 +18,7 @@ from app.settings import (
     save_settings,
     settings_file,
     silence_libraries,
+    take_large_pages,
 )
 from blipdiff.errors import ConfigError, OutputError
 
@@ -103,3 +104,12 @@ def test_settings_come_from_the_environment_and_keep_the_libraries_silent() -> N
         silence_libraries(settings, environment)
         assert environment.get("HF_HUB_OFFLINE") == offline
         assert environment["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+def test_large_pages_are_asked_for_unless_the_environment_says_otherwise() -> None:
+    asked: dict[str, str] = {}
+    take_large_pages(asked)
+    assert asked == {"THP_MEM_ALLOC_ENABLE": "1"}
+    refused = {"THP_MEM_ALLOC_ENABLE": "0"}
+    take_large_pages(refused)
+    assert refused == {"THP_MEM_ALLOC_ENABLE": "0"}
