@@ -179,8 +179,8 @@ def seeded_rounds(
         def finish(latents: Tensor, batch: tuple[int, ...] = batch, size: int = size) -> Iterator[Result]:
             pictures = to_pictures(decode_latents(studio.model.vae, latents))
             found = {seed: picture for seed, picture in zip(batch, pictures, strict=True) if seed not in drawn}
-            drawn.update(batch)
-            results = (made(picture, seed, size) for seed, picture in found.items())
+            results = [made(picture, seed, size) for seed, picture in found.items()]
+            drawn.update(batch)  # not before: looking at pictures takes memory, too
             yield from (one for one in results if one is not None)
 
         yield Round(execute(studio.model.unet, plan(batch)), batch, finish, again=partial(line.again, drawn))

@@ -75,7 +75,7 @@ def tiled_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     heads, queries, width = query.shape
     keys = key.shape[1]
     lines = min(queries, max(1, TILE_SCORES // keys))
-    together = min(heads, max(1, TILE_SCORES // (lines * keys)))
+    together = max(1, min(heads, TILE_SCORES // (lines * keys)))
     scores, probs = (query.new_empty(together * lines * keys) for _ in range(2))
     out, across = torch.empty_like(query), key.transpose(1, 2)
     for first in range(0, heads, together):

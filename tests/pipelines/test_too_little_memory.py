@@ -92,6 +92,22 @@ def test_what_was_drawn_before_memory_ran_short_keeps_its_batch(studio: Studio) 
     assert [picture.seed for picture in found] == list(range(10)), "none twice, none left out"
 
 
+def test_pictures_that_were_not_looked_at_for_want_of_memory_are_drawn_again(studio: Studio) -> None:
+    looks, real = list[int](), studio.picture
+
+    def picture(image: Any, seed: int, one: Any) -> Picture:
+        looks.append(seed)
+        if len(looks) == 4:
+            raise CUDA
+        return real(image, seed, one)
+
+    studio.picture = picture  # type: ignore[method-assign]
+    events = list(run(studio, count=4, batch=4, steps=1, seed=0))
+    assert notices(events) == tried(2)
+    assert looks == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert [one.seed for one in pictures(events)] == [0, 1, 2, 3]
+
+
 def test_progress_counts_what_is_left(studio: Studio) -> None:
     with memory_for(studio, 4):
         told = [event for event in run(studio, count=8, batch=4, steps=2) if isinstance(event, Progress)]
