@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES, TABLED_NAMES
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
 from pipelines.parameters import check, parameter
@@ -34,7 +35,7 @@ class EvaluateRequest:
     seed: int = declared("seed", help="Of the trials and the pictures.")
     steps: int = set_steps()
     guidance: float | None = declared("guidance")
-    scheduler: str = set_scheduler()
+    scheduler: str = set_scheduler(choices=(*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED))
     batch: int = declared("batch", default=16, high=256)
     detail: float = declared("detail", Detailed)
     detail_sites: str = declared("detail_sites", Detailed)
@@ -146,7 +147,7 @@ class DreamBenchRequest:
     seed: int = declared("seed", help="The first picture's seed; the others count up through the whole benchmark.")
     steps: int = set_steps()
     guidance: float | None = declared("guidance")
-    scheduler: str = set_scheduler()
+    scheduler: str = set_scheduler(choices=(*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED))
     negative: str = declared("negative")
     repeats: int = declared("repeats")
     fit: str = declared("fit")
