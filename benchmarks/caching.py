@@ -1,4 +1,4 @@
-"""Whether deep features kept between calls beat fewer calls at equal cost (DeepCache: Ma et al. 2023, arXiv:2312.00858).
+"""Whether deep features kept between calls beat fewer calls at equal cost (DeepCache: Ma et al., arXiv:2312.00858).
 
     python benchmarks/caching.py LIBRARY [--model mini] [--pairs 16]
 

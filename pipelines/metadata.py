@@ -16,6 +16,7 @@ from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import PNG_START, png_text
 from blipdiff.picture_files import file_stream, picture_file
+from blipdiff.ranges import USUAL_SCHEDULER, USUAL_STEPS
 from blipdiff.ranges import TORCH
 from pipelines.added import added_in
 from pipelines.inputs import Input, picture_of, rows_from
@@ -27,7 +28,8 @@ METADATA_VERSION = 2
 METADATA_KEY = "blipdiff"  # of a PNG's text
 _MOST_CHARACTERS = 2**24
 _PACKAGES = ("blipdiff", "torch", "diffusers", "transformers")
-_RESOLVED = ("guidance", "steps", "scheduler")
+_RESOLVED = {"guidance": "a number", "steps": "a number", "scheduler": "a name"}
+_EARLIER = {"steps": USUAL_STEPS, "scheduler": USUAL_SCHEDULER}  # where a picture of earlier does not say them
 _PLACES = ("control", "map_weights")  # settings that may name a folder
 
 
@@ -138,15 +140,18 @@ def job_of(metadata: Mapping[str, Any]) -> Job:
         raise ConfigError("The metadata are damaged: the request is missing.")
     task = request.get("task", "generate") if old else metadata["job"].get("task")
     asked = parameters(task_named(str(task)).request)
-    for name in _RESOLVED:
-        if name in asked and request.get(name) is None:  # a picture tells what it was drawn at
-            raise ConfigError(f"{asked[name].label} must be said, not None: the metadata are damaged.")
+    for name, kind in _RESOLVED.items():  # a picture tells what it was drawn at
+        if name in asked and request.get(name, _EARLIER.get(name)) is None:
+            raise ConfigError(f"{asked[name].label} must be {kind}, not None: the metadata are damaged.")
     if old:
         job: Job = task_named(str(request.get("task", "generate"))).earlier(metadata)
     else:
         job = replace(Job.from_mapping(metadata["job"]), model=metadata["model"])
     if (engine := engine_of(metadata)) is not None:
         job = replace(job, model={**metadata["model"], "engine": engine})
+    unsaid = {name: value for name, value in _EARLIER.items() if name in asked and getattr(job.request, name) is None}
+    if unsaid:
+        job = replace(job, request=replace(job.request, **unsaid))
     if "weighting" in asked and "weighting" not in request:  # of a version that took marks in prompts for letters
         job = replace(job, request=replace(job.request, weighting=OFF))
     return replace(job, added=added_in(metadata["model"].get("parts")))

@@ -71,6 +71,8 @@ class Preset:
                 continue
             if one is not None or key == "controls":
                 found[key] = value
+        if values.get("step_table"):  # steps of one model: on another one the speed says them
+            found = {key: value for key, value in found.items() if key not in ("steps", "scheduler")}
         found.pop("category", None)
         return cls(name, task.name, plain(found), description)
 

@@ -62,7 +62,12 @@ def test_presets_are_listed_shown_and_kept(blipdiff: Command, made: tuple[Path, 
     ended = blipdiff("presets", "save", made[0], "--name", "my look", "--description", "As that one.")
     assert ended.code == 0, ended.err
     shown = json.loads(blipdiff("presets", "show", "my look").out)
-    assert shown["values"] == {"count": 1, "steps": 2, "guidance": shown["values"]["guidance"]}
+    assert shown["values"] == {
+        "count": 1,
+        "steps": 2,
+        "scheduler": "unipc",
+        "guidance": shown["values"]["guidance"],
+    }
     (tmp_path / "given.json").write_text(json.dumps({**shown, "name": "given"}))
     assert blipdiff("presets", "save", tmp_path / "given.json").code == 0
     names = [one["name"] for one in json.loads(blipdiff("presets", "list", "generate", "--json").out)]

@@ -139,7 +139,7 @@ def test_what_has_no_subject_or_a_bad_value_is_answered_and_not_drawn(
     for typed, words in (
         ({"subject": None}, "There is no subject yet"),
         ({"field_category": ""}, "The category is empty"),
-        ({"field_steps": None}, "Steps is empty"),
+        ({"field_count": None}, "Pictures is empty"),
     ):
         assert words in ask(**typed)["status"]
     assert len(workshop.queue.tickets()) == before
@@ -226,7 +226,7 @@ def test_a_picture_of_an_earlier_version_fills_the_form_of_its_task(path: Path, 
     job = repeat(path)
     named, prefix = ("made-here", "field") if job.task == "generate" else (f"{job.task}-made-here", job.task)
     changes = page.changed(named, "upload", **{named: str(path)})
-    assert changes[f"{prefix}-steps"] == job.request.steps
+    assert changes[f"{prefix}-steps"] == str(job.request.steps)
     assert changes[f"{prefix}-negative"] == job.request.negative
     assert changes[f"{prefix}-seed"] == str(read_metadata(path)["seed"])
 

@@ -45,17 +45,17 @@ def drawn(asked: Asked) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_preset_fills_the_form_and_what_is_set_is_kept_as_one(asked: Asked, tmp_path: Path) -> None:
     filled = asked.changed("preset", "input", preset="quick look")
-    assert (filled["field-steps"], filled["field-count"]) == (8, 6)
+    assert (filled["field-speed"], filled["field-count"]) == ("fast", 6)
     assert "find a seed" in filled["preset-about"]
     assert "no preset" in asked.changed("preset", "input", preset="none such")["preset-about"]
     assert "has no name" in asked.click("preset-save")["preset-about"]
-    kept = asked.click("preset-save", preset_name="my look", field_steps=33, field_prompt="on a beach")
+    kept = asked.click("preset-save", preset_name="my look", field_steps="33", field_prompt="on a beach")
     assert "Saved as" in kept["preset-about"]
     found = json.loads((tmp_path / "presets" / "my-look.json").read_text())
     assert (found["values"]["steps"], found["values"]["prompt"]) == (33, "on a beach")
     assert not {"seed", "category"} & set(found["values"])
     again = asked.changed("preset", "input", preset="my look")
-    assert again["field-steps"] == 33
+    assert again["field-steps"] == "33"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -86,7 +86,7 @@ def test_a_presets_file_is_brought_and_one_for_another_tab_kept(asked: Asked, tm
     path = tmp_path / "given.json"
     path.write_text(json.dumps(MINE))
     filled = asked.changed("preset-file", "upload", preset_file=str(path))
-    assert (filled["field-steps"], filled["field-seed"], filled["random-seed"]) == (7, "4", False)
+    assert (filled["field-steps"], filled["field-seed"], filled["random-seed"]) == ("7", "4", False)
     there = asked.changed("edit-preset-file", "upload", edit_preset_file=str(path))
     assert "is for Create" in there["edit-preset-about"]
     path.write_text("{")
