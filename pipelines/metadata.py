@@ -16,8 +16,7 @@ from blipdiff.conditioning.weighting import OFF
 from blipdiff.errors import ConfigError
 from blipdiff.picture_chunks import PNG_START, png_text
 from blipdiff.picture_files import file_stream, picture_file
-from blipdiff.ranges import USUAL_SCHEDULER, USUAL_STEPS
-from blipdiff.ranges import TORCH
+from blipdiff.ranges import TORCH, USUAL_SCHEDULER, USUAL_STEPS
 from pipelines.added import added_in
 from pipelines.inputs import Input, picture_of, rows_from
 from pipelines.job import Job

@@ -23,7 +23,7 @@ _STABLE_DIFFUSION = {
     "beta_end": 0.012,
     "num_train_timesteps": 1000,
 }
-_REMEMBERED = "published_steps"
+PUBLISHED = "published_steps"  # the attribute of a scheduler that takes some: their name
 
 
 def remembered(scheduler: Any, name: str) -> None:
@@ -38,17 +38,15 @@ def remembered(scheduler: Any, name: str) -> None:
             f"The steps '{name}' were published for Stable Diffusion's noise schedule, which this model has not. "
             "Choose another scheduler, such as unipc."
         )
-    setattr(scheduler, _REMEMBERED, name)
+    setattr(scheduler, PUBLISHED, name)
 
 
-def ready_published(scheduler: Any, steps: int, device: torch.device | str) -> bool:
-    """Readies a scheduler that takes published steps for `steps` calls; whether it is one.
+def ready_published(scheduler: Any, steps: int, device: torch.device | str) -> None:
+    """Readies a scheduler that takes published steps for `steps` calls.
 
     Raises: ConfigError for so many calls that their timesteps coincide.
     """
-    name = getattr(scheduler, _REMEMBERED, None)
-    if name is None:
-        return False
+    name = getattr(scheduler, PUBLISHED)
     signal = scheduler.alphas_cumprod.double().numpy()
     levels = np.sqrt((1 - signal) / signal)  # sigma of each timestep, growing
     sigmas = levels[list(_AYS)] if name == "ays" else np.array(_GITS[8 if steps <= 8 else 10])
@@ -59,4 +57,3 @@ def ready_published(scheduler: Any, steps: int, device: torch.device | str) -> b
     if len(set(timesteps.tolist())) < steps:
         raise ConfigError(f"The steps '{name}' cannot be divided into {steps} different calls; ask for fewer.")
     scheduler.set_timesteps(timesteps=timesteps.tolist(), device=device)
-    return True

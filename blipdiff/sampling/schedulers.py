@@ -27,7 +27,7 @@ from blipdiff.errors import CheckpointError, ConfigError, listed
 from blipdiff.models.step_tables import StepTables
 from blipdiff.ranges import AS_CONFIGURED, FITTED, SCHEDULER_NAMES, TABLED_NAMES
 from blipdiff.sampling.fitted import FittedScheduler
-from blipdiff.sampling.published_steps import ready_published, remembered
+from blipdiff.sampling.published_steps import PUBLISHED, ready_published, remembered
 
 # What diffusers hands to NumPy, NumPy 2 takes with a warning that nobody here can heed.
 warnings.filterwarnings(
@@ -171,7 +171,8 @@ def set_timesteps(scheduler: Scheduler, steps: int, device: torch.device | str =
     most = int(scheduler.config.num_train_timesteps)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         raise ConfigError(f"{steps!r} steps were asked for; a run has 1 to {most}.")
-    if ready_published(scheduler, steps, device):
+    if hasattr(scheduler, PUBLISHED):
+        ready_published(scheduler, steps, device)
         return
     try:
         scheduler.set_timesteps(steps, device=device)

@@ -226,7 +226,7 @@ def test_a_picture_of_an_earlier_version_fills_the_form_of_its_task(path: Path, 
     job = repeat(path)
     named, prefix = ("made-here", "field") if job.task == "generate" else (f"{job.task}-made-here", job.task)
     changes = page.changed(named, "upload", **{named: str(path)})
-    assert changes[f"{prefix}-steps"] == str(job.request.steps)
+    assert str(changes[f"{prefix}-steps"]) == str(job.request.steps)
     assert changes[f"{prefix}-negative"] == job.request.negative
     assert changes[f"{prefix}-seed"] == str(read_metadata(path)["seed"])
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, PNDMScheduler
 
 from blipdiff.checkpoints import convert, load_model, save_model
 from blipdiff.devices import placement
 from blipdiff.errors import ConfigError, PromptError, ShapeError
+from blipdiff.models.step_tables import StepTable, StepTables
+from blipdiff.ranges import EVEN_STEPS
 from pipelines import BlipDiffusionPipeline
 from tests.support.face import close, differ, draw, quiet, seeded
 from tests.support.tiny_models import photo, tiny_model
@@ -53,6 +55,24 @@ def test_guidance_outlives_saving_and_conversion(modest: BlipDiffusionPipeline, 
     save_model(model, tmp_path / "lavis", "lavis")
     back = load_model(convert(tmp_path / "lavis", tmp_path / "again"))
     assert (back.guidance, back.insert_at, back.photo) == (OWN, 3, model.photo)
+
+
+# Speed
+
+
+def test_a_speed_takes_the_place_of_scheduler_and_steps(modest: BlipDiffusionPipeline, tmp_path: Path) -> None:
+    assert torch.equal(draw(modest, speed="fast"), draw(modest, speed="fast", num_inference_steps=3))
+    assert modest.num_timesteps == EVEN_STEPS["fast"]
+    assert type(modest.scheduler) is PNDMScheduler
+    weights = {OWN: (((0.2, 0.8),), ((0.5, 0.5), (0.5, 0.6, -0.1)))}
+    tables = StepTables((StepTable((999, 500), weights),), {"exact": 2, "balanced": 2, "fast": 2})
+    fitted = quiet(BlipDiffusionPipeline.from_model(replace(modest.model, step_tables=tables)))
+    draw(fitted, speed="exact")
+    assert fitted.num_timesteps == 2
+    fitted.save_pretrained(tmp_path / "fitted")
+    assert BlipDiffusionPipeline.from_pretrained(tmp_path / "fitted").model.step_tables == tables
+    with pytest.raises(ConfigError, match="Speed is 'slow'"):
+        draw(modest, speed="slow")
 
 
 # Words
