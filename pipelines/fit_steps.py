@@ -3,7 +3,7 @@
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.step_tables import StepTable, StepTables
 from blipdiff.moment import Moment
 from blipdiff.ranges import FITTED, MOST_GUIDANCE, SPEED_DECIBELS
-from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitted, spacings
+from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitted, moved, spacings
 from blipdiff.sampling.loop import denoise
 from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import ready_scheduler
@@ -40,6 +40,8 @@ PROMPTS = (
     "in space",
 )
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_SEARCHED = 8  # rows by which timesteps are searched; all of them fit the weights
+_MOVES = (CONVERGED // 33, CONVERGED // 66)  # places on the way by which a call is moved
 _SCALES = (1.0, 0.5, 1.6, 2.4)  # times the model's own guidance; the first is what is measured
 
 
@@ -87,9 +89,9 @@ def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: F
         ways.append((yield from counted.way(model, fits.at(scale), fits.noise)))
     others = _Rows.of(model, subjects[1::2], request, request.rows)
     measured = yield from counted.way(model, others.at(scales[0]), others.noise)
-    tables = []
+    tables, some = [], replace(fits, plans=fits.plans[:_SEARCHED])
     for calls in sorted(set(request.calls)):
-        places = yield from _nearest(model, fits.at(scales[0]), ways[0], calls, counted)
+        places = yield from _nearest(model, some.at(scales[0]), ways[0].of_rows(_SEARCHED), calls, counted)
         weights = {}
         for scale, way in zip(scales, ways, strict=True):
             weights[scale] = fitted(fits.at(scale), model.scheduler_config, way, places)[0]
@@ -175,13 +177,22 @@ class _Counted:
 def _nearest(
     model: BlipDiffusion, predict: NoisePredictor, way: Way, calls: int, counted: _Counted
 ) -> Generator[FitProgress, None, tuple[int, ...]]:
-    """Progress; returns the places of the spacing that comes nearest to the way's end."""
+    """Progress; returns the places that come nearest to the way's end: of a spacing, each then moved if that helps."""
     best, nearest = tuple[int, ...](), math.inf
-    for places in spacings(way, calls):
+
+    def tried(places: tuple[int, ...]) -> FitProgress:
+        nonlocal best, nearest
         _, latents = fitted(predict, model.scheduler_config, way, places)
-        yield counted.told(calls)
         if (error := error_of(latents, way)) < nearest:
             best, nearest = places, error
+        return counted.told(calls)
+
+    for places in spacings(way, calls):
+        yield tried(places)
+    for far, call, way_on in product(_MOVES, range(1, calls), (-1, 1)):
+        others = moved(way, best, call, way_on * far)
+        if others is not None:
+            yield tried(others)
     return best
 
 

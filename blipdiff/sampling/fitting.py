@@ -1,8 +1,8 @@
 """Steps fitted to a model: its converged trajectories, the calls that come nearest to them, and their weights.
 
 The timesteps are chosen as in GITS (Chen et al. 2024, arXiv:2405.11326: the model's own dense path says where calls
-matter), among spacings of two parameters; the weights by least squares at each call in turn, from the latents that the
-calls before it have led to, so that each call also mends what those have missed.
+matter), among spacings of two parameters, and then moved one by one; the weights by least squares at each call in turn,
+from the latents that the calls before it have led to, so that each call also mends what those have missed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +36,10 @@ class Way:
 
     timesteps: tuple[int, ...]
     latents: tuple[Tensor, ...]
+
+    def of_rows(self, count: int) -> "Way":
+        """The same of the first rows alone."""
+        return Way(self.timesteps, tuple(one[:count] for one in self.latents))
 
     def near(self, timestep: float) -> int:
         """The place of the timestep that is nearest."""
@@ -72,6 +76,13 @@ def spacings(way: Way, calls: int) -> list[tuple[int, ...]]:
     if not found:
         raise ConfigError(f"{calls} calls cannot be told apart on a way of {len(way.timesteps)}; fit fewer.")
     return list(found)
+
+
+def moved(way: Way, places: Sequence[int], call: int, by: int) -> tuple[int, ...] | None:
+    """The places with one call's moved along the way; None where it would meet its neighbour, or leave the way."""
+    found = tuple(place + by if index == call else place for index, place in enumerate(places))
+    falls = all(high < low for high, low in pairwise(found))
+    return found if falls and found[-1] < len(way.timesteps) else None
 
 
 def fitted(

@@ -11,7 +11,7 @@ from blipdiff.checkpoints.step_tables import STEPS_FILE, step_tables
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.step_tables import StepTable, StepTables
 from blipdiff.moment import Moment
-from blipdiff.sampling.fitting import converged, error_of, fitted, spacings
+from blipdiff.sampling.fitting import Way, converged, error_of, fitted, moved, spacings
 from blipdiff.sampling.inversion import check_invertible
 from blipdiff.sampling.loop import denoise
 from blipdiff.sampling.schedulers import build_scheduler, ready_scheduler, set_timesteps
@@ -100,6 +100,13 @@ def test_fitted_steps_come_nearer_than_those_of_unipc(kind):
     plain = build_scheduler("unipc", config)
     set_timesteps(plain, 5)
     assert min(errors) < error_of(drawn(plain, other), wanted) - 6  # half as far at most, on noise that was not fitted
+
+
+def test_a_call_is_moved_between_its_neighbours_alone():
+    way = Way((999, 800, 600, 400, 200, 0), ())
+    assert moved(way, (0, 2, 4), 1, 1) == (0, 3, 4)
+    assert moved(way, (0, 2, 4), 2, 1) == (0, 2, 5)
+    assert moved(way, (0, 2, 4), 1, 2) is moved(way, (0, 2, 4), 1, -2) is moved(way, (0, 2, 4), 2, 2) is None
 
 
 def test_weights_lie_between_those_of_the_two_scales_beside():
