@@ -62,13 +62,14 @@ def bundled_subjects() -> list[SubjectPhoto]:
 
 
 def subjects_in(folder: Path) -> list[SubjectPhoto]:
-    """A photo for each PNG or JPEG of a folder, its name the category.
+    """A photo for each PNG, JPEG or WebP of a folder that is not hidden, its name the category.
 
     Raises: ConfigError for no folder, or less than two, ImageError for one that cannot be read.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; give one with a photo of each subject, named by its category.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+    seen = (path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = sorted(path for path in seen if path.suffix.lower() in _PICTURES)
     if len(paths) < 2:
         raise ConfigError(f"{folder} holds {len(paths)} pictures; one half fits the steps, the other measures them.")
     return [SubjectPhoto(open_picture(path), path.stem.replace("_", " ")) for path in paths]

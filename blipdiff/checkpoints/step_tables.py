@@ -45,7 +45,7 @@ def step_tables(folder: Path, config: Mapping[str, Any]) -> StepTables | None:
         raise CheckpointError(f"{path} is damaged: it needs 'tables' and a 'dial'.")
     check(dict(dial), dict.fromkeys(SPEEDS, _CALLS), STEPS_FILE)
     try:
-        found = StepTables(tuple(map(_table, listed)), dict(dial))
+        found = StepTables(tuple(map(_table, listed)), {speed: int(calls) for speed, calls in dial.items()})
     except ConfigError as reason:
         raise CheckpointError(f"{path} is damaged: {reason}") from reason
     levels = int(config.get("num_train_timesteps", 1000))
@@ -77,10 +77,12 @@ def _table(told: Any) -> StepTable:
     if not isinstance(fitted, list) or "timesteps" not in told:
         raise ConfigError("a table lacks its timesteps or weights.")
     check(told, _TABLE, STEPS_FILE)
+    if len(weights := dict(map(_weights, fitted))) < len(fitted):
+        raise ConfigError("a table has weights twice for one guidance.")
     decibels = told.get("decibels")
     return StepTable(
         tuple(map(int, told["timesteps"])),
-        dict(map(_weights, fitted)),
+        weights,
         None if decibels is None else (float(decibels[0]), float(decibels[1])),
     )
 

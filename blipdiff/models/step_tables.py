@@ -67,7 +67,7 @@ class StepTables:
 
     dial: how many calls a speed stands for
 
-    Raises: ConfigError for a speed without its table.
+    Raises: ConfigError for a speed without its table, or two tables of as many calls.
     """
 
     tables: tuple[StepTable, ...]
@@ -77,6 +77,8 @@ class StepTables:
     def __post_init__(self) -> None:
         if set(self.dial) != set(SPEEDS) or not set(self.dial.values()) <= set(self.calls):
             raise ConfigError(f"Fitted steps need a table for each speed: {listed(SPEEDS)}.")
+        if len(set(self.calls)) < len(self.calls):
+            raise ConfigError("Fitted steps have two tables of as many calls.")
         told = [[one.timesteps, sorted(one.weights.items())] for one in self.tables]
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         object.__setattr__(self, "fingerprint", digest)

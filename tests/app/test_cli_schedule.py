@@ -60,13 +60,20 @@ def test_a_model_keeps_the_steps_and_draws_by_them(blipdiff: Command, model: Pat
         (("MODEL", "--rows", 1), "Rows is 1"),
         (("MODEL", "--subjects", "EMPTY"), "0 pictures"),
         (("MODEL", "--subjects", "nowhere"), "nowhere"),
+        (("MODEL", "--subjects", "HIDDEN"), "0 pictures"),
+        (("MODEL", "--output", "HIDDEN"), "is no model's folder"),
+        (("MODEL", "--output", "FILE"), "is no model's folder"),
     ],
 )
 def test_what_cannot_be_fitted_is_one_sentence(
     blipdiff: Command, model: Path, tmp_path: Path, given: tuple[object, ...], said: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"MODEL": model, "EMPTY": tmp_path / "empty"}
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in ("._dog.png", "._cat.png"):  # as macOS leaves them beside pictures
+        (hidden / name).touch()
+    places = {"MODEL": model, "EMPTY": tmp_path / "empty", "HIDDEN": hidden, "FILE": hidden / "._dog.png"}
     before = sorted(path.name for path in (model / "scheduler").iterdir())
     ended = blipdiff("schedule", *(places.get(one, one) if isinstance(one, str) else one for one in given))
     assert ended.code == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from blipdiff.errors import CheckpointError
+from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.sampling.openvino_engine import cache
 from blipdiff.sampling.openvino_engine.cache import convert, kept, place_of, read, remove
 from tests.support.openvino_nets import Stand, needs_openvino
@@ -96,3 +96,24 @@ def test_converted_networks_are_told_and_removed_and_nothing_else(tmp_path: Path
     assert remove(tmp_path) == one.size
     assert [one.name for one in tmp_path.iterdir()] == ["my-notes"]
     assert kept(tmp_path / "nowhere") == []
+
+
+def test_folders_of_other_programs_are_neither_told_nor_removed(tmp_path: Path) -> None:
+    for name in ("my-model", "unet-model", "unet-0123456789abcdef-old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "network.json").write_text('{"kind": "unet"}')
+    assert kept(tmp_path) == []
+    assert remove(tmp_path) == 0
+    assert len(list(tmp_path.glob("*/network.json"))) == 3
+
+
+def test_a_place_that_cannot_be_written_is_told_before_converting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def traced(*_given: object) -> None:
+        raise AssertionError("the network was converted in vain")
+
+    monkeypatch.setattr(cache, "traced", traced)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        convert(tiny_model().vae, "vae", tmp_path / "file" / "vae-0123456789abcdef")

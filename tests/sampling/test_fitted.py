@@ -200,6 +200,21 @@ def test_damaged_steps_are_one_sentence(tmp_path, change, said):
         load_model(tmp_path / "model")
 
 
+def test_tables_that_are_there_twice_are_refused_and_numbers_of_calls_are_whole(tmp_path):
+    save_model(replace(tiny_model(), step_tables=DDIM), tmp_path / "model")
+    path = tmp_path / "model" / STEPS_FILE
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"dial": {speed: float(calls) for speed, calls in told["dial"].items()}}))
+    assert {type(calls) for calls in step_tables(tmp_path / "model", CONFIG).dial.values()} == {int}
+    path.write_text(json.dumps(told | {"tables": told["tables"] * 2}))
+    with pytest.raises(CheckpointError, match="two tables"):
+        step_tables(tmp_path / "model", CONFIG)
+    told["tables"][0]["fitted"] *= 2
+    path.write_text(json.dumps(told))
+    with pytest.raises(CheckpointError, match="twice"):
+        step_tables(tmp_path / "model", CONFIG)
+
+
 @pytest.mark.parametrize("weight", [math.nan, 1e9, "1", None])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, weight):
     save_model(replace(tiny_model(), step_tables=DDIM), tmp_path / "model")

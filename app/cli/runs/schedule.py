@@ -11,7 +11,7 @@ from app.cli.terminal import say, say_json
 from app.outputs import check_writable
 from blipdiff.checkpoints import save_model
 from blipdiff.checkpoints.step_tables import STEPS_FILE, write_step_tables
-from blipdiff.errors import ConfigError
+from blipdiff.errors import ConfigError, OutputError
 from blipdiff.models.step_tables import StepTable, StepTables
 from blipdiff.outputs import written_file
 from pipelines.fit_request import FitRequest
@@ -34,6 +34,8 @@ def schedule(
     if output is None and not (own / "model_index.json").is_file():
         raise ConfigError(f"{model} is no folder of a model that steps can be written into; give --output.")
     check_writable(own if output is None else output.parent)
+    if output is not None:
+        _check_free(output)
     photos = bundled_subjects() if subjects is None else subjects_in(subjects)
     studio = opened(model, device=device, dtype=dtype, download=download)
     found = _fitted(fit_steps(studio.model, photos, request), quiet=as_json)
@@ -47,6 +49,16 @@ def schedule(
         return
     say(", ".join(f"{speed}: {calls} calls" for speed, calls in found.dial.items()))
     say((output or own) / STEPS_FILE)
+
+
+def _check_free(output: Path) -> None:
+    """Passes where a model can be written, asked before the long work. Raises: OutputError where other things are."""
+    if output.is_dir():
+        holds_other = any(output.iterdir()) and not (output / "model_index.json").is_file()
+    else:
+        holds_other = output.exists()
+    if holds_other:
+        raise OutputError(f"{output} is there, and is no model's folder; give a new or an empty folder.")
 
 
 def _fitted(events: Any, *, quiet: bool) -> StepTables:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from blipdiff.sampling.openvino_engine.traced import Kind, traced
 _FORM = 1  # of what is written; another one is another folder
 _GRAPH, _WEIGHTS, _TOLD = "network.xml", "network.bin", "network.json"
 _CHUNK = 2**24  # bytes
+_FOLDER = re.compile(r"(unet|vae|controlnet)-[0-9a-f]{16}")  # of a network's folder, as `place_of` gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ def convert(net: Any, kind: Kind, place: Path) -> None:
     libraries raise on a network that they cannot convert.
     """
     openvino = library()
-    function, given = traced(net, kind)
-    graph = openvino.convert_model(function, example_input=given)
-    _compute_in_float32(graph)
-    with written_folder(place) as part:
+    with written_folder(place) as part:  # before the minute that converting takes: the disk may be read-only
+        function, given = traced(net, kind)
+        graph = openvino.convert_model(function, example_input=given)
+        _compute_in_float32(graph)
         openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
         _mark_narrow(part / _GRAPH)
         told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
@@ -88,9 +90,11 @@ def read(place: Path) -> Any:
 
 
 def kept(folder: Path) -> list[Converted]:
-    """The converted networks of a folder, whether they are whole or not."""
+    """The converted networks of a folder, whether they are whole or not; folders of other programs are passed by."""
     found = []
     for place in sorted(folder.glob("*-*")) if folder.is_dir() else []:
+        if not _FOLDER.fullmatch(place.name) or place.is_symlink():
+            continue
         try:
             told = _told(place)
             size = sum(one.stat().st_size for one in place.iterdir())
