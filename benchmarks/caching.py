@@ -8,29 +8,23 @@ run's operations amount to. The median and the least of the peak signal-to-noise
 pictures after 200 steps of UniPC.
 """
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from fitted_steps import decibels, drawn
+from fitted_steps import command_line, decibels, drawn, unseen
 from torch.utils.flop_counter import FlopCounterMode
 
-from blipdiff.data.pairs import PairLibrary
 from blipdiff.diffusers_types import UNet
-from blipdiff.evaluation.protocols import draw_trials
 from pipelines.studio import Studio
 
 RUNS = (
+    ("fitted", 12, (1, 2)),
+    ("fitted", 8, (1, 2)),
+    ("fitted", 6, (1,)),
     ("unipc", 20, (1, 2, 3, 5)),
     ("unipc", 30, (2, 3, 5)),
-    ("fitted", 16, (1, 2, 3)),
-    ("fitted", 12, (1, 2)),
-    ("fitted", 10, (1, 2)),
-    ("fitted", 8, (1,)),
-    ("fitted", 7, (1,)),
 )
 
 
@@ -70,18 +64,10 @@ class DeepFeatures:
 
 def main() -> None:
     """Prints one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", type=Path)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--pairs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    options = command_line(__doc__).parse_args()
     options.batch = options.pairs  # one run at a time: what is kept belongs to it
     studio = Studio.open(options.model, dtype=options.dtype)
-    library = PairLibrary(options.library)
-    trials = draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=2, seed=options.seed)
-    pairs, shallow = [one.pair for one in trials], shallow_share(studio.model.unet)
+    pairs, shallow = unseen(options), shallow_share(studio.model.unet)
     print(f"A shallow call has {shallow:.0%} of a full one's operations.\n")
     wanted = drawn(studio, pairs, options, scheduler="unipc", steps=200)
     print("| steps | calls | full: one of | cost in full calls | median dB | least dB |")

@@ -29,21 +29,13 @@ REFERENCE = 200
 
 def main() -> None:
     """Prints one table for each guidance scale."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", type=Path)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--pairs", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=7)
+    parser = command_line(__doc__)
     parser.add_argument("--guidance", type=float, nargs="+", help="the model's own if absent")
     parser.add_argument("--calls", type=int, nargs="+", help="those that were fitted if absent")
     parser.add_argument("--plain", type=int, nargs="*", default=[8, 12, 20, 50], help="steps of UniPC beside them")
     options = parser.parse_args()
     studio = Studio.open(options.model, dtype=options.dtype)
-    library = PairLibrary(options.library)
-    trials = draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=2, seed=options.seed)
-    pairs = [one.pair for one in trials]
+    pairs = unseen(options)
     tables = studio.model.step_tables
     calls = options.calls or ([] if tables is None else tables.calls)
     for guidance in options.guidance or [studio.model.guidance]:
@@ -55,6 +47,25 @@ def main() -> None:
                 found = drawn(studio, pairs, options, scheduler=name, steps=steps, guidance=guidance)
                 median, least = decibels(found, wanted)
                 print(f"| {name} | {steps} | {median:.1f} | {least:.1f} |", flush=True)
+
+
+def command_line(about: str | None) -> argparse.ArgumentParser:
+    """What the benchmarks on unseen subjects are asked for."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", type=Path)
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=7)
+    return parser
+
+
+def unseen(options: argparse.Namespace) -> list:
+    """Pairs of subjects and scenes of the library's held-out artist."""
+    library = PairLibrary(options.library)
+    trials = draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=2, seed=options.seed)
+    return [one.pair for one in trials]
 
 
 def drawn(studio: Studio, pairs: list, options: argparse.Namespace, **asked: Any) -> Tensor:

@@ -7,13 +7,10 @@ of the U-Net, one without computes one. Windows from both ends, by the model's b
 of the peak signal-to-noise ratio, in dB, against the same run with guidance throughout.
 """
 
-import argparse
-from pathlib import Path
+import torch
+from fitted_steps import command_line, decibels, drawn, unseen
 
-from fitted_steps import decibels, drawn
-
-from blipdiff.data.pairs import PairLibrary
-from blipdiff.evaluation.protocols import draw_trials
+from blipdiff.moment import Moment, Window
 from pipelines.plan import calls_of
 from pipelines.studio import Studio
 
@@ -22,25 +19,15 @@ WINDOWS = ((0.0, 0.9), (0.0, 0.8), (0.0, 0.6), (0.0, 0.4), (0.1, 1.0), (0.2, 1.0
 
 def main() -> None:
     """Prints one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", type=Path)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--pairs", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    options = command_line(__doc__).parse_args()
     studio = Studio.open(options.model, dtype=options.dtype)
-    trials = draw_trials(
-        PairLibrary(options.library), "held_out", subjects=options.pairs, pictures=1, choices=2, seed=7
-    )
-    pairs = [one.pair for one in trials]
+    pairs = unseen(options)
     calls = calls_of(studio.model)["balanced"]
     wanted = drawn(studio, pairs, options, speed="balanced")
     print("| guided part | rows saved | median dB | least dB |\n| --- | --- | --- | --- |")
     for start, stop in WINDOWS:
         found = drawn(studio, pairs, options, speed="balanced", guidance_start=start, guidance_stop=stop)
-        held = sum(start <= call / calls < stop for call in range(calls))
+        held = sum(Window(start, stop).holds(Moment(call, calls, torch.tensor(0))) for call in range(calls))
         median, least = decibels(found, wanted)
         print(
             f"| {start:g} to {stop:g} | {(calls - held) / (2 * calls):.0%} | {median:.1f} | {least:.1f} |", flush=True
