@@ -16,6 +16,10 @@ TABLED_NAMES = (FITTED, "ays", "gits")  # schedulers whose steps stand in tables
 
 MOST_CALLS = 100  # of fitted steps
 
+# Deep features kept between calls: blipdiff/sampling/caching.py
+MOST_INTERVAL = 10  # calls that share them
+MOST_BRANCH = 4  # layers
+
 # The dial: how near a picture comes to the converged one, and the even steps that do it where no steps are fitted.
 SPEEDS = ("exact", "balanced", "fast")
 USUAL_SPEED = "balanced"

@@ -18,9 +18,10 @@ from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.caching import ALL_WHOLE, Caching
 from blipdiff.moment import Moment, Window
 from blipdiff.ranges import EVEN_STEPS, FAR_TIMES, FITTED, MOST_SIDES, OWN_TIMES, SPEEDS, USUAL_SCHEDULER, duration
-from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, times_own
+from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, shallow_share, times_own
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
@@ -38,7 +39,9 @@ class SamplingPlan:
 
     latents: (rows, channels, h, w) of standard normal noise, one row for each row of the guidance; where `start` is
     above 0, as they are when so many U-Net calls are done;
-    wrap: makes another predictor of the plan's own, such as one that also predicts tiles
+    wrap: makes another predictor of the plan's own, such as one that also predicts tiles;
+    caching: how deep features are kept between U-Net calls; not at all where something looks into the U-Net, adds to
+    it, steers it or wraps it
     """
 
     guidance: Guidance
@@ -53,6 +56,7 @@ class SamplingPlan:
     image_prompt: ImagePrompt | None = None
     wrap: Callable[[GuidedPredictor], NoisePredictor] | None = None
     start: int = 0
+    caching: Caching = ALL_WHOLE
 
 
 class Reading(Protocol):
@@ -77,6 +81,7 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
         plan.more_keys,
         plan.image_prompt,
         may_stand_in=True,
+        caching=plan.caching if plan.wrap is None else ALL_WHOLE,
     )
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
@@ -111,7 +116,7 @@ def plan_rows(
     scheduler = ready_scheduler(model, pace.scheduler, pace.steps, scale)
     window = Window(settings.guidance_start, settings.guidance_stop)
     guidance = Guidance.even(positive, negative, scale, window)
-    return SamplingPlan(guidance, latents, scheduler, generators=generators)
+    return SamplingPlan(guidance, latents, scheduler, generators=generators, caching=settings.caching)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,15 +286,22 @@ def size_notice(
     if times < FAR_TIMES:
         return None
     given = list(plans)
-    rows = sum(unet_rows(plan) * runs for plan, runs in given)
+    shares = {plan.caching: shallow_share(model, plan.caching.branch) for plan, _ in given if plan.caching.is_on}
+    rows = sum(unet_rows(plan, shares.get(plan.caching, 1.0)) * runs for plan, runs in given)
     pictures = sum(plan.guidance.rows * runs for plan, runs in given)
     seconds = seconds_of(model, size, round(rows), pictures)
     return f"{about}: expect repetitions and textures. They take about {duration(seconds)} here."
 
 
-def unet_rows(plan: SamplingPlan) -> float:
-    """Rows of all the U-Net calls of a plan, what its controls add included."""
+def unet_rows(plan: SamplingPlan, shallow: float = 1.0) -> float:
+    """Rows of all the U-Net calls of a plan, what its controls add included.
+
+    shallow: what a row costs in a call that takes deep features again
+    """
     count = len(plan.scheduler.timesteps)
-    moments = [Moment(index, count, torch.tensor(0)) for index in range(plan.start, count)]
-    rows = sum(plan.guidance.rows + len(plan.guidance.guided_rows(moment)) for moment in moments)
+    rows = 0.0
+    for index in range(plan.start, count):
+        guided = plan.guidance.guided_rows(Moment(index, count, torch.tensor(0)))
+        share = 1.0 if plan.controls or plan.caching.is_whole(index) else shallow
+        rows += (plan.guidance.rows + len(guided)) * share
     return rows * (1 + _CONTROL * len(plan.controls))

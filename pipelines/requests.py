@@ -6,13 +6,16 @@ from typing import Any
 
 from blipdiff.conditioning.weighting import MARKS_HELP, MEANINGS, Wording, weighted
 from blipdiff.errors import ConfigError
+from blipdiff.models.caching import Caching
 from blipdiff.moment import Window
 from blipdiff.ranges import (
     AS_CONFIGURED,
     EVEN_STEPS,
     INJECTION_BLOCKS,
     LARGEST_SEED,
+    MOST_BRANCH,
     MOST_GUIDANCE,
+    MOST_INTERVAL,
     SCHEDULER_NAMES,
     SPEEDS,
     TABLED_NAMES,
@@ -119,6 +122,26 @@ class Sampling:
         choices=(*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED),
         group=SAMPLING,
     )
+    cache_interval: int = parameter(
+        1,
+        "Cache interval",
+        "One U-Net call of so many is whole; the others take its deep features again, which saves most of their time "
+        "and changes the pictures a little. 1: all calls are whole.",
+        low=1,
+        high=MOST_INTERVAL,
+        step=1,
+        group=SAMPLING,
+    )
+    cache_branch: int = parameter(
+        MOST_BRANCH,
+        "Cache branch",
+        "With a cache interval: layers of the U-Net's first level that every call computes; fewer are faster and "
+        "come less near.",
+        low=0,
+        high=MOST_BRANCH,
+        step=1,
+        group=SAMPLING,
+    )
     step_table: str = ""  # the fingerprint of the fitted steps that a picture was drawn by
     fit: str = parameter(
         "pad",
@@ -146,6 +169,11 @@ class Sampling:
             raise ConfigError(
                 f"{self.count} variations from seed {self.variation_seed} pass the largest seed, {LARGEST_SEED}."
             )
+
+    @property
+    def caching(self) -> Caching:
+        """How deep features are kept between the U-Net calls of a run."""
+        return Caching(self.cache_interval, self.cache_branch)
 
     def worded(self, text: str) -> Wording:
         """A text of the request with the weights that its marks say. Raises: PromptError for impossible ones."""

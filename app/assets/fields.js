@@ -1,6 +1,6 @@
 // Fields of the form on a slow network. A click waits for what is on its way to the fields that it reads, and carries
 // what stood in them when it was made: what is changed while it waits is left to the next one. An answer that was asked
-// for before a field was changed by hand leaves this field as it is.
+// for before a field was changed by hand leaves this field as it is, and a tab that was opened meanwhile open.
 (() => {
   const PAUSE = 30; // milliseconds
   const REACHING = 90; // milliseconds within which what has arrived reaches its field, and what follows is asked for
@@ -13,6 +13,7 @@
   let chosen = -Infinity; // when a file was chosen last that is not yet being sent
   const touched = new Map(); // field -> when it was changed by hand
   const written = new Map(); // event and field -> when the answer was asked for that the field shows
+  const arrived = new Map(); // field -> the time at which its last answer came
   const pending = new Set(); // events that are asked for and not over: { fn, at }
   const lines = new Map(); // button -> its clicks that are not asked for yet, the first one first
   const pressed = new Map(); // button -> when it was clicked last
@@ -32,8 +33,14 @@
     return found ? names.get(found.id) : undefined;
   };
   const fieldOf = (element) => around(element, (fields ??= named(events().flatMap((event) => event.inputs))));
+  let tabs = null; // the name of its element -> what holds tabs
+  const tabsOf = (element) => {
+    const tab = element.closest?.("[role=tab]");
+    tabs ??= named(window.gradio_config.components.filter((one) => one.type === "tabs").map((one) => one.id));
+    return tab ? around(tab, tabs) : undefined;
+  };
   const touch = (event) => {
-    const field = fieldOf(event.target);
+    const field = tabsOf(event.target) ?? fieldOf(event.target);
     if (field !== undefined) touched.set(field, ++count);
   };
   const waitsForItsFields = (button) => events().some((event) => event.targets[0]?.[0] === button && /settled/.test(event.js));
@@ -77,8 +84,8 @@
     return [...pending].map(eventOf).some((event) => !isLong(event) && event?.outputs.some((id) => inputs.includes(id)));
   };
   const isNothing = (value) => value?.__type__ === "update" && Object.keys(value).length === 1;
-  const withoutValue = (value) => {
-    const { value: _, ...rest } = value?.__type__ === "update" ? value : { __type__: "update" };
+  const withoutValue = (value) => { // of a field; of tabs, which one is open
+    const { value: _, selected: __, ...rest } = value?.__type__ === "update" ? value : { __type__: "update" };
     return rest;
   };
 
@@ -172,6 +179,14 @@
       }
     },
 
+    // Returns when what has come for the fields of an event has reached them: two answers for one field that come at the
+    // same time can be shown in the wrong order.
+    async reached(record) {
+      const fields = eventOf(record)?.outputs ?? [];
+      const wait = Math.max(...fields.map((field) => arrived.get(field) ?? -Infinity)) + REACHING - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    },
+
     // The answer's values, without those for fields that were changed, or answered anew, after it was asked for.
     stillWanted(record, values) {
       const event = eventOf(record);
@@ -182,6 +197,7 @@
         if (isNothing(value)) return value;
         if ((written.get(key) ?? 0) > record.at) return { __type__: "update" };
         written.set(key, record.at);
+        arrived.set(field, performance.now());
         return (touched.get(field) ?? 0) > record.at ? withoutValue(value) : value;
       });
     },

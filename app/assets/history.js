@@ -12,9 +12,10 @@
   const root = () => view?.querySelector(".history");
   // What this visit looks at: what was asked for last, until the server's answer says the same. A click that comes before
   // the answer to another one so adds to it.
-  let awaited = null; // { look, until }
+  let awaited = null; // { look, until, isAnswered }
+  const isAwaited = () => Boolean(awaited && !awaited.isAnswered && performance.now() < awaited.until);
   const answered = () => JSON.parse(root()?.dataset.look ?? "{}");
-  const look = () => ({ ...answered(), ...(awaited && performance.now() < awaited.until ? awaited.look : {}) });
+  const look = () => ({ ...answered(), ...(isAwaited() ? awaited.look : {}) });
   const tiles = () => [...(view?.querySelectorAll(".tiles > li") ?? [])];
   const idOf = (element) => element?.closest("[data-id]")?.dataset.id;
   const isSeen = () => Boolean(view?.offsetParent);
@@ -26,20 +27,18 @@
   const asked = () => { [lastTold, isUnasked] = ["", false]; };
   const show = (changes = {}) => {
     asked();
-    awaited = { look: { ...look(), ...changes }, until: performance.now() + LONGEST };
+    awaited = { look: { ...look(), ...changes }, until: performance.now() + LONGEST, isAnswered: false };
+    tellLook();
+  };
+  // Answers can be lost or overtake each other: where an older one is seen last, what is looked at is asked for again.
+  let again = null;
+  const tellLook = () => {
     tell("click", { act: "look", look: awaited.look });
     askAgain();
   };
-  // Answers can be lost or overtake each other: where an older one came last, what is looked at is asked for again.
-  let again = null;
   const askAgain = () => {
     clearTimeout(again);
-    if (awaited && performance.now() < awaited.until) {
-      again = setTimeout(() => {
-        if (awaited) tell("click", { act: "look", look: awaited.look });
-        askAgain();
-      }, SOON);
-    }
+    if (isAwaited()) again = setTimeout(() => { if (isAwaited()) tellLook(); }, SOON);
   };
   const act = (name, more = {}) => {
     asked();
@@ -77,8 +76,12 @@
   // After the server's answer: the fields show what it looked for, except the one that is being typed into.
   const settle = () => {
     if (!root()) return;
-    const isAnswered = (name) => name === "page" || awaited.look[name] === answered()[name]; // there may be fewer pages
-    if (awaited && Object.keys(awaited.look).every(isAnswered)) awaited = null;
+    const isSame = (name) => name === "page" || awaited.look[name] === answered()[name]; // there may be fewer pages
+    if (awaited) {
+      const isOvertaken = awaited.isAnswered; // where what is seen now is not what was asked for
+      awaited.isAnswered = Object.keys(awaited.look).every(isSame);
+      if (isOvertaken && isAwaited()) tellLook();
+    }
     askAgain();
     const told = view.querySelector(".told");
     if (told.innerHTML) lastTold = told.innerHTML;

@@ -40,8 +40,9 @@
     while (id && !open.has(id) && joining.size) await Promise.race(joining);
   };
 
-  const completed = (message, content) => {
+  const completed = async (message, content) => {
     const record = open.get(content.event_id);
+    await blipdiff.reached(record);
     open.delete(content.event_id);
     blipdiff.over(record);
     if (!Array.isArray(content.output?.data)) return message;
@@ -83,7 +84,7 @@
         if (content.msg === "close_stream" && left.length) {
           left.forEach((record) => { record.isWaitedFor = true; });
           next = await again();
-        } else yield content.msg === "process_completed" ? completed(message, content) : message;
+        } else yield content.msg === "process_completed" ? await completed(message, content) : message;
       }
       if (!isWhole && open.size) lost();
       answer = next;

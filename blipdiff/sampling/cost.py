@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from blipdiff.latents import latent_size, size_factor
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import OWN_TIMES
+from blipdiff.sampling.caching import shallow, whole
 from blipdiff.stand_ins import computed
 
 _TRIAL = 2e11  # operations of a call that may be made only to be timed: a second or two on two cores
@@ -56,6 +57,23 @@ def counted(model: BlipDiffusion, size: Size) -> Operations:
         with FlopCounterMode(display=False) as picture:
             vae.decode(torch.empty(1, int(vae.config.latent_channels), height, width), return_dict=False)
     return Operations(row.get_total_flops(), picture.get_total_flops())
+
+
+def shallow_share(model: BlipDiffusion, branch: int) -> float:
+    """What a call that takes deep features again costs of a whole one, at the model's own size."""
+    height = width = int(model.unet.config.sample_size)
+    with torch.device("meta"), torch.no_grad():
+        unet = without_weights(model.unet)
+        given = (
+            torch.empty(1, int(unet.config.in_channels), height, width),
+            torch.empty(()),
+            torch.empty(1, model.positions, int(unet.config.cross_attention_dim)),
+        )
+        with FlopCounterMode(display=False) as all_of_it:
+            _, deep = whole(unet, *given, branch)
+        with FlopCounterMode(display=False) as some:
+            shallow(unet, *given, deep, branch)
+    return float(some.get_total_flops() / all_of_it.get_total_flops())
 
 
 def without_weights(net: Any) -> Any:

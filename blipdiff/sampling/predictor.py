@@ -16,7 +16,9 @@ from blipdiff.control.controlnet import ControlBranch
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ShapeError
 from blipdiff.models.acting_weights import acting
+from blipdiff.models.caching import ALL_WHOLE, Caching
 from blipdiff.moment import Moment
+from blipdiff.sampling.caching import DeepFeatures
 from blipdiff.sampling.stopping import check_stopped
 from blipdiff.stand_ins import allowing, computed
 
@@ -59,9 +61,11 @@ class GuidedPredictor:
     unconditional half is computed only for rows with a scale other than 1, and only inside the guidance window.
 
     may_stand_in: whether what is held beside U-Net and ControlNets (`blipdiff.stand_ins`) may compute; a run that
-    looks into the U-Net, or adds to it, is torch's in any case
+    looks into the U-Net, or adds to it, is torch's in any case;
+    caching: how deep features are kept between the calls of the one run; every call is whole where a run looks into the
+    U-Net, adds to it, or is steered by controls
 
-    Raises: ShapeError when the conditioning's width is not the U-Net's.
+    Raises: ShapeError when the conditioning's width is not the U-Net's, ConfigError for caching that it cannot do.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class GuidedPredictor:
         image_prompt: ImagePrompt | None = None,
         *,
         may_stand_in: bool = False,
+        caching: Caching = ALL_WHOLE,
     ) -> None:
         width = guidance.positive.embeddings.shape[-1]
         if width != unet.config.cross_attention_dim:
@@ -92,6 +97,8 @@ class GuidedPredictor:
         looks = bool(self.taps) or conditioning is not None or more_keys is not None or reads
         adds = bool(guidance.positive.weights) or not all(isinstance(one, ControlBranch) for one in self.controls)
         self.may_stand_in = may_stand_in and not looks and not adds
+        alone = not (looks or adds or self.controls)
+        self.deep = DeepFeatures(unet, caching) if caching.is_on and alone else None
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32
@@ -115,6 +122,8 @@ class GuidedPredictor:
 
     def _predicted(self, inputs: Tensor, context: Tensor, moment: Moment, rows: _Rows) -> Tensor:
         """The U-Net's output for each row, float32."""
+        if self.deep is not None:
+            return self.deep(inputs, context, moment, (rows.unconditional, *rows.pictures)).float()
         extras = self._extras(inputs, context, moment, rows)
         if self.may_stand_in:
             around = extras.get("down_block_additional_residuals", [])

@@ -20,7 +20,9 @@ from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoFit
 from blipdiff.latents import decode_latents, latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.caching import Caching
 from blipdiff.moment import Window
+from blipdiff.ranges import MOST_BRANCH
 from blipdiff.sampling.predictor import Control
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler, set_timesteps
 from pipelines.diffusers_pipeline.arguments import (
@@ -126,6 +128,8 @@ class BlipDiffusionPipeline(PipelineParts):
         ip_adapter_image_embeds: list[Tensor] | None = None,
         num_images_per_prompt: int = 1,
         speed: str | None = None,
+        cache_interval: int = 1,
+        cache_branch: int = MOST_BRANCH,
         control_image: ControlPictures = None,
         conditioning_image: ControlPictures = None,
         condtioning_image: ControlPictures = None,
@@ -159,6 +163,8 @@ class BlipDiffusionPipeline(PipelineParts):
         reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out.
         speed: exact, balanced or fast: the scheduler and steps that this stands for with the model, those that were
         fitted to it where there are such, in place of the pipeline's scheduler and num_inference_steps.
+        cache_interval: one U-Net call of so many is whole, the others take its deep features again (DeepCache);
+        cache_branch: layers of the first level that all calls compute. Calls that are looked into or steered are whole.
         callback_on_step_end: called with (pipeline, index, timestep, {"latents": ...}) after every U-Net call; what
         it returns under "latents" goes on, and it may read the pipeline's num_timesteps and guidance_scale.
         Returns pictures as `output_type` says: pil, np, pt or latent.
@@ -209,6 +215,7 @@ class BlipDiffusionPipeline(PipelineParts):
         noise = start_noise(latents, (guidance.rows, model.unet.config.in_channels, *shape), generator, device)
         edits = [CallbackEdit(self, callback_on_step_end)] if callback_on_step_end else []
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
+        plan = replace(plan, caching=Caching(cache_interval, cache_branch))
         plan = replace(plan, image_prompt=self.image_prompt(ip_adapter_image, ip_adapter_image_embeds))
         if reference_detail:
             plan = words.reading(model, plan, reference_detail, num_images_per_prompt, photo_fit)

@@ -54,6 +54,8 @@ class EditRequest(Detailed):
     )
     count: int = declared("count", default=1, help="How many generated pictures are edited.")
     speed: str = left_out("speed")
+    cache_interval: int = left_out("cache_interval")
+    cache_branch: int = left_out("cache_branch")
     steps: int = set_steps(50, help="Denoising steps, and as many inversion steps.")
     guidance: float | None = declared(
         "guidance", help="How strongly the prompts are followed; 1 is unguided. The model's own if absent."

@@ -148,7 +148,10 @@ def side_by_side(plans: Sequence[SamplingPlan]) -> SamplingPlan:
     generators = [generator for plan in plans for generator in plan.generators or ()]
     reading = [plan.more_keys for plan in plans]
     more = ReferenceRows(reading) if any(one is not None for one in reading) else None  # type: ignore[arg-type]
-    return SamplingPlan(guidance, latents, plans[0].scheduler, generators=generators, more_keys=more)
+    first = plans[0]
+    return SamplingPlan(
+        guidance, latents, first.scheduler, generators=generators, more_keys=more, caching=first.caching
+    )
 
 
 def subject_grid(

@@ -30,6 +30,8 @@ class Redrawing(SubjectSampling):
     width: int | None = left_out("width")
     height: int | None = left_out("height")
     speed: str = left_out("speed")
+    cache_interval: int = left_out("cache_interval")
+    cache_branch: int = left_out("cache_branch")
     steps: int = set_steps()
     scheduler: str = set_scheduler(choices=_BEGIN_ANYWHERE)
 

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.jobs.projects import opened_project
 from app.jobs.workshop import Workshop
 from app.ui.history import acts
 from app.ui.history.look import Look
+from app.ui.room import Room
 from pipelines.metadata import read_metadata
 from pipelines.studio import Studio
 from tests.browser.conftest import PATIENCE, UNHEARD
@@ -138,6 +140,31 @@ def test_a_click_whose_answer_is_lost_is_asked_again(place: Place, monkeypatch: 
     expect(tiles).to_have_count(1)
 
 
+OLDER_LAST = """() => {
+    const view = document.querySelector("#history-view .history").parentElement.cloneNode(true);
+    document.querySelector("#history-view").append(view);
+    const asked = [];
+    let settle = null;
+    blipdiff.history(view, (_kind, data) => asked.push(data.look.by), (_name, then) => { settle = then; });
+    const comes = (by) => {
+        const root = view.querySelector(".history");
+        root.dataset.look = JSON.stringify({ ...JSON.parse(root.dataset.look), by });
+        settle();
+    };
+    view.querySelector("[data-by=subject]").click();
+    comes("subject");
+    const before = asked.length;
+    comes("day");
+    const after = asked.length;
+    comes("subject");
+    return [before, asked.slice(before), asked.length - after];
+}"""
+
+
+def test_an_older_answer_that_is_shown_last_is_asked_for_anew(place: Place) -> None:
+    assert place.page.evaluate(OLDER_LAST) == [1, ["subject"], 0]
+
+
 def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place, tmp_path: Path) -> None:
     expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
     count = len(place.names)
@@ -192,6 +219,27 @@ def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place,
     place.button("Remove them for good").click()
     place.told("1 picture removed.")
     assert len(place.workshop.history) == count - 1
+
+
+def test_a_tab_that_is_opened_before_an_answer_comes_stays_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    expect, page, asked, goes_on = expecting(), place.page, Event(), Event()
+    recalled = Room.recall_changes
+
+    def waiting(self: Room, *given: Any) -> Any:
+        asked.set()
+        goes_on.wait(PATIENCE / 1000)
+        return recalled(self, *given)
+
+    monkeypatch.setattr(Room, "recall_changes", waiting)
+    place.open("generate").get_by_role("button", name="Everything").click()
+    assert asked.wait(PATIENCE / 1000)
+    settings = page.get_by_role("tab", name="Settings")
+    settings.click()
+    goes_on.set()
+    expect(page.locator("#status")).to_contain_text(RECALLED)
+    expect(settings).to_have_attribute("aria-selected", "true")
+    place.open("generate").get_by_role("button", name="Everything").click()
+    expect(page.locator("#generate")).to_be_visible()
 
 
 def test_every_tasks_picture_is_recalled_from_its_button(place: Place) -> None:

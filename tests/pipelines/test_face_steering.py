@@ -17,9 +17,23 @@ from torch import Tensor
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, ShapeError
 from pipelines import BlipDiffusionControlNetPipeline, BlipDiffusionPipeline
 from tests.support.face import STEPS, close, differ, draw, quiet, seeded
+from tests.support.studios import counted
 from tests.support.tiny_models import photo
 
 pytest_plugins = ["tests.support.face_fixtures"]
+
+
+# Deep features that are kept between calls
+
+
+def test_cached_calls_are_those_of_the_request(pipe: BlipDiffusionPipeline) -> None:
+    with counted(pipe.unet.mid_block) as middles:
+        cached = draw(pipe, cache_interval=2, cache_branch=0)
+        assert len(middles) == -(-len(pipe.scheduler.timesteps) // 2)
+    assert differ(cached, draw(pipe))
+    assert torch.equal(cached, draw(pipe, cache_interval=2, cache_branch=0))
+    with pytest.raises(ConfigError, match="kept for 1 to 10 calls"):
+        draw(pipe, cache_interval=0)
 
 
 # Callbacks
