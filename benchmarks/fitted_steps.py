@@ -4,20 +4,23 @@
 
 LIBRARY: a prepared library (docs/training.md); its held-out artist's subjects, none of which fitted anything. For each
 number of calls: the median and the least of the peak signal-to-noise ratio, in dB, between the pictures and the same
-noise's pictures after 200 steps of UniPC.
+noise's pictures after 200 steps of UniPC. With --choices: also how often the right subject is chosen among so many.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data.pairs import PairLibrary
-from blipdiff.evaluation.protocols import draw_trials
+from blipdiff.evaluation.ensemble import Ensemble
+from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
+from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from pipelines.evaluate.subjects import side_by_side
 from pipelines.generate.request import GenerateRequest
@@ -32,21 +35,25 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--guidance", type=float, nargs="+", help="the model's own if absent")
     parser.add_argument("--calls", type=int, nargs="+", help="those that were fitted if absent")
+    parser.add_argument("--choices", type=int, default=0, help="subjects that the right one is found among")
     parser.add_argument("--plain", type=int, nargs="*", default=[8, 12, 20, 50], help="steps of UniPC beside them")
     options = parser.parse_args()
     studio = Studio.open(options.model, dtype=options.dtype)
-    pairs = unseen(options)
+    trials = trials_of(options)
+    pairs = [one.pair for one in trials]
+    choose = Chooser(options, trials) if options.choices else None
     tables = studio.model.step_tables
     calls = options.calls or ([] if tables is None else tables.calls)
     for guidance in options.guidance or [studio.model.guidance]:
         print(f"\n### guidance {guidance:g}, {len(pairs)} unseen subjects, {options.dtype}\n")
-        print("| steps | calls | median dB | least dB |\n| --- | --- | --- | --- |")
+        head = ["steps", "calls", "median dB", "least dB", *(["right subject chosen"] if choose else [])]
+        print("|", " | ".join(head), "|\n|" + " --- |" * len(head))
         wanted = drawn(studio, pairs, options, scheduler="unipc", steps=REFERENCE, guidance=guidance)
         for name, numbers in (("fitted", calls), ("unipc", options.plain)):
             for steps in numbers:
                 found = drawn(studio, pairs, options, scheduler=name, steps=steps, guidance=guidance)
-                median, least = decibels(found, wanted)
-                print(f"| {name} | {steps} | {median:.1f} | {least:.1f} |", flush=True)
+                told = [name, str(steps), *(f"{one:.1f}" for one in decibels(found, wanted))]
+                print("|", " | ".join([*told, *([choose.hits(found)] if choose else [])]), "|", flush=True)
 
 
 def command_line(about: str | None) -> argparse.ArgumentParser:
@@ -63,9 +70,29 @@ def command_line(about: str | None) -> argparse.ArgumentParser:
 
 def unseen(options: argparse.Namespace) -> list:
     """Pairs of subjects and scenes of the library's held-out artist."""
-    library = PairLibrary(options.library)
-    trials = draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=2, seed=options.seed)
-    return [one.pair for one in trials]
+    return [one.pair for one in trials_of(options)]
+
+
+def trials_of(options: argparse.Namespace) -> list[Trial]:
+    """Each pair with the subjects among which its own is to be found."""
+    library, choices = PairLibrary(options.library), getattr(options, "choices", 0) or 2
+    return draw_trials(library, "held_out", subjects=options.pairs, pictures=1, choices=choices, seed=options.seed)
+
+
+class Chooser:
+    """How often the evaluation's metrics see the right subject in its picture more than any other."""
+
+    def __init__(self, options: argparse.Namespace, trials: list[Trial]) -> None:
+        library = PairLibrary(options.library)
+        self._metrics = Ensemble.of_library(library)
+        self._trials = [(one.right, subject_views(library, one.candidates)) for one in trials]
+
+    def hits(self, found: Tensor) -> str:
+        """found: (n, 3, H, W) in [0, 1]"""
+        pictures = [np.asarray(one) for one in to_pictures(found)]
+        pairs = zip(pictures, self._trials, strict=True)
+        count = sum(self._metrics.ranked(picture, views)[0] == right for picture, (right, views) in pairs)
+        return f"{count} of {len(pictures)}"
 
 
 def drawn(studio: Studio, pairs: list, options: argparse.Namespace, **asked: Any) -> Tensor:

@@ -248,6 +248,7 @@ def test_every_tasks_picture_is_recalled_from_its_button(place: Place) -> None:
         place.open(task).get_by_role("button", name="Everything").click()
         status = "#status" if task == "generate" else f"#{task}-status"
         expect(page.locator(status)).to_contain_text(RECALLED)
+        expect(page.locator(status)).to_be_visible()  # its tab is open
     typed = page.locator("#scene-prompt").locator("textarea, input").first
     expect(typed).to_have_value("a {dog} and a {cat} on a beach")
     typed.fill("another one")
