@@ -19,9 +19,11 @@ from blipdiff.errors import ConfigError
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.openvino_engine import engine as engines
-from blipdiff.sampling.openvino_engine.engine import Engine
+from blipdiff.sampling.openvino_engine.engine import Engine, Room
 from blipdiff.sampling.openvino_engine.library import NAME, installed, library
+from blipdiff.sampling.openvino_engine.network import room
 from blipdiff.stand_ins import computed
+from pipelines import studio as studios
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job
 from pipelines.job import run as run_job
@@ -146,6 +148,37 @@ def test_auto_is_openvino_for_full_size_alone(monkeypatch: pytest.MonkeyPatch, c
         engine = Engine.chosen("auto", place, unet, converted)
         assert (engine._uses_openvino, engine.notices()) == (False, [])
     assert not Engine.chosen("torch", CPU, unet, converted)._uses_openvino
+
+
+@needs_openvino
+def test_auto_is_torch_where_memory_does_not_suffice_and_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, converted: Path
+) -> None:
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    model = tiny_model()
+    needed = room(model.unet) + 10**9
+    scarce = Room(lambda: needed - 1, lambda: 10**9)
+    engine = Engine.chosen("auto", CPU, model.unet, converted, scarce)
+    assert accelerate(model, CPU, engine).engine == "torch (too little memory for OpenVINO)"
+    assert engine.notices() == ["torch computes instead of OpenVINO: it takes 1.0 GB more, and 1.0 GB are free."]
+    assert engine.name == "torch", "as pictures tell it"
+    assert Engine.chosen("auto", CPU, model.unet, converted, Room(lambda: needed, lambda: 10**9))._uses_openvino
+    outright = Engine.chosen("openvino", CPU, model.unet, converted, Room(lambda: 0))
+    assert accelerate(model, CPU, outright).engine == f"openvino {installed()}"
+    assert computed(model.vae, torch.zeros(1, 4, 8, 8)) is not None
+    assert outright.notices() == []
+
+
+@needs_openvino
+def test_a_studio_reckons_with_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, converted: Path) -> None:
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    monkeypatch.setattr(studios, "free_memory", lambda _device: 1000)
+    studio = Studio(tiny_model(), converted=converted)
+    events = list(run(studio, steps=1))
+    (sentence,) = notices(events)
+    assert sentence.startswith("torch computes instead of OpenVINO: it takes ")
+    monkeypatch.setattr(studios, "free_memory", lambda _device: 1 << 40)
+    assert picture_of(Studio(tiny_model(), converted=converted)).metadata()["place"]["engine"].startswith(NAME)
 
 
 def test_an_unknown_engine_is_refused() -> None:
