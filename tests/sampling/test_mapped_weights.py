@@ -120,7 +120,7 @@ def test_weights_that_do_not_lie_close_stay_where_they_are(tmp_path: Path) -> No
     assert not net.weight.is_contiguous()
 
 
-def test_a_full_disk_leaves_weights_in_memory(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_leaves_weights_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     net = unet_of()
     exact = call(net)

@@ -6,6 +6,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,32 @@ from xml.etree import ElementTree
 
 import diffusers
 
-from blipdiff.errors import CheckpointError
-from blipdiff.foreign import foreign
+from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.foreign import first_line, foreign
 from blipdiff.models.identity import DRAWING, Fingerprint
 from blipdiff.outputs import clear_leftovers, writing, written_folder
 from blipdiff.sampling.openvino_engine.library import NAME, core, installed, library
-from blipdiff.sampling.openvino_engine.mapped import Mapped, lay_by, letting_go, take_up
+from blipdiff.sampling.openvino_engine.mapped import CAN_LET_GO, Mapped, lay_by, letting_go, take_up
 from blipdiff.sampling.openvino_engine.traced import Kind, traced
 
 _FORM = 1  # of what is written; another one is another folder
 _GRAPH, _WEIGHTS, _TOLD = "network.xml", "network.bin", "network.json"
 _LAID_BY = "torch.bin"  # torch's own weights
+_FILES = (_TOLD, _GRAPH, _WEIGHTS, _LAID_BY)
+_COPIES = 2 if CAN_LET_GO else 1  # of a network's weights: as OpenVINO has them, and as torch has them
 _CHUNK = 2**24  # bytes
 _FOLDER = re.compile(r"(unet|vae|controlnet)-[0-9a-f]{16}")  # of a network's folder, as `place_of` gives it
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network that was converted, and is kept. size: bytes on the disk"""
+    """A network that was converted, and is kept. size: bytes on the disk; dtype: empty where nothing tells it"""
 
     kind: str
     place: Path
     size: int
     dtype: str
+    is_damaged: bool = False
 
 
 def default_folder() -> Path:
@@ -68,6 +72,7 @@ def convert(net: Any, kind: Kind, place: Path) -> None:
     libraries raise on a network that they cannot convert; its weights are in memory then, as they were.
     """
     library()
+    _check_disk(net, place)
     laid = None
     try:
         with written_folder(place) as part:  # before the minute that converting takes: the disk may be read-only
@@ -114,32 +119,46 @@ def laid_by(net: Any, place: Path) -> None:
 
 
 def kept(folder: Path) -> list[Converted]:
-    """The converted networks of a folder, whether they are whole or not; folders of other programs are passed by."""
-    found = []
-    for place in sorted(folder.glob("*-*")) if folder.is_dir() else []:
-        if not _FOLDER.fullmatch(place.name) or place.is_symlink():
-            continue
-        try:
-            told = _told(place)
-            size = sum(one.stat().st_size for one in place.iterdir())
-        except (CheckpointError, OSError):
-            continue
-        found.append(Converted(str(told.get("kind")), place, size, str(told.get("dtype"))))
-    return found
+    """The converted networks of a folder, damaged ones included; folders of other programs are passed by."""
+    places = sorted(folder.glob("*-*")) if folder.is_dir() else []
+    return [one for place in places if (one := _kept(place)) is not None]
 
 
 def remove(folder: Path) -> int:
-    """Removes the converted networks of a folder, and nothing else in it; gives the bytes that are free again.
+    """Removes the converted networks of a folder, and what killed processes left of some, and nothing else in it.
 
-    Raises: OutputError where they cannot be removed.
+    Gives the bytes that are free again. Raises: OutputError where they cannot be removed.
     """
     free = 0
     clear_leftovers(folder)
     for one in kept(folder):
         with writing(one.place):
-            shutil.rmtree(one.place)
+            for name in _FILES:
+                (one.place / name).unlink(missing_ok=True)
+        with suppress(OSError):  # where somebody put something beside them
+            one.place.rmdir()
         free += one.size
     return free
+
+
+def _kept(place: Path) -> Converted | None:
+    """What a folder holds of a network; None where it is no folder of ours, by its name and by what lies in it."""
+    if not _FOLDER.fullmatch(place.name) or place.is_symlink():
+        return None
+    try:
+        sizes = {one.name: one.lstat().st_size for one in place.iterdir()}
+    except OSError:
+        return None
+    try:
+        told = _told(place)
+    except CheckpointError:
+        told = {}
+    if "checksums" not in told and not sizes.keys() <= set(_FILES):
+        return None
+    sums = told.get("checksums")
+    is_whole = isinstance(sums, dict) and sums == {name: [sizes.get(name), *sums[name][1:]] for name in sums}
+    size = sum(sizes.get(name, 0) for name in _FILES)
+    return Converted(place.name.partition("-")[0], place, size, str(told.get("dtype", "")), not is_whole)
 
 
 def _told(place: Path) -> dict[str, Any]:
@@ -148,12 +167,28 @@ def _told(place: Path) -> dict[str, Any]:
         return dict(told)
 
 
+def _check_disk(net: Any, place: Path) -> None:
+    """Passes where the disk has room for a network in both forms. Raises: OutputError."""
+    needed = _COPIES * sum(one.numel() * one.element_size() for one in net.parameters())
+    held = next((one for one in place.absolute().parents if one.is_dir()), None)
+    free = needed if held is None else shutil.disk_usage(held).free
+    if free < needed:
+        raise OutputError(
+            f"{place} cannot be written: it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk."
+        )
+
+
 def _write(net: Any, kind: Kind, part: Path) -> None:
     openvino = library()
     function, given = traced(net, kind)
     graph = openvino.convert_model(function, example_input=given)
     _compute_in_float32(graph)
-    openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
+    try:
+        openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
+    except RuntimeError as reason:  # of its own streams, which do not tell why
+        raise OutputError(
+            f"{part.name} cannot be written: the disk is full, or fails ({first_line(reason)})."
+        ) from reason
     _mark_narrow(part / _GRAPH)
     told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
     sums = {name: _checksum(_chunks_of(part / name)) for name in (_GRAPH, _WEIGHTS)}
