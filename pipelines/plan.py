@@ -24,6 +24,7 @@ from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, time
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
+from blipdiff.stand_ins import is_held
 from pipelines.requests import Sampling, SubjectSampling
 from pipelines.turns import Turn
 
@@ -68,16 +69,7 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    guided = GuidedPredictor(
-        unet,
-        plan.guidance,
-        plan.controls,
-        plan.taps,
-        plan.conditioning,
-        plan.more_keys,
-        plan.image_prompt,
-        may_stand_in=True,
-    )
+    guided = _predictor(unet, plan)
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators, plan.start)
@@ -87,6 +79,11 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
         if step is None:
             return
         yield step
+
+
+def _predictor(unet: UNet, plan: SamplingPlan) -> GuidedPredictor:
+    beside = plan.taps, plan.conditioning, plan.more_keys, plan.image_prompt
+    return GuidedPredictor(unet, plan.guidance, plan.controls, *beside, may_stand_in=True)
 
 
 def plan_rows(
@@ -280,11 +277,18 @@ def size_notice(
         return f"{about}: one side is {longer / shorter:.0f} times the other, and few of its places show a subject."
     if times < FAR_TIMES:
         return None
-    given = list(plans)
-    rows = sum(unet_rows(plan) * runs for plan, runs in given)
-    pictures = sum(plan.guidance.rows * runs for plan, runs in given)
-    seconds = seconds_of(model, size, round(rows), pictures)
-    return f"{about}: expect repetitions and textures. They take about {duration(seconds)} here."
+    return f"{about}: expect repetitions and textures. They take about {duration(_seconds(model, size, plans))} here."
+
+
+def _seconds(model: BlipDiffusion, size: Size, plans: Iterable[tuple[SamplingPlan, int]]) -> float:
+    """What all the plans take, each timed by what computes it."""
+    work = {True: (0.0, 0), False: (0.0, 0)}
+    for plan, runs in plans:
+        by_stand_in = is_held(model.unet) and _predictor(model.unet, plan).may_stand_in
+        rows, pictures = work[by_stand_in]
+        work[by_stand_in] = rows + unet_rows(plan) * runs, pictures + plan.guidance.rows * runs
+    times = [seconds_of(model, size, round(r), p, by_stand_in=which) for which, (r, p) in work.items() if r]
+    return sum(times)
 
 
 def unet_rows(plan: SamplingPlan) -> float:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from blipdiff.checkpoints.controls import save_control
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -31,9 +30,9 @@ from pipelines.metadata import job_of
 from pipelines.studio import Studio
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import Notice, Result, task_named
-from tests.support.openvino_nets import needs_openvino
+from tests.support.openvino_nets import needs_openvino, tells_of_time
 from tests.support.studios import asked, counted, dog, drawn, job, picture_of, pictures, pixels, run
-from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import cut_out, photo, tiny_controlnet, tiny_model
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 NEAR = 1  # of 255: pixels of both engines in float32 round to the same or to the next value
@@ -50,15 +49,7 @@ def studio(converted: Path) -> Studio:
 
 
 def notices(events) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice)]
-
-
-def cut_out() -> Image.Image:
-    """A subject without a ground."""
-    picture = photo(0).convert("RGBA")
-    picture.putalpha(Image.new("L", picture.size))
-    picture.paste(photo(1, (20, 16)), (10, 8))
-    return picture
+    return [event.text for event in events if isinstance(event, Notice) and not tells_of_time(event.text)]
 
 
 def prepared(studio: Studio, one: Job) -> Iterator[Step]:
