@@ -144,8 +144,10 @@ def _drawing(folder: Path, dtype: torch.dtype, side: int | None, pictures: int) 
 
 def row_memory(unet: UNet, vae: VAE) -> int:
     """Bytes that one row of one U-Net call takes at the model's own size, or decoding it, whichever is more."""
-    shells = [_of(shell(lambda net=net: without_weights(net), "network"), net.dtype) for net in (unet, vae)]
-    return _drawn_by(*shells, int(unet.config.sample_size), 1, 1)
+    own = _of(shell(lambda: without_weights(unet), "U-Net"), unet.dtype)
+    return _drawn_by(
+        own, _of(shell(lambda: without_weights(vae), "VAE"), vae.dtype), int(unet.config.sample_size), 1, 1
+    )
 
 
 def _drawn_by(unet: Any, vae: Any, latents: int, rows: int, pictures: int) -> int:

@@ -151,7 +151,7 @@ def test_auto_is_torch_where_memory_does_not_suffice_and_one_sentence_says_so(
     scarce = Room(lambda: needed - 1, lambda: 10**9)
     engine = Engine.chosen("auto", CPU, model.unet, converted, scarce)
     assert accelerate(model, CPU, engine).engine == "torch (too little memory for OpenVINO)"
-    assert engine.notices() == ["torch computes instead of OpenVINO: it takes 1.0 GB more, and 1.0 GB are free."]
+    assert engine.notices() == ["OpenVINO takes 1.0 GB more, and 1.0 GB are free; torch computes."]
     assert engine.name == "torch", "as pictures tell it"
     assert Engine.chosen("auto", CPU, model.unet, converted, Room(lambda: needed, lambda: 10**9))._uses_openvino
     outright = Engine.chosen("openvino", CPU, model.unet, converted, Room(lambda: 0))
@@ -167,7 +167,7 @@ def test_a_studio_reckons_with_the_memory_that_is_free(monkeypatch: pytest.Monke
     studio = Studio(tiny_model(), converted=converted)
     events = list(run(studio, steps=1))
     (sentence,) = notices(events)
-    assert sentence.startswith("torch computes instead of OpenVINO: it takes ")
+    assert sentence.endswith(" GB more, and 0.0 GB are free; torch computes.")
     monkeypatch.setattr(studios, "free_memory", lambda _device: 1 << 40)
     assert picture_of(Studio(tiny_model(), converted=converted)).metadata()["place"]["engine"].startswith(NAME)
 

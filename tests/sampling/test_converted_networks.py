@@ -96,9 +96,8 @@ def test_a_disk_that_is_full_for_openvino_alone_is_said(tmp_path: Path) -> None:
         "found = stand(tiny_model().unet, *given, torch.zeros(1, 24, 16)); print(found, *stand.said)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120
-    )
+    run = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.startswith("None OpenVINO does not compute the U-Net (unet-"), done.stderr
     assert "cannot be written: the disk is full, or fails" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -103,7 +103,7 @@ def read(place: Path) -> Read:
     with foreign(place, "a converted network"):
         graph = (place / _GRAPH).read_bytes()
     with letting_go(weights):
-        whole = memoryview(weights.bytes)
+        whole = weights.bytes.data
         chunks = (whole[begin : begin + _CHUNK] for begin in range(0, len(whole), _CHUNK))
         found = {_GRAPH: _checksum([graph]), _WEIGHTS: _checksum(chunks)}
     if told.get("checksums") != found:

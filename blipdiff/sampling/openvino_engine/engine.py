@@ -25,15 +25,17 @@ _AMPLE = 1 << 62  # bytes, where nobody says what is free
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes of memory: how much of it is free, and what a row takes beside all weights, each asked when it is needed."""
+    """Bytes of memory, asked for when they are needed: what is free, and what a row takes beside all weights."""
 
     free: Callable[[], int] = lambda: _AMPLE
     row: Callable[[], int] = lambda: 0
 
     def lacks(self, unet: UNet) -> str | None:
-        """Why OpenVINO had better not compute, in a few words; None where memory suffices."""
+        """Why OpenVINO had better not compute, in one sentence; None where memory suffices."""
         needed, free = room(unet) + self.row(), self.free()
-        return None if needed <= free else f"it takes {needed / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free"
+        if needed <= free:
+            return None
+        return f"OpenVINO takes {needed / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free; torch computes."
 
 
 class Engine:
@@ -84,7 +86,7 @@ class Engine:
         lack = memory.lacks(unet) if is_auto and why is None else None
         engine = cls(why is None and lack is None, folder, memory.free if is_auto else lambda: _AMPLE, lack)
         if lack is not None:
-            engine.tell(f"torch computes instead of OpenVINO: {lack}.")
+            engine.tell(lack)
         elif why is not None:
             engine.tell(f"torch computes. {why}")
         return engine

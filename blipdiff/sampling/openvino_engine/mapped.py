@@ -1,4 +1,4 @@
-"""Weights in files that are mapped: the system keeps in memory what is read of them, and takes it back when it likes."""
+"""Weights in files that are mapped: the system keeps what is read of them in memory, and takes it back at will."""
 
 import ctypes
 import functools

@@ -153,7 +153,8 @@ class CompiledNetwork:
 
 def room(net: Any) -> int:
     """Bytes that a network takes beside its weights, as they lie in memory, to be converted and compiled."""
-    return round(_ROOM * sum(one.numel() * one.element_size() for one in net.parameters()))
+    weights: int = sum(one.numel() * one.element_size() for one in net.parameters())
+    return round(_ROOM * weights)
 
 
 def _of_row(one: Tensor, row: int) -> Any:
