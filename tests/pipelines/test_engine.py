@@ -74,6 +74,15 @@ def test_a_run_without_taps_calls_torchs_networks_never(studio: Studio) -> None:
 
 
 @needs_openvino
+def test_what_predicts_is_at_rest_while_pictures_are_decoded_and_the_other_way_round(studio: Studio) -> None:
+    drawn(studio, steps=2)
+    networks = {one._kind: one for one in studio.engine._networks}
+    assert (networks["unet"]._has_computed, networks["vae"]._has_computed) == (False, True)
+    next(prepared(studio, job(steps=2)))
+    assert (networks["unet"]._has_computed, networks["vae"]._has_computed) == (True, False)
+
+
+@needs_openvino
 def test_runs_that_look_into_the_unet_are_torchs_to_the_bit(studio: Studio) -> None:
     subject = SubjectPhoto(cut_out(), "dog")
     one = Job.of(asked(steps=2, detail=0.8), subject=subject)
@@ -189,6 +198,15 @@ def test_where_it_is_absent_torch_draws_and_one_sentence_says_why(monkeypatch: p
     assert np.array_equal(pixels(picture), exact[0])
     assert picture.metadata()["place"]["engine"] == "torch"
     assert notices(run(studio)) == [], "once"
+
+
+def test_by_itself_it_says_what_to_install_for_full_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    assert notices(run(Studio(tiny_model()), steps=1)) == []
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    assert notices(run(Studio(tiny_model()), steps=1)) == [
+        "torch computes. OpenVINO is not installed, or cannot be loaded here: pip install 'blipdiff[openvino]'."
+    ]
 
 
 def test_a_device_that_it_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

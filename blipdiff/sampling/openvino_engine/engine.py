@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,16 @@ class Engine:
         if not self._uses_openvino:
             release(net)
             return
-        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell)
+        before = partial(self._rest, kind == "vae")
+        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell, before)
         self._networks.append(network)
         hold(net, network)
+
+    def _rest(self, decodes: bool) -> None:
+        """What decodes keeps no memory while others predict, nor these while it decodes."""
+        for one in self._networks:
+            if one.decodes != decodes:
+                one.rest()
 
 
 def differs(made_by: str, engine: str) -> str | None:

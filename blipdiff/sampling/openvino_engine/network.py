@@ -36,16 +36,25 @@ class CompiledNetwork:
     At 512 pixels a row costs as much processor time alone as among others, and a network that is compiled for one row
     serves all: a picture does not depend on the batch that it is drawn in.
 
-    folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user
+    folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user; before:
+    is called before each call
     """
 
-    def __init__(self, kind: Kind, folder: Path, free: Callable[[], int], tell: Callable[[str], None]) -> None:
-        self._kind, self._folder, self._free, self._tell = kind, folder, free, tell
+    def __init__(
+        self,
+        kind: Kind,
+        folder: Path,
+        free: Callable[[], int],
+        tell: Callable[[str], None],
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._kind, self._folder, self._free, self._tell, self._before = kind, folder, free, tell, before
         self._lock = Lock()
         self._read: Read | None = None
         self._state: _State = ()
         self._compiled: OrderedDict[_Shapes, Any] = OrderedDict()
         self._zeros: tuple[tuple[int, int], list[Any]] | None = None
+        self._has_computed = False  # since it was last at rest
         self.trouble: str | None = None  # why torch computes instead
 
     def __call__(self, net: Any, *inputs: Tensor) -> list[Tensor] | None:
@@ -57,11 +66,28 @@ class CompiledNetwork:
         with self._lock:
             if self.trouble is not None or not self._takes(net, inputs):
                 return None
+            self._before()
+            self._has_computed = True
             try:
                 return self._computed(net, inputs)
             except Exception as reason:  # whatever the libraries raise: torch can do it
                 self.give_up(first_line(reason))
                 return None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it makes pictures, and predicts nothing."""
+        return self._kind == "vae"
+
+    def rest(self) -> None:
+        """Gives back the memory that it keeps from one call to the next; nothing where it computes at this moment."""
+        if self._has_computed and self._lock.acquire(blocking=False):
+            try:
+                for one in self._compiled.values():
+                    one.release_memory()
+                self._has_computed = False
+            finally:
+                self._lock.release()
 
     def give_up(self, why: str) -> None:
         """Leaves the network to torch from now on, and says so once."""
