@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from blipdiff import ranges
 from blipdiff.errors import ConfigError
 from blipdiff.outputs import written_file
 
@@ -21,10 +22,10 @@ FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 LANGUAGE_COOKIE = "blipdiff-language"  # where a browser keeps the language that was chosen on the page
 LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
 _FOLDERS = ("output", "library", "presets", "history", "models")
-STORED = ("model", *_FOLDERS, "files", "space", "previews", "language", "theme")  # in the file
+STORED = ("model", *_FOLDERS, "files", "engine", "space", "previews", "language", "theme")  # in the file
 _BY_ENVIRONMENT = {
     "model": MODEL, "output": OUTPUT, "library": LIBRARY, "presets": PRESETS, "history": HISTORY, "models": MODELS,
-    "files": FILES,
+    "files": FILES, "engine": ENGINE,
 }  # fmt: skip
 _LONGEST = 4096  # letters
 
@@ -76,7 +77,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         **{**known, **folders},
         download=_SWITCH[switch],
         engines=given.get(ENGINES, ""),
-        engine=given.get(ENGINE) or "auto",
         converted=Path(given[CONVERTED]).expanduser() if given.get(CONVERTED) else None,
         auth=given.get(AUTH) or None,
         token=given.get(TOKEN) or None,
@@ -142,7 +142,9 @@ def checked_setting(name: str, value: Any) -> Any:
         if value is not None and not is_size:
             raise ConfigError(f"space is {value!r:.80}; expected a number of GB above 0, or nothing for no limit.")
         return value
-    allowed: dict[str, tuple[object, ...]] = {"previews": (True, False), "language": LANGUAGES, "theme": THEMES}
+    allowed: dict[str, tuple[object, ...]] = {
+        "previews": (True, False), "language": LANGUAGES, "theme": THEMES, "engine": ranges.ENGINES,
+    }  # fmt: skip
     if name not in allowed:
         raise ConfigError(f"There is no setting {name!r:.80}; there are: {', '.join(STORED)}.")
     if not isinstance(value, bool if name == "previews" else str) or value not in allowed[name]:

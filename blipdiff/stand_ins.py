@@ -33,6 +33,11 @@ def release(net: nn.Module) -> None:
     _held.pop(net, None)
 
 
+def is_held(net: nn.Module) -> bool:
+    """Whether something stands in for a network, where a call allows it."""
+    return net in _held
+
+
 def computed(net: nn.Module, *inputs: Tensor) -> list[Tensor] | None:
     """A network's outputs by what stands in for it; None where nothing does, or where it leaves them to torch."""
     stand_in = _held.get(net)

@@ -25,6 +25,7 @@ from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, shal
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
+from blipdiff.stand_ins import is_held
 from pipelines.requests import Sampling, SubjectSampling
 from pipelines.turns import Turn
 
@@ -72,17 +73,7 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    guided = GuidedPredictor(
-        unet,
-        plan.guidance,
-        plan.controls,
-        plan.taps,
-        plan.conditioning,
-        plan.more_keys,
-        plan.image_prompt,
-        may_stand_in=True,
-        caching=plan.caching if plan.wrap is None else ALL_WHOLE,
-    )
+    guided = _predictor(unet, plan)
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators, plan.start)
@@ -92,6 +83,12 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
         if step is None:
             return
         yield step
+
+
+def _predictor(unet: UNet, plan: SamplingPlan) -> GuidedPredictor:
+    beside = plan.taps, plan.conditioning, plan.more_keys, plan.image_prompt
+    caching = plan.caching if plan.wrap is None else ALL_WHOLE
+    return GuidedPredictor(unet, plan.guidance, plan.controls, *beside, may_stand_in=True, caching=caching)
 
 
 def plan_rows(
@@ -285,12 +282,20 @@ def size_notice(
         return f"{about}: one side is {longer / shorter:.0f} times the other, and few of its places show a subject."
     if times < FAR_TIMES:
         return None
-    given = list(plans)
-    shares = {plan.caching: shallow_share(model, plan.caching.branch) for plan, _ in given if plan.caching.is_on}
-    rows = sum(unet_rows(plan, shares.get(plan.caching, 1.0)) * runs for plan, runs in given)
-    pictures = sum(plan.guidance.rows * runs for plan, runs in given)
-    seconds = seconds_of(model, size, round(rows), pictures)
-    return f"{about}: expect repetitions and textures. They take about {duration(seconds)} here."
+    return f"{about}: expect repetitions and textures. They take about {duration(_seconds(model, size, plans))} here."
+
+
+def _seconds(model: BlipDiffusion, size: Size, plans: Iterable[tuple[SamplingPlan, int]]) -> float:
+    """What all the plans take, each timed by what computes it."""
+    work = {True: (0.0, 0), False: (0.0, 0)}
+    for plan, runs in plans:
+        predict = _predictor(model.unet, plan)
+        by_stand_in = is_held(model.unet) and predict.may_stand_in
+        share = 1.0 if predict.deep is None else shallow_share(model, plan.caching.branch)
+        rows, pictures = work[by_stand_in]
+        work[by_stand_in] = rows + unet_rows(plan, share) * runs, pictures + plan.guidance.rows * runs
+    times = [seconds_of(model, size, round(r), p, by_stand_in=which) for which, (r, p) in work.items() if r]
+    return sum(times)
 
 
 def unet_rows(plan: SamplingPlan, shallow: float = 1.0) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from blipdiff.checkpoints import Additions, load_model
 from blipdiff.checkpoints.embeddings import Embedding
 from blipdiff.checkpoints.lora import Lora
-from blipdiff.checkpoints.memory import free_memory
+from blipdiff.checkpoints.memory import free_memory, row_memory
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.cut_out import reduced
@@ -27,7 +27,7 @@ from blipdiff.ranges import TORCH
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.cost import Size, own_size
 from blipdiff.sampling.loop import Step
-from blipdiff.sampling.openvino_engine.engine import Engine, differs
+from blipdiff.sampling.openvino_engine.engine import Engine, Room, differs
 from blipdiff.sampling.stopping import interruptible
 from pipelines.batches import preview_pictures
 from pipelines.choosing import Chooser
@@ -67,13 +67,14 @@ class Studio:
         """Switches on what makes the model fast where it is; its weights keep their values.
 
         download: whether control nets and detectors may be fetched; folders: where nets are looked for that pictures
-        name; engine: what computes the networks, "torch" or "openvino", or "auto" for the faster one; converted: the
-        folder in which the networks are kept that OpenVINO computes
+        name; engine: what computes the networks, "torch" or "openvino", or "auto" for the faster one where memory
+        suffices for it; converted: the folder in which the networks are kept that OpenVINO computes
 
         Raises: ConfigError for an engine that is not known.
         """
         place = Placement(model.device, model.unet.dtype)
-        self.engine = Engine.chosen(engine, place, model.unet, converted, lambda: free_memory(place.device))
+        memory = Room(lambda: free_memory(place.device), lambda: row_memory(model.unet, model.vae))
+        self.engine = Engine.chosen(engine, place, model.unet, converted, memory)
         accelerate(model, place, self.engine)
         self.model = model
         self.nets = Nets(model, download=download, folders=folders, loaded=self.engine.serve_control)

@@ -21,8 +21,10 @@ from blipdiff.checkpoints.configs import read_json
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS, TRANSFORMERS_STEMS
 from blipdiff.checkpoints.part_fields import network_config
 from blipdiff.checkpoints.weights import open_tensors, shell, weight_paths
+from blipdiff.diffusers_types import VAE, UNet
 from blipdiff.errors import CheckpointError
 from blipdiff.foreign import foreign
+from blipdiff.sampling.cost import without_weights
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "qformer": TRANSFORMERS_STEMS,
@@ -31,7 +33,11 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "vae": DIFFUSERS_STEMS,
 }
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
-_LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+_LIMITS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+_TAKEN_BACK = ("inactive_file", "total_inactive_file")  # of a container's use: pages of files that nobody needs
 _CGROUP = Path("/sys/fs/cgroup")
 _LONGEST_HEAD = 100_000_000  # bytes, as safetensors has it
 _WORDS = 77  # of Stable Diffusion's text encoder
@@ -133,12 +139,25 @@ def _drawing(folder: Path, dtype: torch.dtype, side: int | None, pictures: int) 
     unet = _of(shell(lambda: UNet2DConditionModel.from_config(config), "U-Net"), dtype)
     vae = _of(shell(lambda: kind.from_config(known), "VAE"), _decoded_in(dtype))
     latents = (side or own_side(folder)) * int(config["sample_size"]) // own_side(folder)
+    return _drawn_by(unet, vae, latents, 2 * pictures, pictures)
+
+
+def row_memory(unet: UNet, vae: VAE) -> int:
+    """Bytes that one row of one U-Net call takes at the model's own size, or decoding it, whichever is more."""
+    own = _of(shell(lambda: without_weights(unet), "U-Net"), unet.dtype)
+    return _drawn_by(
+        own, _of(shell(lambda: without_weights(vae), "VAE"), vae.dtype), int(unet.config.sample_size), 1, 1
+    )
+
+
+def _drawn_by(unet: Any, vae: Any, latents: int, rows: int, pictures: int) -> int:
+    """Bytes of the larger of two, by networks without weights: rows of a U-Net's call, or decoding pictures."""
 
     def meta(*shape: int, like: Any) -> Tensor:
         return torch.empty(*shape, dtype=like.dtype, device="meta")
 
     def step() -> object:
-        rows, width = 2 * pictures, int(unet.config.cross_attention_dim)
+        width = int(unet.config.cross_attention_dim)
         noisy = meta(rows, int(unet.config.in_channels), latents, latents, like=unet)
         words = meta(rows, _WORDS, width, like=unet)
         moment = torch.empty((), device="meta")
@@ -163,14 +182,23 @@ def _decoded_in(dtype: torch.dtype) -> torch.dtype:
 
 
 def _container_room(folder: Path) -> list[int]:
-    """What a container's limit leaves, where there is one."""
-    for limit, used in _LIMITS:
+    """What a container's limit leaves, where there is one; pages of files that the system takes back are free."""
+    for limit, used, parts in _LIMITS:
         try:
             room = int((folder / limit).read_text()) - int((folder / used).read_text())
         except (OSError, ValueError):  # no container, or one without a limit ("max")
             continue
-        return [max(0, room)]
+        return [max(0, room + _taken_back(folder / parts))]
     return []
+
+
+def _taken_back(parts: Path) -> int:
+    try:
+        lines = [line.split() for line in parts.read_text().splitlines()]
+        found = {name: int(size) for name, size in lines}
+    except (OSError, ValueError):
+        return 0
+    return max(found.get(name, 0) for name in _TAKEN_BACK)
 
 
 class _FusedAttention(TorchFunctionMode):

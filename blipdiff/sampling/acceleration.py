@@ -44,7 +44,7 @@ def accelerate(model: BlipDiffusion, place: Placement, engine: Engine | None = N
         place.dtype_name,
         str(layout).removeprefix("torch."),
         kernel,
-        TORCH if engine is None else engine.name,
+        TORCH if engine is None else engine.report,
     )
 
 

@@ -61,7 +61,7 @@ class GuidedPredictor:
     unconditional half is computed only for rows with a scale other than 1, and only inside the guidance window.
 
     may_stand_in: whether what is held beside U-Net and ControlNets (`blipdiff.stand_ins`) may compute; a run that
-    looks into the U-Net, or adds to it, is torch's in any case;
+    looks into the U-Net, adds to it or keeps deep features is torch's in any case;
     caching: how deep features are kept between the calls of the one run; every call is whole where a run looks into the
     U-Net, adds to it, or is steered by controls
 
@@ -96,9 +96,9 @@ class GuidedPredictor:
         self.image_prompt = read_by(unet, image_prompt) if reads else None
         looks = bool(self.taps) or conditioning is not None or more_keys is not None or reads
         adds = bool(guidance.positive.weights) or not all(isinstance(one, ControlBranch) for one in self.controls)
-        self.may_stand_in = may_stand_in and not looks and not adds
         alone = not (looks or adds or self.controls)
         self.deep = DeepFeatures(unet, caching) if caching.is_on and alone else None
+        self.may_stand_in = may_stand_in and not looks and not adds and self.deep is None
 
     def __call__(self, latents: Tensor, moment: Moment) -> Tensor:
         """latents: (rows, channels, h, w), scaled for this moment -> the prediction, the same shape, float32

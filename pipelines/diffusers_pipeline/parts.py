@@ -24,10 +24,12 @@ from blipdiff.models.step_tables import StepTables
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.ranges import USUAL_GUIDANCE
 from blipdiff.sampling.acceleration import accelerate
+from blipdiff.sampling.openvino_engine.engine import Engine
 from blipdiff.sampling.schedulers import Scheduler, build_scheduler
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 from pipelines.diffusers_pipeline.arguments import either
 from pipelines.diffusers_pipeline.embeddings import EmbeddingParts
+from pipelines.diffusers_pipeline.engines import EngineParts
 from pipelines.diffusers_pipeline.ip_adapters import IpAdapterParts
 from pipelines.diffusers_pipeline.loading import Loading
 from pipelines.diffusers_pipeline.loras import LoraParts
@@ -49,7 +51,7 @@ class _Origin:
     guidance_scale: float = USUAL_GUIDANCE
 
 
-class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts):  # type: ignore[misc]
+class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts, EngineParts):  # type: ignore[misc]
     """A `DiffusionPipeline` of BLIP-Diffusion's components, which does not yet draw."""
 
     model_cpu_offload_seq = "qformer->image_encoder->text_encoder->unet->vae"
@@ -103,6 +105,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
         self._words: WordsTokenizer | None = words
         self._additions: tuple[Addition, ...] = ()
         self._step_tables: StepTables | None = None
+        self._engine = Engine()
 
     @classmethod
     def from_model(cls, model: BlipDiffusion, **components: Any) -> Self:

@@ -228,6 +228,7 @@ class BlipDiffusionPipeline(PipelineParts):
                     break
         images = result if output_type == "latent" else as_output(decode_latents(self.vae, result), output_type)
         self.maybe_free_model_hooks()
+        self._warn_of_engine()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def _ready(self, model: BlipDiffusion, steps: int, speed: str | None, scale: float | Sequence[float]) -> Scheduler:

@@ -80,6 +80,11 @@ def test_converted_networks_are_listed_told_by_doctor_and_removed(
     assert [(one["kind"], one["dtype"]) for one in listed["networks"]] == [("unet", "float32"), ("vae", "float32")]
     assert "unet, float32: " in blipdiff("models", "converted").out
     assert "converted ones: 2 (" in blipdiff("doctor", "--json").answer["Runs on"]["OpenVINO"]
+    (lost,) = (tmp_path / "networks").glob("vae-*/network.json")
+    lost.unlink()
+    assert "vae, damaged: " in blipdiff("models", "converted").out
+    assert [one["damaged"] for one in blipdiff("models", "converted", "--json").answer["networks"]] == [False, True]
+    assert ", 1 damaged)" in blipdiff("doctor", "--json").answer["Runs on"]["OpenVINO"]
     assert blipdiff("models", "converted", "--remove").code == 2, "it asks first"
     removed = blipdiff("models", "converted", "--remove", "--yes")
     assert (removed.code, "are free again" in removed.out) == (0, True)

@@ -9,6 +9,7 @@ import pytest
 from app import settings as stored
 from app.settings import (
     DOWNLOAD,
+    ENGINE,
     FILE,
     MODEL,
     OUTPUT,
@@ -39,6 +40,10 @@ def test_what_is_saved_is_read_and_the_environment_wins(environment: dict[str, s
     assert json.loads(path.read_text())["output"] == "~/pictures"
     assert read_settings(environment | {MODEL: "mini"}).model == "mini"
     assert fixed_settings(environment | {MODEL: "mini"}) == {"model": MODEL}
+    save_settings({"engine": "torch"}, environment)
+    assert read_settings(environment).engine == "torch"
+    assert read_settings(environment | {ENGINE: "openvino"}).engine == "openvino"
+    assert fixed_settings(environment | {ENGINE: "openvino"}) == {"engine": ENGINE}
     save_settings({"space": None}, environment)
     assert read_settings(environment).space is None
 
@@ -48,7 +53,7 @@ def test_what_is_saved_is_read_and_the_environment_wins(environment: dict[str, s
     [
         ("model", ""), ("model", 3), ("output", "a\nb"), ("history", None), ("space", 0), ("space", True),
         ("space", "12"), ("space", float("nan")), ("previews", "yes"), ("previews", 1), ("language", "fr"),
-        ("theme", None), ("token", "secret"), ("library", "x" * 5000),
+        ("theme", None), ("engine", "onnx"), ("engine", 1), ("token", "secret"), ("library", "x" * 5000),
     ],
 )  # fmt: skip
 def test_a_value_out_of_its_range_changes_nothing(name: str, value: Any, environment: dict[str, str]) -> None:

@@ -48,6 +48,7 @@ TELLING = {"message", "notice", "refusal", "progress", "heading", "welcome"}
 NAMES = {
     *SCHEDULER_NAMES, *TABLED_NAMES, *PREPROCESSORS, *BUNDLED_CONTROLS,
     "blipdiff", "mini", "mini-describe", "a1111", "compel", "bicubic", "lanczos", "webp", "gif", "mp4", *"ABCD",
+    "torch", "OpenVINO",
     "Language / 语言", "English", "简体中文",
     "Ctrl + Enter", "Esc", "R", "?", "←", "→",
     "teapot", "on a snowy mountain", "a cat sits on a sofa", "dog",

@@ -106,9 +106,11 @@ def test_settings_are_kept_and_wrong_ones_are_told(page: Any, workshop: Workshop
     page.locator("#setting-space input, #setting-space textarea").first.fill("2.5")
     page.locator("#setting-previews input").uncheck()
     page.get_by_role("radio", name="Dark").check()
+    page.get_by_role("radio", name="OpenVINO").check()
     page.locator("#settings-save").click()
     expect(page.locator("#settings-status")).to_contain_text("Saved in", timeout=PATIENCE)
     expect(page.locator("body.dark")).to_be_visible(timeout=PATIENCE)
     assert workshop.history.most == 2_500_000_000, "now, not from the next start on"
     told = read_settings()
     assert (told.space, told.previews, told.theme, told.model) == (2.5, False, "dark", "mini")
+    assert told.engine == "openvino"

@@ -7,7 +7,7 @@ import torch
 
 from blipdiff.checkpoints import load_model, memory
 from blipdiff.checkpoints.detect import found
-from blipdiff.checkpoints.memory import Memory, free_memory, needed_memory, own_side, peak_bytes, sentence
+from blipdiff.checkpoints.memory import Memory, free_memory, needed_memory, own_side, peak_bytes, row_memory, sentence
 from blipdiff.sampling.cost import own_size
 
 
@@ -53,12 +53,24 @@ def test_attention_is_counted_without_its_scores() -> None:
     assert peak_bytes(attend) == 2 * 4096 * 8 * 4
 
 
+def test_a_row_takes_what_its_networks_take_without_their_weights(mini: Path) -> None:
+    model = load_model("mini", dtype=torch.float32)
+    row = row_memory(model.unet, model.vae)
+    assert needed_memory(mini, torch.float32).drawing / 2.5 < row <= needed_memory(mini, torch.float32).drawing
+    half = load_model("mini", dtype=torch.bfloat16)
+    assert row_memory(half.unet, half.vae) == pytest.approx(row / 2, rel=0.01)
+
+
 def test_a_container_leaves_what_its_limit_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     whole = free_memory(torch.device("cpu"))
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("2000\n")
     assert free_memory(torch.device("cpu")) == 3000 < whole
+    (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 700\nactive_file 300\n")
+    assert free_memory(torch.device("cpu")) == 3700, "pages of files are taken back"
+    (tmp_path / "memory.stat").write_text("nothing to read")
+    assert free_memory(torch.device("cpu")) == 3000
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory(torch.device("cpu")) > 3000
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from blipdiff.checkpoints.controls import save_control
 from blipdiff.conditioning.subject import SubjectPhoto
@@ -19,9 +18,11 @@ from blipdiff.errors import ConfigError
 from blipdiff.sampling.acceleration import accelerate
 from blipdiff.sampling.loop import Step
 from blipdiff.sampling.openvino_engine import engine as engines
-from blipdiff.sampling.openvino_engine.engine import Engine
+from blipdiff.sampling.openvino_engine.engine import Engine, Room
 from blipdiff.sampling.openvino_engine.library import NAME, installed, library
+from blipdiff.sampling.openvino_engine.network import room
 from blipdiff.stand_ins import computed
+from pipelines import studio as studios
 from pipelines.controls.settings import ControlSettings
 from pipelines.job import Job
 from pipelines.job import run as run_job
@@ -29,9 +30,9 @@ from pipelines.metadata import job_of
 from pipelines.studio import Studio
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import Notice, Result, task_named
-from tests.support.openvino_nets import needs_openvino
+from tests.support.openvino_nets import needs_openvino, tells_of_time
 from tests.support.studios import asked, counted, dog, drawn, job, picture_of, pictures, pixels, run
-from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
+from tests.support.tiny_models import cut_out, photo, tiny_controlnet, tiny_model
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 NEAR = 1  # of 255: pixels of both engines in float32 round to the same or to the next value
@@ -48,15 +49,7 @@ def studio(converted: Path) -> Studio:
 
 
 def notices(events) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice)]
-
-
-def cut_out() -> Image.Image:
-    """A subject without a ground."""
-    picture = photo(0).convert("RGBA")
-    picture.putalpha(Image.new("L", picture.size))
-    picture.paste(photo(1, (20, 16)), (10, 8))
-    return picture
+    return [event.text for event in events if isinstance(event, Notice) and not tells_of_time(event.text)]
 
 
 def prepared(studio: Studio, one: Job) -> Iterator[Step]:
@@ -78,6 +71,15 @@ def test_a_run_without_taps_calls_torchs_networks_never(studio: Studio) -> None:
     assert (unet, vae) == ([], [])
     assert max(np.abs(a - b).max() for a, b in zip(exact, found, strict=True)) <= NEAR
     assert [np.array_equal(a, b) for a, b in zip(found, drawn(studio, count=2), strict=True)] == [True, True]
+
+
+@needs_openvino
+def test_what_predicts_is_at_rest_while_pictures_are_decoded_and_the_other_way_round(studio: Studio) -> None:
+    drawn(studio, steps=2)
+    networks = {one._kind: one for one in studio.engine._networks}
+    assert (networks["unet"]._has_computed, networks["vae"]._has_computed) == (False, True)
+    next(prepared(studio, job(steps=2)))
+    assert (networks["unet"]._has_computed, networks["vae"]._has_computed) == (True, False)
 
 
 @needs_openvino
@@ -148,6 +150,37 @@ def test_auto_is_openvino_for_full_size_alone(monkeypatch: pytest.MonkeyPatch, c
     assert not Engine.chosen("torch", CPU, unet, converted)._uses_openvino
 
 
+@needs_openvino
+def test_auto_is_torch_where_memory_does_not_suffice_and_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, converted: Path
+) -> None:
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    model = tiny_model()
+    needed = room(model.unet) + 10**9
+    scarce = Room(lambda: needed - 1, lambda: 10**9)
+    engine = Engine.chosen("auto", CPU, model.unet, converted, scarce)
+    assert accelerate(model, CPU, engine).engine == "torch (too little memory for OpenVINO)"
+    assert engine.notices() == ["OpenVINO takes 1.0 GB more, and 1.0 GB are free; torch computes."]
+    assert engine.name == "torch", "as pictures tell it"
+    assert Engine.chosen("auto", CPU, model.unet, converted, Room(lambda: needed, lambda: 10**9))._uses_openvino
+    outright = Engine.chosen("openvino", CPU, model.unet, converted, Room(lambda: 0))
+    assert accelerate(model, CPU, outright).engine == f"openvino {installed()}"
+    assert computed(model.vae, torch.zeros(1, 4, 8, 8)) is not None
+    assert outright.notices() == []
+
+
+@needs_openvino
+def test_a_studio_reckons_with_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch, converted: Path) -> None:
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    monkeypatch.setattr(studios, "free_memory", lambda _device: 1000)
+    studio = Studio(tiny_model(), converted=converted)
+    events = list(run(studio, steps=1))
+    (sentence,) = notices(events)
+    assert sentence.endswith(" GB more, and 0.0 GB are free; torch computes.")
+    monkeypatch.setattr(studios, "free_memory", lambda _device: 1 << 40)
+    assert picture_of(Studio(tiny_model(), converted=converted)).metadata()["place"]["engine"].startswith(NAME)
+
+
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ConfigError, match="The engine 'onnx' is not known; choose auto, torch, openvino"):
         Studio(tiny_model(), engine="onnx")
@@ -165,6 +198,15 @@ def test_where_it_is_absent_torch_draws_and_one_sentence_says_why(monkeypatch: p
     assert np.array_equal(pixels(picture), exact[0])
     assert picture.metadata()["place"]["engine"] == "torch"
     assert notices(run(studio)) == [], "once"
+
+
+def test_by_itself_it_says_what_to_install_for_full_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    assert notices(run(Studio(tiny_model()), steps=1)) == []
+    monkeypatch.setattr(engines, "FULL_SIZE", 1000)
+    assert notices(run(Studio(tiny_model()), steps=1)) == [
+        "torch computes. OpenVINO is not installed, or cannot be loaded here: pip install 'blipdiff[openvino]'."
+    ]
 
 
 def test_a_device_that_it_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from pipelines.plan import encode, execute, plan_encoded, unet_rows
 from pipelines.scene.request import SceneRequest
 from pipelines.studio import Studio, purpose
 from pipelines.task import Event, Notice
+from tests.support.openvino_nets import needs_openvino
 from tests.support.studios import asked, dog
 from tests.support.studios import counted as calls_of
 from tests.support.tiny_models import PIXELS, tiny_model
@@ -125,3 +127,19 @@ def test_an_estimate_changes_no_random_numbers_and_no_picture(studio: Studio) ->
     before = torch.random.get_rng_state()
     seconds_of(studio.model, (FAR, FAR), 1, 1)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@needs_openvino
+def test_the_time_is_that_of_what_computes(tmp_path: Path) -> None:
+    studio = Studio(tiny_model(), engine="openvino", converted=tmp_path)
+
+    def told(task: str) -> None:
+        texts = (event.text for event in events(studio, task, FAR, FAR) if isinstance(event, Notice))
+        assert next(text for text in texts if "They take about" in text)
+
+    with calls_of(studio.model.unet) as calls:
+        told("generate")
+    assert calls == [], "OpenVINO draws it, and was timed"
+    with calls_of(studio.model.unet) as calls:
+        told("attend")
+    assert calls, "torch draws what looks into the U-Net"

@@ -164,6 +164,19 @@ def guided_tiny(unet, guided):
     return unet, guidance, Reads()
 
 
+def test_a_network_at_rest_computes_the_same_again(folder: Path, unet) -> None:
+    stand, given = Stand("unet", folder), noisy()
+    stand.network.rest()
+    (exact,) = stand(unet, *given)
+    stand.network.rest()
+    stand.network.rest()
+    (found,) = stand(unet, *given)
+    assert torch.equal(found, exact)
+    with stand.network._lock:
+        stand.network.rest()
+    assert stand.network._has_computed, "it computes at this moment, and is left alone"
+
+
 def test_a_run_that_is_stopped_ends_before_the_next_call(folder: Path, guided_tiny) -> None:
     unet, guidance, _ = guided_tiny
     predict = GuidedPredictor(unet, guidance, may_stand_in=True)

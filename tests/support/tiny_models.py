@@ -101,3 +101,11 @@ def photo(seed: int = 0, size: tuple[int, int] = (40, 32)) -> Image.Image:
     generator = torch.Generator().manual_seed(seed)
     small = torch.randint(0, 256, (4, 5, 3), generator=generator, dtype=torch.uint8)
     return Image.fromarray(small.numpy()).resize(size)
+
+
+def cut_out() -> Image.Image:
+    """A subject without a ground."""
+    picture = photo(0).convert("RGBA")
+    picture.putalpha(Image.new("L", picture.size))
+    picture.paste(photo(1, (20, 16)), (10, 8))
+    return picture

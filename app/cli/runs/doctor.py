@@ -90,7 +90,9 @@ def _openvino() -> str:
         return str(error)
     networks = kept(read_settings().converted or default_folder())
     size = gigabytes(sum(one.size for one in networks)) if networks else "none"
-    return f"{installed()}, for networks of full size on processors; converted ones: {len(networks)} ({size})"
+    damaged = sum(one.is_damaged for one in networks)
+    told = f"{len(networks)} ({size}{f', {damaged} damaged' if damaged else ''})"
+    return f"{installed()}, for networks of full size on processors; converted ones: {told}"
 
 
 def _package(name: str) -> str:

@@ -20,7 +20,7 @@ from blipdiff.checkpoints.inventory import (
 from blipdiff.checkpoints.memory import Memory, free_memory, gigabytes, needed_memory
 from blipdiff.devices import Placement, placement
 from blipdiff.errors import BlipdiffError
-from blipdiff.sampling.openvino_engine.cache import default_folder, kept
+from blipdiff.sampling.openvino_engine.cache import Converted, default_folder, kept
 from blipdiff.sampling.openvino_engine.cache import remove as remove_converted
 
 
@@ -69,20 +69,24 @@ def converted_networks(remove: bool, yes: bool, as_json: bool) -> None:
     """The networks that OpenVINO computes, on the disk."""
     folder = read_settings().converted or default_folder()
     networks = kept(folder)
-    free = 0
     if remove and networks:
         ask(f"Remove {len(networks)} converted networks from {folder}? They can be converted again.", yes)
-        free = remove_converted(folder)
+    free = remove_converted(folder) if remove else 0  # without any too: what killed processes left goes
     if as_json:
-        told = [{"kind": one.kind, "path": str(one.place), "bytes": one.size, "dtype": one.dtype} for one in networks]
-        say_json({"networks": told, "removed_bytes": free})
+        say_json({"networks": [_told_of(one) for one in networks], "removed_bytes": free})
         return
     for one in networks if not remove else []:
-        say(f"{one.kind}, {one.dtype}: {gigabytes(one.size)} in {one.place}")
+        state = ", damaged" if one.is_damaged else ""
+        say(f"{one.kind}{one.dtype and f', {one.dtype}'}{state}: {gigabytes(one.size)} in {one.place}")
     if not networks:
         say(f"No converted networks in {folder}.")
     elif remove:
         say(f"{gigabytes(free)} are free again.")
+
+
+def _told_of(one: Converted) -> dict[str, Any]:
+    told = {"kind": one.kind, "path": str(one.place), "bytes": one.size, "dtype": one.dtype or None}
+    return {**told, "damaged": one.is_damaged}
 
 
 def _need(one: Held, place: Placement) -> Memory | None:

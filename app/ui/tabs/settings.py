@@ -29,22 +29,27 @@ _FOLDERS = {
         "what is uploaded.",
     ),
 }
+_ENGINE = (
+    "What computes the networks. OpenVINO is faster for models of full size on processors, where it is installed and "
+    "memory suffices."
+)
 _THEME_JS = """(theme) => { if (theme !== "auto") document.body.classList.toggle("dark", theme === "dark"); }"""
 _GB = 1_000_000_000
-_LATER = "Folders and the first model count from the next start on; the rest counts now."
+_LATER = "Folders, the first model and the engine count from the next start on; the rest counts now."
 
 
 def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
     """Builds the tab in the current Blocks; tab: its own gr.Tab."""
     settings, fixed = room.settings, fixed_settings()
 
+    def held(name: str, info: str) -> dict[str, Any]:
+        """How a field stands that the environment may set."""
+        told = {"info": info, "variable": fixed.get(name)}
+        info = said("{info} {variable} sets it now.", **told) if name in fixed else info
+        return {"info": info, "interactive": name not in fixed, "elem_id": f"setting-{name}"}
+
     def text(name: str, label: str, info: str) -> Any:
-        held = {"info": info, "variable": fixed.get(name)}
-        told = said("{info} {variable} sets it now.", **held) if name in fixed else info
-        return gr.Textbox(
-            str(getattr(settings, name)), label=label, info=told, max_lines=1, elem_id=f"setting-{name}",
-            interactive=name not in fixed,
-        )  # fmt: skip
+        return gr.Textbox(str(getattr(settings, name)), label=label, max_lines=1, **held(name, info))
 
     with gr.Column(elem_id="settings"):
         ModelsPart(room, choice).connect(tab)
@@ -56,6 +61,10 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
         }
         for name, (label, info) in _FOLDERS.items():
             fields[name] = text(name, label, info)
+        fields["engine"] = OneOf(
+            [("The faster one", "auto"), ("torch", "torch"), ("OpenVINO", "openvino")], value=settings.engine,
+            label="What computes", **held("engine", _ENGINE),
+        )  # fmt: skip
         fields["space"] = gr.Textbox(
             _gigabytes(settings.space), label="Room for the history, in GB", max_lines=1, elem_id="setting-space",
             info="When it is full, the oldest pictures that are no favourites go. Empty: no limit.",
@@ -114,7 +123,7 @@ def _saved(room: Room, visit: gr.Request, given: dict[str, Any], kept: dict[str,
 def _shown(room: Room, name: str) -> Any:
     """A setting as its field first showed it."""
     value = getattr(room.settings, name)
-    return value if name in ("space", "previews", "theme") else str(value)
+    return value if name in ("engine", "space", "previews", "theme") else str(value)
 
 
 def _gigabytes(space: float | None) -> str:

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,27 +14,32 @@ from xml.etree import ElementTree
 
 import diffusers
 
-from blipdiff.errors import CheckpointError
-from blipdiff.foreign import foreign
+from blipdiff.errors import CheckpointError, OutputError
+from blipdiff.foreign import first_line, foreign
 from blipdiff.models.identity import DRAWING, Fingerprint
 from blipdiff.outputs import clear_leftovers, writing, written_folder
 from blipdiff.sampling.openvino_engine.library import NAME, core, installed, library
+from blipdiff.sampling.openvino_engine.mapped import CAN_LET_GO, Mapped, lay_by, letting_go, take_up
 from blipdiff.sampling.openvino_engine.traced import Kind, traced
 
 _FORM = 1  # of what is written; another one is another folder
 _GRAPH, _WEIGHTS, _TOLD = "network.xml", "network.bin", "network.json"
+_LAID_BY = "torch.bin"  # torch's own weights
+_FILES = (_TOLD, _GRAPH, _WEIGHTS, _LAID_BY)
+_COPIES = 2 if CAN_LET_GO else 1  # of a network's weights: as OpenVINO has them, and as torch has them
 _CHUNK = 2**24  # bytes
 _FOLDER = re.compile(r"(unet|vae|controlnet)-[0-9a-f]{16}")  # of a network's folder, as `place_of` gives it
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network that was converted, and is kept. size: bytes on the disk"""
+    """A network that was converted, and is kept. size: bytes on the disk; dtype: empty where nothing tells it"""
 
     kind: str
     place: Path
     size: int
     dtype: str
+    is_damaged: bool = False
 
 
 def default_folder() -> Path:
@@ -59,63 +66,99 @@ def place_of(net: Any, kind: Kind, folder: Path) -> Path:
 def convert(net: Any, kind: Kind, place: Path) -> None:
     """Writes a network to its folder, whole or not at all; another process may do the same beside it.
 
+    Its weights are laid by there first (`mapped.lay_by`), so that they take no memory beside what converting takes.
+
     Raises: MissingDependencyError without OpenVINO, OutputError where the folder cannot be written, and whatever the
-    libraries raise on a network that they cannot convert.
+    libraries raise on a network that they cannot convert; its weights are in memory then, as they were.
     """
-    openvino = library()
-    with written_folder(place) as part:  # before the minute that converting takes: the disk may be read-only
-        function, given = traced(net, kind)
-        graph = openvino.convert_model(function, example_input=given)
-        _compute_in_float32(graph)
-        openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
-        _mark_narrow(part / _GRAPH)
-        told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
-        sums = {name: _checksum(part / name) for name in (_GRAPH, _WEIGHTS)}
-        (part / _TOLD).write_text(json.dumps({**told, "checksums": sums}, indent=1), encoding="utf-8")
+    library()
+    _check_disk(net, place)
+    laid = None
+    try:
+        with written_folder(place) as part:  # before the minute that converting takes: the disk may be read-only
+            laid = lay_by(net, part / _LAID_BY)
+            with letting_go(laid):
+                _write(net, kind, part)
+    except BaseException:
+        if laid is not None:  # or the file that is to be gone would stay on the disk for as long as the network lives
+            take_up(net)
+        raise
 
 
-def read(place: Path) -> Any:
-    """The network of a folder, whose weights are mapped from the file.
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A network as OpenVINO has it, and its weights' file, which is mapped."""
+
+    graph: Any
+    weights: Mapped
+
+
+def read(place: Path) -> Read:
+    """The network of a folder, whose weights are mapped from the file: what is checked is what is used.
 
     Raises: CheckpointError where it is incomplete or damaged.
     """
     told = _told(place)
-    sums = told.get("checksums")
+    weights = Mapped(place / _WEIGHTS)
     with foreign(place, "a converted network"):
-        found = {name: _checksum(place / name) for name in (_GRAPH, _WEIGHTS)}
-    if sums != found:
+        graph = (place / _GRAPH).read_bytes()
+    with letting_go(weights):
+        whole = weights.bytes.data
+        chunks = (whole[begin : begin + _CHUNK] for begin in range(0, len(whole), _CHUNK))
+        found = {_GRAPH: _checksum([graph]), _WEIGHTS: _checksum(chunks)}
+    if told.get("checksums") != found:
         raise CheckpointError(f"{place} is damaged: its files are not those that were written.")
     with foreign(place, "a converted network"):
-        return core().read_model(str(place / _GRAPH))
+        given = library().Tensor(weights.bytes, shared_memory=True)
+        return Read(core().read_model(graph.decode("utf-8"), given), weights)
+
+
+def laid_by(net: Any, place: Path) -> None:
+    """Lays a network's weights by in its folder, as `mapped.lay_by` does. Raises: as that."""
+    lay_by(net, place / _LAID_BY)
 
 
 def kept(folder: Path) -> list[Converted]:
-    """The converted networks of a folder, whether they are whole or not; folders of other programs are passed by."""
-    found = []
-    for place in sorted(folder.glob("*-*")) if folder.is_dir() else []:
-        if not _FOLDER.fullmatch(place.name) or place.is_symlink():
-            continue
-        try:
-            told = _told(place)
-            size = sum(one.stat().st_size for one in place.iterdir())
-        except (CheckpointError, OSError):
-            continue
-        found.append(Converted(str(told.get("kind")), place, size, str(told.get("dtype"))))
-    return found
+    """The converted networks of a folder, damaged ones included; folders of other programs are passed by."""
+    places = sorted(folder.glob("*-*")) if folder.is_dir() else []
+    return [one for place in places if (one := _kept(place)) is not None]
 
 
 def remove(folder: Path) -> int:
-    """Removes the converted networks of a folder, and nothing else in it; gives the bytes that are free again.
+    """Removes the converted networks of a folder, and what killed processes left of some, and nothing else in it.
 
-    Raises: OutputError where they cannot be removed.
+    Gives the bytes that are free again. Raises: OutputError where they cannot be removed.
     """
     free = 0
     clear_leftovers(folder)
     for one in kept(folder):
         with writing(one.place):
-            shutil.rmtree(one.place)
+            for name in _FILES:
+                (one.place / name).unlink(missing_ok=True)
+        with suppress(OSError):  # where somebody put something beside them
+            one.place.rmdir()
         free += one.size
     return free
+
+
+def _kept(place: Path) -> Converted | None:
+    """What a folder holds of a network; None where it is no folder of ours, by its name and by what lies in it."""
+    if not _FOLDER.fullmatch(place.name) or place.is_symlink():
+        return None
+    try:
+        sizes = {one.name: one.lstat().st_size for one in place.iterdir()}
+    except OSError:
+        return None
+    try:
+        told = _told(place)
+    except CheckpointError:
+        told = {}
+    if "checksums" not in told and not sizes.keys() <= set(_FILES):
+        return None
+    sums = told.get("checksums")
+    is_whole = isinstance(sums, dict) and sums == {name: [sizes.get(name), *sums[name][1:]] for name in sums}
+    size = sum(sizes.get(name, 0) for name in _FILES)
+    return Converted(place.name.partition("-")[0], place, size, str(told.get("dtype", "")), not is_whole)
 
 
 def _told(place: Path) -> dict[str, Any]:
@@ -124,13 +167,46 @@ def _told(place: Path) -> dict[str, Any]:
         return dict(told)
 
 
-def _checksum(path: Path) -> list[int]:
-    """Size and CRC-32 of a file, which tell a damaged one; nobody is kept from making one on purpose."""
+def _check_disk(net: Any, place: Path) -> None:
+    """Passes where the disk has room for a network in both forms. Raises: OutputError."""
+    needed = _COPIES * sum(one.numel() * one.element_size() for one in net.parameters())
+    held = next((one for one in place.absolute().parents if one.is_dir()), None)
+    free = needed if held is None else shutil.disk_usage(held).free
+    if free < needed:
+        raise OutputError(
+            f"{place} cannot be written: it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on the disk."
+        )
+
+
+def _write(net: Any, kind: Kind, part: Path) -> None:
+    openvino = library()
+    function, given = traced(net, kind)
+    graph = openvino.convert_model(function, example_input=given)
+    _compute_in_float32(graph)
+    try:
+        openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
+    except RuntimeError as reason:  # of its own streams, which do not tell why
+        raise OutputError(
+            f"{part.name} cannot be written: the disk is full, or fails ({first_line(reason)})."
+        ) from reason
+    _mark_narrow(part / _GRAPH)
+    told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
+    sums = {name: _checksum(_chunks_of(part / name)) for name in (_GRAPH, _WEIGHTS)}
+    (part / _TOLD).write_text(json.dumps({**told, "checksums": sums}, indent=1), encoding="utf-8")
+
+
+def _checksum(chunks: Iterable[bytes | memoryview]) -> list[int]:
+    """Size and CRC-32 of content, which tell a damaged file; nobody is kept from making one on purpose."""
     size = total = 0
+    for chunk in chunks:
+        size, total = size + len(chunk), zlib.crc32(chunk, total)
+    return [size, total]
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            size, total = size + len(chunk), zlib.crc32(chunk, total)
-    return [size, total]
+            yield chunk
 
 
 def _compute_in_float32(graph: Any) -> None:

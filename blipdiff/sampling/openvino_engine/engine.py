@@ -1,6 +1,8 @@
 """Which engine computes a model's networks, how pictures name it, and what there is to say of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from blipdiff.errors import ConfigError, MissingDependencyError
 from blipdiff.ranges import ENGINES, TORCH
 from blipdiff.sampling.openvino_engine.cache import default_folder
 from blipdiff.sampling.openvino_engine.library import NAME, installed, library
-from blipdiff.sampling.openvino_engine.network import DTYPES, CompiledNetwork
+from blipdiff.sampling.openvino_engine.network import DTYPES, CompiledNetwork, room
 from blipdiff.sampling.openvino_engine.traced import Kind
 from blipdiff.stand_ins import hold, release
 
@@ -22,41 +24,58 @@ FULL_SIZE = 200_000_000  # numbers in a U-Net from which on a minute of converti
 _AMPLE = 1 << 62  # bytes, where nobody says what is free
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of memory, asked for when they are needed: what is free, and what a row takes beside all weights."""
+
+    free: Callable[[], int] = lambda: _AMPLE
+    row: Callable[[], int] = lambda: 0
+
+    def lacks(self, unet: UNet) -> str | None:
+        """Why OpenVINO had better not compute, in one sentence; None where memory suffices."""
+        needed, free = room(unet) + self.row(), self.free()
+        if needed <= free:
+            return None
+        return f"OpenVINO takes {needed / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free; torch computes."
+
+
 class Engine:
     """What computes a model's networks: torch, or OpenVINO in runs that only need what comes out of them.
 
     folder: where converted networks are kept, `default_folder` where none is named; free: bytes of memory that are
-    free
+    free; why: what keeps OpenVINO from computing, where it would by itself
     """
 
     def __init__(
-        self, uses_openvino: bool = False, folder: Path | None = None, free: Callable[[], int] = lambda: _AMPLE
+        self,
+        uses_openvino: bool = False,
+        folder: Path | None = None,
+        free: Callable[[], int] = lambda: _AMPLE,
+        why: str | None = None,
     ) -> None:
         self._uses_openvino = uses_openvino
         self._folder, self._free = folder, free
         self._networks: list[CompiledNetwork] = []
         self._said: list[str] = []
+        self._why = why
 
     @classmethod
     def chosen(
-        cls,
-        asked: str,
-        place: Placement,
-        unet: UNet,
-        folder: Path | None = None,
-        free: Callable[[], int] = lambda: _AMPLE,
+        cls, asked: str, place: Placement, unet: UNet, folder: Path | None = None, memory: Room = Room()
     ) -> "Engine":
-        """The engine that was asked for, where it can be had; with "auto" OpenVINO for networks of full size.
+        """The engine that was asked for, where it can be had.
 
-        Where OpenVINO is asked for and cannot be had, it is torch, and `notices` says why.
+        With "auto" it is OpenVINO for networks of full size on processors where it is installed and memory suffices.
+        Where it is not, for want of memory or of OpenVINO that was asked for, `notices` says why.
 
         Raises: ConfigError for an engine that is not known.
         """
         if asked not in ENGINES:
             raise ConfigError(f"The engine '{asked}' is not known; choose {', '.join(ENGINES)}.")
+        is_auto = asked == "auto"
         serves = place.device.type == "cpu" and place.dtype in DTYPES
         is_full = sum(one.numel() for one in unet.parameters()) >= FULL_SIZE
-        if asked == TORCH or (asked == "auto" and not (serves and is_full)):
+        if asked == TORCH or (is_auto and not (serves and is_full)):
             return cls(folder=folder)
         where = f"{place.dtype_name} on {place.device}"
         why = None if serves else f"OpenVINO computes on processors, in float32 and bfloat16; this is {where}."
@@ -65,8 +84,11 @@ class Engine:
                 library()
             except MissingDependencyError as reason:
                 why = str(reason)
-        engine = cls(why is None, folder, free)
-        if why is not None:
+        lack = memory.lacks(unet) if is_auto and why is None else None
+        engine = cls(why is None and lack is None, folder, memory.free if is_auto else lambda: _AMPLE, lack)
+        if lack is not None:
+            engine.tell(lack)
+        elif why is not None:
             engine.tell(f"torch computes. {why}")
         return engine
 
@@ -75,6 +97,11 @@ class Engine:
         """As pictures tell it: "torch", or OpenVINO with its version, as long as some network is left to it."""
         works = self._uses_openvino and any(one.trouble is None for one in self._networks)
         return f"{NAME} {installed()}" if works else TORCH
+
+    @property
+    def report(self) -> str:
+        """The name, with what keeps OpenVINO from computing where memory does."""
+        return self.name if self._why is None else f"{self.name} (too little memory for OpenVINO)"
 
     def serve(self, unet: UNet, vae: VAE, controlnet: ControlNet | None = None) -> None:
         """Takes over a model's networks, or leaves them to torch alone."""
@@ -101,9 +128,16 @@ class Engine:
         if not self._uses_openvino:
             release(net)
             return
-        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell)
+        before = partial(self._rest, kind == "vae")
+        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell, before)
         self._networks.append(network)
         hold(net, network)
+
+    def _rest(self, decodes: bool) -> None:
+        """What decodes keeps no memory while others predict, nor these while it decodes."""
+        for one in self._networks:
+            if one.decodes != decodes:
+                one.rest()
 
 
 def differs(made_by: str, engine: str) -> str | None:

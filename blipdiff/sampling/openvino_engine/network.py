@@ -1,6 +1,5 @@
 """One network in OpenVINO: converted when it is first called, compiled for each size, given up where it fails."""
 
-import gc
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -12,10 +11,11 @@ import torch
 from torch import Tensor
 
 from blipdiff.attention.taps import is_plain
-from blipdiff.errors import CheckpointError, OutOfMemoryError
+from blipdiff.errors import CheckpointError, OutOfMemoryError, OutputError
 from blipdiff.foreign import first_line
-from blipdiff.sampling.openvino_engine.cache import convert, place_of, read
+from blipdiff.sampling.openvino_engine.cache import Read, convert, laid_by, place_of, read
 from blipdiff.sampling.openvino_engine.library import core
+from blipdiff.sampling.openvino_engine.mapped import CAN_LET_GO, give_back, letting_go
 from blipdiff.sampling.openvino_engine.traced import Kind, residual_shapes, size_step
 
 DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}  # of the network -> in which it is computed
@@ -23,7 +23,7 @@ LABELS: dict[Kind, str] = {"unet": "U-Net", "vae": "VAE", "controlnet": "Control
 
 _OWN_INPUTS = 3  # of a U-Net's call without control nets
 _MOST_SIZES = 4  # of pictures and tiles that a network stays compiled for; they share their weights
-_ROOM = 1.5  # times a network's weights, beside them: to convert it, and to compute it in OpenVINO's own layout
+_ROOM = 0.6 if CAN_LET_GO else 1.6  # times a network's weights, beside them: converted, or in OpenVINO's own layout
 _SLOW = 5.0  # seconds of converting that are worth a word
 
 _Shapes: TypeAlias = tuple[tuple[int, ...], ...]
@@ -36,16 +36,25 @@ class CompiledNetwork:
     At 512 pixels a row costs as much processor time alone as among others, and a network that is compiled for one row
     serves all: a picture does not depend on the batch that it is drawn in.
 
-    folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user
+    folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user; before:
+    is called before each call
     """
 
-    def __init__(self, kind: Kind, folder: Path, free: Callable[[], int], tell: Callable[[str], None]) -> None:
-        self._kind, self._folder, self._free, self._tell = kind, folder, free, tell
+    def __init__(
+        self,
+        kind: Kind,
+        folder: Path,
+        free: Callable[[], int],
+        tell: Callable[[str], None],
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._kind, self._folder, self._free, self._tell, self._before = kind, folder, free, tell, before
         self._lock = Lock()
-        self._graph: Any = None
+        self._read: Read | None = None
         self._state: _State = ()
         self._compiled: OrderedDict[_Shapes, Any] = OrderedDict()
         self._zeros: tuple[tuple[int, int], list[Any]] | None = None
+        self._has_computed = False  # since it was last at rest
         self.trouble: str | None = None  # why torch computes instead
 
     def __call__(self, net: Any, *inputs: Tensor) -> list[Tensor] | None:
@@ -57,17 +66,34 @@ class CompiledNetwork:
         with self._lock:
             if self.trouble is not None or not self._takes(net, inputs):
                 return None
+            self._before()
+            self._has_computed = True
             try:
                 return self._computed(net, inputs)
             except Exception as reason:  # whatever the libraries raise: torch can do it
                 self.give_up(first_line(reason))
                 return None
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it makes pictures, and predicts nothing."""
+        return self._kind == "vae"
+
+    def rest(self) -> None:
+        """Gives back the memory that it keeps from one call to the next; nothing where it computes at this moment."""
+        if self._has_computed and self._lock.acquire(blocking=False):
+            try:
+                for one in self._compiled.values():
+                    one.release_memory()
+                self._has_computed = False
+            finally:
+                self._lock.release()
+
     def give_up(self, why: str) -> None:
         """Leaves the network to torch from now on, and says so once."""
         self.trouble = f"OpenVINO does not compute the {LABELS[self._kind]} ({why}); torch does."
         self._tell(self.trouble)
-        self._graph = None
+        self._read = None
         self._compiled.clear()
 
     def _takes(self, net: Any, inputs: Sequence[Tensor]) -> bool:
@@ -82,8 +108,8 @@ class CompiledNetwork:
 
     def _computed(self, net: Any, inputs: Sequence[Tensor]) -> list[Tensor] | None:
         state = _state_of(net)
-        if self._graph is None:
-            self._graph, self._state = self._read(net), state
+        if self._read is None:
+            self._read, self._state = self._opened(net), state
         elif state != self._state:
             self.give_up("its weights were changed since")
             return None
@@ -95,7 +121,7 @@ class CompiledNetwork:
         given = [*inputs, *self._nothing(net, inputs)]
         shapes = tuple(one.shape for one in given)
         if shapes not in self._compiled:
-            self._compiled[shapes] = self._compile(net, shapes)
+            self._compiled[shapes] = self._compile(self._read, net, shapes)  # type: ignore[arg-type]
             while len(self._compiled) > _MOST_SIZES:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(shapes)
@@ -112,34 +138,49 @@ class CompiledNetwork:
             self._zeros = size, [torch.zeros(shape).numpy() for shape in residual_shapes(net, *size)]
         return self._zeros[1]
 
-    def _compile(self, net: Any, shapes: _Shapes) -> Any:
-        graph = self._graph.clone()
+    def _compile(self, found: Read, net: Any, shapes: _Shapes) -> Any:
+        graph = found.graph.clone()
         graph.reshape({place: list(shape) for place, shape in enumerate(shapes)})
         told = {
             "INFERENCE_PRECISION_HINT": DTYPES[net.dtype],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        return core().compile_model(graph, "CPU", told)
+        with letting_go(found.weights):  # it has its own copy then, in its own layout
+            return core().compile_model(graph, "CPU", told)
 
-    def _read(self, net: Any) -> Any:
-        """The network from its folder, converted before where it is not there or damaged."""
+    def _opened(self, net: Any) -> Read:
+        """The network from its folder, converted before where it is not there or damaged; torch's weights lie there."""
         place = place_of(net, self._kind, self._folder)
         label = LABELS[self._kind]
-        needed = _ROOM * sum(one.numel() * one.element_size() for one in net.parameters())
+        needed = room(net)
         if needed > self._free():
             raise OutOfMemoryError(f"it takes about {needed / 1e9:.1f} GB more, which are not free")
         if place.exists():
             try:
-                return read(place)
+                found = read(place)
+                self._lay_by(net, place)
+                return found
             except CheckpointError:
                 self._tell(f"The converted {label} was damaged; it is converted again.")
         begun = time.perf_counter()
         convert(net, self._kind, place)
-        gc.collect()
+        give_back()
         if (seconds := time.perf_counter() - begun) > _SLOW:
             self._tell(f"The {label} was converted for OpenVINO in {seconds:.0f} s; it is kept for the next time.")
         return read(place)
+
+    def _lay_by(self, net: Any, place: Path) -> None:
+        try:
+            laid_by(net, place)
+        except OutputError as reason:
+            self._tell(f"torch's own weights of the {LABELS[self._kind]} stay in memory: {reason}")
+
+
+def room(net: Any) -> int:
+    """Bytes that a network takes beside its weights, as they lie in memory, to be converted and compiled."""
+    weights: int = sum(one.numel() * one.element_size() for one in net.parameters())
+    return round(_ROOM * weights)
 
 
 def _of_row(one: Tensor, row: int) -> Any:
