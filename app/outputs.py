@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from blipdiff.errors import OutputError
 from blipdiff.outputs import write_new, writing
 from pipelines.pictures import save_new_picture
 from pipelines.task import Result, Sheet
@@ -19,6 +20,16 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+
+
+def check_file(path: Path) -> None:
+    """Passes when a file can be written at `path`, whose folder is made; asked before any long work.
+
+    Raises: OutputError when it cannot.
+    """
+    check_writable(path.absolute().parent)
+    if path.is_dir():
+        raise OutputError(f"{path} cannot be written: a folder of that name is in the way.")
 
 
 def save_result(result: Result, folder: Path, *, metadata: bool = True) -> dict[str, Path]:

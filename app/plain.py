@@ -19,5 +19,14 @@ def plain(text: object, *, lines: bool = False) -> str:
     )
 
 
+def has_halves(text: str) -> bool:
+    """Whether a text holds halves of letters, as JSON can say them ("\\ud800") and no file or table can hold them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _written(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")

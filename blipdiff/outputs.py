@@ -11,7 +11,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,19 @@ def written_folder(folder: Path) -> Iterator[Path]:
         _take_place(part, folder, place / _OLD)
 
 
+def check_replaceable(folder: Path, files: Iterable[str]) -> None:
+    """Passes where nothing would be lost if a folder of these files, "unet/config.json", took the place of `folder`.
+
+    Raises: OutputError where something would.
+    """
+    if folder.is_dir():
+        others = sorted(files_of(folder) - set(files))
+        if others:
+            raise OutputError(f"{folder} holds other things ({listed(others, 5)}); give a new or an empty folder.")
+    elif folder.exists():
+        raise OutputError(f"{folder} cannot be written: a file of that name is in the way.")
+
+
 def move_to_free(old: Path, new: Path) -> None:
     """Moves a file to a path at which nothing is. Raises: FileExistsError when something is."""
     if _renamed(old, new, _NO_REPLACE):
@@ -180,12 +193,8 @@ def _take_place(part: Path, folder: Path, old: Path) -> None:
     if not folder.exists():
         part.replace(folder)
         return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} cannot be written: a file of that name is in the way.")
     clear_leftovers(folder)
-    others = sorted(_files_of(folder) - _files_of(part))
-    if others:
-        raise OutputError(f"{folder} holds other things ({listed(others, 5)}); give a new or an empty folder.")
+    check_replaceable(folder, files_of(part))
     if _renamed(part, folder, _EXCHANGE):
         return  # the old one is removed with the working place
     old.mkdir()
@@ -198,7 +207,7 @@ def _take_place(part: Path, folder: Path, old: Path) -> None:
             kept.replace(folder)
 
 
-def _files_of(folder: Path) -> set[str]:
+def files_of(folder: Path) -> set[str]:
     """The files of a folder and its folders, and folders that are empty; what systems put there by themselves aside."""
     entries = [entry for entry in folder.rglob("*") if entry.name not in (".DS_Store", "Thumbs.db")]
     return {entry.relative_to(folder).as_posix() for entry in entries if not entry.is_dir() or not any(entry.iterdir())}

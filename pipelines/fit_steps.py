@@ -22,7 +22,7 @@ from blipdiff.ranges import FITTED, MOST_GUIDANCE, SPEED_DECIBELS
 from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitted, moved, spacings
 from blipdiff.sampling.loop import denoise
 from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
-from blipdiff.sampling.schedulers import ready_scheduler
+from blipdiff.sampling.schedulers import build_scheduler, ready_scheduler, set_timesteps
 from pipelines.evaluate.subjects import side_by_side
 from pipelines.fit_request import FitRequest
 from pipelines.generate.request import GenerateRequest
@@ -83,15 +83,17 @@ def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: F
     if len(subjects) < 2:
         raise ConfigError("Steps are fitted on one half of the subjects and measured on the other; give at least two.")
     scales = [min(model.guidance * one, MOST_GUIDANCE) for one in _SCALES] if model.guidance > 1 else [model.guidance]
-    counted = _Counted((len(scales) + 1) * CONVERGED)
+    steps = _converged_steps(model)
+    tried = _check_calls(model, request, steps)
+    counted = _Counted((len(scales) + 1) * steps + sum(calls * (len(scales) + tries) for calls, tries in tried.items()))
     fits = _Rows.of(model, subjects[::2], request, 0)
     ways = []
     for scale in scales:
-        ways.append((yield from counted.way(model, fits.at(scale), fits.noise)))
+        ways.append((yield from counted.way(model, fits.at(scale), fits.noise, steps)))
     others = _Rows.of(model, subjects[1::2], request, request.rows)
-    measured = yield from counted.way(model, others.at(scales[0]), others.noise)
+    measured = yield from counted.way(model, others.at(scales[0]), others.noise, steps)
     tables, some = [], replace(fits, plans=fits.plans[:_SEARCHED])
-    for calls in sorted(set(request.calls)):
+    for calls in tried:
         places = yield from _nearest(model, some.at(scales[0]), ways[0].of_rows(_SEARCHED), calls, counted)
         weights = {}
         for scale, way in zip(scales, ways, strict=True):
@@ -111,6 +113,37 @@ def dial_of(tables: Sequence[StepTable]) -> dict[str, int]:
         enough = [len(one.timesteps) for one in tables if one.decibels is not None and one.decibels[0] >= wanted]
         found[speed] = min(enough, default=max(len(one.timesteps) for one in tables))
     return found
+
+
+def shortfalls(tables: StepTables) -> list[str]:
+    """A sentence for each speed that no fitted number of calls comes as near for as it promises."""
+    found = []
+    for speed, wanted in SPEED_DECIBELS.items():
+        reached = tables.table(tables.dial[speed]).decibels
+        if reached is not None and reached[0] < wanted:
+            found.append(
+                f"The speed '{speed}' promises {wanted:g} dB; the most calls that were fitted come to {reached[0]:g}. "
+                "Fit more (--calls)."
+            )
+    return found
+
+
+def _converged_steps(model: BlipDiffusion) -> int:
+    """Of a converged run: fewer than the model's noise schedule has levels, which UniPC can tell apart."""
+    levels = build_scheduler("unipc", model.scheduler_config).config.num_train_timesteps
+    return max(1, min(CONVERGED, int(levels) - 1))
+
+
+def _check_calls(model: BlipDiffusion, request: FitRequest, steps: int) -> dict[int, int]:
+    """How often each number of calls is tried, the fewest calls first; asked before the long work.
+
+    Raises: ConfigError for calls that cannot be told apart on a converged run of so many steps.
+    """
+    scheduler = build_scheduler("unipc", model.scheduler_config)
+    set_timesteps(scheduler, steps)
+    way = Way(tuple(int(one) for one in scheduler.timesteps), ())
+    moves = 2 * len(_MOVES)
+    return {calls: len(spacings(way, calls)) + moves * (calls - 1) for calls in sorted(set(request.calls))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,10 +199,12 @@ class _Counted:
         self._total = max(self._total, self._done)
         return FitProgress(self._done, self._total)
 
-    def way(self, model: BlipDiffusion, predict: NoisePredictor, noise: Tensor) -> Generator[FitProgress, None, Way]:
+    def way(
+        self, model: BlipDiffusion, predict: NoisePredictor, noise: Tensor, steps: int
+    ) -> Generator[FitProgress, None, Way]:
         """Progress; returns the whole way."""
         found = Way((), ())
-        for way in converged(predict, model.scheduler_config, noise, CONVERGED):
+        for way in converged(predict, model.scheduler_config, noise, steps):
             found = way
             yield self.told()
         return found
@@ -192,8 +227,7 @@ def _nearest(
         yield tried(places)
     for far, call, way_on in product(_MOVES, range(1, calls), (-1, 1)):
         others = moved(way, best, call, way_on * far)
-        if others is not None:
-            yield tried(others)
+        yield tried(others) if others is not None else counted.told(calls)
     return best
 
 

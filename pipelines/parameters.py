@@ -89,14 +89,14 @@ def _check_value(declared: Parameter, value: Any, hint: Any) -> None:
         checked_text(value, declared.label[:1].lower() + declared.label[1:])
     for one in value if isinstance(value, tuple) else (value,):
         if declared.choices and one not in declared.choices:
-            raise ConfigError(f"{declared.label} is '{one}'; choose one of: {', '.join(declared.choices)}.")
+            raise ConfigError(f"{declared.label} is '{one!s:.60}'; choose one of: {', '.join(declared.choices)}.")
     if declared.low is None or declared.high is None:
         return
     whole = is_whole(declared)
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r}.")
+        raise ConfigError(f"{declared.label} must be a {'whole ' if whole else ''}number, not {value!r:.60}.")
     if not declared.low <= value <= declared.high:  # not-a-number lies in no range
-        raise ConfigError(f"{declared.label} is {value}; it goes from {declared.low:g} to {declared.high:g}.")
+        raise ConfigError(f"{declared.label} is {value!s:.60}; it goes from {declared.low:g} to {declared.high:g}.")
 
 
 def is_whole(declared: Parameter) -> bool:

@@ -1,5 +1,6 @@
 """What every request that draws is made of: how pictures are made, with or without a subject's photo at hand."""
 
+import re
 import secrets
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -27,6 +28,7 @@ from pipelines.parameters import DETAILS, PICTURES, SAMPLING, SUBJECT, WORDS, ch
 from pipelines.shown import Shown
 from pipelines.turns import Turn
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{0,64}")
 _RANDOM_SEEDS = 2**32  # short enough to be read aloud
 
 
@@ -162,6 +164,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check(self)
+        if not isinstance(self.step_table, str) or not _FINGERPRINT.fullmatch(self.step_table):
+            raise ConfigError(f"The request is damaged: no steps are fitted as {self.step_table!r:.60} says.")
+        if not isinstance(self.variation_of, tuple) or not all(isinstance(one, Turn) for one in self.variation_of):
+            raise ConfigError(f"The request is damaged: no noise is varied by {self.variation_of!r:.60}.")
         Window(self.guidance_start, self.guidance_stop)
         if self.seed + self.count - 1 > LARGEST_SEED:
             raise ConfigError(f"{self.count} pictures from seed {self.seed} pass the largest seed, {LARGEST_SEED}.")

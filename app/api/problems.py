@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from app.doors.answers import Refusal
 from app.jobs.tickets import KeyTaken
-from app.plain import plain
+from app.plain import has_halves, plain
 from blipdiff.errors import BlipdiffError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"
@@ -109,6 +109,8 @@ def parsed(body: bytes) -> dict[str, Any]:
         raise Refused(400, "The request is no JSON.") from error
     if not isinstance(found, dict):
         raise Refused(400, "The request is no JSON object.")
+    if b"\\ud" in body.lower() and has_halves(json.dumps(found, ensure_ascii=False)):
+        raise Refused(422, "The request holds half of a letter, such as U+D800; leave it out.")
     return found
 
 

@@ -26,6 +26,7 @@ from app.cli.options import (
     take_additions,
     takes,
 )
+from app.libraries import quick_imports
 from pipelines.parameters import PICTURES, STRUCTURES, SUBJECT, parameters
 from pipelines.task import InputKind, Task
 
@@ -79,7 +80,9 @@ def command_of(
         place = {"model": model, "device": device, "dtype": dtype, "engine": engine, "download": download}
         place["additions"] = take_additions(asked)
         asked |= {"output": output, "metadata": not no_metadata, "as_json": as_json, "from_preset": from_preset}
-        import_module(run).draw(task, context, asked, place, like)
+        with quick_imports():
+            found = import_module(run)
+        found.draw(task, context, asked, place, like)
 
     draw.__doc__ = "\n\n".join(text for text in (task.summary, task.example, task.about) if text)
     return draw  # type: ignore[no-any-return]

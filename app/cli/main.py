@@ -102,13 +102,15 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "personalize": drawing,
         "subjects": {"add": drawing},
         "convert": {"download": settings.download},
+        **{name: {"download": settings.download} for name in ("merge", "cut-out", "schedule")},
         "evaluate": {"model": settings.model, "dreambench": drawing},
         "train-control": {"model": settings.model},
         "evaluate-edits": {"model": settings.model},
         "evaluate-inversion": {"model": settings.model},
         "evaluate-blending": {"model": settings.model},
         "batch": drawing,
-        "serve": {"engine": settings.engine},
+        "data": {"prepare": {"download": settings.download}},
+        "serve": {"engine": settings.engine, "download": settings.download},
         "ui": {**drawing, "auth": settings.auth, "token": settings.token},
     }
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from app.cli.panels import ADDITIONS, MACHINE, OUTPUT
+from app.libraries import quick_imports
 from pipelines.parameters import Parameter, parameters
 from pipelines.requests import SubjectSampling
 
@@ -30,7 +31,9 @@ def run_by(module: str) -> Callable[[Callable[..., None]], Any]:
 
     def declared(command: Callable[..., None]) -> Any:
         def run(**asked: Any) -> None:
-            getattr(import_module(module), command.__name__)(**asked)
+            with quick_imports():
+                found = import_module(module)
+            getattr(found, command.__name__)(**asked)
 
         run.module = module  # type: ignore[attr-defined]
         return _like(command, run)

@@ -16,6 +16,7 @@ from blipdiff.ranges import duration
 _EVERY = 10.0  # seconds between plain lines
 _PATIENCE = 2.0  # seconds before something that tells no steps is told of at all on a terminal; elsewhere _EVERY
 _USUAL_COLUMNS = 80  # of a terminal that tells no size
+_ROWS = 20  # that a bar may take; tqdm shows none on a terminal that tells no height
 
 
 class Progress:
@@ -31,7 +32,9 @@ class Progress:
         self._bar = None
         self._quiet = quiet
         if not quiet and self._stream.isatty():
-            self._bar = tqdm(total=None, unit=unit, leave=False, file=self._stream, ncols=_columns(self._stream))
+            self._bar = tqdm(
+                total=None, unit=unit, leave=False, file=self._stream, ncols=_columns(self._stream), nrows=_ROWS
+            )
 
     def show(self, done: int, total: int, stage: str = "") -> None:
         """`done` of `total` are done, of this stage where there are several."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from app.jobs.packing import packed
+from app.plain import has_halves
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.generate.request import GenerateRequest
 from pipelines.inputs import CARD_SUFFIX, Input
@@ -193,6 +194,9 @@ def _content(path: Path) -> bytes:
 def _line(reader: _Reader, number: int, told: Any) -> Line:
     name = str(told.get("name") or "") if isinstance(told, Mapping) else ""
     text = json.dumps(told, sort_keys=True, ensure_ascii=False, default=str)
+    if has_halves(text):
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+        return Line(number, "", None, key.hexdigest(), "The line holds half of a letter, such as U+D800; leave it out.")
     key = hashlib.sha256(text.encode())
     try:
         if not isinstance(told, Mapping):

@@ -14,15 +14,15 @@ from app.ui import markup
 from app.ui.events import AT_ONCE, SILENT, on_ask, on_cancel, on_change, on_click
 from app.ui.files import without_folder
 from app.ui.form import Form
+from app.ui.model_hints import OF_MODEL, hinted, speeds
 from app.ui.notices import guarded, notice
 from app.ui.own_files import with_added
 from app.ui.parts import Changes, Parts, Seen
 from app.ui.preset_field import PresetField, Rest
-from app.ui.room import Facts, Kind, Recalled, Room, TabPart, title_of
+from app.ui.room import Kind, Recalled, Room, TabPart, title_of
 from app.ui.runs import Runs
 from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
-from blipdiff.ranges import EVEN_STEPS, USUAL_SPEED, duration
 from pipelines.job import Job
 from pipelines.metadata import job_of, read_metadata
 from pipelines.parameters import WORDS, parameters
@@ -30,13 +30,6 @@ from pipelines.requests import Sampling
 from pipelines.task import Task
 
 FIRST = "generate"  # the tab whose elements have no tab's name before theirs
-
-# parameters that are the model's own where they are empty, and what they are then
-_OF_MODEL: Mapping[str, Callable[[Facts], Any]] = {
-    "width": lambda facts: facts.width,
-    "height": lambda facts: facts.height,
-    "guidance": lambda facts: f"{facts.guidance:g}",
-}
 
 
 class Bench:
@@ -90,33 +83,19 @@ class Bench:
         """The parameters that the tab has not placed by itself, and a place for a picture that has them."""
         if "speed" in self.form:
             self.form.place("speed")
-            self.room.when_known(self.form.controls["speed"], self._speeds)
+            shown = partial(speeds, self.room.workshop.queue.pace, self.task.name)
+            self.room.when_known(self.form.controls["speed"], shown)
         self.presets.place()
-        usual = {name: {"placeholder": "the model's own if empty"} for name in _OF_MODEL}
+        usual = {name: {"placeholder": "the model's own if empty"} for name in OF_MODEL}
         self.form.place_settings(self.id("settings"), note, **{**usual, **looks})
-        for name, told in _OF_MODEL.items():
+        for name, told in OF_MODEL.items():
             if name in self.form.controls and name not in looks:
-                self.room.when_known(self.form.controls[name], partial(_hinted, told))
+                self.room.when_known(self.form.controls[name], partial(hinted, told))
         with gr.Accordion("Start from a picture made here", open=False, elem_id=self.id("refill")):
             gr.Markdown("Fills the form as it was, and brings the subject back.", elem_classes="hint")
             self._made_here = gr.File(
                 label="PNG with its settings", file_types=[".png"], elem_id=self.id("made-here"), height=140
             )
-
-    def _speeds(self, facts: Facts) -> Any:
-        """The speeds with what each takes with this model: its calls, and the time where some were measured here."""
-        pace = self.room.workshop.queue.pace.seconds(self.task.name, facts.name)  # of a step that a job usually has
-        usual = EVEN_STEPS[USUAL_SPEED] / facts.calls[USUAL_SPEED]
-        choices = []
-        for speed, calls in facts.calls.items():
-            label = said("{speed}: {calls} calls", speed=retold(speed), calls=calls)
-            if pace is not None:
-                time = duration(pace * usual * calls)
-                label = said(
-                    "{speed}: {calls} calls, about {time} a picture", speed=retold(speed), calls=calls, time=time
-                )
-            choices.append((label, speed))
-        return gr.Dropdown(choices=choices)
 
     def place_actions(self, hint: str, **buttons: str) -> list[Any]:
         """Start, stop, and how it goes: always in sight. Gives a button for each of `buttons`, the main one first."""
@@ -298,7 +277,3 @@ def prompts_of(request: type) -> list[str]:
     texts = {item.name for item in fields(request) if isinstance(item.default, str) or item.default is None}
     found = parameters(request).items()
     return [name for name, one in found if name in texts and one.group == WORDS and not one.choices]
-
-
-def _hinted(told: Callable[[Facts], Any], facts: Facts) -> Any:
-    return gr.Textbox(placeholder=said("{value} if empty", value=told(facts)))

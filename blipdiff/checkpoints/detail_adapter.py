@@ -18,6 +18,8 @@ from blipdiff.models.detail_adapter import DetailAdapter, DetailAdapterSizes, La
 from blipdiff.models.identity import DRAWING, Fingerprint, remember
 
 FOLDER = "detail_adapter"
+_CONFIG, _WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+ADAPTER_FILES = (f"{FOLDER}/{_CONFIG}", f"{FOLDER}/{_WEIGHTS}")
 
 _LAYER: Fields = {"width": Whole(1, 16_384), "heads": Whole(1, 1_024)}
 _MOST_LAYERS = 256
@@ -27,7 +29,7 @@ def load_detail_adapter(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> DetailAdapter:
     """The adapter in a folder. Raises: CheckpointError for anything missing, damaged or of another shape."""
-    sizes = detail_adapter_sizes(read_json(folder / "config.json"))
+    sizes = detail_adapter_sizes(read_json(folder / _CONFIG))
     seen = Fingerprint(DRAWING)
     adapter = filled(
         lambda: DetailAdapter(sizes),
@@ -48,9 +50,9 @@ def save_detail_adapter(adapter: DetailAdapter, folder: Path) -> None:
     config = {
         "_class_name": "DetailAdapter", "latent_channels": adapter.sizes.latent_channels, "layers": layers
     }  # fmt: skip
-    write_json(folder / "config.json", config)
+    write_json(folder / _CONFIG, config)
     tensors = {name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
-    save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
+    save_file(tensors, folder / _WEIGHTS)
 
 
 def detail_adapter_sizes(config: Mapping[str, Any]) -> DetailAdapterSizes:

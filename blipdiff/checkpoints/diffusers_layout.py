@@ -1,5 +1,6 @@
 """The hub's folder layout ("Salesforce/blipdiffusion"): one folder for each part, model_index.json beside them."""
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from torch import nn
 
 from blipdiff.checkpoints import configs
 from blipdiff.checkpoints.agreements import agreed, check_words
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.detail_adapter import (
+    ADAPTER_FILES,
     FOLDER,
     detail_adapter_sizes,
     load_detail_adapter,
@@ -41,7 +44,7 @@ from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.sizes import SubjectEncoderSizes
-from blipdiff.outputs import written_folder
+from blipdiff.outputs import check_replaceable, files_of, written_folder
 from blipdiff.ranges import MOST_GUIDANCE, USUAL_GUIDANCE
 
 
@@ -130,34 +133,65 @@ def save(model: BlipDiffusion, folder: Path) -> None:
     """
     for net in (model.unet, model.text_encoder):
         merged_tensors(net)
+    weights = _weights(model)
     with written_folder(folder) as place:
-        index = configs.model_index(
-            model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
-        )
-        if model.guidance != USUAL_GUIDANCE:
-            index["guidance_scale"] = model.guidance
-        write_json(place / "model_index.json", index)
-        write_json(place / "image_processor" / "preprocessor_config.json", configs.photo_config(model.photo))
-        write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
-        if model.step_tables is not None:
-            write_step_tables(model.step_tables, place / STEPS_FILE)
-        save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
-        save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
-        encoder, text = model.subject_encoder, model.text_encoder
-        write_json(place / "qformer" / "config.json", configs.subject_encoder_config(encoder.sizes))
-        save_weights(encoder, place / "qformer" / "model.safetensors")
-        write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(text.sizes))
-        save_weights(text, place / "text_encoder" / "model.safetensors")
-        for name, part in (("unet", model.unet), ("vae", model.vae), ("controlnet", model.controlnet)):
-            if part is not None:
-                part.save_config(place / name)
-                if name == "vae":
-                    path = place / name / "config.json"
-                    write_json(path, configs.without_derived(read_json(path)))
-                save_weights(part, place / name / "diffusion_pytorch_model.safetensors")
+        _save_small(model, place)
+        check_replaceable(folder, _names(model, place))  # before gigabytes are written beside it
+        for name, net in weights.items():
+            save_weights(net, place / name)
         if model.detail_adapter is not None:
             save_detail_adapter(model.detail_adapter, place / FOLDER)
         configs.forget_places(place)
+
+
+def check_place(model: BlipDiffusion, folder: Path) -> None:
+    """Passes where `save` can take the place of `folder`, asked before long work. Raises: OutputError where it cannot.
+
+    The steps that are yet to be fitted to the model are counted in.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        _save_small(model, Path(place))
+        check_replaceable(folder, {*_names(model, Path(place)), STEPS_FILE})
+
+
+def _weights(model: BlipDiffusion) -> dict[str, nn.Module]:
+    """The networks by the files that hold them."""
+    stored = "diffusion_pytorch_model.safetensors"
+    parts = {"unet": model.unet, "vae": model.vae, "controlnet": model.controlnet}
+    return {
+        "qformer/model.safetensors": model.subject_encoder,
+        "text_encoder/model.safetensors": model.text_encoder,
+        **{f"{name}/{stored}": part for name, part in parts.items() if part is not None},
+    }
+
+
+def _names(model: BlipDiffusion, place: Path) -> set[str]:
+    """The files that `save` writes: those that stand in `place` already, and the large ones."""
+    adapter = () if model.detail_adapter is None else ADAPTER_FILES
+    return {*files_of(place), *_weights(model), *adapter}
+
+
+def _save_small(model: BlipDiffusion, place: Path) -> None:
+    """Everything but the weights."""
+    index = configs.model_index(
+        model.insert_at, model.scheduler_config, model.vae, with_controlnet=model.controlnet is not None
+    )
+    if model.guidance != USUAL_GUIDANCE:
+        index["guidance_scale"] = model.guidance
+    write_json(place / "model_index.json", index)
+    write_json(place / "image_processor" / "preprocessor_config.json", configs.photo_config(model.photo))
+    write_json(place / "scheduler" / "scheduler_config.json", model.scheduler_config)
+    if model.step_tables is not None:
+        write_step_tables(model.step_tables, place / STEPS_FILE)
+    save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
+    save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
+    write_json(place / "qformer" / "config.json", configs.subject_encoder_config(model.subject_encoder.sizes))
+    write_json(place / "text_encoder" / "config.json", configs.text_encoder_config(model.text_encoder.sizes))
+    for name, part in (("unet", model.unet), ("vae", model.vae), ("controlnet", model.controlnet)):
+        if part is not None:
+            part.save_config(place / name)
+    path = place / "vae" / "config.json"
+    write_json(path, configs.without_derived(read_json(path)))
 
 
 def _check_variant(folder: Path, wanted: Wanted) -> None:

@@ -27,7 +27,7 @@ from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.sizes import SubjectEncoderSizes, TextSizes
-from blipdiff.outputs import written_folder
+from blipdiff.outputs import check_replaceable, files_of, written_folder
 from blipdiff.ranges import USUAL_GUIDANCE
 
 TRUNK = "clip_vit_L.pth"
@@ -91,20 +91,6 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         raise CheckpointError("The LAVIS layout has no place for a ControlNet; save in the diffusers layout.")
     encoder, text = model.subject_encoder, model.text_encoder
     with written_folder(folder) as place:
-        subject = {name: _without_batch(name, value) for name, value in encoder.state_dict().items()}
-        projection = {
-            name.partition(".")[2]: value for name, value in subject.items() if name.startswith("proj_layer.")
-        }
-        blip = {to_lavis(name) or name: value for name, value in subject.items() if not name.startswith("proj_layer.")}
-        blip["Qformer.bert.embeddings.position_ids"] = torch.arange(encoder.sizes.qformer.positions)[None]
-        words = dict(text.state_dict())
-        words["text_model.embeddings.position_ids"] = torch.arange(text.sizes.positions)[None]
-        _save_tensors(blip, place / "blip_model" / "blip_weight.pt")
-        _save_tensors(projection, place / "proj_layer" / "proj_weight.pt")
-        _save_tensors(words, place / "text_encoder" / "pytorch_model.bin")
-        _save_tensors(model.unet.state_dict(), place / "unet" / "diffusion_pytorch_model.bin")
-        vae = {old_vae_name(name): value for name, value in model.vae.state_dict().items()}
-        _save_tensors(vae, place / "vae" / "diffusion_pytorch_model.bin")
         if own := _own_settings(model):
             write_json(place / SETTINGS, own)
         write_json(place / "blip_model" / "config.json", configs.subject_encoder_config(encoder.sizes))
@@ -115,6 +101,28 @@ def save(model: BlipDiffusion, folder: Path) -> None:
         save_prompt_tokenizer(model.prompt_tokenizer, place / "tokenizer")
         save_category_tokenizer(model.category_tokenizer, place / "qformer_tokenizer")
         configs.forget_places(place)
+        weights = _weights(model)
+        check_replaceable(folder, {*files_of(place), *weights})  # before gigabytes are written beside it
+        for name, tensors in weights.items():
+            _save_tensors(tensors, place / name)
+
+
+def _weights(model: BlipDiffusion) -> dict[str, dict[str, Tensor]]:
+    """The tensors under the original's names, by the files that hold them."""
+    encoder, text = model.subject_encoder, model.text_encoder
+    subject = {name: _without_batch(name, value) for name, value in encoder.state_dict().items()}
+    projection = {name.partition(".")[2]: value for name, value in subject.items() if name.startswith("proj_layer.")}
+    blip = {to_lavis(name) or name: value for name, value in subject.items() if not name.startswith("proj_layer.")}
+    blip["Qformer.bert.embeddings.position_ids"] = torch.arange(encoder.sizes.qformer.positions)[None]
+    words = dict(text.state_dict())
+    words["text_model.embeddings.position_ids"] = torch.arange(text.sizes.positions)[None]
+    return {
+        "blip_model/blip_weight.pt": blip,
+        "proj_layer/proj_weight.pt": projection,
+        "text_encoder/pytorch_model.bin": words,
+        "unet/diffusion_pytorch_model.bin": dict(model.unet.state_dict()),
+        "vae/diffusion_pytorch_model.bin": {old_vae_name(name): one for name, one in model.vae.state_dict().items()},
+    }
 
 
 def _own_settings(model: BlipDiffusion) -> dict[str, Any]:

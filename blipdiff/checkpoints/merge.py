@@ -33,7 +33,7 @@ from blipdiff.errors import CheckpointError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.identity import DRAWING, Addition, Fingerprint
-from blipdiff.outputs import written_folder
+from blipdiff.outputs import check_replaceable, files_of, written_folder
 
 _WRITTEN = {"unet": "unet/diffusion_pytorch_model.safetensors", "text_encoder": "text_encoder/model.safetensors"}
 
@@ -59,6 +59,7 @@ def merge(source: str | Path, base: Base, target: Path, *, download: bool = Fals
         note = _note(model.name, own, custom, original, base.strengths, model.place)
         with written_folder(target) as place:
             _copy(model.place, place, parts)
+            check_replaceable(target, {*files_of(place), *(_WRITTEN[part] for part in parts)})  # before the long work
             write_json(place / "model_index.json", read_json(place / "model_index.json") | {"merged": note})
             for part in parts:
                 shapes = {name: (one.dtype, tuple(expected[part][name].shape)) for name, one in own[part]().items()}

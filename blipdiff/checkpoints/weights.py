@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -129,22 +129,56 @@ def filled(
     check_names(expected, shapes, what)
     ready: dict[str, Tensor] = {}
     for path in paths:
-        tensors, copied = open_tensors(path), 0
-        maps = path.suffix == ".safetensors" or zipfile.is_zipfile(path)
-        for key in list(tensors):
+        file, copied = _Checked(path), 0
+        for key in file.names:
             name = rename(key)
             if name is None:
                 continue
-            stored = tensors[key].reshape(expected[name].shape)
+            stored = file.tensor(key).reshape(expected[name].shape)
             if watch is not None:
                 watch(name, stored)
             ready[name] = _placed(stored, dtype, device)
             check_finite(ready[name], stored, f"{what}: {name}")
             copied += stored.nbytes if ready[name] is not stored else 0
-            if maps and copied > _RELEASE_BYTES:  # mapped pages count as memory until the file is let go
-                tensors, copied = open_tensors(path), 0
+            if copied > _RELEASE_BYTES:
+                file.let_go()
+                copied = 0
     net.load_state_dict(ready, strict=True, assign=True)
     return net.eval()
+
+
+class _Checked:
+    """A file whose tensors were looked at, open for one after the other.
+
+    Mapped pages count as memory until the file is let go. It is opened again for the tensors that are asked for alone:
+    for all of a file's names, after every 16 MiB, that took as long as converting them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._maps = path.suffix == ".safetensors" or zipfile.is_zipfile(path)
+        self._open: Any = None
+        self.names = [*self._opened().keys()]
+
+    def tensor(self, name: str) -> Tensor:
+        """Raises: CheckpointError where the file has changed, and is damaged."""
+        opened = self._opened()
+        with foreign(self._path, "a weights file"):
+            found: Tensor = opened[name] if isinstance(opened, dict) else opened.get_tensor(name)
+        return found
+
+    def let_go(self) -> None:
+        """Lets the pages go that nothing else holds."""
+        if self._maps:
+            self._open = None
+
+    def _opened(self) -> Any:
+        if self._open is None and self._path.suffix == ".safetensors":
+            with foreign(self._path, "a weights file"):
+                self._open = safe_open(self._path, framework="pt")
+        elif self._open is None:
+            self._open = open_tensors(self._path)
+        return self._open
 
 
 def shell(build: Callable[[], Net], what: str) -> Net:

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from blipdiff.errors import ConfigError
 from pipelines.parameters import Parameter, check, checked_values, parameter, parameters, plain, request_from
+from pipelines.requests import likely_steps
 from pipelines.task import Task, task_named
 
 MOST_CELLS = 100
@@ -82,9 +83,8 @@ class GridRequest:
 
     @property
     def steps(self) -> int:
-        """Of one picture, as its job says."""
-        steps = self._inner.get("steps", 1)
-        return steps if isinstance(steps, int) else 1
+        """Of one picture, as its job says, or likely."""
+        return likely_steps(request_from(self.task.request, dict(self._inner)))
 
     def axes(self) -> tuple[Axis, Axis | None]:
         """Across and down."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blipdiff.conditioning.prompt import checked_text
-from blipdiff.errors import ConfigError
+from blipdiff.errors import ConfigError, listed
 from blipdiff.outputs import written_file
 from pipelines.job import Job
 from pipelines.parameters import WORDS, checked_values, parameters, plain, request_from
@@ -19,6 +19,7 @@ LONGEST_NAME, LONGEST_DESCRIPTION = 60, 500  # letters
 
 _MOST_BYTES = 2**16
 _KEYS = {"blipdiff", "version", "name", "description", "task", "values"}
+_CONTROLS = "controls"  # the one field of requests beside parameters that presets hold
 _ITS_OWN = ("seed", "variation", "variation_seed", "variation_of")  # of one picture
 
 
@@ -46,7 +47,12 @@ class Preset:
             checked_text(text, f"preset's {what}")
         if not self.name.strip():
             raise ConfigError("The preset has no name.")
-        object.__setattr__(self, "values", checked_values(task_named(self.task).request, self.values))
+        kind = task_named(self.task).request
+        values = checked_values(kind, self.values)
+        own = sorted(set(values) - {*parameters(kind), _CONTROLS})
+        if own:  # what one picture tells of itself
+            raise ConfigError(f"A preset cannot hold {listed(own)}.")
+        object.__setattr__(self, "values", values)
 
     @classmethod
     def of_job(cls, job: Job, name: str, description: str = "", *, words: bool = False) -> "Preset":
@@ -69,7 +75,7 @@ class Preset:
             is_said = one is not None and (one.is_category or (one.group == WORDS and not one.choices))
             if key in _ITS_OWN or value == usual[key] or (is_said and isinstance(value, str) and not words):
                 continue
-            if one is not None or key == "controls":
+            if one is not None or key == _CONTROLS:
                 found[key] = value
         if values.get("step_table"):  # steps of one model: on another one the speed says them
             found = {key: value for key, value in found.items() if key not in ("steps", "scheduler")}

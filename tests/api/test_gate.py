@@ -136,6 +136,13 @@ def test_an_address_that_guesses_is_not_listened_to(tmp_path: Path) -> None:
         (b'{"request": {"category": "dog"}, "webhook": "http://169.254.169.254/"}', 422),
         (b'{"request": {"category": "dog"}, "priority": true}', 422),
         (b'{"request": {"category": "\\ud800"}}', 422),
+        (b'{"request": {"category": "dog", "step_table": "\\ud800"}}', 422),
+        (b'{"request": {"category": "dog", "step_table": 3}}', 422),
+        (b'{"request": "\\ud800"}', 422),
+        (b'{"request": {"category": "dog"}, "name": "\\ud800"}', 422),
+        (b'{"request": {"category": "dog"}, "model": "\\uDFFF"}', 422),
+        (b'{"request": {"category": "dog"}, "inputs": {"subject": "@\\ud800"}}', 422),
+        (b'{"task": "\\ud800"}', 422),
     ],
 )
 def test_whatever_is_sent_gets_a_sentence(running: Running, body: bytes, code: int) -> None:

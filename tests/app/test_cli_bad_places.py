@@ -37,10 +37,20 @@ def test_an_output_folder_that_cannot_be_is_told_before_anything_is_drawn(
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_a_folder_with_other_things_is_not_replaced_by_a_model(blipdiff: Command, model: Path) -> None:
+@pytest.mark.parametrize(
+    ("layout", "file", "function"),
+    [
+        ("diffusers", "checkpoints/weights.py", "save_weights"),
+        ("lavis", "checkpoints/lavis_layout.py", "_save_tensors"),
+    ],
+)
+def test_a_folder_with_other_things_is_not_replaced_by_a_model(
+    blipdiff: Command, model: Path, layout: str, file: str, function: str
+) -> None:
     Path("photos").mkdir()
     Path("photos/holiday.png").write_text("precious")
-    ended = blipdiff("convert", model, "photos")
+    with at_call(file, function, 1, lambda: pytest.fail("weights were written first")):
+        ended = blipdiff("convert", model, "photos", "--to", layout)
     assert ended.code == 2
     assert "holds other things (holiday.png)" in ended.err
     assert files_below(Path()) == [Path("photos/holiday.png")]

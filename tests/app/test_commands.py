@@ -5,11 +5,14 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from app.cli.commands import COMMANDS, declared, listed
+from app.cli.main import _defaults
+from app.settings import Settings
 from pipelines.parameters import parameters
 from pipelines.task import tasks
 from tests.support.command_line import Command
@@ -98,3 +101,18 @@ def test_an_unknown_command_is_refused_and_the_nearest_named(blipdiff: Command) 
     ended = blipdiff("genrate")
     assert ended.code == 2
     assert "generate" in ended.err
+
+
+def test_whatever_fetches_is_told_that_the_environment_asks_for_it() -> None:
+    told = _defaults(Settings(download=True))
+    takes = {name: command for name in NAMES for command in [declared(name)]}
+    groups = {(name, part): one for name in NAMES for part, one in getattr(takes[name], "commands", {}).items()}
+    fetching = [(name,) for name, one in takes.items() if "download" in {param.name for param in one.params}]
+    fetching += [names for names, one in groups.items() if "download" in {param.name for param in one.params}]
+    assert ("schedule",) in fetching
+    assert ("data", "prepare") in fetching
+    for names in fetching:
+        found: Any = told
+        for name in names:
+            found = found.get(name, {})
+        assert found.get("download") is True, names

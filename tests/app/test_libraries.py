@@ -55,3 +55,67 @@ def test_many_threads_may_be_the_first_to_need_the_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_libraries_are_imported_without_looking_for_garbage_and_left_out_of_later_looks() -> None:
+    code = (
+        "import gc, importlib.metadata, sys\n"
+        "real, asked, looks = importlib.metadata.packages_distributions, [], []\n"
+        "def listed():\n"
+        "    asked.append(1)\n"
+        "    return real()\n"
+        "importlib.metadata.packages_distributions = listed\n"
+        "from app.libraries import load_libraries, quick_imports\n"
+        "gc.callbacks.append(lambda phase, _about: looks.append(phase))\n"
+        "load_libraries()\n"
+        "assert 'diffusers' in sys.modules and 'transformers' in sys.modules\n"
+        "assert asked == [1], asked\n"
+        "assert looks == [], looks\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000\n"
+        "assert importlib.metadata.packages_distributions is listed\n"
+        "frozen, later = gc.get_freeze_count(), [[] for _ in range(100)]\n"
+        "with quick_imports():\n"
+        "    assert gc.isenabled()\n"
+        "assert gc.get_freeze_count() <= frozen\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_import_that_fails_leaves_everything_as_it_was() -> None:
+    code = (
+        "import gc, importlib.metadata\n"
+        "from app.libraries import quick_imports\n"
+        "before = importlib.metadata.packages_distributions\n"
+        "try:\n"
+        "    with quick_imports():\n"
+        "        import nowhere_to_be_found\n"
+        "except ModuleNotFoundError:\n"
+        "    pass\n"
+        "assert gc.isenabled() and not gc.get_freeze_count()\n"
+        "assert importlib.metadata.packages_distributions is before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_imports_them_so() -> None:
+    code = (
+        "import gc, sys\n"
+        "from app.cli.main import run_blipdiff\n"
+        "sys.argv = ['blipdiff', *sys.argv[1:]]\n"
+        "assert run_blipdiff() == 2\n"
+        "assert gc.get_freeze_count() > 100_000\n"
+    )
+    for command in (
+        ("generate", "--subject", "no.png", "--category", "dog"),
+        ("encode", "no.png", "--category", "dog"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, "--category", "dog"],
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr

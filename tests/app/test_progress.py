@@ -1,6 +1,8 @@
 """How long runs are told of, on terminals and anywhere else."""
 
 import io
+import os
+import sys
 import time
 
 import pytest
@@ -28,6 +30,19 @@ def test_where_there_is_no_terminal_plain_lines_come_now_and_then() -> None:
     assert first.startswith("1 of 4 steps, about ")
     assert first.endswith(" left")
     assert last == "judging: 4 of 4 steps"
+
+
+def test_a_terminal_that_says_that_it_has_no_height_has_a_bar_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = os.openpty()  # of 0 lines
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        progress = Progress("steps")
+        progress.show(1, 4, "drawing")
+        stream.write("end")
+        stream.flush()
+        shown = os.read(leader, 4096).decode()
+    os.close(leader)
+    assert "drawing" in shown
 
 
 def test_a_terminal_without_a_size_has_a_bar_all_the_same() -> None:

@@ -1,5 +1,6 @@
 """The hub's layout: what is saved is loaded, by us and by diffusers; what is wrong is named."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, PNDMScheduler, UNet2DConditionModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from blipdiff.checkpoints import load_model, save_model
+from blipdiff.checkpoints import load_model, save_model, weights
 from blipdiff.checkpoints.configs import read_json, write_json
 from blipdiff.checkpoints.key_rules import old_vae_name
 from blipdiff.errors import CheckpointError, OutputError
@@ -192,3 +194,40 @@ def test_a_folder_with_other_things_is_never_replaced(tiny: BlipDiffusion, tmp_p
         save_model(tiny, tmp_path / "file" / "model")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "home"]
     assert (tmp_path / "home" / "diary.txt").read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_tensor_is_taken_from_its_file_again_and_again(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    taken, opened = Counter[tuple[Path, str]](), Counter[Path]()
+
+    class Seen:
+        """An open file that notes what is taken from it."""
+
+        def __init__(self, path: Path, framework: str) -> None:
+            self._path, self._file = path, safe_open(path, framework=framework)
+            opened[path] += 1
+
+        def __enter__(self) -> "Seen":
+            return self
+
+        def __exit__(self, *_error: object) -> None: ...
+
+        def keys(self) -> list[str]:
+            return list(self._file.keys())
+
+        def get_tensor(self, name: str) -> torch.Tensor:
+            taken[self._path, name] += 1
+            return self._file.get_tensor(name)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(weights, "safe_open", Seen)
+    monkeypatch.setattr(weights, "_RELEASE_BYTES", 1_000)
+    found = load_model(tiny_folder, dtype=dtype)
+    assert max(taken.values()) == 2, "once for all shapes, once for its values"
+    assert (max(opened.values()) > 5) == (dtype == "bfloat16"), "what is mapped for good is not mapped again"
+    monkeypatch.undo()
+    for mine, other in zip(
+        found.unet.parameters(), load_model(tiny_folder, dtype=dtype).unet.parameters(), strict=True
+    ):
+        assert torch.equal(mine, other)

@@ -11,10 +11,11 @@ from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.additions import Additions
 from blipdiff.checkpoints.base_swap import Base, Strengths
 from blipdiff.checkpoints.merge import merge
-from blipdiff.errors import CheckpointError, ConfigError
+from blipdiff.errors import CheckpointError, ConfigError, OutputError
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.step_tables import StepTable, StepTables
 from tests.support.brought import sd_tensors, write_checkpoint, write_sd_folder
+from tests.support.command_line import at_call
 from tests.support.tiny_models import tiny_model
 
 
@@ -96,6 +97,18 @@ def test_steps_that_were_fitted_to_another_unet_are_left_behind(place: Path, tmp
     assert load_model(tmp_path / "fitted").step_tables == tables
     assert load_model(tmp_path / "new").step_tables is None
     assert load_model(tmp_path / "fitted", additions=Additions(base=base)).step_tables is None
+
+
+def test_a_folder_with_other_things_is_told_before_anything_is_merged(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "notes.txt").write_text("precious")
+    base = Base(str(place / "look"), str(place / "original.safetensors"))
+    with (
+        at_call("checkpoints/streamed.py", "write_streamed", 1, lambda: pytest.fail("merging began")),
+        pytest.raises(OutputError, match="holds other things"),
+    ):
+        merge(place / "blip", base, tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["notes.txt"]
 
 
 def test_the_index_tells_both_parents_and_their_licences(place: Path, tmp_path: Path) -> None:

@@ -156,6 +156,16 @@ def test_structures_that_differ_by_consecutive_seeds_are_one_job(folder: Path) -
     assert [len(one.lines) for one in groups(read_lines(path, folder), together=True)] == [3, 1]
 
 
+def test_half_a_letter_in_one_line_spoils_that_line_alone(folder: Path) -> None:
+    told = {"subject": "dog.png", "category": "dog", "prompt": "on a beach"}
+    lines = [told, told | {"name": "\ud800"}, told | {"speed": "\ud800"}]
+    (folder / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = read_lines(folder / "jobs.jsonl", folder)
+    assert [line.job is not None for line in found] == [True, False, False]
+    assert all("half of a letter" in line.trouble for line in found[1:])
+    assert len({line.key for line in found}) == 3
+
+
 def test_a_file_that_is_no_batch_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="is none of"):
         read_lines(folder / "dog.png", folder)

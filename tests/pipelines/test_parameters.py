@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from blipdiff.errors import BlipdiffError, ConfigError, PromptError
-from blipdiff.ranges import AS_CONFIGURED, LARGEST_SEED, SCHEDULER_NAMES, TABLED_NAMES
+from blipdiff.ranges import AS_CONFIGURED, EVEN_STEPS, LARGEST_SEED, SCHEDULER_NAMES, TABLED_NAMES
 from pipelines.blend.request import BlendRequest
 from pipelines.controls.settings import ControlSettings
 from pipelines.edit.request import EditRequest
@@ -23,7 +23,7 @@ from pipelines.generate.request import AttendRequest, GenerateRequest
 from pipelines.grid.request import GridRequest
 from pipelines.parameters import LONGEST_CATEGORY, is_whole, parameters, plain, request_from
 from pipelines.personalize.request import PersonalizeRequest
-from pipelines.requests import Sampling, declared, left_out, random_seed
+from pipelines.requests import Sampling, declared, left_out, likely_steps, random_seed
 from pipelines.scene.request import SceneRequest
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import tasks
@@ -79,7 +79,7 @@ def test_a_fraction_is_no_whole_number(name: str) -> None:
 
 @pytest.mark.parametrize("name", [item.name for item in fields(GenerateRequest)])
 def test_none_stands_only_where_the_model_has_a_default(name: str) -> None:
-    if name in ("target", "guidance", "width", "height", "variation_of", "steps", "scheduler", "step_table"):
+    if name in ("target", "guidance", "width", "height", "steps", "scheduler"):
         assert getattr(request(**{name: None}), name) is None
     else:
         with pytest.raises(BlipdiffError):
@@ -268,3 +268,25 @@ def test_evaluations_take_what_drawing_takes(kind: type[Any]) -> None:
 def test_a_value_of_another_kind_is_refused_by_its_name(kind: type, values: dict[str, Any], words: str) -> None:
     with pytest.raises((ConfigError, PromptError), match=words):
         request_from(kind, values)
+
+
+@pytest.mark.parametrize("value", [None, 3, True, [], {"a": 1}, "\ud800", "fast\n", "x" * 100_000])
+def test_steps_that_a_picture_tells_are_a_fingerprint(value: Any) -> None:
+    assert request_from(GenerateRequest, {"category": "dog", "step_table": "5823bd553c8684e9"}).step_table
+    with pytest.raises(ConfigError, match="damaged: no steps are fitted as") as told:
+        request_from(GenerateRequest, {"category": "dog", "step_table": value})
+    assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "speed", "scheduler", "category", "weighting"])
+@pytest.mark.parametrize("value", ["x" * 100_000, ["x"] * 100_000, 10**4000, -(10**4000), {"x" * 100_000: 1}])
+def test_what_is_enormous_is_not_said_in_full(name: str, value: Any) -> None:
+    with pytest.raises(BlipdiffError) as told:
+        request_from(GenerateRequest, {"category": "dog", name: value})
+    assert len(str(told.value)) < 400
+
+
+def test_a_grid_takes_the_steps_of_its_jobs_speed() -> None:
+    job = {"task": "generate", "request": {"category": "dog", "speed": "exact"}}
+    assert likely_steps(GridRequest(job=job, x="guidance=1,2")) == EVEN_STEPS["exact"]
+    assert likely_steps(GridRequest(job=job | {"request": {"category": "dog", "steps": 7}}, x="guidance=1,2")) == 7

@@ -54,6 +54,13 @@ def test_a_jobs_settings_are_kept_without_its_subject_and_seed() -> None:
     assert Preset.of_job(one, "mine", words=True).values == {"steps": 12, "count": 1, "prompt": "on a beach"}
 
 
+@pytest.mark.parametrize("values", [{"step_table": 3}, {"step_table": "0123"}, {"variation_of": []}])
+def test_what_one_picture_tells_of_itself_is_in_no_preset(values: dict[str, Any]) -> None:
+    told = {"blipdiff": "preset", "version": 1, "name": "mine", "task": "generate", "values": values}
+    with pytest.raises(ConfigError, match="cannot hold"):
+        Preset.from_json(json.dumps(told))
+
+
 def test_steps_that_were_fitted_to_one_model_are_left_to_the_speed() -> None:
     one = job(steps=10, scheduler="fitted", step_table="0123", speed="fast")
     assert Preset.of_job(one, "mine").values == {"count": 1, "speed": "fast"}

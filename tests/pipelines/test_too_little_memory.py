@@ -115,6 +115,34 @@ def test_progress_counts_what_is_left(studio: Studio) -> None:
     assert {one.steps for one in told} == {8}
 
 
+def test_memory_that_ends_in_the_middle_of_a_run_or_as_pictures_are_decoded(studio: Studio) -> None:
+    for net in (studio.model.unet, studio.model.vae.decoder):
+        calls = list[int]()
+
+        def look(_net: Any, given: Any, calls: list[int] = calls) -> None:
+            calls.append(len(given[0]))
+            if len(calls) == 2:
+                raise CUDA
+
+        hook = net.register_forward_pre_hook(look)
+        try:
+            events = list(run(studio, count=4, batch=4, steps=2))
+        finally:
+            hook.remove()
+        told = [(event.step, event.steps) for event in events if isinstance(event, Progress)]
+        assert notices(events) == tried(2)
+        assert told[-1] == (4, 4)
+        assert [one.seed for one in pictures(events)] == list(range(4))
+
+
+def test_a_run_that_is_left_as_its_batch_is_halved_leaves_the_model_as_it_was(studio: Studio) -> None:
+    with memory_for(studio, 4):
+        events = run(studio, count=8, batch=8, steps=2)
+        assert any(isinstance(event, Notice) and "memory" in event.text for event in events)
+        events.close()
+    assert len(pictures(list(run(studio, count=2, batch=2, steps=2)))) == 2
+
+
 def test_one_picture_that_does_not_fit_is_an_error_of_ours(studio: Studio) -> None:
     with memory_for(studio, 1), pytest.raises(OutOfMemoryError, match="too little memory"):
         list(run(studio, count=1, steps=1))

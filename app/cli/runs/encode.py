@@ -6,7 +6,7 @@ from pathlib import Path
 from app.cli.runs.drawing import opened
 from app.cli.runs.files import read_reference
 from app.cli.terminal import say, say_json, warn
-from app.outputs import check_writable
+from app.outputs import check_file, check_writable
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.errors import OutputError, SubjectError
 from blipdiff.filenames import short_name
@@ -37,7 +37,10 @@ def encode(
         references = [read_reference(path, category) for path in photos]
     if output is not None and output.suffix.lower() != CARD_SUFFIX:
         raise OutputError(f"A subject card is known by its ending {CARD_SUFFIX}; {output.name} has another one.")
-    check_writable(Path() if output is None else output.absolute().parent)
+    if output is None:
+        check_writable(Path())
+    else:
+        check_file(output)
     studio = opened(model, device=device, dtype=dtype, download=download, quiet=as_json)
     notices: list[str] = []
     if no_photo:

@@ -13,7 +13,7 @@ from app.cli.options import take_additions
 from app.cli.runs.asked import request_values
 from app.cli.runs.drawing import followed, opened
 from app.cli.terminal import say, say_json, warn
-from app.outputs import check_writable, save_result
+from app.outputs import check_file, check_writable, save_result
 from blipdiff.checkpoints.export_lora import Format, export_lora
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, OutputError, SubjectError
@@ -58,7 +58,7 @@ def personalize(
     request = PersonalizeRequest(**request_values(PersonalizeRequest, asked, notices))
     subjects = _subjects(photos, request, output, run)
     for subject in subjects:
-        check_writable(subject.card.absolute().parent)
+        check_file(subject.card)
     if samples is not None:
         check_writable(samples)
     studio = opened(model, device=device, dtype=dtype, download=download, additions=additions, quiet=as_json)
