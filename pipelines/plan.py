@@ -19,19 +19,16 @@ from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.latents import latent_size, noise, row_generators, turned
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.caching import ALL_WHOLE, Caching
-from blipdiff.moment import Moment, Window
-from blipdiff.ranges import EVEN_STEPS, FAR_TIMES, FITTED, MOST_SIDES, OWN_TIMES, SPEEDS, USUAL_SCHEDULER, duration
-from blipdiff.sampling.cost import Size, most_pixels, own_size, seconds_of, shallow_share, times_own
+from blipdiff.moment import Window
+from blipdiff.ranges import EVEN_STEPS, FITTED, OWN_TIMES, SPEEDS, USUAL_SCHEDULER
+from blipdiff.sampling.cost import Size, most_pixels, own_size
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
-from blipdiff.stand_ins import is_held
 from pipelines.requests import Sampling, SubjectSampling
 from pipelines.turns import Turn
 
 _Settings = TypeVar("_Settings", bound=Sampling)
-
-_CONTROL = 0.4  # of a U-Net's operations: a ControlNet is its first half
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +70,7 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
     Taps are on the U-Net only while a step is computed: whenever the caller has the word, it is as it was found,
     however long the caller keeps a run that it has stopped.
     """
-    guided = _predictor(unet, plan)
+    guided = predictor_of(unet, plan)
     predict: NoisePredictor = guided if plan.wrap is None else plan.wrap(guided)
     listens = bool(plan.taps) or plan.conditioning is not None or plan.more_keys is not None
     steps = denoise(predict, plan.scheduler, plan.latents, plan.edits, plan.generators, plan.start)
@@ -85,7 +82,8 @@ def execute(unet: UNet, plan: SamplingPlan) -> Iterator[Step]:
         yield step
 
 
-def _predictor(unet: UNet, plan: SamplingPlan) -> GuidedPredictor:
+def predictor_of(unet: UNet, plan: SamplingPlan) -> GuidedPredictor:
+    """What predicts the noise of a plan, before the plan's own predictor wraps it."""
     beside = plan.taps, plan.conditioning, plan.more_keys, plan.image_prompt
     caching = plan.caching if plan.wrap is None else ALL_WHOLE
     return GuidedPredictor(unet, plan.guidance, plan.controls, *beside, may_stand_in=True, caching=caching)
@@ -263,50 +261,3 @@ def check_size(model: BlipDiffusion, size: Size) -> Size:
         f"{size[0]} x {size[1]} pixels were asked for; {model.name} was trained at {width} x {height}, and draws at "
         f"most {OWN_TIMES} times as many pixels (512 x 512 in any case). Draw smaller, and enlarge the picture."
     )
-
-
-def size_notice(
-    model: BlipDiffusion, size: Size, plans: Iterable[tuple[SamplingPlan, int]], *, side_by_side: int = 1
-) -> str | None:
-    """One sentence where the pictures are far larger or smaller than the model's own, with the time that they take.
-
-    plans: each with how often it runs; side_by_side: pictures of the model's own size that one picture holds
-    """
-    times = times_own(model, size) / side_by_side
-    width, height = own_size(model)
-    about = f"{size[0]} x {size[1]} pixels are far from the {width} x {height} that {model.name} was trained at"
-    if times < 1 / FAR_TIMES**2:
-        return f"{about}: too few for a subject to be told."
-    longer, shorter = max(size), min(size)
-    if longer > MOST_SIDES * shorter * side_by_side:
-        return f"{about}: one side is {longer / shorter:.0f} times the other, and few of its places show a subject."
-    if times < FAR_TIMES:
-        return None
-    return f"{about}: expect repetitions and textures. They take about {duration(_seconds(model, size, plans))} here."
-
-
-def _seconds(model: BlipDiffusion, size: Size, plans: Iterable[tuple[SamplingPlan, int]]) -> float:
-    """What all the plans take, each timed by what computes it."""
-    work = {True: (0.0, 0), False: (0.0, 0)}
-    for plan, runs in plans:
-        predict = _predictor(model.unet, plan)
-        by_stand_in = is_held(model.unet) and predict.may_stand_in
-        share = 1.0 if predict.deep is None else shallow_share(model, plan.caching.branch)
-        rows, pictures = work[by_stand_in]
-        work[by_stand_in] = rows + unet_rows(plan, share) * runs, pictures + plan.guidance.rows * runs
-    times = [seconds_of(model, size, round(r), p, by_stand_in=which) for which, (r, p) in work.items() if r]
-    return sum(times)
-
-
-def unet_rows(plan: SamplingPlan, shallow: float = 1.0) -> float:
-    """Rows of all the U-Net calls of a plan, what its controls add included.
-
-    shallow: what a row costs in a call that takes deep features again
-    """
-    count = len(plan.scheduler.timesteps)
-    rows = 0.0
-    for index in range(plan.start, count):
-        guided = plan.guidance.guided_rows(Moment(index, count, torch.tensor(0)))
-        share = 1.0 if plan.controls or plan.caching.is_whole(index) else shallow
-        rows += (plan.guidance.rows + len(guided)) * share
-    return rows * (1 + _CONTROL * len(plan.controls))

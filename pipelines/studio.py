@@ -36,9 +36,10 @@ from pipelines.controls.nets import Nets
 from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.pictures import Picture
-from pipelines.plan import SamplingPlan, resolved, size_notice
+from pipelines.plan import SamplingPlan, resolved
 from pipelines.requests import Detailed, Sampling
 from pipelines.safety import SafetyCheck
+from pipelines.sizes import size_notice
 from pipelines.task import Notice
 
 Reference: TypeAlias = SubjectPhoto | SubjectEmbedding

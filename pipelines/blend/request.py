@@ -7,8 +7,9 @@ from typing import Any
 from blipdiff.conditioning.paths import MOST
 from blipdiff.errors import ConfigError, SubjectError
 from blipdiff.ranges import MOST_EXTRAPOLATION
+from pipelines.declarations import declared, left_out
 from pipelines.parameters import SUBJECT, WORDS, parameter
-from pipelines.requests import Detailed, declared, left_out
+from pipelines.requests import Detailed
 from pipelines.shown import Shown
 from pipelines.task import InputKind, Task
 

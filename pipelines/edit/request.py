@@ -7,9 +7,10 @@ from typing import Any
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import FirstCalls, Span, Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.declarations import declared, left_out, set_scheduler, set_steps
 from pipelines.edit.dial import EditDial, derived
 from pipelines.parameters import PICTURES, SAMPLING, SUBJECT, WORDS, check_category, fraction, parameter
-from pipelines.requests import Detailed, declared, left_out, set_scheduler, set_steps
+from pipelines.requests import Detailed
 from pipelines.shown import Shown
 from pipelines.task import SUBJECTS, InputKind, Task
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from blipdiff.ranges import AS_CONFIGURED, SCHEDULER_NAMES, TABLED_NAMES
 from pipelines.controls.settings import ControlSettings
+from pipelines.declarations import declared, set_scheduler, set_steps
 from pipelines.edit.request import EditRequest
 from pipelines.parameters import check, parameter
-from pipelines.requests import Detailed, SubjectSampling, declared, set_scheduler, set_steps
+from pipelines.requests import Detailed, SubjectSampling
 
 
 @dataclass(frozen=True, slots=True)

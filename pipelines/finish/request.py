@@ -7,8 +7,9 @@ from typing import Any
 from blipdiff.errors import ConfigError, ImageError, PromptError
 from blipdiff.ranges import SCHEDULER_NAMES
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.declarations import declared, left_out, set_scheduler, set_steps
 from pipelines.parameters import PICTURES, check, fraction, parameter
-from pipelines.requests import SubjectSampling, declared, left_out, set_scheduler, set_steps
+from pipelines.requests import SubjectSampling
 from pipelines.task import SUBJECTS, InputKind, Task
 
 _BEGIN_ANYWHERE = tuple(name for name in SCHEDULER_NAMES if name != "pndm")

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from pipelines.declarations import best_of, check_best, declared, left_out
 from pipelines.parameters import PICTURES, parameter
-from pipelines.requests import SubjectSampling, best_of, check_best, declared, left_out
+from pipelines.requests import SubjectSampling
 from pipelines.task import SUBJECTS, Task
 
 _OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")

@@ -9,8 +9,9 @@ from blipdiff.conditioning.prompt import checked_category, checked_text
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.moment import Window
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.declarations import declared, left_out
 from pipelines.parameters import WORDS, fraction, parameter
-from pipelines.requests import Detailed, declared, left_out
+from pipelines.requests import Detailed
 from pipelines.shown import Shown
 from pipelines.task import InputKind, Task
 

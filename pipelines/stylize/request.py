@@ -8,8 +8,9 @@ from blipdiff.errors import ConfigError
 from blipdiff.moment import Window
 from blipdiff.ranges import INJECTION_BLOCKS
 from pipelines.controls.settings import MAP, STRUCTURE, ControlSettings, check_structures
+from pipelines.declarations import best_of, check_best, declared
 from pipelines.parameters import SUBJECT, fraction, parameter
-from pipelines.requests import SubjectSampling, best_of, check_best, declared
+from pipelines.requests import SubjectSampling
 from pipelines.task import SUBJECTS, Task
 
 

@@ -12,8 +12,9 @@ from blipdiff.errors import ConfigError
 from blipdiff.sampling.cost import shallow_share
 from pipelines.generate.request import GenerateRequest
 from pipelines.pictures import save_picture
-from pipelines.plan import encode, plan_encoded, unet_rows
+from pipelines.plan import encode, plan_encoded
 from pipelines.scene.request import SceneRequest
+from pipelines.sizes import unet_rows
 from pipelines.studio import Studio
 from tests.support.every_job import on_white
 from tests.support.jobs import pixels_of, repeated, results_of

@@ -10,6 +10,7 @@ from blipdiff.errors import BlipdiffError, ConfigError, PromptError
 from blipdiff.ranges import AS_CONFIGURED, EVEN_STEPS, LARGEST_SEED, SCHEDULER_NAMES, TABLED_NAMES
 from pipelines.blend.request import BlendRequest
 from pipelines.controls.settings import ControlSettings
+from pipelines.declarations import declared, left_out
 from pipelines.edit.request import EditRequest
 from pipelines.evaluate.requests import (
     BlendingRequest,
@@ -23,7 +24,7 @@ from pipelines.generate.request import AttendRequest, GenerateRequest
 from pipelines.grid.request import GridRequest
 from pipelines.parameters import LONGEST_CATEGORY, is_whole, parameters, plain, request_from
 from pipelines.personalize.request import PersonalizeRequest
-from pipelines.requests import Sampling, declared, left_out, likely_steps, random_seed
+from pipelines.requests import Sampling, likely_steps, random_seed
 from pipelines.scene.request import SceneRequest
 from pipelines.stylize.request import StylizeRequest
 from pipelines.task import tasks

@@ -18,8 +18,9 @@ from pipelines.edit.request import EditRequest
 from pipelines.generate.request import AttendRequest
 from pipelines.inputs import Input
 from pipelines.job import Job, run
-from pipelines.plan import encode, execute, plan_encoded, unet_rows
+from pipelines.plan import encode, execute, plan_encoded
 from pipelines.scene.request import SceneRequest
+from pipelines.sizes import unet_rows
 from pipelines.studio import Studio, purpose
 from pipelines.task import Event, Notice
 from tests.support.openvino_nets import needs_openvino
