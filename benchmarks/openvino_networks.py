@@ -168,7 +168,7 @@ def both_rows(network: CompiledNetwork, net: Any, given: tuple[Tensor, ...]) -> 
     latents, timestep, words = (one.float().numpy() for one in given)
     zeros = [one.repeat(ROWS, 0) for one in network._nothing(net, [latents, timestep, words])]
     inputs = [latents, timestep, words, *zeros]
-    compiled = network._compile(net, tuple(one.shape for one in inputs))
+    compiled = network._compile(network._read, net, tuple(one.shape for one in inputs))  # type: ignore[arg-type]
     compiled(inputs)
     return lambda: compiled(inputs)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".matrix"
-EXTRAS = ("lora", "heif", "video", "train", "eval")
+EXTRAS = ("lora", "heif", "video", "train", "eval", "openvino")
 TOOLS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "openai", "webuiapi")
 SUITE = (
     "tests/parity",

@@ -59,8 +59,9 @@ def test_the_table_tells_what_is_asked_for_and_what_was_tested(
 ) -> None:
     table = told()
     asked = [Requirement(text) for text in project["dependencies"]]
-    peft = next(one for one in project["optional-dependencies"]["lora"] if one.startswith("peft"))
-    for one in [*asked, Requirement(peft)]:
+    extras = project["optional-dependencies"]
+    peft = next(one for one in extras["lora"] if one.startswith("peft"))
+    for one in [*asked, Requirement(peft), Requirement(extras["openvino"][0])]:
         name = one.name
         wanted, oldest, of_file, newest = table.pop(name)
         assert Requirement(name + wanted.replace(" ", "")).specifier == one.specifier, name

@@ -87,7 +87,7 @@ def convert(net: Any, kind: Kind, place: Path) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """A network as OpenVINO has it, and its weights' file, which is mapped."""
+    """A network as OpenVINO has it, and its weights' file, which is mapped: it outlives graph and what is compiled."""
 
     graph: Any
     weights: Mapped

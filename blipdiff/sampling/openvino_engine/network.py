@@ -93,8 +93,8 @@ class CompiledNetwork:
         """Leaves the network to torch from now on, and says so once."""
         self.trouble = f"OpenVINO does not compute the {LABELS[self._kind]} ({why}); torch does."
         self._tell(self.trouble)
-        self._read = None
         self._compiled.clear()
+        self._read = None  # last: what is compiled may look into its file
 
     def _takes(self, net: Any, inputs: Sequence[Tensor]) -> bool:
         """Whether the network is what it is by its configuration and weights alone, and the inputs are as usual."""
