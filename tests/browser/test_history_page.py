@@ -3,30 +3,19 @@
 import base64
 import re
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from app.jobs.history import History
 from app.jobs.projects import opened_project
-from app.jobs.workshop import Workshop
-from app.ui.history import acts
-from app.ui.history.look import Look
-from app.ui.room import Room
 from pipelines.metadata import read_metadata
-from pipelines.studio import Studio
-from tests.browser.conftest import PATIENCE, UNHEARD
-from tests.support.histories import drawn_in, job_of_each_task
-from tests.support.pages import served_page
-from tests.support.tiny_models import photo, tiny_model
+from tests.support.history_page import Place, expecting
+from tests.support.tiny_models import photo
 
 pytestmark = pytest.mark.browser
+pytest_plugins = ["tests.support.history_fixtures"]
 
-NO_TEXTURE = "No draw texture found for layer"  # Gradio's canvas, whose picture is another one before it is seen
 RECALLED = re.compile("The form is as it was|The map is ready")  # a structure's map is drawn at once
 DROP = """([name, type, data]) => {
     const files = new DataTransfer();
@@ -38,131 +27,9 @@ DROP = """([name, type, data]) => {
 }"""
 
 
-@dataclass
-class Place:
-    """A page whose history has a picture of each task."""
-
-    page: Any
-    workshop: Workshop
-    names: dict[str, str]  # of the pictures by their tasks
-
-    def tile(self, task: str) -> Any:
-        return self.page.locator(f'.tiles li[data-id="{self.names[task]}"]')
-
-    def open(self, task: str) -> Any:
-        """The dialog with a picture."""
-        self.page.get_by_role("tab", name="History").click()
-        self.tile(task).locator(".picture").click()
-        self.dialog.locator(f'[data-id="{self.names[task]}"]').wait_for()
-        return self.dialog
-
-    @property
-    def dialog(self) -> Any:
-        return self.page.locator("#history-dialog[open]")
-
-    def button(self, name: str) -> Any:
-        return self.page.locator("#history-view").get_by_role("button", name=name, exact=True)
-
-    def told(self, text: str) -> Any:
-        found = self.page.locator("#history-view .told").get_by_text(text)
-        found.wait_for()
-        return found
-
-
-@pytest.fixture
-def place(browser: Any, tmp_path: Path) -> Iterator[Place]:
-    studio = Studio(tiny_model())
-    with served_page(studio, tmp_path) as running:
-        names = drawn_in(running.workshop, job_of_each_task(tmp_path / "net"))
-        complaints: list[str] = []
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-        page.add_init_script(UNHEARD)
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        page.on("response", lambda one: complaints.append(f"{one.status} {one.url}") if one.status >= 400 else None)
-        page.goto(running.page, wait_until="domcontentloaded")
-        page.locator("#generate").wait_for()
-        page.get_by_role("tab", name="History").click()
-        page.locator(".tiles li").nth(len(names) - 1).wait_for()
-        yield Place(page, running.workshop, names)
-        page.close()
-        assert [one for one in complaints if one != NO_TEXTURE] == []
-
-
-def expecting() -> Any:
-    """What waits until something holds, as long as the tests of a busy machine may."""
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=PATIENCE)
-    return expect
-
-
 def drop(page: Any, path: Path, kind: str = "image/png") -> None:
     """A file is dropped beside all fields."""
     page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
-
-
-def test_a_click_before_the_answer_to_another_one_adds_to_it(place: Place) -> None:
-    expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
-    page.get_by_label("Task").select_option("scene")
-    expect(tiles).to_have_count(1)
-    page.evaluate(
-        """() => {
-            const all = document.querySelector("#history-view [name=task]");
-            all.value = "";
-            all.dispatchEvent(new Event("change", { bubbles: true }));
-            return new Promise((resolve) => setTimeout(() => {
-                document.querySelector("#history-view [data-by=subject]").click();
-                resolve();
-            }, 1));
-        }"""
-    )
-    expect(place.button("By subject")).to_have_attribute("aria-pressed", "true")
-    expect(tiles).to_have_count(len(place.names))
-
-
-def test_a_click_whose_answer_is_lost_is_asked_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    expect, page, tiles = expecting(), place.page, place.page.locator(".tiles li")
-    lost, seen = list[Look](), acts.shown
-
-    def overtaken(history: History, look: Look, *told: Any) -> str:
-        if look.by == "subject" and not lost:
-            lost.append(look)
-            look = replace(look, by="day")
-        return seen(history, look, *told)
-
-    monkeypatch.setattr(acts, "shown", overtaken)
-    page.get_by_label("Task").select_option("scene")
-    expect(tiles).to_have_count(1)
-    place.button("By subject").click()
-    expect(place.button("By subject")).to_have_attribute("aria-pressed", "true")
-    assert lost
-    expect(tiles).to_have_count(1)
-
-
-OLDER_LAST = """() => {
-    const view = document.querySelector("#history-view .history").parentElement.cloneNode(true);
-    document.querySelector("#history-view").append(view);
-    const asked = [];
-    let settle = null;
-    blipdiff.history(view, (_kind, data) => asked.push(data.look.by), (_name, then) => { settle = then; });
-    const comes = (by) => {
-        const root = view.querySelector(".history");
-        root.dataset.look = JSON.stringify({ ...JSON.parse(root.dataset.look), by });
-        settle();
-    };
-    view.querySelector("[data-by=subject]").click();
-    comes("subject");
-    const before = asked.length;
-    comes("day");
-    const after = asked.length;
-    comes("subject");
-    return [before, asked.slice(before), asked.length - after];
-}"""
-
-
-def test_an_older_answer_that_is_shown_last_is_asked_for_anew(place: Place) -> None:
-    assert place.page.evaluate(OLDER_LAST) == [1, ["subject"], 0]
 
 
 def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place, tmp_path: Path) -> None:
@@ -219,27 +86,6 @@ def test_pictures_are_found_marked_compared_packed_and_thrown_away(place: Place,
     place.button("Remove them for good").click()
     place.told("1 picture removed.")
     assert len(place.workshop.history) == count - 1
-
-
-def test_a_tab_that_is_opened_before_an_answer_comes_stays_open(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    expect, page, asked, goes_on = expecting(), place.page, Event(), Event()
-    recalled = Room.recall_changes
-
-    def waiting(self: Room, *given: Any) -> Any:
-        asked.set()
-        goes_on.wait(PATIENCE / 1000)
-        return recalled(self, *given)
-
-    monkeypatch.setattr(Room, "recall_changes", waiting)
-    place.open("generate").get_by_role("button", name="Everything").click()
-    assert asked.wait(PATIENCE / 1000)
-    settings = page.get_by_role("tab", name="Settings")
-    settings.click()
-    goes_on.set()
-    expect(page.locator("#status")).to_contain_text(RECALLED)
-    expect(settings).to_have_attribute("aria-selected", "true")
-    place.open("generate").get_by_role("button", name="Everything").click()
-    expect(page.locator("#generate")).to_be_visible()
 
 
 def test_every_tasks_picture_is_recalled_from_its_button(place: Place) -> None:
