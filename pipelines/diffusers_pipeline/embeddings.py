@@ -7,20 +7,15 @@ from typing import Any, cast
 
 from blipdiff.checkpoints.embeddings import Embedding, with_embeddings
 from blipdiff.models.added_words import WordsTokenizer
-from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.identity import Addition
+from pipelines.diffusers_pipeline.with_model import WithModel
 
 
-class EmbeddingParts:
+class EmbeddingParts(WithModel):
     """diffusers' methods of textual inversion for a pipeline that has a `model`."""
 
     _words: WordsTokenizer | None
     _additions: tuple[Addition, ...]
-
-    @property
-    def model(self) -> BlipDiffusion:
-        """The pipeline's components in one value; the pipeline itself has it."""
-        raise NotImplementedError
 
     def load_textual_inversion(
         self,

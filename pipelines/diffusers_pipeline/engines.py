@@ -9,24 +9,19 @@ from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from blipdiff.devices import Placement
 from blipdiff.diffusers_types import VAE, UNet
 from blipdiff.errors import ConfigError
-from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import TORCH
 from blipdiff.sampling.openvino_engine.engine import Engine
 from blipdiff.sampling.openvino_engine.library import NAME, library
+from pipelines.diffusers_pipeline.with_model import WithModel
 
 
-class EngineParts:
+class EngineParts(WithModel):
     """What computes the networks of a pipeline that has a `model`; torch, until something else is switched on."""
 
     unet: UNet
     vae: VAE
     controlnet: Any
     _engine: Engine
-
-    @property
-    def model(self) -> BlipDiffusion:
-        """The pipeline's components in one value; the pipeline itself has it."""
-        raise NotImplementedError
 
     def enable_openvino(self, cache_dir: str | Path | None = None) -> None:
         """Lets OpenVINO compute U-Net, ControlNets and the VAE's decoder, on a processor, in float32 or bfloat16.

@@ -35,6 +35,12 @@ def test_late_imports_load_the_libraries_first(path: Path) -> None:
     assert [name for name, is_safe in found if not is_safe] == []
 
 
+def check_run(code: str) -> None:
+    """Passes where a fresh Python runs the code to its end."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_rule_finds_a_late_import() -> None:
     bad = "def opened():\n    from pipelines.studio import Studio\n    return Studio"
     good = "def opened():\n    load_libraries()\n    import torch\n    return torch"
@@ -53,8 +59,7 @@ def test_many_threads_may_be_the_first_to_need_the_libraries() -> None:
         "with ThreadPoolExecutor(4) as threads:\n"
         "    assert set(threads.map(need, range(4))) == {'Studio'}\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    check_run(code)
 
 
 def test_libraries_are_imported_without_looking_for_garbage_and_left_out_of_later_looks() -> None:
@@ -78,8 +83,7 @@ def test_libraries_are_imported_without_looking_for_garbage_and_left_out_of_late
         "    assert gc.isenabled()\n"
         "assert gc.get_freeze_count() <= frozen\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    check_run(code)
 
 
 def test_an_import_that_fails_leaves_everything_as_it_was() -> None:
@@ -95,8 +99,7 @@ def test_an_import_that_fails_leaves_everything_as_it_was() -> None:
         "assert gc.isenabled() and not gc.get_freeze_count()\n"
         "assert importlib.metadata.packages_distributions is before\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    check_run(code)
 
 
 def test_a_command_imports_them_so() -> None:
