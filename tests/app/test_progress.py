@@ -38,10 +38,9 @@ def test_a_terminal_that_says_that_it_has_no_height_has_a_bar_all_the_same(monke
         monkeypatch.setattr(sys, "stderr", stream)
         progress = Progress("steps")
         progress.show(1, 4, "drawing")
-        stream.write("end")
-        stream.flush()
-        shown = os.read(leader, 4096).decode()
-    os.close(leader)
+        print("end", file=stream, flush=True)
+        with os.fdopen(leader, encoding="utf-8", newline="\n") as terminal:  # one read may end between two writes
+            shown = terminal.readline()
     assert "drawing" in shown
 
 
