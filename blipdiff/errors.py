@@ -47,14 +47,18 @@ class MissingDependencyError(BlipdiffError):
     """An optional package is needed for this and not installed."""
 
 
-_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # torch, by device and system
+_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")  # torch, OpenVINO
+_NO_PRIMITIVE = ("could not create a primitive", "could not create a memory object")  # oneDNN, in these words alone
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device or the system has no more."""
     if isinstance(error, MemoryError | OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
+    told = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        told.strip(" .") in _NO_PRIMITIVE or any(sign in told for sign in _MEMORY_SIGNS)
+    )
 
 
 def listed(names: list[str] | tuple[str, ...], most: int = 10) -> str:

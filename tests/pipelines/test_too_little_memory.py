@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from blipdiff.errors import OutOfMemoryError
+from blipdiff.errors import OutOfMemoryError, is_out_of_memory
 from pipelines.metadata import job_of
 from pipelines.pictures import Picture
 from pipelines.studio import Studio
@@ -44,6 +44,31 @@ def memory_for(studio: Studio, rows: int, error: BaseException | None = None) ->
 
 def notices(events: list[Any]) -> list[str]:
     return [event.text for event in events if isinstance(event, Notice) and "memory" in event.text]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("could not create a primitive"),  # what oneDNN says where its code or its scratch finds no place
+        RuntimeError("could not create a memory object"),
+        RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:223: std::bad_alloc"),
+    ],
+    ids=str,
+)
+def test_other_words_for_too_little_memory_are_understood(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("could not create a primitive descriptor for the convolution forward propagation primitive."),
+        RuntimeError("The size of tensor a (4) must match the size of tensor b (8)."),
+    ],
+    ids=str,
+)
+def test_what_is_no_shortage_of_memory_is_not_taken_for_one(error: Exception) -> None:
+    assert not is_out_of_memory(error)
 
 
 def tried(*batches: int) -> list[str]:
