@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from app.doors.answers import Refusal
+from app.jobs.database import DatabaseAway
 from app.jobs.tickets import KeyTaken
 from app.plain import has_halves, plain
 from blipdiff.errors import BlipdiffError, OutputError
@@ -98,6 +99,8 @@ def add_to(app: FastAPI) -> None:
 def _status(error: BlipdiffError) -> int:
     if isinstance(error, KeyTaken):
         return 409
+    if isinstance(error, DatabaseAway):
+        return 503
     return 507 if isinstance(error, OutputError) else 422
 
 
