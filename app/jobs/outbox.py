@@ -80,7 +80,8 @@ class Outbox:
     def _work(self) -> None:
         is_ready, pause, end = False, _SECONDS_BETWEEN, float("inf")
         while True:
-            if self._is_ending.is_set() and end == float("inf"):
+            is_last = self._is_ending.is_set()  # what was asked for before the end is seen by a look that begins now
+            if is_last and end == float("inf"):
                 end = time.monotonic() + _SECONDS_TO_END
             try:
                 if not is_ready:
@@ -96,9 +97,9 @@ class Outbox:
                     return
                 pause = min(2 * pause, _MOST_SECONDS)
                 continue
-            if self._is_ending.is_set() and (is_done or time.monotonic() > end):
+            if is_last and (is_done or time.monotonic() > end):
                 return
-            if is_done:
+            if is_done and not self._is_ending.is_set():
                 self._wake.wait(_MOST_SECONDS)
                 self._wake.clear()
 

@@ -20,6 +20,10 @@ _REASONS = {
     "SignatureDoesNotMatch": "the keys are not known there",
     "NoSuchBucket": "there is no such bucket",
     "404": "there is no such bucket",
+    "EndpointConnectionError": "it does not answer",
+    "ConnectTimeoutError": "it does not answer",
+    "ReadTimeoutError": "it does not answer",
+    "NoCredentialsError": "there are no keys for it (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
 }
 
 
@@ -201,14 +205,12 @@ def store_at(url: str) -> Store:
 
 def _reason(error: Exception) -> str:
     """What a bucket said, in a few words: answers may repeat what was sent, so they are not repeated."""
-    codes = []
-    cause: BaseException | None = error
+    if isinstance(error, PermissionError):
+        return _REASONS["AccessDenied"]
+    if isinstance(error, FileNotFoundError):
+        return _REASONS["NoSuchBucket"]
+    told, cause = [type(error).__name__], error.__cause__
     while cause is not None:
-        codes.append(str(getattr(cause, "response", {}).get("Error", {}).get("Code", "")))
+        told = [str(getattr(cause, "response", {}).get("Error", {}).get("Code") or type(cause).__name__), *told]
         cause = cause.__cause__
-    known = [_REASONS[code] for code in codes if code in _REASONS]
-    if not known and isinstance(error, PermissionError):
-        known = [_REASONS["AccessDenied"]]
-    if not known and isinstance(error, FileNotFoundError):
-        known = [_REASONS["NoSuchBucket"]]
-    return known[0] if known else next(filter(None, codes), type(error).__name__)
+    return next((_REASONS[one] for one in told if one in _REASONS), told[0])
