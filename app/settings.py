@@ -23,7 +23,18 @@ FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 LANGUAGE_COOKIE = "blipdiff-language"  # where a browser keeps the language that was chosen on the page
 LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
 _FOLDERS = ("output", "library", "presets", "history", "models")
-STORED = ("model", *_FOLDERS, "files", "results", "database", "engine", "space", "previews", "language", "theme")  # in the file
+STORED = (
+    "model",
+    *_FOLDERS,
+    "files",
+    "results",
+    "database",
+    "engine",
+    "space",
+    "previews",
+    "language",
+    "theme",
+)  # in the file
 _BY_ENVIRONMENT = {
     "model": MODEL, "output": OUTPUT, "library": LIBRARY, "presets": PRESETS, "history": HISTORY, "models": MODELS,
     "files": FILES, "engine": ENGINE, "results": RESULTS, "database": DATABASE,
@@ -66,7 +77,8 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
     BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_FILES,
-    BLIPDIFF_RESULTS, BLIPDIFF_DATABASE, BLIPDIFF_ENGINES, BLIPDIFF_ENGINE, BLIPDIFF_CONVERTED, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    BLIPDIFF_RESULTS, BLIPDIFF_DATABASE, BLIPDIFF_ENGINES, BLIPDIFF_ENGINE, BLIPDIFF_CONVERTED, BLIPDIFF_AUTH,
+    BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """

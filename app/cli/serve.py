@@ -45,7 +45,8 @@ def serve(
         ),
     ] = None,
     space: Annotated[
-        float | None, typer.Option("--space", help="GB of pictures that are kept, with --results here; no limit if absent.")
+        float | None,
+        typer.Option("--space", help="GB of pictures that are kept, with --results here; no limit if absent."),
     ] = None,
     host: Annotated[
         str,

@@ -5,7 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Engine, Mcp, Model, Results, SharedDatabase, addition_options, run_by, takes
+from app.cli.options import (
+    Device,
+    Download,
+    Dtype,
+    Engine,
+    Mcp,
+    Model,
+    Results,
+    SharedDatabase,
+    addition_options,
+    run_by,
+    takes,
+)
 
 Auth = Annotated[
     str | None,

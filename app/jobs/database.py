@@ -13,7 +13,8 @@ from blipdiff.outputs import writing
 
 _SECONDS_TO_WAIT = 30.0  # for another process that writes
 _THREAD = threading.local()
-_Given, _Found = ParamSpec("_Given"), TypeVar("_Found")
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 def be_patient() -> None:
@@ -87,15 +88,6 @@ def patiently(
                     raise
 
     return again
-
-
-def database_at(place: Path | str, tables: str) -> Data:
-    """A file, or the database of a URL. Raises: ConfigError, MissingDependencyError where it cannot be used."""
-    if isinstance(place, Path):
-        return Database(place, tables)
-    from app.jobs.postgres import SharedDatabase
-
-    return SharedDatabase(place, tables)
 
 
 def upsert(table: str, columns: Sequence[str], *, key: int = 1) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from app.jobs import pictures, thumbnails
 from app.jobs.agreeing import agreed, put
-from app.jobs.database import Data, Database, database_at, patiently
+from app.jobs.database import Data, Database, patiently
+from app.jobs.databases import database_at
 from app.jobs.entries import TABLES, Entry, check_result_name, entry_at
 from app.jobs.favourites import Favourites
 from app.jobs.pictures import BIN, PICTURES

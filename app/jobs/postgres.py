@@ -14,6 +14,7 @@ SCHEMA = 1  # of the tables; a program reads those of its own version and of ear
 _LOCK = 0x626C6970  # of PostgreSQL's own numbers for locks: one change at a time, as in a file
 _SECONDS_TO_CONNECT, _SECONDS_BETWEEN = 5, 0.5
 _MOST_CONNECTIONS = 10
+_ENDS = "idle_in_transaction_session_timeout=20000"  # ms, of a server that was stopped in the middle of a change
 _TYPES = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION", "TEXT": 'TEXT COLLATE "C"'}  # sorted as SQLite does
 _WORDS = {"instr(": "strpos(", "char(10)": "chr(10)"}
 _VERSION = "CREATE TABLE IF NOT EXISTS blipdiff_schema (version INTEGER NOT NULL)"
@@ -160,7 +161,7 @@ def _engine(url: str) -> tuple[Any, str]:
         "keepalives_idle": 10,
         "tcp_user_timeout": 15_000,
         "application_name": "blipdiff",
-        "options": f"{told.query.get('options', '')} -c idle_in_transaction_session_timeout=20000".strip(),  # of a server that was stopped in the middle
+        "options": f"{told.query.get('options', '')} -c {_ENDS}".strip(),
     }
     made = create_engine(
         told.set(drivername="postgresql+psycopg"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs.contents import Contents
-from app.jobs.database import DatabaseAway, database_at, patiently
+from app.jobs.database import DatabaseAway, patiently
+from app.jobs.databases import database_at
 from app.jobs.groups import Groups
 from app.jobs.keys import Keys
 from app.jobs.pace import Pace

@@ -1,4 +1,4 @@
-"""Which server draws which job of a shared queue: each says again and again that it lives, else its jobs are others'."""
+"""Which server draws which job of a shared queue: each says all the time that it lives, else its jobs are others'."""
 
 import secrets
 import socket
@@ -24,7 +24,7 @@ class Drawers(Protocol):
     def took(self, job: str) -> None:
         """This server draws a job from now on."""
 
-    def may_end(self, job: str) -> bool:
+    def may_end(self, job: str, /) -> bool:
         """Whether what becomes of a job is this server's to say: no other one has taken it meanwhile."""
 
     def left(self, jobs: Sequence[str]) -> list[str]:
@@ -40,7 +40,7 @@ class OneServer:
     def took(self, job: str) -> None:
         """Nobody else could."""
 
-    def may_end(self, job: str) -> bool:
+    def may_end(self, _job: str) -> bool:
         """Always."""
         return True
 

@@ -19,7 +19,7 @@ from app.jobs.pictures import BIN, PICTURES
 from app.jobs.servers import name_of
 from app.jobs.stores import Store
 from app.jobs.tickets import time_of
-from blipdiff.errors import OutputError
+from blipdiff.errors import ConfigError, OutputError
 from blipdiff.outputs import written_file
 
 TABLES = f"{SENDS}CREATE TABLE IF NOT EXISTS sheets (path TEXT PRIMARY KEY, job TEXT NOT NULL);\n"
@@ -28,7 +28,7 @@ _SHEETS = ".sheets"
 _SECONDS_TO_ARRIVE, _SECONDS_BETWEEN = 20.0, 0.1  # of a file that another server has not sent yet
 _HEAD = 2**17  # bytes, in which most pictures tell their jobs
 _AT_ONCE = 8
-_SENT_TO = "results"  # a file that names the store which the folder's files were sent to
+_SENT_TO = "sent-to"  # a file that names the store which the folder's files were sent to
 
 
 class Shelf:
@@ -38,6 +38,9 @@ class Shelf:
     """
 
     def __init__(self, folder: Path, store: Store, data: Data, most: Callable[[], int | None]) -> None:
+        """Raises: ConfigError for a store that is the folder itself."""
+        if store.place == str(folder.absolute()):
+            raise ConfigError(f"{folder} is the history's own folder; name another place for --results.")
         self.folder, self.store = folder, store
         self.outbox = Outbox(folder, store, data, name_of(folder))
         self._data, self._most = data, most
@@ -128,7 +131,7 @@ class Shelf:
                 self._data.change(upsert("sheets", ("path", "job")), (name, job))
         fresh = [(name, size) for name, size in sorted(listed.items()) if known.get(name) != size]
         with TemporaryDirectory(prefix="blipdiff-heads-") as place, ThreadPoolExecutor(_AT_ONCE) as pool:
-            made = pool.map(lambda one: self._entry(*one, Path(place)), fresh)
+            made = pool.map(lambda one: self._entry(one[0], one[1], Path(place)), fresh)
             entries = [entry for entry in made if entry is not None]
         return entries, {*listed, *coming}
 
