@@ -1,8 +1,8 @@
 """What one device serves, what several serve, and what a thousand pictures cost: a simulated queue of measured jobs.
 
     python -m benchmarks.capacity --measure --jobs-per-hour 600
-    python -m benchmarks.capacity --seconds-per-picture 1.9 --price-per-hour 2.5 --jobs-per-hour 1200 --servers 1 2
-    python -m benchmarks.capacity --seconds-per-picture 1.9 --models 3 --opening-seconds 12 --keeps 1 --jobs-per-hour 600
+    python -m benchmarks.capacity --seconds-per-picture 1.9 --price-per-hour 2.5 --jobs-per-hour 1200
+    python -m benchmarks.capacity --seconds-per-picture 1.9 --models 3 --opening-seconds 12 --jobs-per-hour 600
 
 Jobs come at random (Poisson) and are drawn in the order in which they came, each by a free server, one that has its
 model open if there is one. How long a picture takes is given, or measured here with mini; prices are given.
