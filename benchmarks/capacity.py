@@ -54,7 +54,7 @@ class Machines:
 class Outcome:
     """What came of it; seconds, and shares from 0 to 1."""
 
-    waits: dict[int, float]  # by percentile
+    waits: dict[int, float]  # by percentile, until a job's first picture is begun
     mean_wait: float
     utilisation: float
     openings: int
@@ -77,16 +77,15 @@ def simulated(demand: Demand, machines: Machines, *, jobs: int = 20_000, seed: i
         model = chance.randrange(demand.models)
         server, since = _server(free, opened, model, now)
         start = max(now, since)
-        seconds = machines.seconds(chance) + machines.overhead
-        if model not in opened[server]:
-            seconds += machines.opening
-            openings += number >= first
+        opening = 0.0 if model in opened[server] else machines.opening
+        seconds = machines.seconds(chance) + machines.overhead + opening
+        openings += model not in opened[server] and number >= first
         _open(opened[server], model, machines.keeps)
         heapq.heappush(free, (start + seconds, server))
         if number == first:
             begun_at = now
         if number >= first:
-            waits.append(start - now)
+            waits.append(start - now + opening)
             busy += seconds
             ended_at = max(ended_at, start + seconds)
     stretch, counted = ended_at - begun_at, len(waits)
