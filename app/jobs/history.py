@@ -5,6 +5,7 @@ Where there is a store, that has all files, and the folder those that were not s
 
 import shutil
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from threading import RLock
@@ -78,9 +79,8 @@ class History:
         name = f"{job}-{number:03d}"
         before = self.find(name)
         files = pictures.files_of(result, pictures.place_of(self.folder, job, number, owner, result.name))
-        if self.shelf is not None:
-            self.shelf.outbox.coming([self._below(one) for one in files])
-        path = pictures.save(result, self.folder, job, number, owner)
+        with nullcontext() if self.shelf is None else self.shelf.coming(files):
+            path = pictures.save(result, self.folder, job, number, owner)
         with self._access:
             found = pictures.place(self.folder, path)
             entry = None if found is None else entry_at(found, self._below(path))
@@ -121,6 +121,7 @@ class History:
         row = self.data.row("SELECT count(*) AS count FROM results")
         return int(row["count"]) if row else 0
 
+    @patiently
     def add_sheet(self, sheet: Sheet, job: str, owner: str) -> str:
         """Keeps a grid or a film; gives its name among the job's. Raises: OutputError when it cannot be written."""
         path = pictures.save_sheet(sheet, self.folder, job, owner)

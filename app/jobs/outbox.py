@@ -47,6 +47,13 @@ class Outbox:
         """These files will be written: whatever becomes of this process, what there is of them is sent."""
         self._mark(_COMING, names)
 
+    def forget(self, names: Sequence[str]) -> None:
+        """These files could not be written."""
+        for name in names:
+            self._data.change(
+                "DELETE FROM sends WHERE server = ? AND path = ? AND kind = ?", (self._server, name, _COMING)
+            )
+
     def keep(self, names: Sequence[str], *, instead_of: Sequence[str] = ()) -> None:
         """These files are whole and are sent; the pictures `instead_of`, with what stands beside them, go."""
         with self._data.changing():

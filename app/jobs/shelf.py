@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,6 +50,17 @@ class Shelf:
             group = _group(self._name(path))
             self._held[group] = self._held.get(group, 0) + path.stat().st_size
         self._send_earlier()
+
+    @contextmanager
+    def coming(self, paths: Sequence[Path]) -> Iterator[None]:
+        """A block that writes these files: if the process ends in it, what there is of them is sent by the next one."""
+        names = [self._name(path) for path in paths]
+        self.outbox.coming(names)
+        try:
+            yield
+        except BaseException:
+            self.outbox.forget(names)
+            raise
 
     def keep(self, paths: Sequence[Path], *, instead_of: Sequence[str] = ()) -> None:
         """Files that are whole now are sent; `instead_of` goes."""

@@ -62,6 +62,7 @@ class FolderStore:
 
     def put(self, path: Path, name: str) -> None:
         """Copies a file in."""
+        self._check()
         target = self.folder / name
         with writing(target), written_file(target) as part:
             shutil.copyfile(path, part)

@@ -17,7 +17,8 @@ from blipdiff.errors import BlipdiffError
 
 _SECONDS_BETWEEN = 0.5
 _AT_ONCE = 500
-_EVERY = 4  # looks, at what changed in the history
+_EVERY = 4  # looks, at what changed in the history and whose server is gone
+_MOST_UNCLAIMED = 40  # looks: opening a large job takes a while
 _LOG = logging.getLogger("blipdiff.jobs")
 
 
@@ -51,7 +52,7 @@ class Watch:
         self._drawing, self._stop = drawing, stop
         self._seen: dict[str, _Seen] = {}
         self._over = set[str]()  # whose end was told, while somebody still listens to them
-        self._unclaimed = set[str]()
+        self._unclaimed: dict[str, int] = {}  # looks at which nobody drew what this server had taken
         self._changes = ""
         self._is_ending = Event()
         self._thread = Thread(target=self._work, name="watch", daemon=True)
@@ -96,10 +97,11 @@ class Watch:
         for name in mine & drawing:
             if self._queue.ticket(name).is_stopping:
                 self._stop(name)
-        for name in (mine - drawing) & self._unclaimed:
-            if name not in self._drawing():
+        idle = mine - drawing
+        self._unclaimed = {name: self._unclaimed.get(name, 0) + 1 for name in idle}
+        for name, looks in self._unclaimed.items():
+            if looks > _MOST_UNCLAIMED and name not in self._drawing():
                 self._queue.put_back(name)
-        self._unclaimed = mine - drawing
 
     def _hear(self, event: JobEvent) -> None:
         """What this process tells of jobs is not told again; called by whichever thread tells it."""

@@ -76,7 +76,7 @@ class Workshop:
         """
         if database is not None and results is None:
             raise ConfigError(
-                "Servers that share a database need a place for their pictures that all of them see: --results FOLDER, "
+                "Servers that share a database name a place for their pictures that all of them see: --results FOLDER, "
                 "or --results s3://BUCKET/FOLDER."
             )
         self.folder = folder

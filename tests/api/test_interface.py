@@ -219,6 +219,27 @@ def test_prometheus_reads_the_figures_and_they_count_what_was_drawn(tmp_path: Pa
         assert found["blipdiff_process_memory_bytes",] > 10_000_000
 
 
+def test_health_tells_that_the_place_of_results_is_away_until_it_is_back(tmp_path: Path) -> None:
+    there, aside = tmp_path / "there", tmp_path / "aside"
+    with served(tmp_path / "here", results=str(there)) as running:
+        there.rename(aside)
+        ticket = running.workshop.submit(job(), Sender())
+        assert running.workshop.wait(ticket.id, 120).state == "done"
+
+        def health() -> dict[str, str]:
+            answer = httpx.get(f"{running.url}/healthz")
+            assert answer.status_code == 200
+            return dict(answer.json())
+
+        while "results" not in (told := health()):
+            time.sleep(0.05)
+        assert told["status"] == "ok" and str(tmp_path) not in str(told)
+        aside.rename(there)
+        while health() != {"status": "ok"}:
+            time.sleep(0.05)
+        assert len(list(there.rglob("*.png"))) == 1
+
+
 def figures(text: str) -> dict[tuple[object, ...], float]:
     """Prometheus' own reading of figures, by name and labels."""
     return {

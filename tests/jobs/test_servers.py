@@ -211,7 +211,7 @@ def test_databases_that_cannot_be_used_are_told_in_a_sentence(
     queue.close()
     with pytest.raises(ConfigError, match="newer blipdiff"):
         SharedDatabase(url, "")
-    with pytest.raises(ConfigError, match="--results"):
+    with pytest.raises(ConfigError, match="--results FOLDER"):
         Workshop(tmp_path, machine(), library=tmp_path, database=url)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     with pytest.raises(MissingDependencyError, match=r"blipdiff\[shared\]"):
