@@ -17,6 +17,7 @@ from blipdiff.errors import BlipdiffError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"
 _NOTHING = "There is nothing here; /api/v1/tasks says what can be drawn, /api/v1/openapi.json what can be asked for."
+_AWAY = "The database does not answer now; jobs wait until it does."  # where it is, is told in the log alone
 _LOG = logging.getLogger("blipdiff.api")
 _CODES = {
     400: "invalid",
@@ -77,7 +78,7 @@ def add_to(app: FastAPI) -> None:
 
     @app.exception_handler(BlipdiffError)
     async def cannot(request: Request, error: BlipdiffError) -> JSONResponse:
-        return told(request, _status(error), str(error))
+        return told(request, _status(error), _AWAY if isinstance(error, DatabaseAway) else str(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
