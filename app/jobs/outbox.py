@@ -2,8 +2,10 @@
 
 import logging
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -49,10 +51,11 @@ class Outbox:
 
     def forget(self, names: Sequence[str]) -> None:
         """These files could not be written."""
-        for name in names:
-            self._data.change(
-                "DELETE FROM sends WHERE server = ? AND path = ? AND kind = ?", (self._server, name, _COMING)
-            )
+        with suppress(sqlite3.OperationalError):  # the next process finds that they are not there
+            for name in names:
+                self._data.change(
+                    "DELETE FROM sends WHERE server = ? AND path = ? AND kind = ?", (self._server, name, _COMING)
+                )
 
     def keep(self, names: Sequence[str], *, instead_of: Sequence[str] = ()) -> None:
         """These files are whole and are sent; the pictures `instead_of`, with what stands beside them, go."""
@@ -81,8 +84,11 @@ class Outbox:
 
     def _mark(self, kind: str, names: Sequence[str]) -> None:
         sentence = upsert("sends", ("server", "path", "kind", "mark"), key=2)
-        for name in names:
-            self._data.change(sentence, (self._server, name, kind, secrets.token_hex(8)))
+        try:
+            for name in names:
+                self._data.change(sentence, (self._server, name, kind, secrets.token_hex(8)))
+        except sqlite3.OperationalError as error:  # the disk is full, say
+            raise OutputError(f"{self._folder} cannot be written: {error}.") from error
 
     def _work(self) -> None:
         is_ready, pause, end = False, _SECONDS_BETWEEN, float("inf")
@@ -96,10 +102,8 @@ class Outbox:
                     is_ready = True
                 is_done = self._sent_some()
                 self.trouble, pause = None, _SECONDS_BETWEEN
-            except BlipdiffError as error:
-                if self.trouble is None:
-                    _LOG.warning("%s Pictures are kept in %s meanwhile.", error, self._folder)
-                self.trouble, self.failures = str(error), self.failures + 1
+            except Exception as error:  # a fault of ours or of a library's, too, is tried again and not forgotten
+                self._failed(error)
                 if self._is_ending.wait(pause):
                     return
                 pause = min(2 * pause, _MOST_SECONDS)
@@ -109,6 +113,13 @@ class Outbox:
             if is_done and not self._is_ending.is_set():
                 self._wake.wait(_MOST_SECONDS)
                 self._wake.clear()
+
+    def _failed(self, error: Exception) -> None:
+        told = str(error) if isinstance(error, BlipdiffError) else f"Sending has a fault: {type(error).__name__}."
+        if self.trouble is None:
+            unknown = None if isinstance(error, BlipdiffError) else error
+            _LOG.warning("%s Pictures are kept in %s meanwhile.", told, self._folder, exc_info=unknown)
+        self.trouble, self.failures = told, self.failures + 1
 
     def _sent_some(self) -> bool:
         """Sends some of what waits; whether that was all."""

@@ -90,6 +90,8 @@ class Watch:
                 if not is_away:
                     _LOG.warning("%s%s", error, " Jobs wait for it." if isinstance(error, DatabaseAway) else "")
                 is_away = True
+            except Exception:  # a fault of ours or of a library's: the next look may go well
+                _LOG.exception("Looking at the other servers failed.")
 
     def _look_at_own(self) -> None:
         """Stops what was asked to stop elsewhere; what was taken in vain, for the answer was lost, waits again."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
+
 KEYS = {
     "AWS_ACCESS_KEY_ID": "a-key-that-is-nobodys",
     "AWS_SECRET_ACCESS_KEY": "a-secret-that-nobody-may-read",
@@ -49,6 +51,16 @@ class Buckets:
             self._process.kill()
             self._process.wait(60)
             self._process = None
+
+    @contextmanager
+    def asking_for_rights(self) -> Iterator[None]:
+        """A block in which nobody's keys are known there."""
+        place = f"{self.environment['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
+        assert httpx.post(place, content=b"0").is_success
+        try:
+            yield
+        finally:
+            assert httpx.post(place, content=b"inf").is_success
 
     def bucket(self, name: str) -> str:
         """The URL of a folder in a new bucket."""
