@@ -88,8 +88,8 @@ class Queue:
 
     def named(self, names: Sequence[str]) -> list[Ticket]:
         """The tickets of these names, of those that there are."""
-        rows = self._data.rows(f"SELECT * FROM jobs WHERE id IN ({', '.join('?' * len(names))})", names)
-        return [ticket_of(row) for row in rows]
+        marks = ", ".join("?" * len(names)) or "NULL"
+        return [ticket_of(row) for row in self._data.rows(f"SELECT * FROM jobs WHERE id IN ({marks})", names)]
 
     def job(self, name: str) -> Job:
         """The job itself. Raises: ConfigError where there is none, or it is damaged."""

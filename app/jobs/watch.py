@@ -120,12 +120,19 @@ class Watch:
         self._over &= set(listened)
         names = [name for name in dict.fromkeys((*list(self._seen), *listened)) if name not in self._over]
         for first in range(0, len(names), _AT_ONCE):
-            tickets = self._queue.named(names[first : first + _AT_ONCE])
+            tickets = self._queue.named(self._changed(names[first : first + _AT_ONCE]))
             elsewhere = self._servers.elsewhere([one.id for one in tickets if one.state != "waiting"])
             for ticket in tickets:
                 was_never_drawn = ticket.state == "cancelled" and ticket.started is None
                 if ticket.state == "waiting" or was_never_drawn or ticket.id in elsewhere:
                     yield ticket
+
+    def _changed(self, names: list[str]) -> list[str]:
+        """Those of some jobs that do not simply wait as they did: most of a long line do."""
+        marks = ", ".join("?" * len(names))
+        rows = self._queue.data.rows(f"SELECT id, state FROM jobs WHERE id IN ({marks})", names)
+        known = {name: seen.state for name, seen in list(self._seen.items())}
+        return [str(row["id"]) for row in rows if (row["state"], known.get(row["id"])) != ("waiting", "waiting")]
 
     def _tell(self, ticket: Ticket) -> None:
         """Tells what is new of a job."""
