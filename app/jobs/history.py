@@ -130,11 +130,11 @@ class History:
         return path.name
 
     def sheets(self, job: str, owner: str, *, fetched: bool = False) -> dict[str, Path]:
-        """A job's grids and films by name; fetched: those that are here, or are fetched from the store now."""
+        """A job's grids and films by name; fetched: those that are here, or can be fetched from the store now."""
         if self.shelf is None:
             return pictures.sheets(self.folder, job, owner)
         found = self.shelf.sheets(job)
-        return {name: path for name, path in found.items() if self.shelf.fetched(path)} if fetched else found
+        return {name: path for name, path in found.items() if self.shelf.is_here(path)} if fetched else found
 
     def find(self, name: str) -> Entry | None:
         """The picture of this name, if there is one."""

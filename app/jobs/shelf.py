@@ -116,6 +116,13 @@ class Shelf:
         self._trim(but=_group(name))
         return True
 
+    def is_here(self, path: Path) -> bool:
+        """The same; not, where the store is away."""
+        try:
+            return self.fetched(path)
+        except OutputError:
+            return False
+
     def picture(self, path: Path) -> bool:
         """Whether a picture is here with all that stands beside it, or was fetched. Raises: as `fetched`."""
         if path.is_file():
