@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
 # blipdiff in a container: `docker build --target cpu -t blipdiff .`, or --target cuda for NVIDIA cards.
+# For several servers: --build-arg EXTRAS=heif,video,shared, with ray added where Ray draws (deploy/several, kubernetes).
 # Pictures, history, subjects and fetched models lie in the volume /data.
 
 FROM python:3.11-slim AS wheel
@@ -28,15 +29,17 @@ ENTRYPOINT ["blipdiff"]
 CMD ["ui", "--host", "0.0.0.0", "--port", "7860"]
 
 FROM base AS cuda
+ARG EXTRAS=heif,video
 COPY constraints.txt /constraints.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /wheels/*.whl)[heif,video]"
+    python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /wheels/*.whl)[$EXTRAS]"
 USER 1000
 
 FROM base AS cpu
+ARG EXTRAS=heif,video
 COPY constraints.txt /constraints.txt
 RUN python -m pip install --no-cache-dir --constraint /constraints.txt \
     --index-url https://download.pytorch.org/whl/cpu torch
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /wheels/*.whl)[heif,video]"
+    python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /wheels/*.whl)[$EXTRAS]"
 USER 1000

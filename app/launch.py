@@ -42,7 +42,14 @@ def launch(
     access, settings = access or Access(), settings or read_settings()
     listening = listening or listen(host, port)
     space = None if settings.space is None else round(settings.space * _GB)
-    workshop = Workshop(settings.history, machine, library=settings.library, space=space)
+    workshop = Workshop(
+        settings.history,
+        machine,
+        library=settings.library,
+        space=space,
+        database=settings.database,
+        results=settings.results,
+    )
     for ticket in workshop.queue.tickets(source=SOURCE, states=("waiting", "drawing"), most=_MOST_TICKETS):
         workshop.offer(ticket.model)  # it was chosen on the page, and could be when it was asked for
     page = behind_door(build_page(workshop, settings), access)

@@ -16,16 +16,28 @@ LIBRARY, HISTORY, PRESETS = "BLIPDIFF_LIBRARY", "BLIPDIFF_HISTORY", "BLIPDIFF_PR
 MODELS, FILES = "BLIPDIFF_MODELS", "BLIPDIFF_FILES"
 ENGINES = "BLIPDIFF_ENGINES"
 ENGINE, CONVERTED = "BLIPDIFF_ENGINE", "BLIPDIFF_CONVERTED"
+RESULTS, DATABASE = "BLIPDIFF_RESULTS", "BLIPDIFF_DATABASE"
 AUTH, TOKEN = "BLIPDIFF_AUTH", "BLIPDIFF_TOKEN"
 FILE = "BLIPDIFF_SETTINGS"  # where the settings file lies
 
 LANGUAGE_COOKIE = "blipdiff-language"  # where a browser keeps the language that was chosen on the page
 LANGUAGES, THEMES = ("auto", "en", "zh"), ("auto", "light", "dark")  # auto: as the browser has it
 _FOLDERS = ("output", "library", "presets", "history", "models")
-STORED = ("model", *_FOLDERS, "files", "engine", "space", "previews", "language", "theme")  # in the file
+STORED = (
+    "model",
+    *_FOLDERS,
+    "files",
+    "results",
+    "database",
+    "engine",
+    "space",
+    "previews",
+    "language",
+    "theme",
+)  # in the file
 _BY_ENVIRONMENT = {
     "model": MODEL, "output": OUTPUT, "library": LIBRARY, "presets": PRESETS, "history": HISTORY, "models": MODELS,
-    "files": FILES, "engine": ENGINE,
+    "files": FILES, "engine": ENGINE, "results": RESULTS, "database": DATABASE,
 }  # fmt: skip
 _LONGEST = 4096  # letters
 
@@ -44,6 +56,8 @@ class Settings:
     history: Path = Path("history")  # of the queue and of what was drawn
     models: Path = Path("models")  # own ones: merged, personalized
     files: str = "files"  # folders of LoRAs and the like, as PATH has them; the first one takes uploads
+    results: str | None = None  # a folder or a bucket's URL that several machines see, for the history's files
+    database: str | None = field(default=None, repr=False)  # the URL of one that several servers share
     space: float | None = None  # GB of pictures in the history; None: no limit
     previews: bool = True  # pictures are seen while they are drawn
     language: str = "auto"
@@ -63,7 +77,8 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """What the settings file says, and what environment variables say instead: BLIPDIFF_OUTPUT, BLIPDIFF_MODEL,
     BLIPDIFF_DOWNLOAD, BLIPDIFF_LIBRARY, BLIPDIFF_PRESETS, BLIPDIFF_HISTORY, BLIPDIFF_MODELS, BLIPDIFF_FILES,
-    BLIPDIFF_ENGINES, BLIPDIFF_ENGINE, BLIPDIFF_CONVERTED, BLIPDIFF_AUTH, BLIPDIFF_TOKEN.
+    BLIPDIFF_RESULTS, BLIPDIFF_DATABASE, BLIPDIFF_ENGINES, BLIPDIFF_ENGINE, BLIPDIFF_CONVERTED, BLIPDIFF_AUTH,
+    BLIPDIFF_TOKEN.
 
     Raises: ConfigError for a switch that is neither on nor off, and for a settings file that cannot be read.
     """
@@ -133,9 +148,10 @@ def fixed_settings(environment: Mapping[str, str] | None = None) -> dict[str, st
 
 def checked_setting(name: str, value: Any) -> Any:
     """The value itself, as the file keeps it. Raises: ConfigError where it is out of the setting's range."""
-    if name in ("model", "files", *_FOLDERS):
+    if name in ("model", "files", "results", "database", *_FOLDERS):
         if not isinstance(value, str) or not 0 < len(value.strip()) <= _LONGEST or not value.isprintable():
-            raise ConfigError(f"{name} is {value!r:.80}; expected a name or a path.")
+            shown = "no such thing" if name == "database" else f"{value!r:.80}"  # which may hold a password
+            raise ConfigError(f"{name} is {shown}; expected a name or a path.")
         return value.strip()
     if name == "space":
         is_size = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

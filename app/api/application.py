@@ -1,8 +1,6 @@
 """The interfaces as one application: routes, errors, figures, behind their gate."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from fastapi import FastAPI
@@ -11,32 +9,18 @@ from starlette.types import ASGIApp
 
 from app.api import a1111, asking, groups, history, jobs, mcp, openai, operation, own_files, problems, subjects, uploads
 from app.api.bodies import described_in_full
+from app.api.figures import Figures
 from app.api.gate import MCP, Gate, route
 from app.api.tokens import Tokens
 from app.api.views import API
 from app.api.webhooks import Webhooks, checked_addresses
 from app.doors.access import Access
-from app.jobs.tickets import Ticket
 from app.jobs.workshop import Workshop
 from blipdiff import __version__
 
 ROUTERS = tuple(
     part.router for part in (operation, jobs, groups, history, subjects, uploads, own_files, asking, openai, a1111)
 )
-
-
-@dataclass(slots=True)
-class Figures:
-    """What was drawn since the start."""
-
-    ended: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    def count(self, ticket: Ticket) -> None:
-        """A job is over."""
-        self.ended[ticket.state] += 1
-        if ticket.started is not None and ticket.ended is not None:
-            self.seconds += ticket.ended - ticket.started
 
 
 def application(
@@ -57,10 +41,10 @@ def application(
         title="blipdiff", version=__version__, openapi_url=f"{API}/openapi.json", docs_url=None, redoc_url=None
     )
     told = Webhooks(workshop)
-    app.state.workshop, app.state.limits, app.state.figures = workshop, access.limits, Figures()
+    app.state.workshop, app.state.limits, app.state.figures = workshop, access.limits, Figures(workshop)
     app.state.webhooks = checked_addresses(webhooks)
     app.state.webhook_threads = told
-    workshop.told += [app.state.figures.count, told.tell]
+    workshop.told.append(told.tell)
     problems.add_to(app)
     for router in ROUTERS:
         app.include_router(router)

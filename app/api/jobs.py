@@ -106,8 +106,9 @@ def job(caller: Reader, name: str) -> dict[str, Any]:
 def sheet(caller: Reader, name: str, sheet: str) -> FileResponse:
     """A grid or a film of a job."""
     ticket = caller.ticket(name)
-    path = caller.workshop.history.sheets(ticket.id, ticket.owner).get(sheet)
-    if path is None:
+    history = caller.workshop.history
+    path = history.sheets(ticket.id, ticket.owner).get(sheet)
+    if path is None or not history.fetch(path):
         raise not_found("sheet")
     return FileResponse(path)
 

@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from app.api.callers import Reader
 from app.api.described import described
 from app.api.views import API
-from app.jobs.tickets import STATES
 from app.jobs.workshop import Workshop
 from blipdiff import __version__
 
@@ -17,10 +16,18 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/healthz")
 def health(request: Request) -> JSONResponse:
-    """Whether the server lives and its workers draw; open to whoever asks."""
+    """Whether the server lives and its workers draw; open to whoever asks.
+
+    What is away and waited for, the database or the results' place, is told beside that: nothing is lost meanwhile.
+    """
     workshop: Workshop = request.app.state.workshop
     lives = all(worker.is_alive for worker in workshop.workers)
-    return JSONResponse({"status": "ok" if lives else "a worker has ended"}, 200 if lives else 503)
+    told = {"status": "ok" if lives else "a worker has ended"}
+    if workshop.queue.data.is_away or workshop.history.data.is_away:
+        told["database"] = "The database does not answer; jobs wait until it does."
+    if workshop.history.shelf is not None and workshop.history.shelf.outbox.trouble is not None:
+        told["results"] = "The results' place does not answer; pictures are kept on this machine until it does."
+    return JSONResponse(told, 200 if lives else 503)
 
 
 @router.get(f"{API}/tasks")
@@ -37,31 +44,8 @@ def models(caller: Reader) -> dict[str, Any]:
 
 
 @router.get("/metrics")
-def metrics(request: Request, caller: Reader) -> PlainTextResponse:
+def metrics(request: Request, _caller: Reader) -> PlainTextResponse:
     """Figures in Prometheus' text format."""
-    workshop = caller.workshop
-    lines: list[str] = []
-
-    def told(name: str, kind: str, text: str, values: dict[str, float]) -> None:
-        lines.extend((f"# HELP blipdiff_{name} {text}", f"# TYPE blipdiff_{name} {kind}"))
-        lines.extend(f"blipdiff_{name}{labels} {value:g}" for labels, value in values.items())
-
-    told("jobs", "gauge", "Jobs in the queue's file.", {
-        f'{{state="{state}"}}': workshop.queue.count((state,)) for state in STATES
-    })  # fmt: skip
-    counted = request.app.state.figures
-    told("jobs_ended_total", "counter", "Jobs that are over, since the start.", {
-        f'{{state="{state}"}}': number for state, number in sorted(counted.ended.items())
-    } or {'{state="done"}': 0})  # fmt: skip
-    told("job_seconds_total", "counter", "Seconds that jobs were drawn.", {"": counted.seconds})
-    told("history_bytes", "gauge", "Bytes of the history's pictures.", {"": float(workshop.history.size)})
-    told("workers", "gauge", "Devices that draw.", {"": len(workshop.workers)})
-    told("model_bytes", "gauge", "Weights of the models that are open.", {
-        f'{{model="{_escaped(name)}",device="{number}"}}': float(size)
-        for number, worker in enumerate(workshop.workers) for name, size in worker.models.loaded.items()
-    })  # fmt: skip
-    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return PlainTextResponse(
+        request.app.state.figures.text().decode(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )

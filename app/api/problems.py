@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from app.doors.answers import Refusal
+from app.jobs.database import DatabaseAway
 from app.jobs.tickets import KeyTaken
 from app.plain import has_halves, plain
 from blipdiff.errors import BlipdiffError, OutputError
 
 OPENAI, A1111 = "/v1/", "/sdapi/"
 _NOTHING = "There is nothing here; /api/v1/tasks says what can be drawn, /api/v1/openapi.json what can be asked for."
+_AWAY = "The database does not answer now; jobs wait until it does."  # where it is, is told in the log alone
 _LOG = logging.getLogger("blipdiff.api")
 _CODES = {
     400: "invalid",
@@ -76,7 +78,7 @@ def add_to(app: FastAPI) -> None:
 
     @app.exception_handler(BlipdiffError)
     async def cannot(request: Request, error: BlipdiffError) -> JSONResponse:
-        return told(request, _status(error), str(error))
+        return told(request, _status(error), _AWAY if isinstance(error, DatabaseAway) else str(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -98,6 +100,8 @@ def add_to(app: FastAPI) -> None:
 def _status(error: BlipdiffError) -> int:
     if isinstance(error, KeyTaken):
         return 409
+    if isinstance(error, DatabaseAway):
+        return 503
     return 507 if isinstance(error, OutputError) else 422
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from app.cli.panels import ADDITIONS, MACHINE, OUTPUT
+from app.cli.panels import ADDITIONS, MACHINE, OUTPUT, SHARED
 from app.libraries import quick_imports
 from pipelines.parameters import Parameter, parameters
 from pipelines.requests import SubjectSampling
@@ -220,6 +220,22 @@ Download = Annotated[
     typer.Option("--download", help="Fetch a hub model that is not on this machine yet.", rich_help_panel=MACHINE),
 ]
 Mcp = Annotated[bool, typer.Option("--mcp", help="Offer the tasks as tools to programs that speak MCP, at /mcp.")]
+Results = Annotated[
+    str | None,
+    typer.Option(
+        "--results",
+        help="A folder, or s3://BUCKET/FOLDER, that several machines see, for the history's files; BLIPDIFF_RESULTS.",
+        rich_help_panel=SHARED,
+    ),
+]
+SharedDatabase = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        help="postgresql://USER@HOST/NAME, one queue and history for several servers; BLIPDIFF_DATABASE.",
+        rich_help_panel=SHARED,
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", help="The folder for the pictures.", rich_help_panel=OUTPUT)]
 NoMetadata = Annotated[
     bool,

@@ -5,6 +5,7 @@ from typing import Any
 from pipelines.parameters import PICTURES, SAMPLING, STRUCTURES, SUBJECT, WORDS
 
 MACHINE, ADDITIONS, OUTPUT = "Model and machine", "What goes on the model", "Output"
+SHARED = "Several machines"
 _ORDER = (SUBJECT, WORDS, PICTURES, STRUCTURES, SAMPLING, MACHINE, ADDITIONS, OUTPUT)
 
 

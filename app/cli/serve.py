@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.options import Download, Dtype, Engine, Mcp, run_by
+from app.cli.options import Download, Dtype, Engine, Mcp, Results, SharedDatabase, run_by
 from app.cli.panels import MACHINE
 
 _WHO = "Who may come in"
@@ -45,7 +45,8 @@ def serve(
         ),
     ] = None,
     space: Annotated[
-        float | None, typer.Option("--space", help="GB of pictures that are kept; no limit if absent.")
+        float | None,
+        typer.Option("--space", help="GB of pictures that are kept, with --results here; no limit if absent."),
     ] = None,
     host: Annotated[
         str,
@@ -73,5 +74,7 @@ def serve(
         list[str] | None, typer.Option("--webhook", help="An address that jobs may be told to when they are over.")
     ] = None,
     mcp: Mcp = False,
+    results: Results = None,
+    database: SharedDatabase = None,
 ) -> None:
     """Serve the queue to programs: our own interface, OpenAI's for pictures, A1111's."""

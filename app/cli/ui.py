@@ -5,7 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.options import Device, Download, Dtype, Engine, Mcp, Model, addition_options, run_by, takes
+from app.cli.options import (
+    Device,
+    Download,
+    Dtype,
+    Engine,
+    Mcp,
+    Model,
+    Results,
+    SharedDatabase,
+    addition_options,
+    run_by,
+    takes,
+)
 
 Auth = Annotated[
     str | None,
@@ -50,6 +62,8 @@ def ui(
     insecure: Insecure = False,
     allow_host: AllowHost = None,
     mcp: Mcp = False,
+    results: Results = None,
+    database: SharedDatabase = None,
     **asked: Any,
 ) -> None:
     """Open the page in a browser: upload a photo, describe a scene, watch it being drawn."""

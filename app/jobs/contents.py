@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from app.jobs.database import Database
+from app.jobs.database import Data
 from blipdiff.errors import ConfigError
 
 
 class Contents:
     """Texts by their hashes, each kept as long as a job holds it."""
 
-    def __init__(self, data: Database) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
 
     def keep(self, job: str, texts: Mapping[str, str]) -> None:
         """A job holds these."""
         for key, text in texts.items():
-            self._data.change("INSERT OR IGNORE INTO contents VALUES (?, ?)", (key, text))
-            self._data.change("INSERT OR IGNORE INTO holds VALUES (?, ?)", (job, key))
+            self._data.change("INSERT INTO contents VALUES (?, ?) ON CONFLICT DO NOTHING", (key, text))
+            self._data.change("INSERT INTO holds VALUES (?, ?) ON CONFLICT DO NOTHING", (job, key))
 
     def text(self, key: str) -> str:
         """Raises: ConfigError for one that is not kept."""

@@ -1,16 +1,101 @@
-"""One SQLite file, written ahead (WAL), used by several threads of this process."""
+"""One SQLite file, written ahead (WAL), used by several threads of this process; a shared one is in `postgres`."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from threading import RLock
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from blipdiff.errors import ConfigError
 from blipdiff.outputs import writing
 
 _SECONDS_TO_WAIT = 30.0  # for another process that writes
+_THREAD = threading.local()
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+def be_patient() -> None:
+    """This thread waits for a shared database that is away, from now on."""
+    _THREAD.is_patient = True
+
+
+def is_patient() -> bool:
+    """Whether this thread waits for a shared database that is away."""
+    return bool(getattr(_THREAD, "is_patient", False))
+
+
+class DatabaseAway(ConfigError):
+    """A shared database cannot be reached now; nothing was changed that was not changed whole."""
+
+
+class Data(Protocol):
+    """Tables that are asked in SQL, with `?` for values, whatever keeps them.
+
+    errors: how often they could not be reached; is_away: whether the last attempt failed
+    """
+
+    errors: int
+    is_away: bool
+
+    def changing(self) -> AbstractContextManager[None]:
+        """A block whose changes are made together; one inside another belongs to that."""
+
+    def change(self, sentence: str, values: Sequence[Any] = ()) -> int:
+        """Changes rows; gives how many."""
+
+    def rows(self, sentence: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+        """What is asked for; each row gives its values by their columns' names."""
+
+    def row(self, sentence: str, values: Sequence[Any] = ()) -> Any | None:
+        """The first row of what is asked for."""
+
+    def waits(self) -> bool:
+        """Whether this thread waits for a database that is away: it has been waited for a while, try again."""
+
+    def hurry(self) -> None:
+        """Nobody waits any longer: the program ends."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
+class Keeper(Protocol):
+    """What keeps its rows in a database."""
+
+    @property
+    def data(self) -> Data:
+        """Its database."""
+
+
+_Kept = TypeVar("_Kept", bound=Keeper)
+
+
+def patiently(
+    method: Callable[Concatenate[_Kept, _Given], _Found],
+) -> Callable[Concatenate[_Kept, _Given], _Found]:
+    """The method, begun anew as a whole where the database went away in it and this thread waits for it."""
+
+    @wraps(method)
+    def again(self: _Kept, /, *given: _Given.args, **more: _Given.kwargs) -> _Found:
+        while True:
+            try:
+                return method(self, *given, **more)
+            except DatabaseAway:
+                if not self.data.waits():
+                    raise
+
+    return again
+
+
+def upsert(table: str, columns: Sequence[str], *, key: int = 1) -> str:
+    """The sentence that puts a row in, or in the place of the one with the same first `key` columns."""
+    named, keys = ", ".join(columns), ", ".join(columns[:key])
+    kept = ", ".join(f"{name} = excluded.{name}" for name in columns[key:])
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({named}) VALUES ({marks}) ON CONFLICT ({keys}) DO UPDATE SET {kept}"
 
 
 class Database:
@@ -19,7 +104,8 @@ class Database:
     def __init__(self, path: Path, tables: str) -> None:
         """Raises: OutputError when the folder cannot be made, ConfigError for a file that is no database."""
         self.path = path
-        self._access = RLock()
+        self.errors, self.is_away = 0, False
+        self._access = threading.RLock()
         self._depth = 0
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +169,13 @@ class Database:
         with self._access:
             found: sqlite3.Row | None = self._connection.execute(sentence, values).fetchone()
             return found
+
+    def waits(self) -> bool:
+        """A file is never away."""
+        return False
+
+    def hurry(self) -> None:
+        """A file is never away."""
 
     def close(self) -> None:
         """Lets go of the file."""

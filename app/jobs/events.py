@@ -48,10 +48,15 @@ class Listener:
         self._changed = Condition()
         self._wake: Callable[[], object] | None = None
         self._is_closed = False
+        self._heard = set[tuple[str, str, str, str]]()  # of what comes again from a job that another server draws
 
-    def tell(self, event: JobEvent) -> None:
-        """Called by whoever publishes; never waits."""
+    def tell(self, event: JobEvent, *, once: bool = False) -> None:
+        """Called by whoever publishes; never waits. once: unless it was told before, by `begin` or so."""
         with self._changed:
+            if once and _named(event) in self._heard:
+                return
+            if once:
+                self._heard.add(_named(event))
             if event.kind == "progress":
                 self._drop_progress(event.job)
             self._unheard.append(event)
@@ -66,6 +71,7 @@ class Listener:
         """Hears first how things stand; what was told meanwhile, and is among it, is not heard twice."""
         with self._changed:
             known = {(one.kind, one.name, one.text) for one in events}
+            self._heard |= {_named(one) for one in events if one.kind in ("notice", "result", "sheet")}
             later = [one for one in self._unheard if (one.kind, one.name, one.text) not in known or one.ends]
             has_ended = any(one.ends for one in later)
             self._unheard = deque([one for one in events if not (one.ends and has_ended)] + later)
@@ -123,6 +129,10 @@ class Listener:
             self._unheard = deque(kept)
 
 
+def _named(event: JobEvent) -> tuple[str, str, str, str]:
+    return event.job, event.kind, event.name, event.text
+
+
 class Broadcast:
     """Takes events in and tells them; keeps what a running job has shown, for those who come later."""
 
@@ -130,14 +140,22 @@ class Broadcast:
         self._listeners: dict[str | None, set[Listener]] = {}
         self._running: dict[str, JobEvent] = {}
         self._access = Lock()
+        self.hooks: list[Callable[[JobEvent], object]] = []  # called with each event, before those who listen
 
-    def tell(self, event: JobEvent) -> None:
-        """Tells everybody who listens to this job, or to all."""
+    def tell(self, event: JobEvent, *, once: bool = False) -> None:
+        """Tells everybody who listens to this job, or to all; once: those who have not heard it."""
         with self._access:
             self._remember(event)
             listeners = [*self._listeners.get(event.job, ()), *self._listeners.get(None, ())]
+        for hook in self.hooks:
+            hook(event)
         for one in listeners:
-            one.tell(event)
+            one.tell(event, once=once)
+
+    def listened(self) -> list[str]:
+        """The jobs that somebody listens to."""
+        with self._access:
+            return [job for job in self._listeners if job is not None]
 
     def listen(self, job: str | None) -> Listener:
         """A new listener, who first hears the last progress with its previews; close it when done."""

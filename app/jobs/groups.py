@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.jobs.database import Database
+from app.jobs.database import Data
 from blipdiff.errors import ConfigError
 from pipelines.job import Job
 from pipelines.parameters import parameters
@@ -15,13 +15,13 @@ MOST_PROMPTS = 1000
 class Groups:
     """Which jobs belong together, each as long as the queue keeps it."""
 
-    def __init__(self, data: Database) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
 
     def keep(self, group: str, jobs: Sequence[str]) -> None:
         """These jobs belong together."""
         for job in jobs:
-            self._data.change("INSERT OR IGNORE INTO groups VALUES (?, ?)", (job, group))
+            self._data.change("INSERT INTO groups (job, name) VALUES (?, ?) ON CONFLICT DO NOTHING", (job, group))
 
     def jobs(self, group: str) -> list[str]:
         """The names of a group's jobs, as they were asked for."""

@@ -1,18 +1,27 @@
-"""The history: every result with its job. The pictures' files are what counts; the index beside them can be lost."""
+"""The history: every result with its job. The pictures' files are what counts; the index of them can be lost.
+
+Where there is a store, that has all files, and the folder those that were not sent yet or used last.
+"""
 
 import shutil
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
 
 from app.jobs import pictures, thumbnails
-from app.jobs.database import Database
-from app.jobs.entries import COLUMNS, TABLES, Entry, check_result_name, entry_at
+from app.jobs.agreeing import agreed, put
+from app.jobs.database import Data, Database, patiently
+from app.jobs.databases import database_at
+from app.jobs.entries import TABLES, Entry, check_result_name, entry_at
 from app.jobs.favourites import Favourites
 from app.jobs.pictures import BIN, PICTURES
 from app.jobs.search import Board, Search, conditions
+from app.jobs.shelf import TABLES as SHELF_TABLES
+from app.jobs.shelf import Shelf
+from app.jobs.stores import Store
 from blipdiff.errors import ConfigError
 from blipdiff.outputs import writing, written_file
 from pipelines.job import Job
@@ -27,10 +36,14 @@ INDEX = "history.sqlite"
 class History:
     """The pictures of a folder, with their index.
 
-    most: bytes of pictures that are kept; above that the oldest go, those in the bin first and favourites never
+    most: bytes of pictures that are kept; above that the oldest go, those in the bin first and favourites never; with
+    a store, bytes of those that the folder keeps of it
     """
 
-    def __init__(self, folder: Path, most: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, most: int | None = None, *, database: str | None = None, store: Store | None = None
+    ) -> None:
+        """database: the URL of one that several servers share"""
         self.folder = folder
         self.most = most
         self.changes = 0  # how often something came, went or was marked since the start
@@ -38,38 +51,26 @@ class History:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._favourites = Favourites(folder)
-        self._data = Database.whole(folder / INDEX, TABLES)
-        self.reconcile()
+        self.data: Data
+        if database is None:
+            self.data = Database.whole(folder / INDEX, TABLES + SHELF_TABLES)
+        else:
+            self.data = database_at(database, TABLES + SHELF_TABLES)
+        self.shelf = None if store is None else Shelf(folder, store, self.data, lambda: self.most)
+        if self.shelf is None:
+            self.reconcile()
+        else:
+            self.shelf.outbox.before = self.reconcile
+            self.shelf.outbox.start()
 
     def reconcile(self) -> tuple[int, int]:
         """Makes the index agree with the files: gives how many entries were added, and how many taken out."""
         with self._access:
-            known = {str(row["path"]): row for row in self._data.rows("SELECT id, path, bytes, made FROM results")}
-            seen, names, added = set[str](), set[str](), list[Entry]()
-            for found in pictures.places(self.folder):
-                path = self._below(found.path)
-                if found.id in names:  # a copy, under another owner or day: the first one counts
-                    continue
-                names.add(found.id)
-                seen.add(path)
-                row, about = known.get(path), found.path.stat()
-                if row is None or (row["bytes"], row["made"]) != (about.st_size, about.st_mtime_ns):
-                    entry = entry_at(found, path)
-                    if entry is not None:
-                        added.append(entry)
-            lost = [str(row["id"]) for path, row in known.items() if path not in seen]
-            back = {one.id for one in added}
-            with self._data.changing():
-                for name in lost:
-                    if name not in back:
-                        self._data.change("DELETE FROM results WHERE id = ?", (name,))
-                for entry in added:
-                    self._put(entry)
-                if added:
-                    for name in self._favourites.names():
-                        self._data.change("UPDATE results SET is_favourite = 1 WHERE id = ?", (name,))
-            return len(added), len([name for name in lost if name not in back])
+            added, lost = agreed(self.data, self.folder, self.shelf, self._favourites.names())
+            self.changes += added + lost
+            return added, lost
 
+    @patiently
     def add(self, result: Result, job: str, number: int, owner: str) -> Entry:
         """Keeps a result; one of the same job and number takes the other's place.
 
@@ -77,7 +78,9 @@ class History:
         """
         name = f"{job}-{number:03d}"
         before = self.find(name)
-        path = pictures.save(result, self.folder, job, number, owner)
+        files = pictures.files_of(result, pictures.place_of(self.folder, job, number, owner, result.name))
+        with nullcontext() if self.shelf is None else self.shelf.coming(files):
+            path = pictures.save(result, self.folder, job, number, owner)
         with self._access:
             found = pictures.place(self.folder, path)
             entry = None if found is None else entry_at(found, self._below(path))
@@ -85,7 +88,11 @@ class History:
             if before is not None and before.path != entry.path:
                 (self.folder / before.path).unlink(missing_ok=True)
             self._put(entry)
-            self._keep_size()
+            if self.shelf is None:
+                self._keep_size()
+            else:
+                is_moved = before is not None and before.path != entry.path
+                self.shelf.keep(files, instead_of=[before.path] if before is not None and is_moved else [])
         return entry
 
     def bring_in(self, file: Path, owner: str) -> Path | None:
@@ -98,23 +105,40 @@ class History:
             return None
         with writing(target), written_file(target) as part:
             shutil.copyfile(file, part)
+        self.send(target)
         return target
 
+    def send(self, path: Path) -> None:
+        """A file of the folder goes to the store, if there is one."""
+        if self.shelf is not None:
+            self.shelf.keep([path])
+
+    def fetch(self, path: Path) -> bool:
+        """Whether a file of the folder is here, or in the store, from which it comes."""
+        return path.is_file() or (self.shelf is not None and self.shelf.fetched(path))
+
     def __len__(self) -> int:
-        row = self._data.row("SELECT count(*) AS count FROM results")
+        row = self.data.row("SELECT count(*) AS count FROM results")
         return int(row["count"]) if row else 0
 
+    @patiently
     def add_sheet(self, sheet: Sheet, job: str, owner: str) -> str:
         """Keeps a grid or a film; gives its name among the job's. Raises: OutputError when it cannot be written."""
-        return pictures.save_sheet(sheet, self.folder, job, owner).name
+        path = pictures.save_sheet(sheet, self.folder, job, owner)
+        if self.shelf is not None:
+            self.shelf.sheet(path, job)
+        return path.name
 
-    def sheets(self, job: str, owner: str) -> dict[str, Path]:
-        """A job's grids and films by name."""
-        return pictures.sheets(self.folder, job, owner)
+    def sheets(self, job: str, owner: str, *, fetched: bool = False) -> dict[str, Path]:
+        """A job's grids and films by name; fetched: those that are here, or can be fetched from the store now."""
+        if self.shelf is None:
+            return pictures.sheets(self.folder, job, owner)
+        found = self.shelf.sheets(job)
+        return {name: path for name, path in found.items() if self.shelf.is_here(path)} if fetched else found
 
     def find(self, name: str) -> Entry | None:
         """The picture of this name, if there is one."""
-        row = self._data.row("SELECT * FROM results WHERE id = ?", (name,))
+        row = self.data.row("SELECT * FROM results WHERE id = ?", (name,))
         return None if row is None else _entry(row)
 
     def entry(self, name: str) -> Entry:
@@ -127,6 +151,8 @@ class History:
     def file(self, entry: Entry, part: str | None = None) -> Path:
         """A picture's file, or that of what stands beside it. Raises: ConfigError where there is none."""
         path = self.folder / entry.path
+        if self.shelf is not None:
+            self.shelf.picture(path)
         found = path if part is None else pictures.beside(path).get(part)
         if found is None or not found.is_file():
             raise ConfigError(f"There is no {part or 'picture'} of the result {entry.id}.")
@@ -134,6 +160,8 @@ class History:
 
     def beside(self, entry: Entry) -> dict[str, Path]:
         """What stands beside a picture, by what it is: "before", "mask"."""
+        if self.shelf is not None:
+            self.shelf.picture(self.folder / entry.path)
         return pictures.beside(self.folder / entry.path)
 
     def job(self, entry: Entry) -> Job:
@@ -152,7 +180,7 @@ class History:
             if name:
                 wanted.append(f"id {sign} ?")
                 values.append(name)
-        rows = self._data.rows(
+        rows = self.data.rows(
             f"SELECT * FROM results WHERE {' AND '.join(wanted)} ORDER BY id {'' if after else 'DESC'} "
             "LIMIT ? OFFSET ?",
             (*values, most, skip),
@@ -162,13 +190,13 @@ class History:
     def count(self, asked: Search) -> int:
         """How many pictures are found."""
         wanted, values = conditions(asked)
-        row = self._data.row(f"SELECT count(*) AS count FROM results WHERE {' AND '.join(wanted)}", values)
+        row = self.data.row(f"SELECT count(*) AS count FROM results WHERE {' AND '.join(wanted)}", values)
         return int(row["count"]) if row else 0
 
     def names(self, of: Literal["task", "model"], asked: Search) -> list[str]:
         """The tasks or models of what is found."""
         wanted, values = conditions(asked)
-        rows = self._data.rows(f"SELECT DISTINCT {of} FROM results WHERE {' AND '.join(wanted)} ORDER BY {of}", values)
+        rows = self.data.rows(f"SELECT DISTINCT {of} FROM results WHERE {' AND '.join(wanted)} ORDER BY {of}", values)
         return [str(row[of]) for row in rows]
 
     def boards(self, by: Literal["day", "subject"], asked: Search) -> list[Board]:
@@ -176,7 +204,7 @@ class History:
         key = "day" if by == "day" else "subject_key"
         name = "day" if by == "day" else "max(subject)"
         wanted, values = conditions(asked)
-        rows = self._data.rows(
+        rows = self.data.rows(
             f"SELECT {key} AS key, {name} AS name, count(*) AS count, max(id) AS cover FROM results "
             f"WHERE {' AND '.join(wanted)} AND {key} != '' GROUP BY {key} ORDER BY cover DESC",
             values,
@@ -189,7 +217,9 @@ class History:
         with self._access:
             self.changes += 1
             self._favourites.mark(entry.id, favourite=favourite)
-            self._data.change("UPDATE results SET is_favourite = ? WHERE id = ?", (favourite, entry.id))
+            if self.shelf is not None:
+                self.shelf.mark(entry.id, favourite=favourite)
+            self.data.change("UPDATE results SET is_favourite = ? WHERE id = ?", (favourite, entry.id))
         return self.entry(name)
 
     def throw_away(self, names: Iterable[str]) -> list[Entry]:
@@ -202,7 +232,7 @@ class History:
 
     def empty_bin(self, owner: str | None = None) -> int:
         """Removes for good what lies in the bin; gives how many."""
-        rows = self._data.rows("SELECT * FROM results WHERE is_binned = 1 AND (? IS NULL OR owner = ?)", (owner, owner))
+        rows = self.data.rows("SELECT * FROM results WHERE is_binned = 1 AND owner = coalesce(?, owner)", (owner,))
         for row in rows:
             self._remove(_entry(row))
         if owner is None:
@@ -212,43 +242,45 @@ class History:
     @property
     def size(self) -> int:
         """Bytes of all pictures, without what stands beside them."""
-        row = self._data.row("SELECT coalesce(sum(bytes), 0) AS size FROM results")
+        row = self.data.row("SELECT coalesce(sum(bytes), 0) AS size FROM results")
         return int(row["size"]) if row else 0
 
     def close(self) -> None:
-        """Lets go of the index."""
-        self._data.close()
+        """Sends what waits to be sent, while that goes well, and lets go of the index."""
+        if self.shelf is not None:
+            self.shelf.close()
+        self.data.close()
 
     def _put(self, entry: Entry) -> None:
         self.changes += 1
-        marks = ", ".join("?" * len(COLUMNS))
-        kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
-        self._data.change(
-            f"INSERT INTO results ({', '.join(COLUMNS)}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {kept}",
-            [getattr(entry, name) for name in COLUMNS],
-        )
+        put(self.data, entry)
 
     def _move(self, entry: Entry, root: str) -> Entry:
         if entry.is_binned == (root == BIN):
             return entry
         with self._access, writing(self.folder / entry.path):
-            path = self._below(pictures.moved(self.folder, self.file(entry), root))
-            self._put(replace(entry, path=path, is_binned=root == BIN))
+            moved = pictures.moved(self.folder, self.file(entry), root)
+            self._put(replace(entry, path=self._below(moved), is_binned=root == BIN))
+            if self.shelf is not None:
+                self.shelf.keep([*pictures.beside(moved).values(), moved], instead_of=[entry.path])
         return self.entry(entry.id)
 
     def _remove(self, entry: Entry) -> None:
         with self._access, writing(self.folder / entry.path):
-            for path in (*self.beside(entry).values(), self.folder / entry.path):
-                path.unlink(missing_ok=True)
+            path = self.folder / entry.path
+            for one in (*pictures.beside(path).values(), path):
+                one.unlink(missing_ok=True)
+            if self.shelf is not None:
+                self.shelf.keep([], instead_of=[entry.path])
             thumbnails.place(self.folder, entry.id).unlink(missing_ok=True)
-            self._data.change("DELETE FROM results WHERE id = ?", (entry.id,))
+            self.data.change("DELETE FROM results WHERE id = ?", (entry.id,))
             self.changes += 1
 
     def _keep_size(self) -> None:
         """Removes the oldest where there are too many bytes; the latest one stays in any case."""
         if self.most is None or self.size <= self.most:
             return
-        rows = self._data.rows("SELECT * FROM results WHERE is_favourite = 0 ORDER BY is_binned DESC, id")
+        rows = self.data.rows("SELECT * FROM results WHERE is_favourite = 0 ORDER BY is_binned DESC, id")
         size = self.size
         for entry in map(_entry, rows[:-1]):
             if size <= self.most:

@@ -52,6 +52,11 @@ def save_sheet(sheet: Sheet, folder: Path, job: str, owner: str) -> Path:
     return path
 
 
+def files_of(result: Result, path: Path) -> list[Path]:
+    """The files that a result comes to, whose picture lies at this path."""
+    return [*(path.with_suffix(f".{file_stem(part)}.png") for part in result.beside), path]
+
+
 def place_of(folder: Path, job: str, number: int, owner: str, name: str) -> Path:
     """Where a result lies."""
     day = day_of(time_of(job))

@@ -98,7 +98,7 @@ def bring_in(project: Project, history: History, library: SubjectLibrary, owner:
     for file in project.pictures.values():
         history.bring_in(file, owner)
     for name, job in project.asked.items():
-        kept_jobs.keep(history.folder, name, job)
+        kept_jobs.keep(history, name, job)
     history.reconcile()
     cards = 0
     known = {one.name for one in library.entries()}

@@ -3,17 +3,22 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.jobs.contents import Contents
-from app.jobs.database import Database
+from app.jobs.database import DatabaseAway, patiently
+from app.jobs.databases import database_at
 from app.jobs.groups import Groups
+from app.jobs.keys import Keys
 from app.jobs.pace import Pace
 from app.jobs.packing import packed, unpacked
 from app.jobs.records import NEXT, TABLES, cost_of, count_of, ticket_of
-from app.jobs.tickets import FAULT, Asked, KeyTaken, Sender, State, Ticket, new_name
+from app.jobs.servers import TABLES as SHARED_TABLES
+from app.jobs.servers import Drawers, OneServer, Servers
+from app.jobs.tickets import FAULT, Asked, Sender, State, Ticket, new_name
 from blipdiff.errors import BlipdiffError, ConfigError
 from pipelines.job import Job
 
@@ -25,11 +30,14 @@ _LOWEST = -1000  # priority, below all that are asked for
 
 
 class Queue:
-    """All jobs of one folder."""
+    """All jobs of one folder, or of all `servers` that share a database."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._data = Database(path, TABLES)
-        self._contents = Contents(self._data)
+    def __init__(self, place: Path | str, clock: Callable[[], float] = time.time, server: str = "") -> None:
+        """place: a file, or the URL of a database that several servers share, of which this one is called `server`"""
+        self.data = self._data = database_at(place, TABLES if isinstance(place, Path) else TABLES + SHARED_TABLES)
+        self.servers = None if isinstance(place, Path) else Servers(self._data, server)
+        self._drawers: Drawers = self.servers or OneServer()
+        self._contents, self._keys = Contents(self._data), Keys(self._data)
         self.pace = Pace(self._data)
         self.groups = Groups(self._data)
         self._clock = clock
@@ -41,9 +49,9 @@ class Queue:
         """
         text = packed(job)
         with self._data.changing():
-            known = self._known(sender.owner, asked)
+            known = self._keys.job(sender.owner, asked)
             if known is not None:
-                return known
+                return self.ticket(known)
             name, now = new_name(), self._clock()
             last = self._data.row("SELECT max(position) AS last FROM jobs")
             position = ((last["last"] if last else None) or 0) + 1
@@ -55,11 +63,7 @@ class Queue:
                  position, count_of(job), cost_of(job), text.text, now, asked.webhook, asked.previews),
             )  # fmt: skip
             self._contents.keep(name, text.contents)
-            if asked.key is not None:
-                self._data.change(
-                    "INSERT INTO keys (owner, key, digest, job) VALUES (?, ?, ?, ?)",
-                    (sender.owner, asked.key, asked.digest, name),
-                )
+            self._keys.keep(sender.owner, asked, name)
             return self.ticket(name)
 
     def add_all(self, jobs: Sequence[Job], sender: Sender, asked: Asked) -> list[Ticket]:
@@ -82,6 +86,11 @@ class Queue:
             raise ConfigError(f"There is no job {name!r:.60}.")
         return found
 
+    def named(self, names: Sequence[str]) -> list[Ticket]:
+        """The tickets of these names, of those that there are."""
+        marks = ", ".join("?" * len(names)) or "NULL"
+        return [ticket_of(row) for row in self._data.rows(f"SELECT * FROM jobs WHERE id IN ({marks})", names)]
+
     def job(self, name: str) -> Job:
         """The job itself. Raises: ConfigError where there is none, or it is damaged."""
         row = self._data.row("SELECT job FROM jobs WHERE id = ?", (name,))
@@ -99,7 +108,7 @@ class Queue:
         most: int = 100,
     ) -> list[Ticket]:
         """Tickets, the latest first; waiting ones are in no particular order (`app.jobs.line` has that)."""
-        wanted, values = ["1"], list[Any]()
+        wanted, values = ["1 = 1"], list[Any]()
         for name, value in (("owner", owner), ("client", client), ("source", source)):
             if value is not None:
                 wanted.append(f"{name} = ?")
@@ -114,47 +123,57 @@ class Queue:
 
     def count(self, states: Sequence[State], owner: str | None = None) -> int:
         """How many jobs are in these states."""
-        marks = ", ".join("?" * len(states))
-        row = self._data.row(
-            f"SELECT count(*) AS count FROM jobs WHERE state IN ({marks}) AND (? IS NULL OR owner = ?)",
-            (*states, owner, owner),
-        )
+        asked = f"state IN ({', '.join('?' * len(states))}) AND owner = coalesce(?, owner)"
+        row = self._data.row(f"SELECT count(*) AS count FROM jobs WHERE {asked}", (*states, owner))
         return int(row["count"]) if row else 0
 
     def take(self) -> tuple[Ticket, Job] | None:
         """The next job, which is being drawn from now on; one that cannot be read has failed."""
-        while True:
-            with self._data.changing():
-                row = self._data.row(NEXT)
-                if row is None:
-                    return None
-                name = str(row["id"])
-                self._data.change(
-                    "INSERT OR REPLACE INTO served VALUES (?, (SELECT coalesce(max(turn), 0) + 1 FROM served))",
-                    (row["whose"],),
-                )
-                self._data.change(
-                    "UPDATE jobs SET state = 'drawing', started = ?, attempts = attempts + 1, step = 0 WHERE id = ?",
-                    (self._clock(), name),
-                )
+        while (name := self._next()) is not None:
             try:
                 return self.ticket(name), self.job(name)
+            except DatabaseAway:
+                return None  # it is put back when the database is there again
             except BlipdiffError as error:
                 self.end(name, "failed", str(error))
+        return None
+
+    def _next(self) -> str | None:
+        with suppress(DatabaseAway), self._data.changing():
+            row = self._data.row(NEXT)
+            if row is None:
+                return None
+            name = str(row["id"])
+            self._data.change(
+                "INSERT INTO served VALUES (?, (SELECT coalesce(max(turn), 0) + 1 FROM served)) "
+                "ON CONFLICT (client) DO UPDATE SET turn = excluded.turn",
+                (row["whose"],),
+            )
+            self._data.change(
+                "UPDATE jobs SET state = 'drawing', started = ?, attempts = attempts + 1, step = 0 WHERE id = ?",
+                (self._clock(), name),
+            )
+            self._drawers.took(name)
+            return name
+        return None
 
     def moved_on(self, name: str, step: int, steps: int) -> None:
         """Writes down how far a job is."""
         self._data.change("UPDATE jobs SET step = ?, steps = ? WHERE id = ?", (step, steps, name))
 
+    @patiently
     def note(self, name: str, text: str) -> None:
         """Adds a sentence for whoever sent the job."""
         with self._data.changing():
             notices = [*self.ticket(name).notices, text]
             self._data.change("UPDATE jobs SET notices = ? WHERE id = ?", (json.dumps(notices), name))
 
+    @patiently
     def end(self, name: str, state: State, error: str | None = None, *, seconds: float | None = None) -> Ticket:
         """A job is over; `seconds` is how long it took, where that says something of the next ones."""
         with self._data.changing():
+            if not self._drawers.may_end(name):
+                return self.ticket(name)
             self._data.change(
                 "UPDATE jobs SET state = ?, error = ?, ended = ?, is_stopping = 0 WHERE id = ? AND state NOT IN "
                 "('done', 'failed', 'cancelled')",
@@ -218,6 +237,8 @@ class Queue:
 
     def put_back(self, name: str) -> None:
         """A job that was begun waits again, as if it had not been."""
+        if not self._drawers.may_end(name):
+            return
         self._data.change(
             "UPDATE jobs SET state = 'waiting', started = NULL, attempts = attempts - 1 "
             "WHERE id = ? AND state = 'drawing'",
@@ -227,20 +248,24 @@ class Queue:
     def recover(self) -> list[str]:
         """Jobs that a process was drawing when it ended wait again, first of their client; call it before drawing.
 
+        Of a shared queue, those of servers that are gone.
+
         One that ends the program again and again lets all others go first. Gives those that were begun too often,
         which have failed.
         """
         given_up = []
-        for one in self.tickets(states=("drawing",), most=10**6):
-            if one.is_stopping:
-                self.end(one.id, "cancelled")
-            elif one.attempts >= MOST_ATTEMPTS:
-                self.end(one.id, "failed", f"{FAULT}ended {one.attempts} times while it was drawn.")
-                given_up.append(one.id)
-            else:
-                self._data.change("UPDATE jobs SET state = 'waiting', started = NULL WHERE id = ?", (one.id,))
-                if one.attempts >= SUSPECT:
-                    self._data.change("UPDATE jobs SET priority = ? WHERE id = ?", (_LOWEST - one.attempts, one.id))
+        with self._data.changing():
+            drawing = {one.id: one for one in self.tickets(states=("drawing",), most=10**6)}
+            for one in [drawing[name] for name in self._drawers.left(list(drawing))]:
+                if one.is_stopping:
+                    self.end(one.id, "cancelled")
+                elif one.attempts >= MOST_ATTEMPTS:
+                    self.end(one.id, "failed", f"{FAULT}ended {one.attempts} times while it was drawn.")
+                    given_up.append(one.id)
+                else:
+                    self._data.change("UPDATE jobs SET state = 'waiting', started = NULL WHERE id = ?", (one.id,))
+                    if one.attempts >= SUSPECT:
+                        self.set_priority(one.id, _LOWEST - one.attempts)
         return given_up
 
     def waiting(self) -> list[tuple[Ticket, float]]:
@@ -258,18 +283,11 @@ class Queue:
         return float(row["cost"]) if row else 0.0
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file, or of the database, which hears that this server ends."""
+        if self.servers is not None:
+            with suppress(DatabaseAway):
+                self.servers.leave()
         self._data.close()
-
-    def _known(self, owner: str, asked: Asked) -> Ticket | None:
-        if asked.key is None:
-            return None
-        row = self._data.row("SELECT digest, job FROM keys WHERE owner = ? AND key = ?", (owner, asked.key))
-        if row is None:
-            return None
-        if row["digest"] != asked.digest:
-            raise KeyTaken(f"The key {asked.key!r:.60} was used for another request; take a new one.")
-        return self.find(str(row["job"]))
 
     def _forget_old(self) -> None:
         rows = self._data.rows(
@@ -278,6 +296,5 @@ class Queue:
         )
         for row in rows:
             self._data.change("DELETE FROM jobs WHERE id = ?", (row["id"],))
-            self._data.change("DELETE FROM keys WHERE job = ?", (row["id"],))
-            self._contents.let_go(str(row["id"]))
-            self.groups.let_go(str(row["id"]))
+            for part in (self._keys, self._contents, self.groups, self._drawers):
+                part.let_go(str(row["id"]))

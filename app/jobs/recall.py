@@ -38,7 +38,7 @@ def asked_job(workshop: Workshop, entry: Entry) -> Job | None:
     try:
         return workshop.queue.job(entry.job)
     except BlipdiffError:
-        return kept_jobs.find(workshop.history.folder, entry.job)
+        return kept_jobs.find(workshop.history, entry.job)
 
 
 def _completed(job: Job, asked: Job) -> Job:

@@ -30,12 +30,12 @@ CREATE TABLE IF NOT EXISTS pace (task TEXT NOT NULL, model TEXT NOT NULL, second
 """
 # Who is next: of the highest priority, the client who has the fewest jobs on a device and whose turn is longest ago.
 NEXT = """
-SELECT id, owner || '/' || client AS whose FROM jobs AS one WHERE state = 'waiting'
-ORDER BY priority DESC,
-    (SELECT count(*) FROM jobs AS other WHERE other.state = 'drawing' AND other.owner = one.owner
-        AND other.client = one.client),
-    coalesce((SELECT turn FROM served WHERE client = one.owner || '/' || one.client), 0),
-    position LIMIT 1
+SELECT one.id, one.owner || '/' || one.client AS whose FROM jobs AS one
+LEFT JOIN (SELECT owner, client, count(*) AS count FROM jobs WHERE state = 'drawing' GROUP BY owner, client) AS busy
+    ON busy.owner = one.owner AND busy.client = one.client
+LEFT JOIN served ON served.client = one.owner || '/' || one.client
+WHERE one.state = 'waiting'
+ORDER BY one.priority DESC, coalesce(busy.count, 0), coalesce(served.turn, 0), one.position LIMIT 1
 """
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from PIL import Image
 
+from app.jobs.database import be_patient
 from app.jobs.events import Broadcast, JobEvent
 from app.jobs.history import History
 from app.jobs.memory import TOO_LITTLE, halved
@@ -94,6 +95,7 @@ class Worker:
         self._stopped = job
 
     def _work(self) -> None:
+        be_patient()
         if self._is_warmed:
             self._has_come.wait(_SECONDS_TO_WARM)  # whoever opens the page goes first
             if self._is_closing.is_set():

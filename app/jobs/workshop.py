@@ -9,29 +9,27 @@ from typing import TYPE_CHECKING
 
 from app.jobs.engines import Engines
 from app.jobs.events import Broadcast, JobEvent, Listener
+from app.jobs.folder_lock import locked
 from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
 from app.jobs.line import standings
 from app.jobs.models import Models
 from app.jobs.own_files import OwnFiles
 from app.jobs.queue import Queue
+from app.jobs.servers import name_of
+from app.jobs.stores import store_at
 from app.jobs.tickets import ENDED, Asked, Sender, Standing, Ticket
 from app.jobs.uploads import Uploads
+from app.jobs.watch import Watch
 from app.jobs.worker import Worker
-from blipdiff.errors import ConfigError, OutputError
-from blipdiff.outputs import writing
+from blipdiff.errors import ConfigError
 from pipelines.job import Job
 from pipelines.subject_library import SubjectLibrary
 
 if TYPE_CHECKING:  # which loads torch
     from pipelines.studio import Studio
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: nothing keeps two programs from one folder there
-    fcntl = None  # type: ignore[assignment]
-
-QUEUE, LOCK = "queue.sqlite", "lock"
+QUEUE = "queue.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +56,38 @@ class Machine:
 class Workshop:
     """Takes jobs, draws them and keeps what comes of them.
 
-    space: bytes of pictures that are kept, None for no limit
+    space: bytes of pictures that are kept, None for no limit; with `results`, of those that the folder keeps
     """
 
-    def __init__(self, folder: Path, machine: Machine, *, library: Path, space: int | None = None) -> None:
-        """Raises: OutputError when the folder cannot be used, or another program draws in it."""
+    def __init__(
+        self,
+        folder: Path,
+        machine: Machine,
+        *,
+        library: Path,
+        space: int | None = None,
+        database: str | None = None,
+        results: str | None = None,
+    ) -> None:
+        """database: the URL of one that several servers share; results: a folder or bucket that all of them see
+
+        Raises: OutputError when the folder cannot be used, or another program draws in it; ConfigError for a database
+        or a place of results that cannot be used, MissingDependencyError without their packages.
+        """
+        if database is not None and results is None:
+            raise ConfigError(
+                "Servers that share a database name a place for their pictures that all of them see: --results FOLDER, "
+                "or --results s3://BUCKET/FOLDER."
+            )
         self.folder = folder
-        self._lock = _locked(folder)
-        self.queue = Queue(folder / QUEUE)
-        self.history = History(folder, space)
+        store = None if results is None else store_at(results)
+        self._lock = locked(folder)
+        try:
+            self.queue = Queue(database or folder / QUEUE, server=name_of(folder) if database else "")
+            self.history = History(folder, space, database=database, store=store)
+        except BaseException:
+            self._unlock()
+            raise
         self.library = SubjectLibrary(library)
         self.uploads = Uploads(folder / "uploads")
         self.engines = Engines(machine.engines)
@@ -75,6 +96,7 @@ class Workshop:
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
         self._has_come = Event()
         self.workers = [self._worker(machine, device) for device in machine.devices]
+        self._watch = self._watching()
         for model in self.files.models():
             self.offer(model)
 
@@ -83,17 +105,21 @@ class Workshop:
         given_up = self.queue.recover()
         for worker in self.workers:
             worker.start()
+        if self._watch is not None:
+            self._watch.start()
         return given_up
 
     def close(self) -> None:
         """Ends after the step that is computed; what waits, and what is drawn, goes on at the next start."""
+        for data in (self.queue.data, self.history.data):
+            data.hurry()
         for worker in self.workers:
             worker.close()
+        if self._watch is not None:
+            self._watch.close()
         self.queue.close()
         self.history.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._unlock()
 
     @property
     def models(self) -> Models:
@@ -226,21 +252,29 @@ class Workshop:
             placed=self.files.placed,
         )
 
+    def _watching(self) -> Watch | None:
+        """What looks at the other servers of a shared queue."""
+        if self.queue.servers is None:
+            return None
+
+        def stop(name: str) -> None:
+            for worker in self.workers:
+                worker.stop(name)
+
+        return Watch(
+            self.queue,
+            self.queue.servers,
+            self.history,
+            self.broadcast,
+            drawing=lambda: {worker.drawing for worker in self.workers if worker.drawing is not None},
+            stop=stop,
+        )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _over(self, ticket: Ticket) -> None:
         for tell in self.told:
             tell(ticket)
-
-
-def _locked(folder: Path) -> int | None:
-    """The folder's lock, which this process holds while it lives."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    if fcntl is None:
-        return lock
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise OutputError(f"Another blipdiff draws in {folder}; end that one, or name another folder.") from error
-    return lock

@@ -124,7 +124,7 @@ class Follower:
         view = View(
             ticket,
             drawn=tuple(one for one in results if one is not None),
-            sheets=workshop.history.sheets(ticket.id, ticket.owner),
+            sheets=workshop.history.sheets(ticket.id, ticket.owner, fetched=True),
             notices=ticket.notices,
         )
         running = workshop.broadcast.running(ticket.id)
@@ -155,7 +155,7 @@ class Follower:
             view = replace(view, notices=tuple(dict.fromkeys((*view.notices, event.text))))
             notice(event.text)
         elif event.kind == "sheet":
-            view = replace(view, sheets=self._room.workshop.history.sheets(event.job, view.ticket.owner))
+            view = replace(view, sheets=self._room.workshop.history.sheets(event.job, view.ticket.owner, fetched=True))
             changes = self._shown(part, view)
         elif event.kind == "result" and event.name not in {one.entry.id for one in view.drawn}:
             view = self._with_result(view, event)

@@ -3,21 +3,25 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.client import Client, ServerError
 from app.api.described import described
 from app.api.views import API
+from app.jobs.tickets import Sender
 from app.server import Running
 from pipelines.parameters import request_from
 from pipelines.task import tasks
-from tests.support.studios import drawn
+from tests.support.studios import drawn, job
 from tests.support.tiny_models import photo
 from tests.support.workshops import served, tiny_studio
 
@@ -186,6 +190,63 @@ def test_figures_and_health(running: Running) -> None:
     text = httpx.get(f"{running.url}/metrics").text
     assert 'blipdiff_jobs{state="done"}' in text
     assert all(line.startswith(("#", "blipdiff_")) for line in text.splitlines())
+
+
+def test_prometheus_reads_the_figures_and_they_count_what_was_drawn(tmp_path: Path) -> None:
+    with served(tmp_path / "here", results=str(tmp_path / "there")) as running:
+        for seed, steps in ((0, 3), (1, 5)):
+            ticket = running.workshop.submit(job(seed=seed, count=2, steps=steps), Sender())
+            assert running.workshop.wait(ticket.id, 120).state == "done"
+        bad = running.workshop.submit(job(steps=1000), Sender())  # more than its scheduler has
+        assert running.workshop.wait(bad.id, 120).state == "failed"
+        shelf = running.workshop.history.shelf
+        assert shelf is not None
+        while shelf.outbox.waiting():
+            time.sleep(0.01)
+        found = figures(httpx.get(f"{running.url}/metrics").text)
+        assert found["blipdiff_jobs", ("state", "done")] == 2
+        assert found["blipdiff_jobs_oldest_seconds", ("state", "waiting")] == 0
+        assert found["blipdiff_jobs_ended_total", ("state", "done"), ("task", "generate")] == 2
+        assert found["blipdiff_job_failures_total", ("kind", "asked")] == 1
+        assert found["blipdiff_pictures_total", ("task", "generate")] == 4
+        assert found["blipdiff_steps_total",] == 2 * (3 + 5)
+        assert found["blipdiff_job_duration_seconds_count", ("task", "generate")] == 3
+        assert found["blipdiff_job_wait_seconds_sum", ("task", "generate")] >= 0
+        assert found["blipdiff_store_waiting_files",] == found["blipdiff_store_away",] == 0
+        assert found["blipdiff_store_sent_total",] == 4
+        assert found["blipdiff_database_errors_total",] == 0
+        assert found["blipdiff_model_bytes", ("device", "0"), ("model", "tiny")] > 10_000
+        assert found["blipdiff_process_memory_bytes",] > 10_000_000
+
+
+def test_health_tells_that_the_place_of_results_is_away_until_it_is_back(tmp_path: Path) -> None:
+    there, aside = tmp_path / "there", tmp_path / "aside"
+    with served(tmp_path / "here", results=str(there)) as running:
+        there.rename(aside)
+        ticket = running.workshop.submit(job(), Sender())
+        assert running.workshop.wait(ticket.id, 120).state == "done"
+
+        def health() -> dict[str, str]:
+            answer = httpx.get(f"{running.url}/healthz")
+            assert answer.status_code == 200
+            return dict(answer.json())
+
+        while "results" not in (told := health()):
+            time.sleep(0.05)
+        assert told["status"] == "ok" and str(tmp_path) not in str(told)
+        aside.rename(there)
+        while health() != {"status": "ok"}:
+            time.sleep(0.05)
+        assert len(list(there.rglob("*.png"))) == 1
+
+
+def figures(text: str) -> dict[tuple[object, ...], float]:
+    """Prometheus' own reading of figures, by name and labels."""
+    return {
+        (one.name, *sorted(one.labels.items())): one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
 
 
 def text(data: bytes) -> str:

@@ -18,6 +18,28 @@ pytest_plugins = ["tests.support.command_fixtures"]
 # Where pictures go
 
 
+@pytest.mark.parametrize("command", ["serve", "ui"])
+def test_places_that_several_machines_share_are_told_in_a_sentence(
+    blipdiff: Command, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = "postgresql://me:secret-word@127.0.0.1:9/studio"
+    asked = {
+        ("--results", "ftp://there/x"): "Results are not kept at ftp://",
+        ("--database", database): "name a place for their pictures",
+        ("--database", "mysql://there/x", "--results", "there"): "of the kind 'mysql' is not used",
+        ("--database", database, "--results", "there"): "studio at 127.0.0.1 does not answer",
+    }
+    for options, words in asked.items():
+        ended = blipdiff(command, *options)
+        assert ended.code == 2 and words in ended.err and ended.err.count("\n") == 1, ended
+        assert "secret-word" not in ended.err
+    monkeypatch.setenv("BLIPDIFF_RESULTS", "ftp://there/x")
+    assert "not kept at ftp://" in blipdiff(command).err
+    monkeypatch.setenv("BLIPDIFF_RESULTS", "there")
+    monkeypatch.setenv("BLIPDIFF_DATABASE", database)
+    assert "does not answer" in blipdiff(command).err
+
+
 def test_an_output_folder_that_cannot_be_is_told_before_anything_is_drawn(
     generate: Command, blipdiff: Command, model: Path, dog: Path, tmp_path: Path
 ) -> None:

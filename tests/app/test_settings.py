@@ -8,11 +8,13 @@ import pytest
 
 from app import settings as stored
 from app.settings import (
+    DATABASE,
     DOWNLOAD,
     ENGINE,
     FILE,
     MODEL,
     OUTPUT,
+    RESULTS,
     Settings,
     fixed_settings,
     read_settings,
@@ -44,6 +46,10 @@ def test_what_is_saved_is_read_and_the_environment_wins(environment: dict[str, s
     assert read_settings(environment).engine == "torch"
     assert read_settings(environment | {ENGINE: "openvino"}).engine == "openvino"
     assert fixed_settings(environment | {ENGINE: "openvino"}) == {"engine": ENGINE}
+    save_settings({"results": "s3://pictures/studio", "database": "postgresql://there/x"}, environment)
+    assert read_settings(environment).results == "s3://pictures/studio"
+    assert "there" not in repr(read_settings(environment)), "it may hold a password"
+    assert read_settings(environment | {RESULTS: "/mnt", DATABASE: "postgresql://here/x"}).results == "/mnt"
     save_settings({"space": None}, environment)
     assert read_settings(environment).space is None
 
@@ -54,6 +60,7 @@ def test_what_is_saved_is_read_and_the_environment_wins(environment: dict[str, s
         ("model", ""), ("model", 3), ("output", "a\nb"), ("history", None), ("space", 0), ("space", True),
         ("space", "12"), ("space", float("nan")), ("previews", "yes"), ("previews", 1), ("language", "fr"),
         ("theme", None), ("engine", "onnx"), ("engine", 1), ("token", "secret"), ("library", "x" * 5000),
+        ("results", ""), ("database", 3),
     ],
 )  # fmt: skip
 def test_a_value_out_of_its_range_changes_nothing(name: str, value: Any, environment: dict[str, str]) -> None:

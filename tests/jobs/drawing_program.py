@@ -1,7 +1,7 @@
 """A program of its own that draws a folder's queue with the tiny model until it is killed; run by the tests of kills.
 
-Argument: the folder. For each line that it is sent it begins anew, in a process that it names; a line says when that
-has ended.
+Arguments: the folder; where servers share one, the database's URL and the results' place. For each line that it is
+sent it begins anew, in a process that it names; a line says when that has ended.
 """
 
 import os
@@ -15,8 +15,8 @@ from app.jobs.workshop import Workshop
 from tests.support.workshops import machine, tiny_studio
 
 
-def draw(folder: Path) -> None:
-    made = Workshop(folder, machine(), library=folder / "subjects")
+def draw(folder: Path, database: str | None = None, results: str | None = None) -> None:
+    made = Workshop(folder, machine(), library=folder / "subjects", database=database, results=results)
     made.start()
     while made.queue.count(("waiting", "drawing")):
         time.sleep(0.02)
@@ -30,7 +30,7 @@ def main() -> None:
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
-            draw(Path(sys.argv[1]))
+            draw(Path(sys.argv[1]), *sys.argv[2:])
             os._exit(0)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)

@@ -22,6 +22,13 @@ def history(tmp_path: Path) -> Iterator[History]:
     made.close()
 
 
+@pytest.fixture
+def either(tmp_path: Path, database: str | None) -> Iterator[History]:
+    made = History(tmp_path, database=database)
+    yield made
+    made.close()
+
+
 def results(**changes: object) -> list[Result]:
     return [event for event in run_job(tiny_studio(), job(**changes)) if isinstance(event, Result)]
 
@@ -76,18 +83,18 @@ def test_what_is_no_whole_picture_is_not_listed(history: History, tmp_path: Path
     assert len(everything(history)) == 1
 
 
-def test_pictures_that_somebody_removed_are_listed_no_more(history: History) -> None:
-    one, other = kept(history, count=2)
-    history.file(history.entry(one)).unlink()
-    assert history.reconcile() == (0, 1)
-    assert [entry.id for entry in history.search(Search())] == [other]
+def test_pictures_that_somebody_removed_are_listed_no_more(either: History) -> None:
+    one, other = kept(either, count=2)
+    either.file(either.entry(one)).unlink()
+    assert either.reconcile() == (0, 1)
+    assert [entry.id for entry in either.search(Search())] == [other]
     with pytest.raises(ConfigError, match="There is no result"):
-        history.entry(one)
+        either.entry(one)
 
 
-def test_search_finds_words_of_the_request_and_of_the_subject(history: History) -> None:
-    beach = kept(history)[0]
-    snow = kept(history, prompt="in deep Snow", category="Teapot")[0]
+def test_search_finds_words_of_the_request_and_of_the_subject(either: History) -> None:
+    beach = kept(either)[0]
+    snow = kept(either, prompt="in deep Snow", category="Teapot")[0]
     found = {
         "snow": [snow],
         "SNOW teapot": [snow],
@@ -97,37 +104,37 @@ def test_search_finds_words_of_the_request_and_of_the_subject(history: History) 
         "100%_'\"": [],
     }
     for words, names in found.items():
-        assert [entry.id for entry in history.search(Search(words=words))] == names, words
-    assert [entry.id for entry in history.search(Search(task="edit"))] == []
-    assert len(history.search(Search(model="tiny", task="generate"))) == 2
+        assert [entry.id for entry in either.search(Search(words=words))] == names, words
+    assert [entry.id for entry in either.search(Search(task="edit"))] == []
+    assert len(either.search(Search(model="tiny", task="generate"))) == 2
 
 
-def test_boards_tell_subjects_of_one_word_apart(history: History) -> None:
-    kept(history)
-    kept(history, seed=1)
+def test_boards_tell_subjects_of_one_word_apart(either: History) -> None:
+    kept(either)
+    kept(either, seed=1)
     other = Job.of(asked(), subject=dog(3))
     result = next(event for event in run_job(tiny_studio(), other) if isinstance(event, Result))
-    history.add(result, new_name(), 0, "local")
-    boards = history.boards("subject", Search())
+    either.add(result, new_name(), 0, "local")
+    boards = either.boards("subject", Search())
     assert [(board.name, board.count) for board in boards] == [("dog", 1), ("dog", 2)]
-    assert len(history.search(Search(subject=boards[1].key))) == 2
-    assert len(history.search(Search(subject="dog"))) == 3
-    assert [board.count for board in history.boards("day", Search())] == [3]
+    assert len(either.search(Search(subject=boards[1].key))) == 2
+    assert len(either.search(Search(subject="dog"))) == 3
+    assert [board.count for board in either.boards("day", Search())] == [3]
 
 
-def test_the_bin_gives_back_what_was_thrown_away(history: History) -> None:
-    name = kept(history)[0]
-    path = history.file(history.entry(name))
-    history.throw_away([name])
+def test_the_bin_gives_back_what_was_thrown_away(either: History) -> None:
+    name = kept(either)[0]
+    path = either.file(either.entry(name))
+    either.throw_away([name])
     assert not path.exists()
-    assert history.search(Search()) == []
-    assert [entry.id for entry in history.search(Search(binned=True))] == [name]
-    history.restore([name])
-    assert history.file(history.entry(name)) == path
-    history.throw_away([name])
-    assert history.empty_bin() == 1
-    assert everything(history) == []
-    assert list(history.folder.rglob("*.png")) == []
+    assert either.search(Search()) == []
+    assert [entry.id for entry in either.search(Search(binned=True))] == [name]
+    either.restore([name])
+    assert either.file(either.entry(name)) == path
+    either.throw_away([name])
+    assert either.empty_bin() == 1
+    assert everything(either) == []
+    assert list(either.folder.rglob("*.png")) == []
 
 
 def test_a_limit_takes_the_oldest_and_never_a_favourite(tmp_path: Path) -> None:
@@ -143,18 +150,18 @@ def test_a_limit_takes_the_oldest_and_never_a_favourite(tmp_path: Path) -> None:
     limited.close()
 
 
-def test_pages_of_a_search_follow_each_other(history: History) -> None:
+def test_pages_of_a_search_follow_each_other(either: History) -> None:
     for seed in range(2):
-        kept(history, count=3, seed=10 * seed)
+        kept(either, count=3, seed=10 * seed)
     found, before = [], None
-    while page := history.search(Search(), most=2, before=before):
+    while page := either.search(Search(), most=2, before=before):
         found += [entry.id for entry in page]
         before = page[-1].id
     assert len(found) == len(set(found)) == 6
     assert found == sorted(found, reverse=True)
 
 
-def test_owners_have_folders_of_their_own(history: History) -> None:
-    mine, theirs = kept(history, owner="me")[0], kept(history, owner="you")[0]
-    assert [entry.id for entry in history.search(Search(owner="me"))] == [mine]
-    assert history.entry(theirs).path.startswith("pictures/you/")
+def test_owners_have_folders_of_their_own(either: History) -> None:
+    mine, theirs = kept(either, owner="me")[0], kept(either, owner="you")[0]
+    assert [entry.id for entry in either.search(Search(owner="me"))] == [mine]
+    assert either.entry(theirs).path.startswith("pictures/you/")

@@ -16,14 +16,26 @@ from tests.support.tiny_models import photo
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(tmp_path / "queue.sqlite")
+def place(tmp_path: Path, database: str | None) -> Path | str:
+    return database or tmp_path / "queue.sqlite"
+
+
+@pytest.fixture
+def queue(place: Path | str) -> Iterator[Queue]:
+    made = Queue(place, server="here")
     yield made
     made.close()
 
 
 def add(queue: Queue, client: str = "one", seed: int = 0, **more: object) -> str:
     return queue.add(job(seed=seed), Sender(client=client), Asked("tiny", **more)).id  # type: ignore[arg-type]
+
+
+def recovered(queue: Queue) -> list[str]:
+    """As a program does that starts after this one has ended."""
+    if queue.servers is not None:
+        queue.servers.leave()
+    return queue.recover()
 
 
 def taken(queue: Queue) -> list[str]:
@@ -79,9 +91,9 @@ def test_the_job_that_is_taken_is_the_one_that_was_added(queue: Queue) -> None:
     assert one[0].count == 2
 
 
-def test_places_and_times_follow_the_line(tmp_path: Path) -> None:
+def test_places_and_times_follow_the_line(place: Path | str) -> None:
     now = [100.0]
-    queue = Queue(tmp_path / "queue.sqlite", clock=lambda: now[0])
+    queue = Queue(place, clock=lambda: now[0])
     names = [add(queue, seed=seed) for seed in range(3)]
     assert [standings(queue)[name].place for name in names] == [1, 2, 3]
     assert standings(queue)[names[0]].seconds is None  # nothing like it was drawn yet
@@ -142,14 +154,14 @@ def test_the_same_key_is_the_same_job_and_no_other(queue: Queue) -> None:
     assert queue.count(("waiting",)) == 2
 
 
-def test_what_a_killed_process_was_drawing_is_drawn_first(tmp_path: Path) -> None:
-    queue = Queue(tmp_path / "queue.sqlite")
+def test_what_a_killed_process_was_drawing_is_drawn_first(place: Path | str) -> None:
+    queue = Queue(place, server="here")
     first, stopped, later = add(queue), add(queue), add(queue)
     assert queue.take() is not None
     assert queue.take() is not None
     queue.cancel(stopped)
     queue.close()
-    again = Queue(tmp_path / "queue.sqlite")
+    again = Queue(place, server="here")
     assert again.recover() == []
     assert again.ticket(stopped).state == "cancelled"
     assert [one.id for one in in_line(again)] == [first, later]
@@ -161,7 +173,7 @@ def test_a_job_that_ends_the_program_again_and_again_is_given_up(queue: Queue) -
     name = add(queue)
     for _ in range(MOST_ATTEMPTS):
         assert queue.take() is not None
-        given_up = queue.recover()
+        given_up = recovered(queue)
     assert given_up == [name]
     assert queue.ticket(name).state == "failed"
     assert queue.take() is None
@@ -171,7 +183,7 @@ def test_a_job_that_ended_the_program_some_times_lets_others_go_first(queue: Que
     bad, fine = add(queue), add(queue, seed=1)
     for _ in range(SUSPECT):
         assert queue.take() is not None
-        queue.recover()
+        recovered(queue)
     assert [one.id for one in in_line(queue)] == [fine, bad]
 
 

@@ -37,8 +37,10 @@ def workshop(folder: Path, *, starts: bool = True, **more: Any) -> Iterator[Work
 
 
 @contextmanager
-def served(folder: Path, *, space: int | None = None, opened: Any = None, **more: Any) -> Iterator[Running]:
-    made = Workshop(folder, machine(opened), library=folder / "subjects", space=space)
+def served(
+    folder: Path, *, space: int | None = None, opened: Any = None, results: str | None = None, **more: Any
+) -> Iterator[Running]:
+    made = Workshop(folder, machine(opened), library=folder / "subjects", space=space, results=results)
     with serve(made, **more) as running:
         yield running
 

@@ -36,6 +36,8 @@ def serve(
     allow_host: list[str] | None,
     webhook: list[str] | None,
     mcp: bool,
+    results: str | None,
+    database: str | None,
 ) -> None:
     """Runs the command."""
     settings = read_settings()
@@ -71,6 +73,8 @@ def serve(
         machine,
         library=settings.library,
         space=None if kept is None else round(kept * _GB),
+        database=database or settings.database,
+        results=results or settings.results,
     )
     signal.signal(signal.SIGTERM, _stopped)
     with served(

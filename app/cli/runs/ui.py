@@ -30,6 +30,8 @@ def ui(
     insecure: bool,
     allow_host: list[str] | None,
     mcp: bool,
+    results: str | None,
+    database: str | None,
     **asked: Any,
 ) -> None:
     """Runs the command."""
@@ -59,7 +61,12 @@ def ui(
     if access.credentials.token is not None:
         say("Open the page with ?token= and the token behind its address.")
     signal.signal(signal.SIGTERM, _stopped)
-    settings = replace(settings, history=folder or settings.history)
+    settings = replace(
+        settings,
+        history=folder or settings.history,
+        results=results or settings.results,
+        database=database or settings.database,
+    )
     launch(machine, settings, access=access, listening=listening, tell=say, speaks_mcp=mcp)
 
 
