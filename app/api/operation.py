@@ -32,8 +32,9 @@ def tasks(caller: Reader) -> dict[str, Any]:
 @router.get(f"{API}/models")
 def models(caller: Reader) -> dict[str, Any]:
     """The models that may be asked for, and the bytes of those that are open."""
-    found = caller.workshop.models
-    return {"models": [{"name": name, "bytes": found.loaded.get(name)} for name in found.names]}
+    workshop = caller.workshop
+    loaded = {name: size for worker in reversed(workshop.workers) for name, size in worker.artist.loaded.items()}
+    return {"models": [{"name": name, "bytes": loaded.get(name)} for name in workshop.models.names]}
 
 
 @router.get("/metrics")
@@ -58,7 +59,7 @@ def metrics(request: Request, caller: Reader) -> PlainTextResponse:
     told("workers", "gauge", "Devices that draw.", {"": len(workshop.workers)})
     told("model_bytes", "gauge", "Weights of the models that are open.", {
         f'{{model="{_escaped(name)}",device="{number}"}}': float(size)
-        for number, worker in enumerate(workshop.workers) for name, size in worker.models.loaded.items()
+        for number, worker in enumerate(workshop.workers) for name, size in worker.artist.loaded.items()
     })  # fmt: skip
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")
 
