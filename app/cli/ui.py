@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.cluster import Ray, Replicas, WithRay
 from app.cli.options import Device, Download, Dtype, Engine, Mcp, Model, addition_options, run_by, takes
 
 Auth = Annotated[
@@ -26,7 +27,7 @@ AllowHost = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("ui")(ui)
+    app.command("ui", cls=WithRay)(ui)
 
 
 @run_by("app.cli.runs.ui")
@@ -38,6 +39,8 @@ def ui(
     dtype: Dtype = "auto",
     engine: Engine = "auto",
     download: Download = False,
+    ray: Ray = None,
+    replicas: Replicas = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")
     ] = None,

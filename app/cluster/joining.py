@@ -1,0 +1,161 @@
+"""Ray, where it is asked for: a cluster is joined, or one is started on this machine."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread, current_thread, main_thread
+from typing import Any
+
+from app.cluster.errors import ClusterError
+from app.cluster.loopback import listen_here
+from blipdiff import __version__
+from blipdiff.errors import ConfigError, MissingDependencyError
+
+HERE = "local"  # the address that stands for a cluster of this machine
+_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; who reaches its ports can run programs
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
+}
+_SECONDS_TO_REACH = 5.0
+_SECONDS_TO_JOIN = 20.0
+_SECONDS_TO_COMPARE = 60.0
+_STORE_BYTES = 400_000_000  # of results on their way
+
+
+def ray_library() -> Any:
+    """Ray with its Serve. Raises: MissingDependencyError where it is not installed."""
+    os.environ |= _QUIET
+    try:
+        import ray
+        from ray import serve  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("--ray needs Ray: pip install 'blipdiff[ray]'.") from error
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what concerns people is told by us
+    return ray
+
+
+@contextmanager
+def joined(address: str, *, processors: int = 1, folder: str | None = None) -> Iterator[Any]:
+    """Ray, joined to the cluster at `address`, or to one that is started here and ended with the block.
+
+    processors: that a cluster of this machine has at least; folder: where its logs go, Ray's own place if absent
+
+    Raises: MissingDependencyError without Ray, ConfigError for an address that is none, ClusterError where there is no
+    cluster, or one of other versions.
+    """
+    if address == HERE:
+        os.environ[_ALONE] = "0"  # before Ray is imported
+    ray = ray_library()
+    if ray.is_initialized():
+        raise ClusterError("This program has joined a cluster already.")
+    own: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address == HERE:
+        own |= {"address": "local", "include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
+        own |= {"object_store_memory": _STORE_BYTES}
+        own["runtime_env"] = {"worker_process_setup_hook": f"{listen_here.__module__}.{listen_here.__name__}"}
+        own |= {} if folder is None else {"_temp_dir": folder}
+    else:
+        own["address"] = _checked(address)
+    try:
+        if address == HERE:
+            _keeping_signals(lambda: ray.init(**own))  # by this thread: what it starts ends with it
+        else:
+            _within(_SECONDS_TO_JOIN, lambda: ray.init(**own), f"The cluster at {address} does not answer.")
+    except ClusterError:
+        raise
+    except Exception as error:
+        raise ClusterError(_why(address, error)) from error
+    try:
+        _check_versions(ray, address)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _checked(address: str) -> str:
+    """An address that something listens at. Raises: ConfigError for none, ClusterError where nothing does."""
+    if "://" in address:
+        raise ConfigError(
+            f"--ray {address:.80} is an address for clients; start this on a machine of the cluster, with HOST:PORT."
+        )
+    host, sign, port = address.rpartition(":")
+    if not sign or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"--ray {address:.80} is no address; write HOST:PORT of the cluster's head, like head:6379.")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_REACH):
+            return address
+    except OSError as error:
+        raise ClusterError(
+            f"There is no cluster at {address}: {error}. Start one with: ray start --head --port {port}"
+        ) from error
+
+
+def _keeping_signals(act: Any) -> None:
+    """Acts, and puts this program's own end back in its place, where Ray has put its own."""
+    is_main = current_thread() is main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    act()
+    if is_main:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _within(seconds: float, act: Any, late: str) -> None:
+    """Acts, and raises what that raises; a cluster that never answers holds nobody for longer."""
+    found: list[BaseException] = []
+
+    def acting() -> None:
+        try:
+            act()
+        except BaseException as error:
+            found.append(error)
+
+    thread = Thread(target=acting, name="ray", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise ClusterError(late)
+    if found:
+        raise found[0]
+
+
+def _check_versions(ray: Any, address: str) -> None:
+    """Passes where a process of the cluster has this blipdiff. Raises: ClusterError otherwise."""
+
+    def version() -> str:  # sent as code: the other side need not know it
+        from importlib import import_module
+
+        try:
+            return str(import_module("app.cluster.replica").__version__)
+        except ImportError as error:
+            return f"none that can draw ({error})"
+
+    try:
+        there = ray.get(ray.remote(num_cpus=0, max_retries=0)(version).remote(), timeout=_SECONDS_TO_COMPARE)
+    except Exception as error:
+        raise ClusterError(f"The cluster at {address} runs nothing: {_short(error)}") from error
+    if there != __version__:
+        raise ClusterError(
+            f"The cluster at {address} has blipdiff {there}; this is {__version__}. Install the same on its machines."
+        )
+
+
+def _why(address: str, error: Exception) -> str:
+    if "ersion mismatch" in str(error):
+        own = f"Python {'.'.join(map(str, sys.version_info[:3]))}"
+        return f"The cluster at {address} runs other versions of Python or Ray than this one ({own}): {_short(error)}"
+    if address == HERE:
+        return f"No cluster can be started on this machine: {_short(error)}"
+    return f"The cluster at {address} cannot be joined: {_short(error)} This must be one of its machines."
+
+
+def _short(error: BaseException) -> str:
+    """An error of Ray's in a line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}." if not text else text[:300].rstrip(".") + "."
