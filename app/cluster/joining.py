@@ -20,6 +20,7 @@ _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; w
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
 }
 _SECONDS_TO_REACH = 5.0

@@ -18,15 +18,12 @@ from app.jobs.packing import unpacked
 from app.settings import Settings, silence_libraries, take_large_pages
 from blipdiff import __version__
 
-MOST_MODELS = 4  # that a replica holds, with what is on them; bytes are limited besides
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """All that a replica takes over of the server's settings, by value.
 
     opening: as `app.jobs.opening.opener` takes it, but for the files' folders, which stand in `files`; memory: bytes of
-    weights that are kept at the same time, None for no limit
+    weights that are kept at the same time, None for no limit; most: models, with what is on them, that are kept
     """
 
     models: tuple[str, ...]
@@ -34,6 +31,7 @@ class Setting:
     opening: Mapping[str, Any]
     files: tuple[str, ...] = ()
     memory: int | None = None
+    most: int = 4
     version: str = __version__
 
 
@@ -80,7 +78,7 @@ class Replica:
             return _Held(told, self._models)
 
         # which models Serve sends here, the least recently used let go; `Models` alone holds weights
-        self._held: Any = serve.multiplexed(max_num_models_per_replica=MOST_MODELS)(held)
+        self._held: Any = serve.multiplexed(max_num_models_per_replica=setting.most)(held)
 
     async def draw(self, order: Order) -> AsyncGenerator[Sent, None]:
         """What comes of a job; whoever stops listening stops it within its step."""
