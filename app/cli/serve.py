@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.cluster import Ray, Replicas, WithRay
 from app.cli.options import Download, Dtype, Engine, Mcp, run_by
 from app.cli.panels import MACHINE
+from app.cli.replicas import Ray, Replicas, WithRay
 
 _WHO = "Who may come in"
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.cluster import Ray, Replicas, WithRay
 from app.cli.options import Device, Download, Dtype, Engine, Mcp, Model, addition_options, run_by, takes
+from app.cli.replicas import Ray, Replicas, WithRay
 
 Auth = Annotated[
     str | None,

@@ -1,6 +1,7 @@
 """An artist whose jobs are drawn on whichever replica has room; the worker that asks it stays where the queue is."""
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from queue import Empty, SimpleQueue
@@ -21,6 +22,7 @@ from pipelines.task import Notice
 AGAIN = "Whoever drew this is gone; it is drawn again on another device."
 _SECONDS_TO_LOOK = 0.1  # whether a run is stopped, while nothing comes of it
 _SECONDS_TO_END = 10.0  # for a replica to hear that it is
+_SECONDS_TO_KNOW = 1.0  # for which it is taken for known which replicas live
 _LOG = logging.getLogger("blipdiff.cluster")
 
 
@@ -33,6 +35,7 @@ class Known:
         self._reports: dict[str, Report] = {}
         self._facts: dict[str, Facts] = {}
         self._access = Lock()
+        self._looked = -_SECONDS_TO_KNOW  # when it was asked last who lives
 
     def take(self, report: Report) -> None:
         """A replica tells what it holds."""
@@ -51,9 +54,10 @@ class Known:
 
     def loaded(self) -> list[Mapping[str, int]]:
         """Bytes of weights by model, of each replica that lives."""
-        living = self._living()
         with self._access:
-            if living is not None:
+            now = time.monotonic()
+            if now - self._looked > _SECONDS_TO_KNOW and (living := self._living()) is not None:
+                self._looked = now
                 self._reports = {name: one for name, one in self._reports.items() if name in living}
             return [self._reports[name].loaded for name in sorted(self._reports)]
 
@@ -124,7 +128,8 @@ class Away:
             for item in stream.items(is_stopped):
                 if isinstance(item, Report):
                     self._known.take(item)
-                    self.models.troubles.clear()
+                    for name in item.loaded:
+                        self.models.troubles.pop(name, None)
                     self.models.troubles.update(item.troubles)
                 elif isinstance(item, Failed):
                     raise item.error()

@@ -15,7 +15,7 @@ from app.cluster.loopback import listen_here
 from blipdiff import __version__
 from blipdiff.errors import ConfigError, MissingDependencyError
 
-HERE = "local"  # the address that stands for a cluster of this machine
+HERE, RUNNING = "local", "auto"  # addresses: a cluster of this machine alone; the one that runs on it already
 _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; who reaches its ports can run programs
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
@@ -63,7 +63,7 @@ def joined(address: str, *, processors: int = 1, folder: str | None = None) -> I
         own["runtime_env"] = {"worker_process_setup_hook": f"{listen_here.__module__}.{listen_here.__name__}"}
         own |= {} if folder is None else {"_temp_dir": folder}
     else:
-        own["address"] = _checked(address)
+        own["address"] = address if address == RUNNING else _checked(address)
     try:
         if address == HERE:
             _keeping_signals(lambda: ray.init(**own))  # by this thread: what it starts ends with it

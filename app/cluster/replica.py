@@ -18,6 +18,7 @@ from app.jobs.packing import unpacked
 from app.settings import Settings, silence_libraries, take_large_pages
 from blipdiff import __version__
 
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """All that a replica takes over of the server's settings, by value.
@@ -117,12 +118,16 @@ class Replica:
 
         def working() -> None:
             try:
-                if not stopped.is_set():
-                    work(tell)
-            except Exception as error:
-                tell(Failed.of(error))
-            finally:
+                failed = None
+                try:
+                    if not stopped.is_set():
+                        work(tell)
+                except Exception as error:
+                    failed = Failed.of(error)
                 tell(self._report())
+                if failed is not None:
+                    tell(failed)
+            finally:
                 tell(None)
 
         self._thread.submit(working)

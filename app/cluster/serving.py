@@ -1,8 +1,9 @@
 """The deployment: replicas that draw, on this machine or on several, as many as the jobs call for."""
 
 import hashlib
+import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from app.cluster.scale import Scale
 from app.jobs.models import Models
 from blipdiff.errors import ConfigError
 
+_LOG = logging.getLogger("blipdiff.cluster")
 _DEPLOYMENT = "Studio"
 _SECONDS_TO_GROW, _SECONDS_TO_SHRINK, _SECONDS_TO_MEASURE = 2.0, 300.0, 2.0
 _SECONDS_OF_HEALTH = 120.0  # a large model that is opened may hold a process up
@@ -48,12 +50,15 @@ class Serving:
         """Ends the replicas."""
         from ray import serve
 
-        serve.delete(self._name)
+        try:
+            serve.delete(self._name)
+        except Exception as error:  # the cluster is gone, and they with it
+            _LOG.warning("The replicas could not be told to end: %s", error)
 
     def _deployed(self, setting: Setting) -> Any:
         from ray import serve
 
-        share = self._share(setting.device)
+        share = shares(self._ray.nodes(), self.scale, needs_gpu=setting.device == "cuda")
         asked: dict[str, Any] = {
             "name": _DEPLOYMENT,
             "max_ongoing_requests": 1,
@@ -72,13 +77,6 @@ class Serving:
             return serve.run(app, name=self._name, route_prefix=None)
         except Exception as error:
             raise ClusterError(f"No replica can be started: {' '.join(str(error).split())[:400]}") from error
-
-    def _share(self, device: str) -> dict[str, float]:
-        """What of a machine a replica has for itself."""
-        if device == "cuda":
-            return {"num_gpus": 1, "num_cpus": 1}
-        processors = int(self._ray.cluster_resources().get("CPU", 1.0))
-        return {"num_cpus": max(1, processors // self.scale.most)}
 
     def _living(self) -> set[str] | None:
         """The replicas' own names, of Ray's list of actors."""
@@ -114,6 +112,26 @@ def serving(
             yield running
         finally:
             running.close()
+
+
+def shares(nodes: Sequence[Mapping[str, Any]], scale: Scale, *, needs_gpu: bool) -> dict[str, float]:
+    """What of a machine a replica has for itself: a GPU, or as many processors as let all of them run at once.
+
+    nodes: as Ray lists them
+
+    Raises: ClusterError where there is no room for the least that are kept.
+    """
+    kind = "GPU" if needs_gpu else "CPU"
+    found = [int(one["Resources"].get(kind, 0)) for one in nodes if one["Alive"]]
+    if sum(found) < max(1, scale.least):
+        raise ClusterError(
+            f"The cluster has {sum(found)} {kind}s, too few for {max(1, scale.least)} replicas; add machines, or ask "
+            "for fewer with --replicas."
+        )
+    if needs_gpu:
+        return {"num_gpus": 1, "num_cpus": 1}
+    fitting = [share for share in range(max(found), 1, -1) if sum(count // share for count in found) >= scale.most]
+    return {"num_cpus": fitting[0] if fitting else 1}
 
 
 def _autoscaling(scale: Scale) -> dict[str, Any]:

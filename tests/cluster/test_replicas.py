@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from app.cli.cluster import with_address
+from app.cli.replicas import with_address
 from app.cluster.errors import ClusterError
 from app.cluster.joining import joined
 from app.cluster.passing import Failed, received, sent
 from app.cluster.replica import Replica, Setting
 from app.cluster.scale import Scale
+from app.cluster.serving import shares
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, MissingDependencyError, OutOfMemoryError
 from pipelines.pictures import save_picture
 from pipelines.task import Result, Sheet
@@ -38,6 +39,32 @@ def test_bounds_of_replicas_are_a_number_or_two(text: str, found: Scale) -> None
 def test_other_bounds_are_refused_with_what_is_expected(text: str) -> None:
     with pytest.raises(ConfigError, match="--replicas"):
         Scale.of(text)
+
+
+def nodes(kind: str, *counts: float) -> list[dict[str, Any]]:
+    return [{"Alive": True, "Resources": {"memory": 1e9, kind: count}} for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("counts", "scale", "share"),
+    [
+        ((16,), Scale(1, 2), 8),
+        ((2,), Scale(2, 2), 1),
+        ((4, 4), Scale(1, 1), 4),
+        ((5, 3), Scale(0, 2), 3),
+        ((2,), Scale(0, 9), 1),
+    ],
+)
+def test_replicas_share_the_processors_of_their_machines(counts: tuple[int, ...], scale: Scale, share: int) -> None:
+    assert shares(nodes("CPU", *counts), scale, needs_gpu=False) == {"num_cpus": share}
+
+
+def test_each_replica_has_a_gpu_for_itself_or_a_sentence_says_there_are_too_few() -> None:
+    assert shares(nodes("GPU", 1, 1), Scale(2, 8), needs_gpu=True) == {"num_gpus": 1, "num_cpus": 1}
+    with pytest.raises(ClusterError, match="has 0 GPUs, too few for 1 replicas"):
+        shares(nodes("CPU", 8), Scale(0, 1), needs_gpu=True)
+    with pytest.raises(ClusterError, match="has 2 GPUs, too few for 3 replicas"):
+        shares(nodes("GPU", 2), Scale(3, 3), needs_gpu=True)
 
 
 def test_ray_may_stand_without_an_address() -> None:

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from app.api.client import Client
+from app.cluster import joining
 from app.cluster.away import AGAIN
-from app.cluster.errors import TWICE
+from app.cluster.errors import TWICE, ClusterError
 from app.cluster.replica import Setting
 from app.cluster.scale import Scale
 from app.cluster.serving import serving
@@ -50,6 +51,13 @@ class Cluster:
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections())
     except psutil.Error:
         return []
 
@@ -140,6 +148,25 @@ def test_jobs_of_many_clients_outlive_a_killed_replica_bit_for_bit(
         assert any(event.kind == "progress" and event.previews() for event in events)
         files = [Client(cluster.url).picture(result) for result in results]
         assert files == files_alone(studio, cluster.workshop.queue.job(name), tmp_path)
+
+
+def test_a_cluster_of_this_machine_is_reached_from_nowhere_else(cluster: Cluster) -> None:
+    import ray
+
+    if ray.util.get_node_ip_address() != "127.0.0.1":
+        pytest.skip("Ray was imported for another cluster before")
+    ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [one.laddr.ip for each in ours for one in _connections(each) if one.status == psutil.CONN_LISTEN]
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_a_cluster_with_another_blipdiff_is_a_sentence(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(joining, "__version__", "9.9")
+    with pytest.raises(ClusterError, match=r"The cluster at head:1 has blipdiff .*; this is 9\.9\."):
+        joining._check_versions(ray, "head:1")
 
 
 def test_what_replicas_hold_is_told_by_the_server(cluster: Cluster) -> None:
