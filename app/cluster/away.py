@@ -52,14 +52,14 @@ class Known:
         with self._access:
             return any(model in one.loaded for one in self._reports.values())
 
-    def loaded(self) -> list[Mapping[str, int]]:
-        """Bytes of weights by model, of each replica that lives."""
+    def loaded(self) -> dict[str, Mapping[str, int]]:
+        """Bytes of weights by model, the least recently used first, of each replica that lives."""
         with self._access:
             now = time.monotonic()
             if now - self._looked > _SECONDS_TO_KNOW and (living := self._living()) is not None:
                 self._looked = now
                 self._reports = {name: one for name, one in self._reports.items() if name in living}
-            return [self._reports[name].loaded for name in sorted(self._reports)]
+            return {name: self._reports[name].loaded for name in sorted(self._reports)}
 
 
 class Away:
@@ -73,7 +73,7 @@ class Away:
     @property
     def loaded(self) -> dict[str, int]:
         """As `Artist` says: what the replica of this number holds."""
-        found = self._known.loaded()
+        found = list(self._known.loaded().values())
         return dict(found[self._number]) if self._number < len(found) else {}
 
     def warm(self) -> None:

@@ -17,10 +17,11 @@ from blipdiff.errors import ConfigError, MissingDependencyError
 
 HERE, RUNNING = "local", "auto"  # addresses: a cluster of this machine alone; the one that runs on it already
 _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; who reaches its ports can run programs
-_QUIET = {
+_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_BACKEND_LOG_LEVEL": "error",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's that outlives its cluster would start another one
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
 }
 _SECONDS_TO_REACH = 5.0
@@ -31,7 +32,7 @@ _STORE_BYTES = 400_000_000  # of results on their way
 
 def ray_library() -> Any:
     """Ray with its Serve. Raises: MissingDependencyError where it is not installed."""
-    os.environ |= _QUIET
+    os.environ |= _ENVIRONMENT  # before Ray is imported
     try:
         import ray
         from ray import serve  # noqa: F401
@@ -52,7 +53,7 @@ def joined(address: str, *, processors: int = 1, folder: str | None = None) -> I
     cluster, or one of other versions.
     """
     if address == HERE:
-        os.environ[_ALONE] = "0"  # before Ray is imported
+        os.environ[_ALONE] = "0"
     ray = ray_library()
     if ray.is_initialized():
         raise ClusterError("This program has joined a cluster already.")
