@@ -21,6 +21,7 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_BACKEND_LOG_LEVEL": "error",
+    "GRPC_VERBOSITY": "ERROR",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's that outlives its cluster would start another one
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
 }
