@@ -54,11 +54,12 @@ class Known:
 
     def loaded(self) -> dict[str, Mapping[str, int]]:
         """Bytes of weights by model, the least recently used first, of each replica that lives."""
-        with self._access:
-            now = time.monotonic()
-            if now - self._looked > _SECONDS_TO_KNOW and (living := self._living()) is not None:
+        now = time.monotonic()
+        if now - self._looked > _SECONDS_TO_KNOW and (living := self._living()) is not None:
+            with self._access:
                 self._looked = now
                 self._reports = {name: one for name, one in self._reports.items() if name in living}
+        with self._access:
             return {name: self._reports[name].loaded for name in sorted(self._reports)}
 
 
@@ -76,10 +77,10 @@ class Away:
         found = list(self._known.loaded().values())
         return dict(found[self._number]) if self._number < len(found) else {}
 
-    def warm(self) -> None:
+    def warm(self, is_stopped: Callable[[], bool]) -> None:
         """As `Artist` says, on a replica that is kept anyway."""
         if self._is_warm:
-            for _ in self._heard(self._asked(self.models.names[0]).warm.remote(), lambda: False):
+            for _ in self._heard(self._asked(self.models.names[0]).warm.remote(), is_stopped):
                 pass
 
     def is_open(self, model: str) -> bool:

@@ -101,12 +101,13 @@ class Replica:
 
     async def warm(self) -> AsyncGenerator[Sent, None]:
         """Opens the first model."""
+        stopped = Event()
 
         def opening(_tell: Callable[[Sent], None]) -> None:
-            self._artist.warm()
+            self._artist.warm(stopped.is_set)
 
         await self._held(self._models.names[0])
-        async for item in self._told(opening, Event()):
+        async for item in self._told(opening, stopped):
             yield item
 
     async def _told(self, work: Callable[[Callable[[Sent], None]], None], stopped: Event) -> AsyncGenerator[Sent, None]:

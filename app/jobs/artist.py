@@ -50,8 +50,11 @@ class Artist(Protocol):
     def loaded(self) -> dict[str, int]:
         """Bytes of weights of the models that are open where it draws."""
 
-    def warm(self) -> None:
-        """Opens the first model. Raises: what opening it raises."""
+    def warm(self, is_stopped: Callable[[], bool]) -> None:
+        """Opens the first model, or has it opened and waits no longer than `is_stopped` says.
+
+        Raises: what opening it raises.
+        """
 
     def is_open(self, model: str) -> bool:
         """Whether the model is open where it draws, as far as that is known. Raises: as `Models.named`."""
@@ -82,8 +85,10 @@ class Here:
         """As `Artist` says."""
         return self.models.loaded
 
-    def warm(self) -> None:
+    def warm(self, is_stopped: Callable[[], bool]) -> None:
         """As `Artist` says."""
+        if is_stopped():
+            return
         self.models.get("")
 
     def is_open(self, model: str) -> bool:

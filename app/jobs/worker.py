@@ -96,7 +96,7 @@ class Worker:
             if self._is_closing.is_set():
                 return
             try:
-                self.artist.warm()
+                self.artist.warm(self._is_closing.is_set)
             except BlipdiffError as error:  # the jobs that ask for it are told
                 _LOG.warning("The model %s cannot be opened: %s", self.models.names[0], error)
         while not self._is_closing.is_set():

@@ -30,7 +30,7 @@ class Elsewhere:
     def loaded(self) -> dict[str, int]:
         return {"tiny": 7}
 
-    def warm(self) -> None:
+    def warm(self, is_stopped: Callable[[], bool]) -> None:
         self.warmed += 1
 
     def is_open(self, model: str) -> bool:
