@@ -4,10 +4,11 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread, current_thread, main_thread
+from threading import current_thread, main_thread
 from typing import Any
 
 from app.cluster.errors import ClusterError
@@ -20,13 +21,12 @@ _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; w
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_SERVE_LOG_TO_STDERR": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "GRPC_VERBOSITY": "ERROR",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's that outlives its cluster would start another one
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
 }
 _SECONDS_TO_REACH = 5.0
-_SECONDS_TO_JOIN = 20.0
+_SECONDS_TO_ANSWER = 15.0
 _SECONDS_TO_COMPARE = 60.0
 _STORE_BYTES = 400_000_000  # of results on their way
 
@@ -67,12 +67,7 @@ def joined(address: str, *, processors: int = 1, folder: str | None = None) -> I
     else:
         own["address"] = address if address == RUNNING else _checked(address)
     try:
-        if address == HERE:
-            _keeping_signals(lambda: ray.init(**own))  # by this thread: what it starts ends with it
-        else:
-            _within(_SECONDS_TO_JOIN, lambda: ray.init(**own), f"The cluster at {address} does not answer.")
-    except ClusterError:
-        raise
+        _keeping_signals(lambda: ray.init(**own))
     except Exception as error:
         raise ClusterError(_why(address, error)) from error
     try:
@@ -92,40 +87,27 @@ def _checked(address: str) -> str:
     if not sign or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"--ray {address:.80} is no address; write HOST:PORT of the cluster's head, like head:6379.")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_REACH):
-            return address
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_REACH).close()
     except OSError as error:
         raise ClusterError(
             f"There is no cluster at {address}: {error}. Start one with: ray start --head --port {port}"
         ) from error
+    looks = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:  # by a process of its own: whoever joins waits for minutes, and is ended by Ray then
+        answers = subprocess.run(looks, capture_output=True, timeout=_SECONDS_TO_ANSWER, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        answers = False
+    if not answers:
+        raise ClusterError(f"What listens at {address} does not answer as a cluster of this version of Ray.")
+    return address
 
 
-def _keeping_signals(act: Any) -> None:
+def _keeping_signals(act: Callable[[], object]) -> None:
     """Acts, and puts this program's own end back in its place, where Ray has put its own."""
-    is_main = current_thread() is main_thread()
     before = signal.getsignal(signal.SIGTERM)
     act()
-    if is_main:
+    if current_thread() is main_thread():
         signal.signal(signal.SIGTERM, before)
-
-
-def _within(seconds: float, act: Any, late: str) -> None:
-    """Acts, and raises what that raises; a cluster that never answers holds nobody for longer."""
-    found: list[BaseException] = []
-
-    def acting() -> None:
-        try:
-            act()
-        except BaseException as error:
-            found.append(error)
-
-    thread = Thread(target=acting, name="ray", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise ClusterError(late)
-    if found:
-        raise found[0]
 
 
 def _check_versions(ray: Any, address: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.cli.replicas import with_address
+from app.cluster import joining
 from app.cluster.errors import ClusterError
 from app.cluster.joining import joined
 from app.cluster.passing import Failed, received, sent
@@ -125,6 +126,14 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match="--ray"), joined(address):
         pass
+
+
+def test_what_ray_says_of_a_cluster_becomes_one_sentence() -> None:
+    other = RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9\n    Python: 3.9")
+    told = joining._why("head:6379", other)
+    assert told.startswith("The cluster at head:6379 runs other versions of Python or Ray than this one")
+    assert "Ray: 2.9 Python: 3.9" in told and "\n" not in told
+    assert "cannot be joined: no route." in joining._why("head:6379", ConnectionError("no route"))
 
 
 def command(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":

@@ -133,7 +133,7 @@ def test_jobs_of_many_clients_outlive_a_killed_replica_bit_for_bit(
     def send(number: int) -> None:
         client = Client(cluster.url, name=f"client-{number}", seconds=_LONG)
         for seed in range(number, 20, 5):
-            more = {"count": 6, "batch": 1, "steps": 20} if seed < 2 else {}
+            more = {"count": 4, "batch": 1, "steps": 8} if seed < 2 else {}
             name = client.submit("generate", asked(10 * seed, **more), subject=subject)["id"]
             heard[name] = list(client.events(name))
 
