@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import current_thread, main_thread
+from threading import Event, Thread, current_thread, main_thread
 from typing import Any
 
 from app.cluster.errors import ClusterError
@@ -25,6 +26,11 @@ _ENVIRONMENT = {
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's that outlives its cluster would start another one
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without which Ray warns of its next version
 }
+GONE = (
+    "The head of the cluster at %s is gone, and Ray ends this program with it within a minute; started again when the "
+    "cluster is there, it goes on with its queue."
+)
+_LOG = logging.getLogger("blipdiff.cluster")
 _SECONDS_TO_REACH = 5.0
 _SECONDS_TO_ANSWER = 15.0
 _SECONDS_TO_COMPARE = 60.0
@@ -70,11 +76,28 @@ def joined(address: str, *, processors: int = 1, folder: str | None = None) -> I
         _keeping_signals(lambda: ray.init(**own))
     except Exception as error:
         raise ClusterError(_why(address, error)) from error
+    is_over, head = Event(), str(ray.get_runtime_context().gcs_address)
+    Thread(target=watch, args=(head, lambda: _LOG.error(GONE, address), is_over), name="cluster", daemon=True).start()
     try:
         _check_versions(ray, address)
         yield ray
     finally:
+        is_over.set()
         ray.shutdown()
+
+
+def watch(head: str, gone: Callable[[], object], is_over: Event, *, seconds: float = 20.0) -> None:
+    """Calls `gone` when nothing has listened at a cluster's head for so long; returns then, or when it is over."""
+    host, _, port = head.rpartition(":")
+    last = time.monotonic()
+    while not is_over.wait(seconds / 10):
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), seconds / 10).close()
+            last = time.monotonic()
+        except OSError:
+            if time.monotonic() - last > seconds:
+                gone()
+                return
 
 
 def _checked(address: str) -> str:

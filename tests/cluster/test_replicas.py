@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -134,6 +135,27 @@ def test_what_ray_says_of_a_cluster_becomes_one_sentence() -> None:
     assert told.startswith("The cluster at head:6379 runs other versions of Python or Ray than this one")
     assert "Ray: 2.9 Python: 3.9" in told and "\n" not in told
     assert "cannot be joined: no route." in joining._why("head:6379", ConnectionError("no route"))
+
+
+def test_a_cluster_whose_head_is_gone_is_told_of_once() -> None:
+    told, is_over = list[str](), Event()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        head = f"127.0.0.1:{listening.getsockname()[1]}"
+        watching = Thread(
+            target=joining.watch, args=(head, lambda: told.append("gone"), is_over), kwargs={"seconds": 0.5}
+        )
+        watching.start()
+        listening.settimeout(600)
+        for _ in range(3):
+            listening.accept()[0].close()
+        assert told == []
+    watching.join(600)
+    assert told == ["gone"]
+    is_over.set()
+    joining.watch(head, lambda: told.append("again"), is_over)
+    assert told == ["gone"]
 
 
 def command(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
