@@ -204,8 +204,7 @@ def first_event(server: Server, times: int) -> None:
 
 def previews(times: int) -> None:
     """Seconds of a run without previews, with ten, and with as many as a worker shows, in turns."""
-    from app.jobs.previews import PreviewBudget
-    from app.jobs.worker import shown
+    from app.jobs.previews import PreviewBudget, shown
     from pipelines.generate.request import GenerateRequest
     from pipelines.job import Job, run
     from pipelines.studio import Studio

@@ -1,5 +1,6 @@
 """Fixtures for all tests: the folder of recorded numbers, and the tiny networks in it."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from blipdiff.transformers_types import CLIPTokenizer
 
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # whichever test imports Ray first: no cluster that nobody asked for
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # and none that other machines reach
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its tests must not
 

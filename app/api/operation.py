@@ -39,8 +39,9 @@ def tasks(caller: Reader) -> dict[str, Any]:
 @router.get(f"{API}/models")
 def models(caller: Reader) -> dict[str, Any]:
     """The models that may be asked for, and the bytes of those that are open."""
-    found = caller.workshop.models
-    return {"models": [{"name": name, "bytes": found.loaded.get(name)} for name in found.names]}
+    workshop = caller.workshop
+    loaded = {name: size for worker in reversed(workshop.workers) for name, size in worker.artist.loaded.items()}
+    return {"models": [{"name": name, "bytes": loaded.get(name)} for name in workshop.models.names]}
 
 
 @router.get("/metrics")

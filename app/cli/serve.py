@@ -7,13 +7,14 @@ import typer
 
 from app.cli.options import Download, Dtype, Engine, Mcp, Results, SharedDatabase, run_by
 from app.cli.panels import MACHINE
+from app.cli.replicas import Ray, Replicas, WithRay
 
 _WHO = "Who may come in"
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("serve")(serve)
+    app.command("serve", cls=WithRay)(serve)
 
 
 @run_by("app.cli.runs.serve")
@@ -35,6 +36,8 @@ def serve(
     dtype: Dtype = "auto",
     engine: Engine = "auto",
     download: Download = False,
+    ray: Ray = None,
+    replicas: Replicas = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")
     ] = None,

@@ -18,6 +18,7 @@ from app.cli.options import (
     run_by,
     takes,
 )
+from app.cli.replicas import Ray, Replicas, WithRay
 
 Auth = Annotated[
     str | None,
@@ -38,7 +39,7 @@ AllowHost = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("ui")(ui)
+    app.command("ui", cls=WithRay)(ui)
 
 
 @run_by("app.cli.runs.ui")
@@ -50,6 +51,8 @@ def ui(
     dtype: Dtype = "auto",
     engine: Engine = "auto",
     download: Download = False,
+    ray: Ray = None,
+    replicas: Replicas = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Of queue and history; BLIPDIFF_HISTORY, or ./history if absent.")
     ] = None,

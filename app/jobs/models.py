@@ -91,6 +91,14 @@ class Models:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    def let_go(self, told: str) -> bool:
+        """Lets a model go, as `called` tells it; whether it was open."""
+        with self._access:
+            gone = self._let_go(lambda key: called(*key) == told)
+        if gone:
+            free_memory()
+        return gone
+
     def warning(self, name: str) -> str | None:
         """One sentence where the model is not open yet, and will hardly fit."""
         return None if any(key[0] == name for key in list(self._kept)) else self._shortage(name)
@@ -110,7 +118,7 @@ class Models:
     def loaded(self) -> dict[str, int]:
         """Bytes of weights of those that are open, the least recently used first."""
         with self._access:
-            return {_shown(key): weights(studio) for key, studio in self._kept.items()}
+            return {called(*key): weights(studio) for key, studio in self._kept.items()}
 
     def _let_go(self, unwanted: Callable[[Key], bool]) -> bool:
         gone = [key for key in self._kept if unwanted(key)]
@@ -140,8 +148,9 @@ class Models:
             free_memory()
 
 
-def _shown(key: Key) -> str:
-    return ", ".join([key[0], *(one.part for one in key[1])])
+def called(name: str, added: tuple[Added, ...] = ()) -> str:
+    """A model with what is on it, as people are told of it: "mini, LoRA chalk at 0.8"."""
+    return ", ".join([name, *(one.part for one in added)])
 
 
 def weights(studio: "Studio") -> int:

@@ -1,8 +1,12 @@
 """How many previews a run shows: as many as cost little beside its steps, as far as that was seen."""
 
+import io
 from dataclasses import dataclass
 
+from PIL import Image
+
 MOST = 10  # in a run
+_QUALITY = 80  # of their JPEG files
 _SHARE = 0.03  # of a run's time that previews may take
 _NEW = 0.3  # how much the latest step counts
 
@@ -39,3 +43,10 @@ class PreviewBudget:
             return MOST
         cost = seen.shown - seen.plain
         return MOST if cost <= 0 else min(MOST, int(_SHARE * steps * seen.plain / cost))
+
+
+def shown(picture: Image.Image) -> bytes:
+    """A preview as a JPEG file."""
+    stream = io.BytesIO()
+    picture.save(stream, format="JPEG", quality=_QUALITY)
+    return stream.getvalue()

@@ -1,78 +1,75 @@
-"""A worker: takes jobs from the queue, one after the other, and draws them on its device."""
+"""A worker: takes jobs from the queue, one after the other, has them drawn, and keeps and tells what comes of them."""
 
-import io
 import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from threading import Event, Thread
-from typing import Any, cast
 
-from PIL import Image
-
+from app.jobs.artist import Artist, Begun, Moved, Told
 from app.jobs.database import be_patient
 from app.jobs.events import Broadcast, JobEvent
 from app.jobs.history import History
-from app.jobs.memory import TOO_LITTLE, halved
+from app.jobs.memory import TOO_LITTLE
 from app.jobs.models import Models, free_memory
-from app.jobs.previews import PreviewBudget
 from app.jobs.queue import Queue
 from app.jobs.tickets import FAULT, State, Ticket
-from blipdiff.errors import BlipdiffError, OutOfMemoryError, OutputError, is_out_of_memory
-from blipdiff.sampling.stopping import until_stopped
-from pipelines.job import Job, run
-from pipelines.requests import likely_steps
-from pipelines.task import TOGETHER, Notice, Progress, Result, Sheet
+from blipdiff.errors import BlipdiffError, OutputError, is_out_of_memory
+from pipelines.job import Job
+from pipelines.task import TOGETHER, Notice, Result, Sheet
 
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
 _SECONDS_TO_WARM = 10.0  # where neither a job has come nor anybody has woken the worker
 _SECONDS_TO_WRITE = 1.0  # between two notes of how far a job is
-_PREVIEW_QUALITY = 80
 _LOG = logging.getLogger("blipdiff.jobs")
 
 
 @dataclass(slots=True)
 class _Run:
-    """A job that is being drawn: what came of it so far."""
+    """A job that is being drawn: what came of it so far, since it was begun anew where it was."""
 
     ticket: Ticket
     began: float
     results: int = 0
     written: float = 0.0
     first: tuple[int, float] | None = None  # the first step pays for warming up, and is not measured
-    seeds: tuple[int, ...] = ()
-    last: float = 0.0  # when its last step was told
+    told: set[str] = field(default_factory=set)  # results and notices, which are told once however often it is begun
+
+    def begin(self) -> None:
+        """It is drawn from its first picture on."""
+        self.began, self.results, self.first = time.monotonic(), 0, None
 
 
 class Worker:
-    """One device with its models, drawing in a thread of its own."""
+    """Draws in a thread of its own, wherever its artist does."""
 
     def __init__(
         self,
         queue: Queue,
         history: History,
         broadcast: Broadcast,
-        models: Models,
+        artist: Artist,
         *,
         has_come: Event | None = None,
         ended: Callable[[Ticket], object] = lambda _ticket: None,
         is_warmed: bool = False,
-        placed: Callable[[Job], Job] = lambda job: job,
     ) -> None:
         """has_come: set when there may be a job; ended: told of each job that is over; is_warmed: the first model is
-        opened before a job asks for it; placed: finds the files that a job names
+        opened before a job asks for it
         """
-        self.models = models
+        self.artist = artist
         self.drawing: str | None = None
         self._queue, self._history, self._broadcast = queue, history, broadcast
         self._has_come, self._ended, self._is_warmed = has_come or Event(), ended, is_warmed
-        self._placed = placed
         self._is_closing = Event()
         self._stopped: str | None = None
-        self._previews = PreviewBudget()
         self._thread = Thread(target=self._work, name="worker", daemon=True)
+
+    @property
+    def models(self) -> Models:
+        """Those of its artist."""
+        return self.artist.models
 
     def start(self) -> None:
         """Begins to draw."""
@@ -101,7 +98,7 @@ class Worker:
             if self._is_closing.is_set():
                 return
             try:
-                self.models.get("")
+                self.artist.warm(self._is_closing.is_set)
             except BlipdiffError as error:  # the jobs that ask for it are told
                 _LOG.warning("The model %s cannot be opened: %s", self.models.names[0], error)
         while not self._is_closing.is_set():
@@ -120,7 +117,7 @@ class Worker:
         self._stopped = ticket.id if self._queue.ticket(ticket.id).is_stopping else None  # since it was taken
         self._broadcast.tell(JobEvent(ticket.id, "state", "drawing"))
         try:
-            self._drawn(ticket, self._placed(job))
+            self._drawn(ticket, job)
         except OutputError as error:  # the disk is full, say: nothing that whoever asked can help
             self._over(ticket, "failed", f"{FAULT}cannot keep what it drew: {error}")
         except BlipdiffError as error:
@@ -136,41 +133,9 @@ class Worker:
             self.drawing = None
 
     def _drawn(self, ticket: Ticket, job: Job) -> None:
-        while True:
-            try:
-                self._once(ticket, job)
-                return
-            except OutOfMemoryError:  # of a task that has halved its batches itself
-                raise
-            except (BlipdiffError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                job = self._smaller(ticket, job, error)
-            free_memory()
-
-    def _smaller(self, ticket: Ticket, job: Job, error: BaseException) -> Job:
-        """What is tried after there was too little memory: without other models, then with half the batch."""
-        if self.models.keep_only(ticket.model, job.added):
-            return job
-        less = halved(job)
-        if less is None:
-            raise error
-        self._say(ticket, f"There is too little memory for this batch; {less.request.batch} at a time are tried.")
-        return less
-
-    def _once(self, ticket: Ticket, job: Job) -> None:
-        if (warning := self.models.warning(ticket.model)) is not None:
-            self._say(ticket, warning)
-        studio = self.models.get(ticket.model, job.added)
         found = _Run(ticket, time.monotonic())
-        request = job.request
-        rows = min(int(getattr(request, "batch", 1)), int(getattr(request, "count", 1)))
-        steps, least = likely_steps(studio.resolved(request)), ticket.previews
-        every = self._previews.every(ticket.model, rows, steps, least) if least > 0 else 0
-        studio.make_room = partial(self.models.keep_only, ticket.model, job.added)
-        events = cast("Any", run(studio, job, preview_every=every))
-        with closing(events):
-            for event in until_stopped(events, self._is_stopped):
+        with closing(self.artist.drawn(job, ticket.model, ticket.previews, self._is_stopped)) as events:
+            for event in events:
                 self._take(found, event)
                 if self._is_stopped():
                     break
@@ -187,38 +152,40 @@ class Worker:
     def _is_called_off(self, ticket: Ticket) -> bool:
         return self._stopped == ticket.id
 
-    def _take(self, found: _Run, event: Any) -> None:
+    def _take(self, found: _Run, event: Told) -> None:
         name = found.ticket.id
-        if isinstance(event, Notice):
-            self._say(found.ticket, event.text)
-        elif isinstance(event, Progress):
+        if isinstance(event, Begun):
+            found.begin()
+        elif isinstance(event, Notice):
+            if event.text not in found.told:
+                found.told.add(event.text)
+                self._say(found.ticket, event.text)
+        elif isinstance(event, Moved):
             self._tell_progress(found, event)
         elif isinstance(event, Result):
             entry = self._history.add(event, name, found.results, found.ticket.owner)
             found.results += 1
-            worth = float(event.facts.get(TOGETHER, 0.0))
-            self._broadcast.tell(JobEvent(name, "result", event.label, entry.id, worth=worth))
+            if entry.id not in found.told:
+                found.told.add(entry.id)
+                worth = float(event.facts.get(TOGETHER, 0.0))
+                self._broadcast.tell(JobEvent(name, "result", event.label, entry.id, worth=worth))
         elif isinstance(event, Sheet):
             kept = self._history.add_sheet(event, name, found.ticket.owner)
             self._broadcast.tell(JobEvent(name, "sheet", event.kind, kept))
 
-    def _tell_progress(self, found: _Run, event: Progress) -> None:
+    def _tell_progress(self, found: _Run, event: Moved) -> None:
         name, left = found.ticket.id, None
-        previews = {seed: shown(picture) for seed, picture in zip(event.seeds, event.previews, strict=False)}
         now = time.monotonic()
         if found.first is None:
             found.first = (event.step, now)
         else:
             step, since = found.first
             left = (now - since) / max(1, event.step - step) * (event.steps - event.step)
-        if event.seeds == found.seeds:
-            seconds = now - found.last
-            self._previews.saw(found.ticket.model, len(event.seeds), seconds, shown=bool(event.previews))
-        found.seeds, found.last = event.seeds, now
         if now - found.written > _SECONDS_TO_WRITE:
             self._queue.moved_on(name, event.step, event.steps)
             found.written = now
         told = JobEvent(name, "progress", step=event.step, steps=event.steps, seconds_left=left)
+        previews = dict(zip(event.seeds, event.previews, strict=False))
         self._broadcast.tell(replace(told, seeds=event.seeds, previews=previews))
 
     def _say(self, ticket: Ticket, text: str) -> None:
@@ -229,10 +196,3 @@ class Worker:
         ended = self._queue.end(ticket.id, state, error, seconds=seconds)
         self._broadcast.tell(JobEvent(ticket.id, "state", state, error=error))
         self._ended(ended)
-
-
-def shown(picture: Image.Image) -> bytes:
-    """A preview as a JPEG file."""
-    stream = io.BytesIO()
-    picture.save(stream, format="JPEG", quality=_PREVIEW_QUALITY)
-    return stream.getvalue()

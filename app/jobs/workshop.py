@@ -7,8 +7,10 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from app.jobs.artist import Artist, Here
 from app.jobs.engines import Engines
 from app.jobs.events import Broadcast, JobEvent, Listener
+from app.jobs.facts import Facts
 from app.jobs.folder_lock import locked
 from app.jobs.groups import with_prompts
 from app.jobs.history import History, Search
@@ -40,7 +42,8 @@ class Machine:
     on it where there are some; memory: bytes of weights that each device keeps at the same time, None for no limit;
     is_warmed: whether the first model is opened before a job asks for it; shortage: says in a sentence that one will
     not fit on a device; files: those that people bring, by default in the workshop's own folder; engines: those that
-    answer questions beside the bundled one, as `Engines` reads them
+    answer questions beside the bundled one, as `Engines` reads them; artists: what draws in place of these devices,
+    which then serve only what the faces compute themselves
     """
 
     models: Sequence[str]
@@ -51,6 +54,7 @@ class Machine:
     shortage: Callable[[str, str], str | None] = lambda _name, _device: None
     files: OwnFiles | None = None
     engines: str = ""
+    artists: "Callable[[Models], Sequence[Artist]] | None" = None
 
 
 class Workshop:
@@ -95,7 +99,7 @@ class Workshop:
         self.broadcast = Broadcast()
         self.told: list[Callable[[Ticket], object]] = []  # who hears of every job that is over
         self._has_come = Event()
-        self.workers = [self._worker(machine, device) for device in machine.devices]
+        self.workers = [self._worker(machine, artist) for artist in self._artists(machine)]
         self._watch = self._watching()
         for model in self.files.models():
             self.offer(model)
@@ -125,6 +129,14 @@ class Workshop:
     def models(self) -> Models:
         """The models of the first device."""
         return self.workers[0].models
+
+    def facts(self, model: str = "") -> Facts | None:
+        """What there is to tell of a model; None while it is not open. Raises: ConfigError for one not offered."""
+        return self.workers[0].artist.facts(model)
+
+    def is_open(self, model: str) -> bool:
+        """Whether a model is open where it would draw. Raises: ConfigError for one that is not offered."""
+        return any(worker.artist.is_open(model) for worker in self.workers)
 
     def offer(self, model: str) -> None:
         """One more model may be asked for, on every device."""
@@ -234,22 +246,20 @@ class Workshop:
             listener.close()
         return self.queue.ticket(name)
 
-    def _worker(self, machine: Machine, device: str) -> Worker:
-        models = Models(
-            machine.models,
-            lambda name, *added: machine.opened(name, device, *added),
-            machine.memory,
-            lambda name: machine.shortage(name, device),
-        )
+    def _artists(self, machine: Machine) -> Sequence[Artist]:
+        if machine.artists is not None:
+            return machine.artists(_models(machine, machine.devices[0]))
+        return [Here(_models(machine, device), self.files.placed) for device in machine.devices]
+
+    def _worker(self, machine: Machine, artist: Artist) -> Worker:
         return Worker(
             self.queue,
             self.history,
             self.broadcast,
-            models,
+            artist,
             has_come=self._has_come,
             ended=self._over,
             is_warmed=machine.is_warmed,
-            placed=self.files.placed,
         )
 
     def _watching(self) -> Watch | None:
@@ -278,3 +288,12 @@ class Workshop:
     def _over(self, ticket: Ticket) -> None:
         for tell in self.told:
             tell(ticket)
+
+
+def _models(machine: Machine, device: str) -> Models:
+    return Models(
+        machine.models,
+        lambda name, *added: machine.opened(name, device, *added),
+        machine.memory,
+        lambda name: machine.shortage(name, device),
+    )

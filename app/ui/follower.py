@@ -222,7 +222,7 @@ class Follower:
         if not mine:
             return {}
         first = min(mine, key=_turn)
-        is_open = self._room.workshop.models.ready(first.ticket.model) is not None
+        is_open = self._room.workshop.is_open(first.ticket.model)
         staged = (first.ticket.id, first.seeds, first.previews)
         before, self._staged[part.name] = self._staged.get(part.name), staged
         is_new = before is None or before[:2] != staged[:2] or before[2] is not staged[2]

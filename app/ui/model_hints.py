@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+from app.jobs.facts import Facts
 from app.jobs.pace import Pace
-from app.ui.room import Facts
 from app.ui.texts import retold, said
 from blipdiff.ranges import EVEN_STEPS, USUAL_SPEED, duration
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import gradio as gr
 
+from app.jobs.facts import Facts
 from app.jobs.tickets import Asked, Sender, Ticket
 from app.jobs.workshop import Workshop
-from app.libraries import load_libraries
 from app.settings import Settings
 from app.ui import markup
 from app.ui.files import served
@@ -34,36 +34,6 @@ RECALLED: tuple[Recalled, ...] = ("all", "seed", "prompt")
 _TITLES = {"generate": "Create", "stylize": "Restyle", "attend": "Attention"}  # those that are not the task's name
 _BROWSER = "blipdiff-browser"  # where a browser keeps the name that it has given itself
 _LONGEST_NAME = 80  # letters of a job's name
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the page tells of an open model, and what it leaves to it."""
-
-    name: str
-    device: str
-    dtype: str
-    about: str | None
-    width: int  # pixels of its own pictures
-    height: int
-    guidance: float
-    calls: Mapping[str, int]  # of each speed
-
-    @classmethod
-    def of(cls, studio: "Studio") -> "Facts":
-        """Of a model, what it is for, what goes on it, and the words that call that up."""
-        load_libraries()
-        from blipdiff.checkpoints.additions import told
-        from blipdiff.sampling.cost import own_size
-        from pipelines.plan import calls_of
-        from pipelines.studio import purpose
-
-        model = studio.model
-        names = ", ".join(one.part for one in model.additions)
-        about = [purpose(model, "Settings gets them"), said("With {names}.", names=names) if names else None]
-        found = " ".join(retold(text) for text in (*about, *told(model)) if text) or None
-        dtype = str(model.unet.dtype).removeprefix("torch.")
-        return cls(model.name, str(model.device), dtype, found, *own_size(model), model.guidance, calls_of(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +93,11 @@ class Room:
 
     def facts(self, model: str = "") -> Facts | None:
         """What there is to tell of a model; None while it is not open."""
-        studio = self.workshop.models.ready(model)
-        return None if studio is None else Facts.of(studio)
+        return self.workshop.facts(model)
+
+    def known(self, model: str = "") -> Facts:
+        """The same, of a model that is opened here where it is open nowhere. Raises: what opening it raises."""
+        return self.facts(model) or Facts.of(self.studio(model))
 
     def check_cards(self, job: Job) -> None:
         """Passes for a job whose cards the open model reads; where none is open, drawing tells.
@@ -132,11 +105,11 @@ class Room:
         Raises: SubjectError for another model's.
         """
         models, told = self.workshop.models, (job.model or {}).get("name", "")
-        studio = models.ready(told if told in models.names else "")
+        facts = self.facts(told if told in models.names else "")
         cards = [one.content for given in job.inputs.values() for one in given]
         for card in cards:
-            if studio is not None and isinstance(card, SubjectEmbedding):
-                card.check_model(studio.model.subject_fingerprint, studio.model.text_encoder.sizes.width)
+            if facts is not None and isinstance(card, SubjectEmbedding):
+                card.check_model(facts.fingerprint, facts.rows_width)
 
     def headed(self, facts: Facts | None, trouble: str = "") -> str:
         """The page's title with what is known of the model."""
@@ -145,7 +118,7 @@ class Room:
             why = said("{name} cannot be opened: {why}", name=name, why=retold(trouble)) if trouble else ""
             return markup.heading({said("Model"): name}, why)
         told = {said("Model"): facts.name, said("Device"): facts.device, said("Precision"): facts.dtype}
-        return markup.heading(told, facts.about or "")
+        return markup.heading(told, about(facts) or "")
 
     def when_known(self, component: Any, shown: Callable[[Facts], Any]) -> None:
         """A component that changes once the model is open: `shown` gives the update."""
@@ -225,6 +198,13 @@ class Room:
 def title_of(task: str) -> str:
     """What a task's tab is called."""
     return _TITLES.get(task) or task.replace("-", " ").capitalize()
+
+
+def about(facts: Facts) -> str | None:
+    """What a model is for, what goes on it, and the words that call that up."""
+    names = ", ".join(facts.additions)
+    found = [facts.purpose, said("With {names}.", names=names) if names else None, *facts.told]
+    return " ".join(retold(text) for text in found if text) or None
 
 
 def name_of(job: Job) -> str:

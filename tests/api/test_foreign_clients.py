@@ -179,5 +179,5 @@ def test_what_the_sender_could_have_known_is_no_fault_of_the_server(client: Any)
     with pytest.raises(openai.UnprocessableEntityError, match="cannot make 900 steps"):
         client.images.generate(prompt="<subject:Rex>", extra_body={"steps": 900, "scheduler": "lcm"})
     with pytest.raises(openai.InternalServerError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.jobs.worker.run", lambda *_given, **_more: 1 // 0)
+        patch.setattr("app.jobs.artist.run", lambda *_given, **_more: 1 // 0)
         client.images.generate(prompt="<subject:Rex>", extra_body={"steps": 2})

@@ -6,9 +6,10 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from app.jobs.facts import Facts
 from app.ui import markup
 from app.ui.form import Form
-from app.ui.room import Facts
+from app.ui.room import about
 from app.ui.tabs.generate import differences
 from blipdiff.errors import ConfigError, PromptError
 from blipdiff.models.identity import Addition
@@ -166,6 +167,6 @@ def test_the_page_says_what_its_model_is_for_in_one_line() -> None:
 
 def test_the_page_says_what_goes_on_the_model_and_which_words_call_it_up() -> None:
     chalk = Addition("LoRA", "<chalk>", 0.8, "aa", ("chalk drawing",))
-    about = Facts.of(Studio(replace(tiny_model(), additions=(chalk,)))).about
-    assert about == "With LoRA <chalk> at 0.8. LoRA <chalk> knows the words: chalk drawing."
-    assert "&lt;chalk&gt; at 0.8" in markup.heading({}, about)
+    shown = about(Facts.of(Studio(replace(tiny_model(), additions=(chalk,)))))
+    assert shown == "With LoRA <chalk> at 0.8. LoRA <chalk> knows the words: chalk drawing."
+    assert "&lt;chalk&gt; at 0.8" in markup.heading({}, shown or "")

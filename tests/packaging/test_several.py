@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,7 @@ def test_servers_are_started_with_options_that_there_are_on_the_port_that_is_pub
         started = [one for one in containers(documents(path)) if one.get("args", [""])[0] == "serve"]
         assert len(started) == 1
         for one in started:
-            with_ray = "--ray" in one["args"] and find_spec("app.cluster.joining") is None
-            assert with_ray or unknown(["blipdiff", *one["args"]]) == []
+            assert unknown(["blipdiff", *one["args"]]) == []
             assert [str(port["containerPort"]) for port in one["ports"]] == [PORT]
             assert one["args"][one["args"].index("--port") + 1] == PORT
             assert "memory" in one["resources"]["limits"]

@@ -1,11 +1,13 @@
 """The page is opened."""
 
 import signal
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.cli.options import take_additions
+from app.cli.runs.replicas import DESK, artists_of
 from app.cli.terminal import say, warn
 from app.doors.access import access_of
 from app.doors.listening import listen
@@ -22,6 +24,8 @@ def ui(
     dtype: str,
     engine: str,
     download: bool,
+    ray: str | None,
+    replicas: str | None,
     folder: Path | None,
     host: str,
     port: int | None,
@@ -41,33 +45,38 @@ def ui(
     if insecure and not access.credentials.are_asked_for:
         warn(f"Everybody who reaches {host} can use the page, its subjects and this machine: --insecure.")
     files = OwnFiles(settings.file_folders)
-    opened = opener(
-        dtype=dtype,
-        engine=engine,
-        converted=settings.converted,
-        download=download,
-        additions=_additions(take_additions(asked)),
-        files=files,
-    )
-    machine = Machine(
-        [model],
-        opened,
-        [device],
-        is_warmed=True,
-        shortage=shortages(dtype=dtype),
-        files=files,
-        engines=settings.engines,
-    )
-    if access.credentials.token is not None:
-        say("Open the page with ?token= and the token behind its address.")
-    signal.signal(signal.SIGTERM, _stopped)
+    opening: dict[str, Any] = {
+        "dtype": dtype,
+        "engine": engine,
+        "converted": settings.converted,
+        "download": download,
+        "additions": _additions(take_additions(asked)),
+    }
     settings = replace(
         settings,
         history=folder or settings.history,
         results=results or settings.results,
         database=database or settings.database,
     )
-    launch(machine, settings, access=access, listening=listening, tell=say, speaks_mcp=mcp)
+    with ExitStack() as stack:
+        artists = artists_of(
+            stack, ray, replicas, [device],
+            models=[model], opening=opening, files=files, memory=None, place=settings.history,
+        )  # fmt: skip
+        machine = Machine(
+            [model],
+            opener(**opening, files=files),
+            [device if artists is None else DESK],
+            is_warmed=True,
+            shortage=shortages(dtype=dtype) if artists is None else lambda _name, _device: None,
+            files=files,
+            engines=settings.engines,
+            artists=artists,
+        )
+        if access.credentials.token is not None:
+            say("Open the page with ?token= and the token behind its address.")
+        signal.signal(signal.SIGTERM, _stopped)
+        launch(machine, settings, access=access, listening=listening, tell=say, speaks_mcp=mcp)
 
 
 def _additions(given: dict[str, Any]) -> Any:

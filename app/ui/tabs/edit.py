@@ -17,7 +17,7 @@ from app.ui.given import as_file
 from app.ui.painting import Painting
 from app.ui.parts import Changes
 from app.ui.photos import photo_field
-from app.ui.room import Facts, Kind, Room
+from app.ui.room import Kind, Room
 from app.ui.subject_picker.picker import SubjectPicker, place_detail
 from app.ui.subjects import category_of
 from app.ui.tabs.edit_words import clicked_words, sentence_of, swapped_words
@@ -142,7 +142,7 @@ class EditTab(Bench):
 
     def _drawn_size(self, model: str, request: Any) -> tuple[int, int]:
         """Of the picture that the sentence makes."""
-        facts = Facts.of(self.room.studio(model))
+        facts = self.room.known(model)
         return request.width or facts.width, request.height or facts.height
 
     def _place_source(self) -> None:

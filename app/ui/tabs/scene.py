@@ -10,7 +10,7 @@ from app.ui import markup
 from app.ui.bench import Bench
 from app.ui.examples import connect_slots_example, place_example
 from app.ui.parts import Changes
-from app.ui.room import Facts, Room
+from app.ui.room import Room
 from app.ui.subject_picker.picker import place_detail
 from app.ui.subject_picker.slots import LETTERS, SubjectSlots
 from app.ui.texts import said
@@ -61,7 +61,7 @@ def scene_tab(room: Room, task: Task) -> None:
             raise SubjectError(said("There is no subject yet; add a photo, or click on one of the library."))
         request = bench.form.request(typed, arrange="found" if is_free else "row")
         if request.width is None:  # the page's scenes are wide
-            facts = Facts.of(room.studio(model))
+            facts = room.known(model)
             request = replace(request, width=_TIMES * facts.width, height=request.height or facts.height)
         words = {word.lower() for word in request.parsed.words}
         used = [one for one in subjects if one[1].word.lower() in words] or subjects
