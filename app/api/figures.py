@@ -108,7 +108,7 @@ class _Now:
         yield _gauge("workers_drawing", "Devices that draw now.", sum(one.drawing is not None for one in workers))
         weights = GaugeMetricFamily("blipdiff_model_bytes", "Weights of open models.", labels=["model", "device"])
         for number, worker in enumerate(workers):
-            for name, size in worker.models.loaded.items():
+            for name, size in worker.artist.loaded.items():
                 weights.add_metric([name, str(number)], size)
         yield weights
         yield _gauge("process_memory_bytes", "Memory of this process.", psutil.Process().memory_info().rss)
