@@ -20,7 +20,7 @@ def batch(
     jobs: Annotated[
         Path,
         typer.Argument(
-            help="A .txt file with a prompt in each line, a .jsonl with a job in each, or a .csv or .parquet with columns."
+            help="A .txt file with a prompt a line, a .jsonl with a job a line, or a .csv or .parquet with columns."
         ),
     ],
     output: Annotated[

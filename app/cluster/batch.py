@@ -3,9 +3,9 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.cluster.connection import Workers, connected
 from app.cluster.handing_out import handed_out
@@ -19,13 +19,15 @@ from app.jobs.shared_cards import SharedCards
 from pipelines.studio import Studio
 from pipelines.subject_library import SubjectLibrary
 
+Draw: TypeAlias = Callable[[Drawing, Callable[[], Studio], Chunk], list[dict[str, Any]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What is drawn, all places absolute: workers have folders of their own.
 
-    opening: how a worker's model is opened, as `Studio.open` takes it; opened: what opens it, a studio of that model
-    unless somebody has another one; most: lines that a worker is handed at a time
+    opening: how a worker's model is opened, as `Studio.open` takes it; draw: what becomes of a chunk, `Drawing.draw`
+    unless a measurement has something else in its place; most: lines that a worker is handed at a time
     """
 
     jobs: Path
@@ -36,7 +38,7 @@ class Batch:
     together: bool
     opening: Mapping[str, Any]
     converted: Path | None = None
-    opened: Callable[["Batch"], Any] = field(default=lambda batch: studio_of(batch))
+    draw: Draw = Drawing.draw
     most: int = MOST_LINES
 
 
@@ -72,7 +74,7 @@ def draw_over_ray(batch: Batch, address: str, workers: Workers, say: Callable[[s
             return chunks(manifest, stamps, done, together=together, workers=pool.most, most=most)
 
         journal, ends = Journal(folder / JOURNAL), handed_out(
-            units, lambda: _Late(batch), lambda late, chunk: _drawn(drawing, late, chunk), pool,
+            units, lambda: _Late(batch), lambda late, chunk: _drawn(batch, drawing, late, chunk), pool,
             ordered=False, deaths=None,
         )  # fmt: skip
         for chunk, told in ends:
@@ -92,16 +94,18 @@ class _Late:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._studio: Any = None
+        self._studio: Studio | None = None
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Studio:
         """The studio. Raises: BlipdiffError for a model that cannot be opened."""
         if self._studio is None:
-            self._studio = self._batch.opened(self._batch)
+            self._studio = studio_of(self._batch)
         return self._studio
 
 
-def _drawn(drawing: Drawing, studio: Callable[[], Any], chunk: Chunk) -> tuple[Chunk, list[dict[str, Any]]]:
+def _drawn(
+    batch: Batch, drawing: Drawing, studio: Callable[[], Studio], chunk: Chunk
+) -> tuple[Chunk, list[dict[str, Any]]]:
     """What became of a chunk's lines, and the chunk without them."""
-    told = drawing.draw(studio, chunk) if chunk.rows else []
-    return Chunk(chunk.number, (), chunk.lines, chunk.known), told
+    told = batch.draw(drawing, studio, chunk) if chunk.rows else []
+    return replace(chunk, rows=()), told

@@ -1,6 +1,7 @@
 """Work handed out to the workers of a Ray cluster by Ray Data: a stream of units, each done whole by one of them."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -75,12 +76,12 @@ def handed_out(
             yield end
 
 
-def _lost(error: BaseException) -> BaseException:
+def _lost(error: Exception) -> Exception:
     """What there is to say of an error of Ray; a mistake of ours keeps its own traceback."""
     from ray.exceptions import RayActorError, RayTaskError
 
     if isinstance(error, RayTaskError):
-        return error
+        return RuntimeError(str(error))
     if isinstance(error, RayActorError):
         return ConfigError("A worker ended again and again on the same part; what the others have done is kept.")
     return ConfigError(f"The Ray cluster was lost: {first_line(error)}; what is done is kept.")
@@ -93,6 +94,7 @@ def _be_quiet(*, ordered: bool) -> None:
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a block for each unit: what is handed out, and done again, at a time
     context.execution_options.preserve_order = ordered
+    warnings.filterwarnings("ignore", module=r"ray\.data")
     for name in ("ray.data", "ray.train", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -132,7 +134,7 @@ def _source(units: Any) -> Any:
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
-    class Source(Datasource):
+    class Source(Datasource):  # type: ignore[misc]
         """One task that makes all units, as a stream."""
 
         def estimate_inmemory_data_size(self) -> None:

@@ -95,7 +95,7 @@ def _shape(told: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How chunks are drawn. folder: of the pictures; work: of what is unfinished; known: keys of lines that are done."""
+    """How chunks are drawn. folder: of pictures; work: of what is unfinished; known: keys of lines that are done."""
 
     folder: Path
     work: Path

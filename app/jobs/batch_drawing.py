@@ -9,7 +9,7 @@ from typing import Any, cast
 from app.jobs.batch import Group, Line
 from blipdiff.errors import BlipdiffError
 from blipdiff.filenames import file_stem
-from blipdiff.outputs import written_file, writing
+from blipdiff.outputs import writing, written_file
 from pipelines.batches import draw
 from pipelines.generate.together import prepare_together
 from pipelines.job import Job, run
@@ -24,7 +24,7 @@ DONE, FAILED = "done", "failed"
 class Place:
     """Where pictures go. staged: a folder on the same disk in which they are written before they take their place.
 
-    A writer looks for what killed ones left in the folder that it writes to, which takes the longer the more lies there.
+    A writer looks for what killed ones left in the folder that it writes to: the more lies there, the longer it takes.
     """
 
     folder: Path

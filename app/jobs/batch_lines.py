@@ -72,7 +72,7 @@ def check_manifest(manifest: Manifest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What makes jobs of rows: files are named from `folder` on, "@Rex" is the library's, and `task` is the usual one."""
+    """What makes jobs of rows: files are named from `folder` on, "@Rex" is of the library, `task` is the usual one."""
 
     folder: Path
     library: SubjectLibrary

@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,36 +69,29 @@ class Stamps:
         """64 bits of what a row asks for, of `Manifest.told`."""
         text = json.dumps(told, sort_keys=True, default=str)  # in ASCII: half a letter is text like any other
         seen = hashlib.blake2b(text.encode(), digest_size=8)
-        for path in self._files(told):
-            seen.update(_stamp(path).encode())
+        if isinstance(told, Mapping):
+            nested = told.get("inputs")
+            for name in _inputs(str(told.get("task") or self.task)):
+                for path in self._files(told.get(name)):
+                    seen.update(_stamp(path))
+                if isinstance(nested, Mapping):
+                    for path in self._files(nested.get(name)):
+                        seen.update(_stamp(path))
         return int.from_bytes(seen.digest(), "big")
 
-    def _files(self, told: Any) -> Iterator[Path]:
-        if not isinstance(told, Mapping):
-            return
-        try:
-            names = task_named(str(told.get("task") or self.task)).inputs
-        except BlipdiffError:
-            return
-        nested = told.get("inputs")
-        given = {**told, **nested} if isinstance(nested, Mapping) else told
-        for name in names:
-            yield from self._of(given.get(name))
+    def _files(self, value: Any) -> list[str]:
+        """The files that an input's value names."""
+        if isinstance(value, str):
+            return [path for text in value.split(";") for path in self._named(text.strip())]
+        if isinstance(value, Mapping):
+            return [*self._files(value.get("path")), *self._files(value.get("mask"))]
+        return [path for one in value for path in self._files(one)] if isinstance(value, list) else []
 
-    def _of(self, value: Any) -> Iterator[Path]:
-        if isinstance(value, list):
-            for one in value:
-                yield from self._of(one)
-        elif isinstance(value, Mapping):
-            yield from self._of(value.get("path"))
-            yield from self._of(value.get("mask"))
-        elif isinstance(value, str):
-            for text in filter(None, map(str.strip, value.split(";"))):
-                name = text.partition("=")[2] if "=" in text and not text.startswith("@") else text
-                if name.startswith("@"):
-                    yield self.library.folder / f"{name[1:]}{CARD_SUFFIX}"
-                else:
-                    yield self.folder / name
+    def _named(self, text: str) -> Iterator[str]:
+        """The file of "dog.png", "dog=dog.png" or "@Rex"; a sign may also be a part of a name."""
+        for name in dict.fromkeys((text, text.rpartition("=")[2])):
+            library = name.startswith("@")
+            yield f"{self.library.folder}/{name[1:]}{CARD_SUFFIX}" if library else f"{self.folder}/{name}"
 
 
 def parsed(line: str) -> Any:
@@ -108,13 +102,21 @@ def parsed(line: str) -> Any:
         return line
 
 
-@lru_cache(maxsize=_REMEMBERED_FILES)
-def _stamp(path: Path) -> str:
+@cache
+def _inputs(task: str) -> tuple[str, ...]:
     try:
-        found = path.stat()
+        return tuple(task_named(task).inputs)
+    except BlipdiffError:
+        return ()
+
+
+@lru_cache(maxsize=_REMEMBERED_FILES)
+def _stamp(path: str) -> bytes:
+    try:
+        found = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
-        return "none"
-    return f"{found.st_size}-{found.st_mtime_ns}"
+        return b"none"
+    return f"{found.st_size}-{found.st_mtime_ns}".encode()
 
 
 def _text_rows(path: Path) -> Iterator[tuple[int, str]]:

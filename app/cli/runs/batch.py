@@ -41,7 +41,7 @@ def batch(
     """Runs the command."""
     check_writable(output)
     shared = _shared(subject, category, settings)
-    opening = {"model": model, "device": device, "dtype": dtype, "engine": engine, "download": download}
+    opening: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "engine": engine, "download": download}
     if ray is not None:
         _end(*_told(_over_ray(jobs, output, task, shared, together, opening, ray, workers), output, as_json))
         return
@@ -92,9 +92,8 @@ def _over_ray(
         jobs.absolute(), output.absolute(), settings.library.absolute(), task, shared, together, opening,
         settings.converted,
     )  # fmt: skip
-    done, said = 0, time.monotonic()
-    for told in draw_over_ray(asked, ray, Workers.of(workers), warn):
-        done += 1
+    said = time.monotonic()
+    for done, told in enumerate(draw_over_ray(asked, ray, Workers.of(workers), warn), 1):
         if time.monotonic() - said > _TOLD_EVERY:
             warn(f"{done} lines, line {told['line']} last")
             said = time.monotonic()
