@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from app.cli.panels import MACHINE
 
@@ -36,6 +36,14 @@ class ClusterCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As any command, a cluster of this machine put behind a --ray that names none."""
+        return super().parse_args(ctx, with_place(args))
+
+
+class ClusterGroup(TyperGroup):
+    """The same of a command that has commands of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any group, a cluster of this machine put behind a --ray that names none."""
         return super().parse_args(ctx, with_place(args))
 
 

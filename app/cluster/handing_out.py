@@ -2,13 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from app.cluster.connection import Pool
+from app.cluster.connection import Pool, Workers, connected
 from blipdiff.errors import BlipdiffError, ConfigError
 from blipdiff.foreign import first_line
+from pipelines.handing import HandOut
 
 State = TypeVar("State")
 Unit = TypeVar("Unit")
@@ -74,6 +76,21 @@ def handed_out(
             if isinstance(end, _Trouble):
                 raise end.error
             yield end
+
+
+@contextmanager
+def over_ray(address: str, workers: Workers, make: Callable[[], Any], *, device: str) -> Iterator[HandOut]:
+    """A block in which units are handed out to the workers of a cluster, each with what `make` gives.
+
+    Raises: as `connection.connected` and `handed_out`.
+    """
+
+    def hand_out(units: Sequence[Unit], work: Callable[[Any, Unit], End]) -> Iterator[End]:
+        return handed_out(lambda: units, make, work, pool) if units else iter(())
+
+    with connected(address) as cluster:
+        pool = cluster.pool(workers, device=device)
+        yield hand_out
 
 
 def _lost(error: Exception) -> Exception:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from app.cli.runs import drawing
+from app.cli.runs.cluster import absolute, check_workers
 from app.cli.terminal import say, say_json, warn
 from app.jobs.batch import Journal, groups
 from app.jobs.batch_drawing import DONE, FAILED, Place, drawn, told_of
@@ -41,12 +42,17 @@ def batch(
     """Runs the command."""
     check_writable(output)
     shared = _shared(subject, category, settings)
-    opening: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "engine": engine, "download": download}
+    opening: dict[str, Any] = {
+        "model": model if ray is None else absolute(model),
+        "device": device,
+        "dtype": dtype,
+        "engine": engine,
+        "download": download,
+    }
     if ray is not None:
         _end(*_told(_over_ray(jobs, output, task, shared, together, opening, ray, workers), output, as_json))
         return
-    if workers is not None:
-        raise ConfigError("--workers is how many draw at the same time with --ray; without it one does.")
+    check_workers(ray, workers)
     lines = read_lines(jobs, read_settings().library, task, shared)
     journal = Journal.read(output)
     left = [line for line in lines if not journal.has(line)]
