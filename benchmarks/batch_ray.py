@@ -173,15 +173,14 @@ def draw(folder: Path, count: int, workers: int) -> None:
                 raise SystemExit(f"The command ended with {process.returncode}; see {folder / 'log'}.")
             time.sleep(0.2)
         killed, there = time.monotonic(), _pictures(out)
+        found = [one for kind, one in _of_ray(psutil.Process(process.pid)) if kind == "worker"]
         if what == "command":
             process.send_signal(signal.SIGKILL)
             process.wait()
-            process = _started(folder, workers)
+            psutil.wait_procs(found, timeout=60)  # which end when they miss their command, and draw until then
+            there, process = _pictures(out), _started(folder, workers)
         else:
-            found = [one for kind, one in _of_ray(psutil.Process(process.pid)) if kind == "worker"]
             random.choice(found).send_signal(signal.SIGKILL)
-            time.sleep(1)
-            there = _pictures(out)
         while _pictures(out) <= there and process.poll() is None:
             time.sleep(0.1)
         print(

@@ -12,7 +12,8 @@ from transformers import BertConfig, BertForPreTraining, CLIPConfig, CLIPModel
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import load_describer
-from blipdiff.data.shards import Sample, ShardLibrary, prompt_of, read_shard, write_shard
+from blipdiff.data.shard_library import ShardLibrary, prompt_of
+from blipdiff.data.shards import Sample, read_shard, write_shard
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.training.config import read_table, section_of
 from blipdiff.training.full import begin_representation, dry_run, full_recipe
