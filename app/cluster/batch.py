@@ -62,7 +62,7 @@ def draw_over_ray(batch: Batch, address: str, workers: Workers, say: Callable[[s
     check_manifest(manifest)
     library = SubjectLibrary(batch.library)
     folder, failed = batch.output, 0
-    with connected(address) as cluster, held(folder) as work:
+    with held(folder) as work, connected(address) as cluster:
         pool = cluster.pool(workers, device=str(batch.opening.get("device", "auto")))
         index = Index.read(folder)
         stamps = Stamps(batch.jobs.parent, library, batch.task)

@@ -84,6 +84,8 @@ class Pool:
 def connected(address: str) -> Iterator[Cluster]:
     """A block in which this process belongs to a cluster; one that was started for it ends with it.
 
+    A process that belongs to one already stays in that.
+
     address: of the cluster's head, HOST:PORT; "auto" for the one that runs on this machine, "local" for a new one
 
     Raises: MissingDependencyError without Ray, ConfigError where nothing answers at the address.
@@ -95,6 +97,9 @@ def connected(address: str) -> Iterator[Cluster]:
         import ray
     except ModuleNotFoundError as error:
         raise MissingDependencyError("--ray needs Ray: pip install 'blipdiff[ray]'.") from error
+    if ray.is_initialized():
+        yield _joined()
+        return
     if address not in (LOCAL, RUNNING):
         _check_answers(address)
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -110,14 +115,17 @@ def connected(address: str) -> Iterator[Cluster]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ConfigError(f"No Ray cluster could be joined ({address}): {first_line(error)}.") from error
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(
-            sum(node.get("CPU", 0.0) for node in nodes),
-            sum(node.get("GPU", 0.0) for node in nodes),
-            min(node.get("CPU", 1.0) for node in nodes),
-        )
+        yield _joined()
     finally:
         ray.shutdown()
+
+
+def _joined() -> Cluster:
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = [node.get("CPU", 0.0) for node in nodes]
+    return Cluster(sum(cores), sum(node.get("GPU", 0.0) for node in nodes), min(filter(None, cores), default=1.0))
 
 
 def _check_answers(address: str) -> None:

@@ -51,7 +51,8 @@ def read_lines(
 def check_manifest(manifest: Manifest) -> None:
     """Passes where rows may be jobs of the manifest's task.
 
-    Raises: ConfigError for a list of prompts where the task takes none, and for columns that nothing is known of.
+    Raises: ConfigError for a file that cannot be read, for a list of prompts where the task takes none, and for columns
+    that nothing is known of.
     """
     task = task_named(manifest.task)
     kind = manifest.path.suffix.lower()
@@ -59,6 +60,7 @@ def check_manifest(manifest: Manifest) -> None:
         raise ConfigError(
             f"{manifest.task} takes no prompt, so a list of them cannot be drawn; give a .jsonl or .csv file."
         )
+    next(manifest.rows(), None)
     if kind == PARQUET and "task" not in (columns := parquet_columns(manifest.path)):
         known = {*parameters(task.request), *task.inputs, *BESIDE}
         known |= {one.flag for one in parameters(task.request).values() if one.flag}
