@@ -22,6 +22,7 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+_LISTENS_EVERYWHERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # who reaches Ray's ports can run programs
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "OMP_NUM_THREADS", "BLIPDIFF_SETTINGS")
 
 
@@ -100,7 +101,9 @@ def connected(address: str) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield _joined()
         return
-    if address not in (LOCAL, RUNNING):
+    if address == LOCAL:
+        os.environ[_LISTENS_EVERYWHERE] = "0"
+    elif address != RUNNING:
         _check_answers(address)
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     asked: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE} if address == LOCAL else {}

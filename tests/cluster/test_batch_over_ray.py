@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipelines.metadata import repeat
 from tests.support.tiny_models import photo
 
 pytest.importorskip("ray")
-pytest_plugins = ["tests.support.command_fixtures"]
+pytest_plugins = ["tests.support.command_fixtures", "tests.support.clusters"]
 
 OPENING = {"model": "mini", "device": "cpu", "dtype": "auto", "engine": "torch", "download": False}
 LINE = {
@@ -37,17 +37,6 @@ LINE = {
     "subject": "a.png",
 }
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One for all tests of this file."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="rb", dir="/tmp") as place, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", place)
-        with connected("local"):
-            yield
 
 
 @pytest.fixture
