@@ -88,30 +88,21 @@ def test_pictures_and_rows_are_those_of_one_process(cluster: None, folder: Path,
 
     said = list[str]()
     path = written(folder, *lines[:2], LINE | {"seed": 8}, LINE | {"seed": 9}, *lines[4:])
-    again = drawn(batch(folder, path), said.append)
-    assert [(one["line"], one["state"]) for one in again] == [(3, "done"), (4, "done")]
+    again = drawn(batch(folder, path, together=True), said.append)
+    assert [(one["line"], one["state"], one["together"]) for one in again] == [(3, "done", 2), (4, "done", 2)]
+    assert repeat(folder / "out" / again[1]["files"][0]).detail == {"rows": 2, "row": 1}
     assert said == ["4 of 6 lines are done already."]
     assert not (folder / "out" / CARDS).exists(), "all is done"
     assert sorted(one["line"] for one in told(folder) if one["state"] == "done") == [1, 2, 3, 4, 5, 6]
-    assert drawn(batch(folder, path)) == []
 
 
 def test_lines_that_one_process_has_drawn_are_not_drawn_again(cluster: None, folder: Path, blipdiff: Any) -> None:
     path = written(folder, LINE | {"seed": 3}, LINE | {"seed": 4})
     place = ("--model", "mini", "--device", "cpu", "--engine", "torch")
     assert blipdiff("batch", path, "--output", folder / "out", *place).code == 0
-    assert drawn(batch(folder, path)) == []
     ended = blipdiff("batch", path, "--output", folder / "out", *place, "--ray", "--workers", "1")
     assert ended.code == 0, ended.err
     assert len(told(folder)) == 2
-
-
-def test_equal_shapes_are_drawn_together_and_repeat(cluster: None, folder: Path) -> None:
-    lines = [LINE | {"seed": seed, "subject": ("a.png", "b.png")[seed % 2]} for seed in range(4)]
-    ends = drawn(batch(folder, written(folder, *lines), together=True))
-    assert [one.get("together") for one in ends] == [4] * 4
-    job = repeat(folder / "out" / ends[2]["files"][0])
-    assert job.detail == {"rows": 4, "row": 2}
 
 
 def hindered(drawing: Drawing, studio: Any, chunk: Any) -> Any:
@@ -148,8 +139,7 @@ def test_what_ends_its_worker_twice_and_what_the_disk_has_no_room_for_fail_alone
     assert [one["state"] for one in ends] == ["done", "failed", "done", "done", "failed"]
     assert ends[1]["error"] == "The process that drew it ended 2 times."
     assert ends[4]["error"].endswith("cannot be written: the disk is full.")
-    assert [one["line"] for one in drawn(batch(folder, path))] == [2, 5], "the next call tries them again"
-    assert sorted(one["line"] for one in told(folder) if one["state"] == "done") == [1, 2, 3, 4, 5]
+    assert sorted(one["line"] for one in told(folder)) == [1, 2, 3, 4, 5]
 
 
 def test_a_model_that_cannot_be_opened_is_told_once(cluster: None, folder: Path) -> None:
@@ -163,7 +153,7 @@ def test_a_model_that_cannot_be_opened_is_told_once(cluster: None, folder: Path)
 
 def test_a_command_killed_or_stopped_goes_on_where_it_was(cluster: None, folder: Path) -> None:
     """kill -9 first, then Ctrl-C, each when pictures are there; then what is left is drawn by this process."""
-    count = 40
+    count = 24
     path = written(folder, *(LINE | {"seed": seed, "steps": 4} for seed in range(count)))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     environment["RAY_TMPDIR"] = "/tmp"
