@@ -15,7 +15,7 @@ from blipdiff.foreign import first_line
 
 LOCAL, RUNNING = "local", "auto"  # a cluster of this machine alone; the one that runs on it already
 _STORE = 256 * 2**20  # bytes of a local cluster's object store: rows pass through it, pictures do not
-_PATIENCE = 20.0  # seconds for a cluster to answer
+_PATIENCE = 15.0  # seconds for a cluster to answer
 _CORES_EACH = 4  # of a worker, where there is no GPU and nobody says how many workers there shall be
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -94,6 +94,8 @@ def connected(address: str) -> Iterator[Cluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if address == LOCAL:
+        os.environ[_LISTENS_EVERYWHERE] = "0"  # before Ray is imported
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -101,12 +103,11 @@ def connected(address: str) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield _joined()
         return
-    if address == LOCAL:
-        os.environ[_LISTENS_EVERYWHERE] = "0"
-    elif address != RUNNING:
+    if address != LOCAL:
         _check_answers(address)
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     asked: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE} if address == LOCAL else {}
+    asked |= {"_node_ip_address": "127.0.0.1"} if address == LOCAL else {}
     try:
         ray.init(
             address=address,
@@ -133,6 +134,23 @@ def _joined() -> Cluster:
 
 def _check_answers(address: str) -> None:
     """Passes where a cluster's head answers: Ray itself waits for one for minutes, and then ends the process."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address == RUNNING:
+        wrong = "No Ray cluster runs on this machine; leave the address out, and one is started for the command."
+    else:
+        _check_listens(address)
+        command += ["--address", address]
+        wrong = f"What answers at {address} is no Ray cluster, or one of another version of Ray."
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(wrong) from error
+    if answer.returncode:
+        raise ConfigError(wrong)
+
+
+def _check_listens(address: str) -> None:
+    """Passes where something listens. Raises: ConfigError."""
     host, sign, port = address.rpartition(":")
     if not sign or not port.isdecimal() or "/" in host:
         raise ConfigError(
@@ -143,11 +161,3 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE / 2).close()
     except (OSError, OverflowError) as error:
         raise ConfigError(f"No Ray cluster answers at {address}: {first_line(error)}.") from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        answer = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
-        answers = answer.returncode == 0
-    except subprocess.TimeoutExpired:
-        answers = False
-    if not answers:
-        raise ConfigError(f"What answers at {address} is no Ray cluster, or one of another version of Ray.")

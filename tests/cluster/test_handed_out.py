@@ -1,11 +1,13 @@
 """Shards and evaluations handed out to a Ray cluster: what comes of them is what one process makes."""
 
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -106,6 +108,17 @@ def test_batches_of_a_protocol_are_kept_until_it_ends(model: Path, tmp_path: Pat
     for other in (drawn, again):
         assert len(other) == 3
         assert all(np.array_equal(one, two) for one, two in zip(alone, other, strict=True))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_of_this_machine_listens_to_this_machine_alone() -> None:
+    """For who reaches the ports of Ray can run programs."""
+    own = psutil.Process()
+    found = set[str]()
+    for one in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            found |= {known.laddr.ip for known in one.net_connections() if known.status == psutil.CONN_LISTEN}
+    assert found == {"127.0.0.1"}
 
 
 @pytest.mark.usefixtures("cluster")
