@@ -95,7 +95,7 @@ def connected(address: str) -> Iterator[Cluster]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if address == LOCAL:
-        os.environ[_LISTENS_EVERYWHERE] = "0"  # before Ray is imported
+        os.environ[_LISTENS_EVERYWHERE] = "0"
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -107,7 +107,8 @@ def connected(address: str) -> Iterator[Cluster]:
         _check_answers(address)
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     asked: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE} if address == LOCAL else {}
-    asked |= {"_node_ip_address": "127.0.0.1"} if address == LOCAL else {}
+    if address == LOCAL:
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as the environment says, where Ray was imported before
     try:
         ray.init(
             address=address,
