@@ -56,7 +56,7 @@ class Begun:
 
 
 def draw_missing(
-    hand_out: HandOut,
+    drawing: Begun | HandOut,
     benchmark: Benchmark,
     place: Path,
     request: DreamBenchRequest,
@@ -66,8 +66,8 @@ def draw_missing(
 ) -> Iterator[EvaluationProgress]:
     """Draws what is not there, each picture saved as it is done; progress counts those that are there.
 
-    hand_out: has units drawn by workers that have `Begun` the run in the folder `place`; shard: of several processes',
-    by units in turn; limit: the first so many pictures of the plan alone
+    drawing: the run that was begun in the folder `place`, or what has units drawn by workers that begin it; shard: of
+    several processes', by units in turn; limit: the first so many pictures of the plan alone
 
     Raises: OutputError where a picture cannot be written, BlipdiffError for what the model cannot do.
     """
@@ -77,20 +77,29 @@ def draw_missing(
     done = sum(folder.picture(one).is_file() for unit in planned for one in unit)
     yield EvaluationProgress(DRAWING, done, total)
     missing = [unit for unit in planned if not all(folder.picture(one).is_file() for one in unit)]
-    for drawn in hand_out(missing, draw_unit):
+    if isinstance(drawing, Begun):
+        ends: Iterator[int] = (one for unit in missing for one in _drawn(drawing, unit))
+    else:
+        ends = drawing(missing, _draw_unit)
+    for drawn in ends:
         done += drawn
         yield EvaluationProgress(DRAWING, done, total)
 
 
-def draw_unit(begun: Begun, unit: Sequence[BenchPicture]) -> int:
-    """Draws a unit and saves what is not there of it; gives how many pictures that were."""
+def _draw_unit(begun: Begun, unit: Sequence[BenchPicture]) -> int:
+    """Draws what is not there of a unit; gives how many pictures that were."""
+    return sum(_drawn(begun, unit))
+
+
+def _drawn(begun: Begun, unit: Sequence[BenchPicture]) -> Iterator[int]:
+    """One for each picture of a unit that was not there, when it is."""
     missing = {one.place: one for one in unit if not begun.folder.picture(one).is_file()}
     if not missing:
-        return 0
+        return
     for event in run(begun.studio, _job(unit, begun.request)):
         if isinstance(event, Result) and unit[event.picture.index].place in missing:
             save_picture(event.picture, begun.folder.picture(unit[event.picture.index]))
-    return len(missing)
+            yield 1
 
 
 def _first(found: Sequence[tuple[BenchPicture, ...]], limit: int | None) -> list[tuple[BenchPicture, ...]]:

@@ -19,7 +19,7 @@ from pipelines.evaluate.dreambench.judging import Judge, judged
 from pipelines.evaluate.dreambench.run_folder import RunFolder
 from pipelines.evaluate.dreambench.scoring import score
 from pipelines.evaluate.requests import DreamBenchRequest, EvaluationProgress
-from pipelines.handing import HandOut, one_by_one
+from pipelines.handing import HandOut
 from pipelines.metadata import library_versions
 from pipelines.studio import Studio
 
@@ -51,8 +51,8 @@ def draw_benchmark(
     Raises: ConfigError where the folder holds a run of other settings, OutputError where it cannot be written.
     """
     request = _resolved(benchmark, request or DreamBenchRequest())
-    hand_out = one_by_one(begin(studio, benchmark, place, request)) if isinstance(studio, Studio) else studio
-    yield from draw_missing(hand_out, benchmark, place, request, shard=shard, limit=limit)
+    drawing = begin(studio, benchmark, place, request) if isinstance(studio, Studio) else studio
+    yield from draw_missing(drawing, benchmark, place, request, shard=shard, limit=limit)
 
 
 def report_benchmark(
