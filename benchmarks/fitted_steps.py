@@ -22,7 +22,7 @@ from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
-from pipelines.evaluate.subjects import side_by_side
+from pipelines.evaluate.drawing import side_by_side
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio

@@ -31,7 +31,7 @@ from blipdiff.evaluation.inner_structure import InnerStructureMetric
 from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
-from pipelines.evaluate.subjects import side_by_side
+from pipelines.evaluate.drawing import side_by_side
 from pipelines.generate.request import GenerateRequest
 from pipelines.personalize.learning import Learning
 from pipelines.personalize.photos import read_photos

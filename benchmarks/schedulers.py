@@ -25,7 +25,7 @@ from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import SCHEDULER_NAMES
 from blipdiff.sampling.schedulers import build_scheduler, draws_noise
-from pipelines.evaluate.subjects import side_by_side
+from pipelines.evaluate.drawing import side_by_side
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import SamplingPlan, encode, execute, plan_encoded
 from pipelines.studio import Studio

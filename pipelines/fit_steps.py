@@ -23,7 +23,7 @@ from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitte
 from blipdiff.sampling.loop import denoise
 from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import build_scheduler, ready_scheduler, set_timesteps
-from pipelines.evaluate.subjects import side_by_side
+from pipelines.evaluate.drawing import side_by_side
 from pipelines.fit_request import FitRequest
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import SamplingPlan, encode, plan_encoded

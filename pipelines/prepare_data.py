@@ -6,11 +6,10 @@ agrees with its record is not made again.
 """
 
 import hashlib
-import html
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ from blipdiff.errors import ConfigError, ImageError, SubjectError
 from blipdiff.images import fitted, open_picture
 from blipdiff.language.captioners import Captioner, Matcher
 from blipdiff.outputs import written_file
+from pipelines.handing import HandOut, one_by_one
 from pipelines.parameters import check, parameter
+from pipelines.prepared_page import MOST_SHOWN, Prepared, Skipped, shown_sample, write_report
 
-_MOST_SHOWN = 24  # samples on the page
 _RECORD_VERSION = 2
 _RECORDED = {"samples", "captions", "refused", "skipped", "shown"}
 _UNUSABLE = (ImageError, SubjectError, cv2.error, ValueError)  # what is wrong with one photo alone
@@ -69,28 +69,18 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that became no sample, and why."""
+class _Shard:
+    """The photos of one shard, the first of which is number `first` of all."""
 
-    photo: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Prepared:
-    """How far the work is: counts over all shards, those of earlier runs included."""
-
-    photos: int
-    done: int = 0
-    samples: int = 0
-    captions: int = 0
-    refused: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    others: list[Skipped] = field(default_factory=list)  # files that are no photos
+    number: int
+    first: int
+    photos: tuple[Path, ...]
 
 
-def prepare_photos(folder: Path, output: Path, tools: Tools, request: PrepareRequest) -> Iterator[Prepared]:
+def prepare_photos(folder: Path, output: Path, tools: Tools | HandOut, request: PrepareRequest) -> Iterator[Prepared]:
     """Yields after every shard; writes `report.html` at the end.
+
+    tools: the networks; or what hands out shards to workers that have them
 
     Raises: ConfigError for a folder without photos, or an output of other photos or settings; OutputError where
     files cannot be written; MissingDependencyError for a package that is needed. A photo that cannot be used raises
@@ -103,14 +93,23 @@ def prepare_photos(folder: Path, output: Path, tools: Tools, request: PrepareReq
     )
     _check_settings(output, request)
     _check_shards(output, -(-len(photos) // request.per_shard))
-    for number, first in enumerate(range(0, len(photos), request.per_shard)):
-        chunk = photos[first : first + request.per_shard]
-        stem = output / f"subjects-{number:06d}"
-        record = _finished(stem, folder, chunk) or _made(stem, folder, chunk, tools, request, first)
+    shards = [
+        _Shard(number, first, tuple(photos[first : first + request.per_shard]))
+        for number, first in enumerate(range(0, len(photos), request.per_shard))
+    ]
+    hand_out = one_by_one(tools) if isinstance(tools, Tools) else tools
+    for shard, record in zip(shards, hand_out(shards, partial(_there, folder, output, request)), strict=True):
         _count(state, record)
-        state.done = first + len(chunk)
+        state.done = shard.first + len(shard.photos)
         yield state
-    _write_report(output, state)
+    write_report(output, state)
+
+
+def _there(folder: Path, output: Path, request: PrepareRequest, tools: Tools, shard: _Shard) -> dict[str, Any]:
+    """The record of a shard, which is made where it is not there yet."""
+    stem = output / f"subjects-{shard.number:06d}"
+    found = _finished(stem, folder, shard.photos)
+    return found or _made(stem, folder, shard.photos, tools, request, shard.first)
 
 
 def _finished(stem: Path, folder: Path, chunk: Sequence[Path]) -> dict[str, Any] | None:
@@ -161,7 +160,7 @@ def _made(
         "captions": sum(len(sample.captions) for sample in samples),
         "refused": refused,
         "skipped": [asdict(one) for one in skipped],
-        "shown": [_shown_sample(sample) for sample in samples[: max(0, _MOST_SHOWN - first)]],
+        "shown": [shown_sample(sample) for sample in samples[: max(0, MOST_SHOWN - first)]],
     }
     with written_file(stem.with_suffix(".json")) as part:  # last: it says that the shard is finished
         part.write_text(json.dumps(record, ensure_ascii=False), "utf-8")
@@ -229,53 +228,3 @@ def _count(state: Prepared, record: dict[str, Any]) -> None:
     for name in ("samples", "captions", "refused"):
         setattr(state, name, getattr(state, name) + int(record[name]))
     state.skipped += [Skipped(**one) for one in record["skipped"]]
-
-
-def _shown_sample(sample: Sample) -> dict[str, str]:
-    """A sample's pictures for the report, small, as data."""
-    alpha = sample.subject[..., 3:].astype(np.float32) / 255
-    chequers = (np.indices(sample.subject.shape[:2]).sum(axis=0) // 8 % 2 * 50 + 180)[..., None]
-    on_chequers = (sample.subject[..., :3] * alpha + chequers * (1 - alpha)).astype(np.uint8)
-    pictures = {"picture": sample.picture, "mask": np.dstack([sample.mask] * 3), "subject": on_chequers}
-    return {
-        "source": sample.source,
-        "category": sample.category,
-        "captions": " / ".join(sample.captions),
-        **{name: _data(picture) for name, picture in pictures.items()},
-    }
-
-
-def _data(picture: Pixels) -> str:
-    small = cv2.resize(picture, (160, 160), interpolation=cv2.INTER_AREA)
-    coded = cv2.imencode(".jpg", np.ascontiguousarray(small[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return "data:image/jpeg;base64," + b64encode(coded.tobytes()).decode()
-
-
-def _write_report(output: Path, state: Prepared) -> Path:
-    """`report.html`: counts, samples, and each photo that was left out with its reason. Raises: OutputError."""
-    shown = [
-        one for path in sorted(output.glob("subjects-*.json")) for one in json.loads(path.read_text("utf-8"))["shown"]
-    ][:_MOST_SHOWN]
-    rows = "".join(
-        "<tr>"
-        + "".join(f'<td><img alt="{name}" src="{one[name]}"></td>' for name in ("picture", "mask", "subject"))
-        + f"<td><b>{html.escape(one['category'])}</b><br>{html.escape(one['captions'])}"
-        + f"<br><small>{html.escape(one['source'])}</small></td></tr>"
-        for one in shown
-    )
-    left_out = "".join(
-        f"<tr><td>{html.escape(one.photo)}</td><td>{html.escape(one.reason)}</td></tr>"
-        for one in [*state.skipped, *state.others]
-    )
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Prepared photos</title><style>'
-        "body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }"
-        "td { padding: .3rem .8rem .3rem 0; vertical-align: top } img { width: 160px; display: block }</style>"
-        f"<h1>Prepared photos</h1><p>{state.samples} of {state.photos} photos became samples, with {state.captions} "
-        f"captions; {state.refused} captions were refused, {len(state.skipped)} photos and "
-        f"{len(state.others)} other files were left out.</p>"
-        f"<h2>Samples</h2><table>{rows}</table><h2>Left out</h2><table>{left_out}</table></html>\n"
-    )
-    with written_file(output / "report.html") as part:
-        part.write_text(page, "utf-8")
-    return output / "report.html"

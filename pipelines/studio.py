@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar
@@ -43,6 +44,8 @@ from pipelines.sizes import size_notice
 from pipelines.task import Notice
 
 Reference: TypeAlias = SubjectPhoto | SubjectEmbedding
+Shared: TypeAlias = Callable[[str, Callable[[], SubjectEmbedding]], SubjectEmbedding]
+"""What gives the subject of a photo's name, which is encoded here where no other studio has done it."""
 
 BUNDLED = "mini"
 _REMEMBERED_SUBJECTS = 64
@@ -83,6 +86,7 @@ class Studio:
         self._subjects: OrderedDict[str, SubjectEmbedding] = OrderedDict()
         self._computing = Lock()
         self.make_room: Callable[[], bool] = lambda: False  # lets go what else takes memory; whether there was any
+        self.share: Shared = lambda _name, encode: encode()
         self.safety: SafetyCheck | None = None
         self.chooser = Chooser(model, self.references)
 
@@ -266,7 +270,8 @@ class Studio:
         name = key.hexdigest()
         with self._computing:
             if name not in self._subjects:
-                self._subjects[name] = self.model.encode_subject(reference, fit=fit)  # type: ignore[arg-type]
+                encode = partial(self.model.encode_subject, reference, fit=fit)  # type: ignore[arg-type]
+                self._subjects[name] = self.share(name, encode)
                 while len(self._subjects) > _REMEMBERED_SUBJECTS:
                     self._subjects.popitem(last=False)
             self._subjects.move_to_end(name)

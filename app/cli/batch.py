@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from app.cli.cluster import ClusterCommand, Ray, Workers
 from app.cli.options import Device, Download, Dtype, Engine, Model, run_by
 from app.cli.panels import OUTPUT
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("batch")(batch)
+    app.command("batch", cls=ClusterCommand)(batch)
 
 
 @run_by("app.cli.runs.batch")
@@ -19,7 +20,7 @@ def batch(
     jobs: Annotated[
         Path,
         typer.Argument(
-            help="A .txt file with a prompt in each line, a .jsonl with a job in each, or a .csv with a column each."
+            help="A .txt file with a prompt a line, a .jsonl with a job a line, or a .csv or .parquet with columns."
         ),
     ],
     output: Annotated[
@@ -52,5 +53,7 @@ def batch(
     dtype: Dtype = "auto",
     engine: Engine = "auto",
     download: Download = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Draw a file of jobs or prompts into a folder; what is done is not done again when it is called once more."""

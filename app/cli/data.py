@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.cluster import ClusterCommand, Ray, Workers
 from app.cli.options import Device, Download, run_by
 
 _DEFAULT_TOOLS = {
@@ -17,7 +18,7 @@ _DEFAULT_TOOLS = {
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
     data = typer.Typer(help="Training data from your own photos.", no_args_is_help=True)
-    data.command("prepare")(prepare)
+    data.command("prepare", cls=ClusterCommand)(prepare)
     app.add_typer(data, name="data")
 
 
@@ -47,6 +48,8 @@ def prepare(
     ] = _DEFAULT_TOOLS["matcher"],
     device: Device = "auto",
     download: Download = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Cut the subjects out of photos, caption them, and pack both into shards; stopped, the same command goes on.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.cluster import ClusterCommand, ClusterGroup, Ray, Workers
 from app.cli.options import Device, Download, Dtype, Model, options_of, run_by, takes
 from app.cli.panels import OUTPUT
 from pipelines.evaluate.requests import (
@@ -19,7 +20,7 @@ from pipelines.evaluate.requests import (
 _RUNS = "app.cli.runs.evaluate"
 _SCORING, _DRAWING = "Scoring", "Drawing"
 
-evaluate = typer.Typer(name="evaluate", invoke_without_command=True)
+evaluate = typer.Typer(name="evaluate", cls=ClusterGroup, invoke_without_command=True)
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared library of subjects and scenes, with held-out ones.")]
 Report = Annotated[Path, typer.Option("--output", help="The folder for the report.", rich_help_panel=OUTPUT)]
@@ -56,6 +57,8 @@ def evaluate_model(
     model: Model = "mini",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    ray: Ray = None,
+    workers: Workers = None,
     **asked: Any,
 ) -> None:
     """Score a model on subjects that it has never seen, and write a report with pictures.
@@ -64,7 +67,7 @@ def evaluate_model(
     """
 
 
-@evaluate.command("dreambench")
+@evaluate.command("dreambench", cls=ClusterCommand)
 @run_by("app.cli.runs.dreambench")
 @takes(*options_of(DreamBenchRequest))
 def evaluate_dreambench(
@@ -129,6 +132,8 @@ def evaluate_dreambench(
     device: Device = "auto",
     dtype: Dtype = "auto",
     download: Download = False,
+    ray: Ray = None,
+    workers: Workers = None,
     **asked: Any,
 ) -> None:
     """Draw and score DreamBench (30 subjects, 25 prompts, 4 pictures each), or DreamBench++.

@@ -47,9 +47,15 @@ class StartRecipe:
 
 @dataclass(frozen=True, slots=True)
 class DataRecipe:
-    """The shards, pictures to put subjects on, and the side of the targets."""
+    """The shards, pictures to put subjects on, and the side of the targets.
+
+    shards: a folder, or addresses (`blipdiff.data.fetched_shards.addresses`); window: from how many fetched shards at a
+    time samples are drawn, 0 for all; cache: a folder of this machine for them, else one of the run's
+    """
 
     shards: str
+    window: int = 16
+    cache: str = ""
     backgrounds: str = ""
     picture: int = 512
 

@@ -7,7 +7,7 @@ from pipelines.parameters import PICTURES, parameter
 from pipelines.requests import SubjectSampling
 from pipelines.task import SUBJECTS, Task
 
-_OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")
+OF_A_ROW = ("category", "prompt", "target", "negative", "weighting", "repeats", "fit", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class GenerateRequest(SubjectSampling):
         if self.count != 1 or self.detail or self.best:
             return None
         usual = GenerateRequest(category="any")
-        return replace(self, **{name: getattr(usual, name) for name in _OF_A_ROW})
+        return replace(self, **{name: getattr(usual, name) for name in OF_A_ROW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

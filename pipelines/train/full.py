@@ -9,7 +9,9 @@ import torch
 
 from blipdiff.checkpoints import load_model, save_model
 from blipdiff.checkpoints.describer import save_describer
-from blipdiff.data.shards import ShardLibrary
+from blipdiff.data.fetched_shards import addresses, is_address
+from blipdiff.data.shard_library import ShardLibrary
+from blipdiff.data.shard_sources import FetchedShards, Shards
 from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -51,7 +53,7 @@ def _representation(
         raise ConfigError("Distillation needs whole averaged weights, and these are shared out; set distillation = 0.")
     network, words = begin_representation(stage, recipe.start, recipe.seed)
     photo = PhotoSettings(side=network.sizes.vision.picture)
-    library = ShardLibrary(Path(recipe.data.shards), photo_side=photo.side, picture_side=photo.side)
+    library = ShardLibrary(_source(recipe, run), photo_side=photo.side, picture_side=photo.side)
     if stage.checkpointing:
         checkpoint_blocks(network)
     workers.place(network)
@@ -89,7 +91,7 @@ def _subject(
 ) -> Iterator[TrainingStep]:
     start = begin_subject(recipe.start, recipe.name)
     networks, model = start.networks, start.model
-    library = _shards(recipe, model)
+    library = _shards(recipe, model, run)
     if stage.checkpointing:
         checkpoint_blocks(networks)
     workers.place(networks)
@@ -133,7 +135,7 @@ def _detail(
         raise ConfigError("The recipe's [start] needs 'blip_diffusion', the checkpoint that shall read references.")
     model = load_model(recipe.start.blip_diffusion, dtype=torch.float32)
     adapter = model.detail_adapter or initial_adapter(model.unet, seed=recipe.seed)
-    library = _shards(recipe, model)
+    library = _shards(recipe, model, run)
     for part in (model.unet, model.subject_encoder, model.text_encoder, model.vae, adapter):
         part.to(workers.device)
     objective = DetailObjective(model, adapter.train().requires_grad_(True), encoder_of(model.vae), stage)
@@ -162,10 +164,19 @@ def _detail(
     workers.wait()
 
 
-def _shards(recipe: FullRecipe, model: BlipDiffusion) -> ShardLibrary:
+def _source(recipe: FullRecipe, run: Path) -> Path | Shards:
+    """The folder of the recipe's shards, or its addresses with the folder that they are fetched into."""
+    data = recipe.data
+    if not is_address(data.shards) and not data.shards.endswith(".txt"):
+        return Path(data.shards)
+    cache = Path(data.cache) if data.cache else run / "shards"
+    return FetchedShards.of(addresses(data.shards), cache, window=data.window)
+
+
+def _shards(recipe: FullRecipe, model: BlipDiffusion, run: Path) -> ShardLibrary:
     """The recipe's prepared photos, at the sizes that the model and the recipe ask for."""
     return ShardLibrary(
-        Path(recipe.data.shards),
+        _source(recipe, run),
         photo_side=model.photo.side,
         picture_side=recipe.data.picture,
         backgrounds=Path(recipe.data.backgrounds) if recipe.data.backgrounds else None,

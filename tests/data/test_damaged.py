@@ -15,7 +15,8 @@ from torch import nn
 from blipdiff.data import PairLibrary
 from blipdiff.data.drawn.sources import read_drawings
 from blipdiff.data.drawn.subjects import fitted_subject
-from blipdiff.data.shards import Sample, ShardLibrary, read_shard, write_shard
+from blipdiff.data.shard_library import ShardLibrary
+from blipdiff.data.shards import Sample, read_shard, write_shard
 from blipdiff.errors import BlipdiffError, CheckpointError, ConfigError
 from blipdiff.training.config import read_table
 from blipdiff.training.state import RunFolder, average_weights

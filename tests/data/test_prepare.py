@@ -14,7 +14,8 @@ from PIL import Image, features
 from safetensors.torch import load_file, save_file
 
 from blipdiff.data.matting import load_segmenter
-from blipdiff.data.shards import ShardLibrary, read_shard
+from blipdiff.data.shard_library import ShardLibrary
+from blipdiff.data.shards import read_shard
 from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
 from blipdiff.language.captioners import load_captioner, load_matcher
 from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos

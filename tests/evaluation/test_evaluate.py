@@ -26,14 +26,9 @@ from blipdiff.evaluation.ensemble import unrelated_pictures
 from blipdiff.evaluation.sheets import contact_sheet
 from blipdiff.evaluation.summary import FORCED_CHOICE, NO_SUBJECT, RIGHT, TRUE, WRONG, Answers, collect, lines_of
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from pipelines.evaluate.drawing import Wanted, draw_pictures
 from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
-from pipelines.evaluate.subjects import (
-    Wanted,
-    draw_pictures,
-    evaluate,
-    subject_grid,
-    unseen_subjects,
-)
+from pipelines.evaluate.subjects import evaluate, subject_grid, unseen_subjects
 from pipelines.studio import Studio
 
 REQUEST = EvaluateRequest(

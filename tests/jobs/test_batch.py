@@ -13,7 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.batch import add_to
-from app.jobs.batch import JOURNAL, _content, groups, read_lines
+from app.jobs.batch import JOURNAL, groups
+from app.jobs.batch_lines import _content, read_lines
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError
 from pipelines.generate.request import GenerateRequest

@@ -12,7 +12,7 @@ from blipdiff.images import open_picture
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import SPEED_DECIBELS, SPEEDS
-from pipelines.evaluate.subjects import side_by_side
+from pipelines.evaluate.drawing import side_by_side
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio

@@ -1,6 +1,7 @@
 """Full-size recipes: read and counted as they are, and run from BERT, CLIP and shards to a checkpoint at tiny sizes."""
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ from transformers import BertConfig, BertForPreTraining, CLIPConfig, CLIPModel
 
 from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import load_describer
-from blipdiff.data.shards import Sample, ShardLibrary, prompt_of, read_shard, write_shard
+from blipdiff.data.shard_library import ShardLibrary, prompt_of
+from blipdiff.data.shards import Sample, read_shard, write_shard
 from blipdiff.errors import CheckpointError, ConfigError
+from blipdiff.training.batches import stream
 from blipdiff.training.config import read_table, section_of
 from blipdiff.training.full import begin_representation, dry_run, full_recipe
 from blipdiff.training.pretrained import begin_with_bert
 from blipdiff.training.sections import RepresentationRecipe, SubjectRecipe
 from blipdiff.training.stage2 import RowShares
+from blipdiff.training.state import RunFolder
 from blipdiff.training.vocabulary import train_category_tokenizer
+from pipelines.train.full import train_full
 from tests.support.command_line import Command
+from tests.support.shard_servers import shard_server
 from tests.training.test_workers import written
 
 pytest_plugins = ["tests.support.command_fixtures"]
@@ -166,6 +172,32 @@ def test_from_nothing_of_ours_to_a_checkpoint_through_both_stages(
     assert torch.equal(state[f"average.{name}"], made.unet.state_dict()[name.removeprefix("unet.")])
     assert not torch.equal(load_model(model, dtype="stored").unet.conv_in.weight, made.unet.conv_in.weight)
     assert not any("visual_encoder" in name for name in state)
+
+
+def test_training_on_shards_by_their_addresses_goes_on_in_the_middle_of_an_epoch(
+    clip_and_bert: tuple[Path, Path], shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had not been stopped, to the last bit: every step is saved, and the run ends after three of five."""
+    monkeypatch.setattr("pipelines.train.full.RunFolder", partial(RunFolder, save_every_seconds=-1.0))
+    short = {"steps": 5, "batch": 2, "accumulate": 1, "warmup_steps": 1, "shared_width": 8, "bfloat16": False}
+
+    def run(place: str, until: int) -> dict[str, torch.Tensor]:
+        stopped = lambda data, first, stop, **more: stream(data, first, min(stop, until), **more)  # noqa: E731
+        monkeypatch.setattr("pipelines.train.full.stream", stopped)
+        list(train_full(full_recipe(table, "x"), tmp_path / place, tmp_path / place / "model"))
+        return load_file(tmp_path / place / "representation" / "state.safetensors")
+
+    with shard_server(shards) as server:
+        data = {"shards": server.url("pairs-{00000..00001}.tar"), "window": 1}
+        table = recipe_table("stage1") | {"hardware": {"processes": 1, "loaders": 1}, "data": data}
+        table["start"] = {"clip": str(clip_and_bert[0]), "bert": str(clip_and_bert[1])}
+        table["representation"] |= short
+        whole, middle, end = run("whole", 5), run("parts", 3), run("parts", 5)
+    assert whole.keys() == end.keys()
+    assert all(torch.equal(whole[name], end[name]) for name in whole)
+    assert not all(torch.equal(middle[name], end[name]) for name in whole)
+    written_down = [path for path in (tmp_path / "parts").rglob("*") if path.is_file() and path.suffix != ".tar"]
+    assert not any(b"secret" in path.read_bytes() for path in written_down)
 
 
 def test_a_shard_is_read_back_and_its_pairs_depend_on_their_number_alone(shards: Path, tmp_path: Path) -> None:

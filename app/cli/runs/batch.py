@@ -1,29 +1,25 @@
 """A file of jobs is drawn."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import typer
 
 from app.cli.runs import drawing
+from app.cli.runs.cluster import absolute, check_workers
 from app.cli.terminal import say, say_json, warn
-from app.jobs.batch import Group, Journal, Line, groups, read_lines
+from app.jobs.batch import Journal, groups
+from app.jobs.batch_drawing import DONE, FAILED, Place, drawn, told_of
+from app.jobs.batch_lines import read_lines
 from app.outputs import check_writable
 from app.settings import read_settings
-from blipdiff.errors import BlipdiffError, ConfigError
-from blipdiff.filenames import file_stem
-from blipdiff.outputs import written_file
-from pipelines.batches import draw
-from pipelines.generate.together import prepare_together
-from pipelines.job import Job, run
-from pipelines.pictures import save_picture
-from pipelines.studio import Studio
-from pipelines.task import Result, Sheet
+from blipdiff.errors import ConfigError
 
 _FAILED = 1  # exit code where lines failed
 _MOST_LISTED = 20
+_TOLD_EVERY = 5.0  # seconds between sentences on how far many machines are
 
 
 def batch(
@@ -40,22 +36,74 @@ def batch(
     dtype: str,
     engine: str,
     download: bool,
+    ray: str | None,
+    workers: str | None,
 ) -> None:
     """Runs the command."""
     check_writable(output)
-    lines = read_lines(jobs, read_settings().library, task, _shared(subject, category, settings))
+    shared = _shared(subject, category, settings)
+    opening: dict[str, Any] = {
+        "model": model if ray is None else absolute(model),
+        "device": device,
+        "dtype": dtype,
+        "engine": engine,
+        "download": download,
+    }
+    if ray is not None:
+        _end(*_told(_over_ray(jobs, output, task, shared, together, opening, ray, workers), output, as_json))
+        return
+    check_workers(ray, workers)
+    lines = read_lines(jobs, read_settings().library, task, shared)
     journal = Journal.read(output)
     left = [line for line in lines if not journal.has(line)]
     if len(left) < len(lines):
         warn(f"{len(lines) - len(left)} of {len(lines)} lines are done already.")
-    failed = [_told(journal, line, "failed", as_json, error=line.trouble) for line in left if line.job is None]
-    waiting = list(groups(left, together=together))
-    if waiting:
-        studio = drawing.opened(model, device=device, dtype=dtype, engine=engine, download=download)
+
+    def ends() -> Iterator[dict[str, Any]]:
+        for line in left:
+            if line.job is None:
+                yield told_of(line, FAILED, error=line.trouble)
+        waiting = list(groups(left, together=together))
+        studio = drawing.opened(**opening) if waiting else None
         for number, group in enumerate(waiting, 1):
-            failed += _drawn(studio, group, journal, as_json=as_json)
+            assert studio is not None
+            yield from drawn(studio, group, Place(output))
             warn(f"{number} of {len(waiting)}: line {group.lines[0].number}")
-    _end(len(lines), [one for one in failed if one["state"] == "failed"])
+
+    def written() -> Iterator[dict[str, Any]]:
+        for told in ends():
+            journal.write(told)
+            yield told
+
+    _, failed = _told(written(), output, as_json)
+    _end(len(lines), failed)
+
+
+def _over_ray(
+    jobs: Path,
+    output: Path,
+    task: str,
+    shared: dict[str, Any],
+    together: bool,
+    opening: dict[str, Any],
+    ray: str,
+    workers: str | None,
+) -> Iterator[dict[str, Any]]:
+    """The ends of lines that are drawn by the workers of a Ray cluster; how far they are is said now and then."""
+    from app.cluster.batch import Batch, draw_over_ray
+    from app.cluster.connection import Workers
+
+    settings = read_settings()
+    asked = Batch(
+        jobs.absolute(), output.absolute(), settings.library.absolute(), task, shared, together, opening,
+        settings.converted,
+    )  # fmt: skip
+    said = time.monotonic()
+    for done, told in enumerate(draw_over_ray(asked, ray, Workers.of(workers), warn), 1):
+        if time.monotonic() - said > _TOLD_EVERY:
+            warn(f"{done} lines, line {told['line']} last")
+            said = time.monotonic()
+        yield told
 
 
 def _shared(subject: list[str] | None, category: str | None, settings: list[str] | None) -> dict[str, Any]:
@@ -80,80 +128,42 @@ def _from_here(subject: str) -> str:
     return f"{word}={Path(path).absolute()}" if is_bound else str(Path(subject).absolute())
 
 
-def _drawn(studio: Studio, group: Group, journal: Journal, *, as_json: bool) -> list[dict[str, Any]]:
-    """What became of each line of a group."""
-    try:
-        drawn = _rows if group.job is None else _one
-        return list(drawn(studio, group, journal, as_json))
-    except BlipdiffError as error:
-        if len(group.lines) > 1:  # one of them spoils it for the others
-            alone = [Group((line,), line.job) for line in group.lines]
-            return [told for one in alone for told in _drawn(studio, one, journal, as_json=as_json)]
-        return [_told(journal, line, "failed", as_json, error=str(error)) for line in group.lines]
+def _told(ends: Iterable[dict[str, Any]], output: Path, as_json: bool) -> tuple[int, "_Failed"]:
+    """Says what became of each line; how many there were, and those that failed."""
+    count, failed = 0, _Failed()
+    for told in ends:
+        count += 1
+        if as_json:
+            say_json(told)
+        elif told["state"] == DONE:
+            for name in told["files"]:
+                say(output / name)
+        if told["state"] == FAILED:
+            failed.add(told)
+    return count, failed
 
 
-def _rows(studio: Studio, group: Group, journal: Journal, as_json: bool) -> Iterator[dict[str, Any]]:
-    """Lines that are rows of one batch."""
-    lines, begun = group.lines, time.monotonic()
-    jobs = [line.job.opened() for line in lines if line.job is not None]
-    found = [event for event in draw(studio, prepare_together(studio, jobs)) if isinstance(event, Result)]
-    seconds = round((time.monotonic() - begun) / len(lines), 3)
-    for result in found:
-        line = lines[result.detail]
-        files = _kept(result, line, 0, journal.path.parent)
-        yield _told(journal, line, "done", as_json, files=files, seconds=seconds, together=len(lines))
+class _Failed:
+    """How many lines failed, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = list[dict[str, Any]]()
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Counts one."""
+        self.count += 1
+        if len(self.first) < _MOST_LISTED:
+            self.first.append(told)
 
 
-def _one(studio: Studio, group: Group, journal: Journal, as_json: bool) -> Iterator[dict[str, Any]]:
-    """Lines that one job draws."""
-    folder, begun = journal.path.parent, time.monotonic()
-    files: list[tuple[int | None, list[str]]] = []
-    for event in run(studio, cast("Job", group.job)):
-        if isinstance(event, Result):
-            files.append((event.picture.seed, _kept(event, group.lines[0], len(files), folder)))
-        elif isinstance(event, Sheet):
-            files.append((None, [_sheet(event, group.lines[0], folder)]))
-    seconds = round((time.monotonic() - begun) / len(group.lines), 3)
-    for line in group.lines:
-        seed = getattr(line.job.request, "seed", None) if line.job is not None and len(group.lines) > 1 else None
-        own = [name for drawn, names in files if seed is None or drawn == seed for name in names]
-        yield _told(journal, line, "done", as_json, files=own, seconds=seconds)
-
-
-def _kept(result: Any, line: Line, number: int, folder: Path) -> list[str]:
-    """A picture and what stands beside it, under names that a second run gives, too."""
-    stem = f"{line.number:05d}-{number:03d}-{file_stem(line.name or result.name)}"
-    paths = [save_picture(result.picture, folder / f"{stem}.png")]
-    paths += [save_picture(one, folder / f"{stem}-{file_stem(part)}.png") for part, one in result.beside.items()]
-    return [path.name for path in paths]
-
-
-def _sheet(sheet: Any, line: Line, folder: Path) -> str:
-    path = folder / f"{line.number:05d}-{file_stem(sheet.name)}{sheet.suffix}"
-    with written_file(path) as part:
-        sheet.write(part)
-    return path.name
-
-
-def _told(journal: Journal, line: Line, state: str, as_json: bool, **more: Any) -> dict[str, Any]:
-    """Writes down what became of a line, and says so."""
-    told = {"line": line.number, "name": line.name, "state": state, **more, "key": line.key}
-    journal.write(told)
-    if as_json:
-        say_json(told)
-    elif state == "done":
-        for name in more["files"]:
-            say(journal.path.parent / name)
-    return told
-
-
-def _end(count: int, failed: list[dict[str, Any]]) -> None:
+def _end(count: int, failed: _Failed) -> None:
     """Lists the lines that failed, and ends with their exit code."""
-    if not failed:
+    if not failed.count:
         return
-    warn(f"{len(failed)} of {count} lines failed; the next call tries them again:")
-    for one in failed[:_MOST_LISTED]:
+    warn(f"{failed.count} of {count} lines failed; the next call tries them again:")
+    for one in failed.first:
         warn(f"  line {one['line']}: {one['error']}")
-    if len(failed) > _MOST_LISTED:
-        warn(f"  and {len(failed) - _MOST_LISTED} more, all in results.jsonl.")
+    if failed.count > _MOST_LISTED:
+        warn(f"  and {failed.count - _MOST_LISTED} more, all in results.jsonl.")
     raise typer.Exit(_FAILED)

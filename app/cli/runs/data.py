@@ -1,10 +1,12 @@
 """A folder of photos becomes shards to train on."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from app.cli.runs.cluster import absolute, handing
 from app.cli.terminal import say
 from app.outputs import check_writable
 from blipdiff.checkpoints.describer import BUNDLED_DESCRIBER, load_describer
@@ -20,18 +22,27 @@ from pipelines.prepare_data import PrepareRequest, Tools, prepare_photos
 
 
 def prepare(
-    photos: Path, output: Path, segmenter: str, captioner: str, matcher: str, device: str, download: bool, **asked: Any
+    photos: Path,
+    output: Path,
+    segmenter: str,
+    captioner: str,
+    matcher: str,
+    device: str,
+    download: bool,
+    ray: str | None,
+    workers: str | None,
+    **asked: Any,
 ) -> None:
     """Runs the command."""
     request = PrepareRequest(**asked)
     total = len(photo_folder(photos).photos)
     check_writable(output)
-    place = placement(device)
-    speaking, matching = _speaking(captioner, matcher, place, download=download) if request.captions else (None, None)
-    seeing = load_segmenter(folder_of(segmenter, download=download), place.device)
-    tools = Tools(seeing, closed_form_matte, speaking, matching)
-    with tqdm(total=total, unit=" photos", leave=False) as bar:
-        for state in prepare_photos(photos, output, tools, request):
+    make = partial(
+        _tools, absolute(segmenter), (absolute(captioner), absolute(matcher)), request.captions, device, download
+    )
+    with handing(ray, workers, make, device=device) as hand_out, tqdm(total=total, unit=" photos", leave=False) as bar:
+        tools = make() if hand_out is None else hand_out
+        for state in prepare_photos(photos.absolute(), output.absolute(), tools, request):
             bar.update(state.done - bar.n)
     for one in state.skipped:
         say(f"left out {one.photo}: {one.reason}")
@@ -41,6 +52,13 @@ def prepare(
         f"{state.samples} samples with {state.captions} captions, {len(state.skipped)} photos left out: "
         f"{output / 'report.html'}"
     )
+
+
+def _tools(segmenter: str, speaking: tuple[str, str], captions: int, device: str, download: bool) -> Tools:
+    """The networks, where they run; captioner and matcher where captions are asked for."""
+    place = placement(device)
+    both = (None, None) if not captions else _speaking(*speaking, place, download=download)
+    return Tools(load_segmenter(folder_of(segmenter, download=download), place.device), closed_form_matte, *both)
 
 
 def _speaking(captioner: str, matcher: str, place: Placement, *, download: bool) -> tuple[Captioner, Matcher]:

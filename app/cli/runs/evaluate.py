@@ -1,6 +1,7 @@
 """Evaluations are run, and their figures said."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from app.cli.progress import told
 from app.cli.runs.asked import request_values
+from app.cli.runs.cluster import absolute, handing
 from app.cli.runs.drawing import opened, staged
 from app.cli.terminal import say, warn
 from app.outputs import check_writable
@@ -19,6 +21,7 @@ from blipdiff.errors import ConfigError
 from blipdiff.evaluation.structure import draw_structure_trials
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.outputs import written_file
+from blipdiff.ranges import TORCH
 from pipelines.describe import measure_categories
 from pipelines.evaluate import blending, edits, inversion, structure, subjects
 from pipelines.evaluate.requests import (
@@ -29,6 +32,7 @@ from pipelines.evaluate.requests import (
     StructureRequest,
 )
 from pipelines.sheets import labelled_grid
+from pipelines.studio import Studio
 
 _Request = TypeVar("_Request")
 _SPREAD = 0.1  # how far subjects stray from the pictures' middle, as mini has learnt it
@@ -42,6 +46,8 @@ def evaluate_model(
     model: str,
     device: str,
     dtype: str,
+    ray: str | None,
+    workers: str | None,
     **asked: Any,
 ) -> None:
     """Runs `blipdiff evaluate`, where no benchmark is named."""
@@ -57,9 +63,13 @@ def evaluate_model(
     request = _request(EvaluateRequest, asked)
     check_writable(output)
     library = PairLibrary(data)
-    studio = opened(model, device=device, dtype=dtype)
-    for _report in staged(subjects.evaluate(studio, library, output, request)):
-        pass  # it is written
+    studio, make = (
+        opened(model, device=device, dtype=dtype),
+        partial(Studio.open, absolute(model), device=device, dtype=dtype, engine=TORCH),
+    )
+    with handing(ray, workers, make, device=device) as hand_out:
+        for _report in staged(subjects.evaluate(studio, library, output.absolute(), request, hand_out=hand_out)):
+            pass  # it is written
     say(output / "report.html")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError
@@ -11,6 +12,7 @@ from blipdiff.images import open_picture
 from pipelines.evaluate.dreambench.run_folder import RunFolder, given_photos
 from pipelines.evaluate.requests import DreamBenchRequest, EvaluationProgress
 from pipelines.generate.request import GenerateRequest
+from pipelines.handing import HandOut
 from pipelines.job import Job, run
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
@@ -44,10 +46,19 @@ def units(benchmark: Benchmark, request: DreamBenchRequest) -> list[tuple[BenchP
     return [tuple(group) for _, group in groups]
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that a studio has begun or goes on with: its folder, and what is asked for, the model's values in it."""
+
+    studio: Studio
+    folder: RunFolder
+    request: DreamBenchRequest
+
+
 def draw_missing(
-    studio: Studio,
+    drawing: Begun | HandOut,
     benchmark: Benchmark,
-    folder: RunFolder,
+    place: Path,
     request: DreamBenchRequest,
     *,
     shard: Shard | None = None,
@@ -55,25 +66,40 @@ def draw_missing(
 ) -> Iterator[EvaluationProgress]:
     """Draws what is not there, each picture saved as it is done; progress counts those that are there.
 
-    shard: of several processes', by units in turn; limit: the first so many pictures of the plan alone
+    drawing: the run that was begun in the folder `place`, or what has units drawn by workers that begin it; shard: of
+    several processes', by units in turn; limit: the first so many pictures of the plan alone
 
     Raises: OutputError where a picture cannot be written, BlipdiffError for what the model cannot do.
     """
-    shard = shard or Shard()
+    shard, folder = shard or Shard(), RunFolder(place, {})
     planned = _first(units(benchmark, request), limit)[shard.number - 1 :: shard.count]
     total = sum(len(unit) for unit in planned)
     done = sum(folder.picture(one).is_file() for unit in planned for one in unit)
     yield EvaluationProgress(DRAWING, done, total)
-    for unit in planned:
-        missing = {one.place: one for one in unit if not folder.picture(one).is_file()}
-        if not missing:
-            continue
-        for event in run(studio, _job(unit, request)):
-            if isinstance(event, Result) and unit[event.picture.index].place in missing:
-                one = unit[event.picture.index]
-                save_picture(event.picture, folder.picture(one))
-                done += 1
-                yield EvaluationProgress(DRAWING, done, total)
+    missing = [unit for unit in planned if not all(folder.picture(one).is_file() for one in unit)]
+    if isinstance(drawing, Begun):
+        ends: Iterator[int] = (one for unit in missing for one in _drawn(drawing, unit))
+    else:
+        ends = drawing(missing, _draw_unit)
+    for drawn in ends:
+        done += drawn
+        yield EvaluationProgress(DRAWING, done, total)
+
+
+def _draw_unit(begun: Begun, unit: Sequence[BenchPicture]) -> int:
+    """Draws what is not there of a unit; gives how many pictures that were."""
+    return sum(_drawn(begun, unit))
+
+
+def _drawn(begun: Begun, unit: Sequence[BenchPicture]) -> Iterator[int]:
+    """One for each picture of a unit that was not there, when it is."""
+    missing = {one.place: one for one in unit if not begun.folder.picture(one).is_file()}
+    if not missing:
+        return
+    for event in run(begun.studio, _job(unit, begun.request)):
+        if isinstance(event, Result) and unit[event.picture.index].place in missing:
+            save_picture(event.picture, begun.folder.picture(unit[event.picture.index]))
+            yield 1
 
 
 def _first(found: Sequence[tuple[BenchPicture, ...]], limit: int | None) -> list[tuple[BenchPicture, ...]]:

@@ -14,11 +14,12 @@ from blipdiff.evaluation.dreambench.page import BenchReport
 from blipdiff.evaluation.dreambench.scores import Scored, by_subject, compared, figures_of, real_figures
 from blipdiff.evaluation.page import Shown
 from blipdiff.images import fitted, open_picture
-from pipelines.evaluate.dreambench.drawing import Shard, draw_missing
+from pipelines.evaluate.dreambench.drawing import Begun, Shard, draw_missing
 from pipelines.evaluate.dreambench.judging import Judge, judged
 from pipelines.evaluate.dreambench.run_folder import RunFolder
 from pipelines.evaluate.dreambench.scoring import score
 from pipelines.evaluate.requests import DreamBenchRequest, EvaluationProgress
+from pipelines.handing import HandOut
 from pipelines.metadata import library_versions
 from pipelines.studio import Studio
 
@@ -27,8 +28,14 @@ _SIDE = 128  # pixels of a picture in the report
 Event: TypeAlias = EvaluationProgress | BenchReport
 
 
+def begin(studio: Studio, benchmark: Benchmark, place: Path, request: DreamBenchRequest) -> Begun:
+    """The run in a folder, begun or gone on with. Raises: ConfigError where it is one of other settings."""
+    request = replace(_resolved(benchmark, request), guidance=_guidance(studio, request))
+    return Begun(studio, RunFolder.begin(place, benchmark, studio.model, request), request)
+
+
 def draw_benchmark(
-    studio: Studio,
+    studio: Studio | HandOut,
     benchmark: Benchmark,
     place: Path,
     request: DreamBenchRequest | None = None,
@@ -38,13 +45,14 @@ def draw_benchmark(
 ) -> Iterator[EvaluationProgress]:
     """Draws into the folder `place` what is not there yet.
 
-    shard: the part of this process, where several share the work; limit: only the first so many of all pictures
+    studio: the one that draws, or what hands out units to workers that have begun the run (`begin`); shard: the part
+    of this process, where several share the work; limit: only the first so many of all pictures
 
     Raises: ConfigError where the folder holds a run of other settings, OutputError where it cannot be written.
     """
-    request = _resolved(studio, benchmark, request or DreamBenchRequest())
-    folder = RunFolder.begin(place, benchmark, studio.model, request)
-    yield from draw_missing(studio, benchmark, folder, request, shard=shard, limit=limit)
+    request = _resolved(benchmark, request or DreamBenchRequest())
+    drawing = begin(studio, benchmark, place, request) if isinstance(studio, Studio) else studio
+    yield from draw_missing(drawing, benchmark, place, request, shard=shard, limit=limit)
 
 
 def report_benchmark(
@@ -102,10 +110,13 @@ def _planned(benchmark: Benchmark, folder: RunFolder) -> list[BenchPicture]:
     return benchmark.pictures(int(folder.settings["request"]["pictures"]))
 
 
-def _resolved(studio: Studio, benchmark: Benchmark, request: DreamBenchRequest) -> DreamBenchRequest:
-    """With the values that stand for None, as the run's settings tell them."""
-    guidance = studio.model.guidance if request.guidance is None else request.guidance
-    return replace(request, guidance=guidance, pictures=request.pictures or PUBLISHED_PICTURES[benchmark.name])
+def _resolved(benchmark: Benchmark, request: DreamBenchRequest) -> DreamBenchRequest:
+    """With as many pictures as were published where none are said, as the run's settings tell them."""
+    return replace(request, pictures=request.pictures or PUBLISHED_PICTURES[benchmark.name])
+
+
+def _guidance(studio: Studio, request: DreamBenchRequest) -> float:
+    return studio.model.guidance if request.guidance is None else request.guidance
 
 
 def _about(folder: RunFolder, encoders: Encoders, benchmark: Benchmark) -> dict[str, Any]:
