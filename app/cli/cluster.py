@@ -31,12 +31,25 @@ Workers = Annotated[
 ]
 
 
+Replicas = Annotated[
+    str | None,
+    typer.Option(
+        "--replicas",
+        metavar="MIN:MAX",
+        help="How many replicas --ray keeps, and how many it may start; or one number for both. The least may be 0.",
+        show_default="one for each device, one of them kept",
+        rich_help_panel=MACHINE,
+    ),
+]
+
+
 class ClusterCommand(TyperCommand):
     """A command whose --ray may stand alone."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As any command, a cluster of this machine put behind a --ray that names none."""
-        return super().parse_args(ctx, with_place(args))
+        takes_words = any(one.param_type_name == "argument" for one in self.params)
+        return super().parse_args(ctx, with_place(args, takes_words=takes_words))
 
 
 class ClusterGroup(TyperGroup):
@@ -44,16 +57,20 @@ class ClusterGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As any group, a cluster of this machine put behind a --ray that names none."""
-        return super().parse_args(ctx, with_place(args))
+        return super().parse_args(ctx, with_place(args, takes_words=True))
 
 
-def with_place(args: Sequence[str]) -> list[str]:
-    """The words of a command, each --ray followed by where the cluster is."""
+def with_place(args: Sequence[str], *, takes_words: bool) -> list[str]:
+    """The words of a command, each --ray followed by where the cluster is.
+
+    takes_words: whether a word behind --ray may be the command's own, and is a place only where it looks like one
+    """
     found = list[str]()
     for place, word in enumerate(args):
         found.append(word)
         following = args[place + 1] if place + 1 < len(args) else ""
-        if word == _RAY and not _is_place(following):
+        is_place = _is_place(following) if takes_words else bool(following) and not following.startswith("-")
+        if word == _RAY and not is_place:
             found.append(_LOCAL)
     return found
 

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
+from app.cli.cluster import ClusterCommand, Ray, Replicas
 from app.cli.options import Download, Dtype, Engine, Mcp, Results, SharedDatabase, run_by
 from app.cli.panels import MACHINE
-from app.cli.replicas import Ray, Replicas, WithRay
 
 _WHO = "Who may come in"
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("serve", cls=WithRay)(serve)
+    app.command("serve", cls=ClusterCommand)(serve)
 
 
 @run_by("app.cli.runs.serve")

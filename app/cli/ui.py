@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.cluster import ClusterCommand, Ray, Replicas
 from app.cli.options import (
     Device,
     Download,
@@ -18,7 +19,6 @@ from app.cli.options import (
     run_by,
     takes,
 )
-from app.cli.replicas import Ray, Replicas, WithRay
 
 Auth = Annotated[
     str | None,
@@ -39,7 +39,7 @@ AllowHost = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("ui", cls=WithRay)(ui)
+    app.command("ui", cls=ClusterCommand)(ui)
 
 
 @run_by("app.cli.runs.ui")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
 from typing import Any
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 }
 GONE = (
     "The head of the cluster at %s is gone, and Ray ends this program with it within a minute; started again when the "
-    "cluster is there, it goes on with its queue."
+    "cluster is there, it goes on."
 )
 _LOG = logging.getLogger("blipdiff.cluster")
 _SECONDS_TO_REACH = 5.0
@@ -37,12 +37,14 @@ _SECONDS_TO_COMPARE = 60.0
 _STORE_BYTES = 400_000_000  # of results on their way
 
 
-def ray_library() -> Any:
-    """Ray with its Serve. Raises: MissingDependencyError where it is not installed."""
+def ray_library(*, serves: bool = False) -> Any:
+    """Ray; serves: with its Serve. Raises: MissingDependencyError where it is not installed."""
     os.environ |= _ENVIRONMENT  # before Ray is imported
     try:
         import ray
-        from ray import serve  # noqa: F401
+
+        if serves:
+            from ray import serve  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError("--ray needs Ray: pip install 'blipdiff[ray]'.") from error
     for name in ("ray", "ray.serve"):
@@ -51,27 +53,37 @@ def ray_library() -> Any:
 
 
 @contextmanager
-def joined(address: str, *, processors: int = 1, folder: str | None = None) -> Iterator[Any]:
+def joined(
+    address: str,
+    *,
+    serves: bool = False,
+    processors: int = 1,
+    folder: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Any]:
     """Ray, joined to the cluster at `address`, or to one that is started here and ended with the block.
 
-    processors: that a cluster of this machine has at least; folder: where its logs go, Ray's own place if absent
+    serves: whether Ray's Serve is needed; processors: that a cluster of this machine has at least; folder: where its
+    logs go, Ray's own place if absent; environment: variables of the processes that work for this one
 
     Raises: MissingDependencyError without Ray, ConfigError for an address that is none, ClusterError where there is no
     cluster, or one of other versions.
     """
     if address == HERE:
         os.environ[_ALONE] = "0"
-    ray = ray_library()
+    ray = ray_library(serves=serves)
     if ray.is_initialized():
         raise ClusterError("This program has joined a cluster already.")
     own: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    own["runtime_env"] = {"env_vars": dict(environment or {})}
     if address == HERE:
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # as the environment says, where Ray was imported before
         own |= {"address": "local", "include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
         own |= {"object_store_memory": _STORE_BYTES}
-        own["runtime_env"] = {"worker_process_setup_hook": f"{listen_here.__module__}.{listen_here.__name__}"}
+        own["runtime_env"]["worker_process_setup_hook"] = f"{listen_here.__module__}.{listen_here.__name__}"
         own |= {} if folder is None else {"_temp_dir": folder}
     else:
-        own["address"] = address if address == RUNNING else _checked(address)
+        own["address"] = _checked(address)
     try:
         _keeping_signals(lambda: ray.init(**own))
     except Exception as error:
@@ -101,7 +113,12 @@ def watch(head: str, gone: Callable[[], object], is_over: Event, *, seconds: flo
 
 
 def _checked(address: str) -> str:
-    """An address that something listens at. Raises: ConfigError for none, ClusterError where nothing does."""
+    """An address that a cluster answers at. Raises: ConfigError for none, ClusterError where none does."""
+    looks = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address == RUNNING:
+        if not _answers(looks):
+            raise ClusterError("No cluster runs on this machine; with --ray alone, one is started.")
+        return address
     if "://" in address:
         raise ConfigError(
             f"--ray {address:.80} is an address for clients; start this on a machine of the cluster, with HOST:PORT."
@@ -115,14 +132,17 @@ def _checked(address: str) -> str:
         raise ClusterError(
             f"There is no cluster at {address}: {error}. Start one with: ray start --head --port {port}"
         ) from error
-    looks = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:  # by a process of its own: whoever joins waits for minutes, and is ended by Ray then
-        answers = subprocess.run(looks, capture_output=True, timeout=_SECONDS_TO_ANSWER, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        answers = False
-    if not answers:
+    if not _answers([*looks, "--address", address]):
         raise ClusterError(f"What listens at {address} does not answer as a cluster of this version of Ray.")
     return address
+
+
+def _answers(looks: Sequence[str]) -> bool:
+    """Asked by a process of its own: whoever joins waits for minutes, and is ended by Ray then."""
+    try:
+        return subprocess.run(looks, capture_output=True, timeout=_SECONDS_TO_ANSWER, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _keeping_signals(act: Callable[[], object]) -> None:
@@ -140,7 +160,8 @@ def _check_versions(ray: Any, address: str) -> None:
         from importlib import import_module
 
         try:
-            return str(import_module("app.cluster.replica").__version__)
+            import_module("app.cluster")
+            return str(import_module("blipdiff").__version__)
         except ImportError as error:
             return f"none that can draw ({error})"
 

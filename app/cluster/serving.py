@@ -100,7 +100,7 @@ def serving(
     """
     if setting.device not in ("auto", "cpu", "cuda", "mps"):
         raise ConfigError(f"--ray gives each replica its device; say --device cuda or cpu, not {setting.device:.40}.")
-    with joined(address, processors=1 if scale is None else scale.most, folder=folder) as ray:
+    with joined(address, serves=True, processors=1 if scale is None else scale.most, folder=folder) as ray:
         resources = ray.cluster_resources()
         devices = int(resources.get("GPU", 0))
         if setting.device == "auto":

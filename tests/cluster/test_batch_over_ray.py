@@ -19,7 +19,7 @@ from app.cluster.connection import Workers, connected
 from app.jobs.batch import JOURNAL
 from app.jobs.batch_chunks import Drawing
 from app.jobs.batch_index import CARDS
-from blipdiff.errors import CheckpointError, ConfigError, MissingDependencyError
+from blipdiff.errors import BlipdiffError, CheckpointError, ConfigError, MissingDependencyError
 from pipelines.metadata import repeat
 from tests.support.tiny_models import photo
 
@@ -185,8 +185,8 @@ def test_without_ray_or_without_a_cluster_one_sentence_says_so(monkeypatch: pyte
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "is_initialized", lambda: False)
-        for address, words in (("127.0.0.1:9", "No Ray cluster answers at 127.0.0.1:9"), ("ray://x", "as HOST:PORT")):
-            with pytest.raises(ConfigError, match=words), connected(address):
+        for address, words in (("127.0.0.1:9", "There is no cluster at 127.0.0.1:9"), ("ray://x", "with HOST:PORT")):
+            with pytest.raises(BlipdiffError, match=words), connected(address):
                 pass
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'blipdiff\[ray\]'"), connected("local"):

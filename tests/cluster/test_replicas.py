@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from app.cli.replicas import with_address
 from app.cluster import joining
 from app.cluster.errors import ClusterError
 from app.cluster.joining import joined
@@ -70,9 +69,12 @@ def test_each_replica_has_a_gpu_for_itself_or_a_sentence_says_there_are_too_few(
 
 
 def test_ray_may_stand_without_an_address() -> None:
-    assert with_address(["--ray", "--port", "1"]) == ["--ray", "local", "--port", "1"]
-    assert with_address(["--port", "1", "--ray"]) == ["--port", "1", "--ray", "local"]
-    assert with_address(["--ray", "head:6379"]) == ["--ray", "head:6379"]
+    assert with_place(["--ray", "--port", "1"], takes_words=False) == ["--ray", "local", "--port", "1"]
+    assert with_place(["--port", "1", "--ray"], takes_words=False) == ["--port", "1", "--ray", "local"]
+    assert with_place(["--ray", "head:6379"], takes_words=False) == ["--ray", "head:6379"]
+    assert with_place(["--ray", "head"], takes_words=False) == ["--ray", "head"]
+    assert with_place(["--ray", "jobs.csv"], takes_words=True) == ["--ray", "local", "jobs.csv"]
+    assert with_place(["jobs.csv", "--ray", "head:6379"], takes_words=True) == ["jobs.csv", "--ray", "head:6379"]
 
 
 def test_a_result_over_the_line_becomes_the_same_file(tmp_path: Path) -> None:

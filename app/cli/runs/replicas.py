@@ -40,7 +40,7 @@ def artists_of(
     from app.cluster.scale import Scale
     from app.cluster.serving import serving
 
-    ray_library()  # told before anything slow
+    ray_library(serves=True)  # told before anything slow
     setting = Setting(
         tuple(models), device[0], dict(opening), tuple(str(one.absolute()) for one in files.folders), memory
     )
