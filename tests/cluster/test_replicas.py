@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.cli.cluster import with_place
 from app.cluster import joining
 from app.cluster.errors import ClusterError
 from app.cluster.joining import joined
