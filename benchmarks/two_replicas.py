@@ -1,6 +1,6 @@
 """Two replicas of a cluster on this machine under load: jobs of many clients over HTTP, each hearing its events, with
-cancels and a kill -9 of one replica in the middle; what was lost, mixed up or drawn otherwise than by one process, and
-how much faster two are than one.
+cancels and a kill -9 of one replica in the middle; what was lost, mixed up or drawn otherwise than by one process, how
+much faster two are than one, and how long jobs wait that come at random, beside what `benchmarks.capacity` says.
 
     OMP_NUM_THREADS=1 python -m benchmarks.two_replicas --jobs 200 --clients 20 --cancels 20
 
@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from app.api.client import Client, ServerEvent
 from app.cluster.away import AGAIN
 from app.jobs.queue import Queue
 from app.jobs.workshop import QUEUE
+from benchmarks.capacity import Demand, Machines, simulated
 
 SUBJECT = (Path(str(files("blipdiff"))) / "assets" / "subjects" / "padlock.png").read_bytes()
 _COLD = 60  # seconds of the first jobs, in which each replica opens the model
@@ -130,6 +132,46 @@ def load(server: Server, jobs: int, clients: int, cancels: int, *, kills: bool) 
     return heard, time.monotonic() - begun
 
 
+def waited(server: Server, jobs: int, rate: float) -> tuple[list[float], list[float]]:
+    """Jobs that come at random, so many a second: for how long each waited, and was drawn, in seconds."""
+    chance, access = random.Random(2), threading.Lock()
+    waits, drawn = list[float](), list[float]()
+
+    def send(seed: int) -> None:
+        client, asked_at = Client(server.url, name=f"client-{seed}", seconds=600), time.monotonic()
+        name = client.submit("generate", asked(seed), subject=SUBJECT)["id"]
+        begun = asked_at
+        for event in client.events(name):
+            if event.kind == "state" and event.told.get("state") == "drawing":
+                begun = time.monotonic()
+        with access:
+            waits.append(begun - asked_at)
+            drawn.append(time.monotonic() - begun)
+
+    threads = []
+    for seed in range(jobs):
+        time.sleep(chance.expovariate(rate))
+        threads.append(threading.Thread(target=send, args=(seed,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return waits, drawn
+
+
+def foretold(waits: list[float], drawn: list[float], rate: float, replicas: int) -> str:
+    """Those waits beside simulated ones of as many jobs, whose drawing takes as long."""
+    machines = Machines(replicas, lambda chance: chance.choice(drawn))
+    demand, jobs = Demand(rate * 3600), max(100, len(waits))
+    runs = [simulated(demand, machines, jobs=jobs, seed=seed) for seed in range(40)]
+    means, longest = sorted(one.mean_wait for one in runs), sorted(one.waits[95] for one in runs)
+    cut = statistics.quantiles(waits, n=100, method="inclusive")[94]
+    return (
+        f"{len(waits)} jobs at random, {rate:.2f} a second, {statistics.fmean(drawn):.2f} s each, {replicas} replicas: "
+        f"they waited {statistics.fmean(waits):.2f} s (simulated: {means[1]:.2f} to {means[-2]:.2f}), 95 of 100 for "
+        f"{cut:.2f} s at most ({longest[1]:.2f} to {longest[-2]:.2f})"
+    )
+
+
 def compared(server: Server, heard: Heard) -> tuple[int, int, int]:
     """Of the jobs that are done: pictures missing or doubled, of another job, and files that one process draws
     otherwise; the server has ended.
@@ -165,7 +207,7 @@ def _opened(server: Server, history: Any) -> tuple[Queue, Any]:
 def main() -> None:
     """Runs it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("jobs", 200), ("clients", 20), ("cancels", 20), ("speed-jobs", 60)):
+    for name, default in (("jobs", 200), ("clients", 20), ("cancels", 20), ("speed-jobs", 60), ("random-jobs", 300)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
@@ -178,6 +220,9 @@ def main() -> None:
                 what = f"{replicas} replicas" if replicas else "without a cluster"
                 print(f"{what}: {given.speed_jobs / seconds:.2f} pictures a second, load {os.getloadavg()[0]:.1f}")
                 heard = Heard()
+                if replicas and given.random_jobs:
+                    rate = 0.7 * given.speed_jobs / seconds
+                    print(foretold(*waited(server, given.random_jobs, rate), rate, replicas), flush=True)
                 if replicas == 2:
                     heard, seconds = load(server, given.jobs, given.clients, given.cancels, kills=True)
             finally:
