@@ -1,6 +1,5 @@
 """What goes wrong between the machines of a cluster."""
 
-from app.jobs.tickets import FAULT
 from blipdiff.errors import BlipdiffError
 
 
@@ -12,4 +11,6 @@ class LostError(ClusterError):
     """Whoever drew a job is gone in the middle of it."""
 
 
-TWICE = f"{FAULT}ended twice on the machines that drew this, the second time on another one; the others' jobs go on."
+TWICE = (  # it begins as all faults do, app.jobs.tickets.FAULT
+    "The program ended twice on the machines that drew this, the second time on another one; the others' jobs go on."
+)

@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = sorted((ROOT / "app" / "ui").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "app" / "assets").glob("*.js"))
 TOLD_BY = (
+    "app/cluster/away.py",
+    "app/cluster/errors.py",
     "app/jobs",
     "app/ui",
     "pipelines",

@@ -15,12 +15,13 @@ import pytest
 
 from app.cli.cluster import with_place
 from app.cluster import joining
-from app.cluster.errors import ClusterError
+from app.cluster.errors import TWICE, ClusterError
 from app.cluster.joining import joined
 from app.cluster.passing import Failed, received, sent
 from app.cluster.replica import Replica, Setting
 from app.cluster.scale import Scale
 from app.cluster.serving import shares
+from app.jobs.tickets import FAULT
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, MissingDependencyError, OutOfMemoryError
 from pipelines.pictures import save_picture
 from pipelines.task import Result, Sheet
@@ -67,6 +68,10 @@ def test_each_replica_has_a_gpu_for_itself_or_a_sentence_says_there_are_too_few(
         shares(nodes("CPU", 8), Scale(0, 1), needs_gpu=True)
     with pytest.raises(ClusterError, match="has 2 GPUs, too few for 3 replicas"):
         shares(nodes("GPU", 2), Scale(3, 3), needs_gpu=True)
+
+
+def test_two_deaths_are_nobodys_who_asked() -> None:
+    assert TWICE.startswith(FAULT)
 
 
 def test_ray_may_stand_without_an_address() -> None:

@@ -78,6 +78,7 @@ UNDERSCORED = {
     "_unflatten_dense_tensors": "torch._utils",
     "_foreach_lerp_": "torch",
     "_base": "torch.Tensor",
+    "_private": "ray, for a cluster that listens to its own machine alone",
     "_version": "torch.Tensor",
     "_bn0": "efficientnet_lite_pytorch's network",
     "_conv_stem": "efficientnet_lite_pytorch's network",
@@ -189,6 +190,7 @@ def test_what_has_an_underscore_is_where_we_look_for_it() -> None:
     for path in (
         "diffusers.DiffusionPipeline._execution_device",
         "torch.UntypedStorage._cdata",
+        "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
         "torch._utils._flatten_dense_tensors",
         "torch._utils._unflatten_dense_tensors",
     ):
