@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from app.cluster.batch import Batch, draw_over_ray
+from app.cluster.batch import AT_ONCE, Batch, draw_over_ray
 from app.cluster.connection import Workers
 from app.jobs.batch_chunks import Chunk, Drawing
 from app.jobs.batch_drawing import DONE
@@ -80,7 +80,7 @@ def manifest(folder: Path, count: int) -> Path:
     return path
 
 
-def memory(rows: list[int], workers: int) -> None:
+def memory(rows: list[int], workers: int, at_once: int) -> None:
     """Seconds and memory of a run and of a second one that finds all done, for each number of rows."""
     print("a stand-in for drawing: no picture is drawn")
     print("rows      run     seconds  command MB (start, most)  reader MB (most)  worker MB (start, most)")
@@ -90,7 +90,7 @@ def memory(rows: list[int], workers: int) -> None:
             for which in ("first", "again"):
                 begun = time.monotonic()
                 command = [sys.executable, "-m", "benchmarks.batch_ray", "stand-in", "--folder", name]
-                with subprocess.Popen([*command, "--workers", str(workers)]) as process:
+                with subprocess.Popen([*command, "--workers", str(workers), "--at-once", str(at_once)]) as process:
                     seen = _watched(process)
                 if process.returncode:
                     raise SystemExit(f"The run ended with {process.returncode}.")
@@ -102,11 +102,11 @@ def memory(rows: list[int], workers: int) -> None:
                 )
 
 
-def run_stand_in(folder: Path, workers: int) -> None:
+def run_stand_in(folder: Path, workers: int, at_once: int) -> None:
     """One run with the stand-in."""
     batch = Batch(
         folder / "jobs.jsonl", folder / "out", folder / "subjects", "generate", {}, False, {"device": "cpu"},
-        draw=stand_in,
+        draw=stand_in, at_once=at_once,
     )  # fmt: skip
     (folder / "out").mkdir(exist_ok=True)
     for _ in draw_over_ray(batch, "local", Workers(workers, workers), print):
@@ -232,16 +232,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 500_000, 1_000_000])
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="chunks that are one stream to Ray Data")
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     if asked.what == "memory":
         if not asked.stand_in:
             parser.error("memory is measured with a stand-in for drawing: add --stand-in")
-        memory(asked.rows, asked.workers)
+        memory(asked.rows, asked.workers, asked.at_once)
     elif asked.folder is None:
         parser.error("give a --folder")
     elif asked.what == "stand-in":
-        run_stand_in(asked.folder, asked.workers)
+        run_stand_in(asked.folder, asked.workers, asked.at_once)
     else:
         draw(asked.folder, asked.jobs, asked.workers)
 

@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +21,7 @@ from app.jobs.shared_cards import SharedCards
 from pipelines.studio import Studio
 from pipelines.subject_library import SubjectLibrary
 
+AT_ONCE = 8192
 Draw: TypeAlias = Callable[[Drawing, Callable[[], Studio], Chunk], list[dict[str, Any]]]
 
 
@@ -40,6 +43,7 @@ class Batch:
     converted: Path | None = None
     draw: Draw = Drawing.draw
     most: int = MOST_LINES
+    at_once: int = AT_ONCE
 
 
 def studio_of(batch: Batch) -> Studio:
@@ -68,16 +72,26 @@ def draw_over_ray(batch: Batch, address: str, workers: Workers, say: Callable[[s
         stamps = Stamps(batch.jobs.parent, library, batch.task)
         reader = Reader(batch.jobs.parent, library, batch.task)
         drawing = Drawing(folder, work, reader, batch.together, index.keys)
-        done, together, most = index.marks, batch.together, batch.most
+        done, together, most, at_once = index.marks, batch.together, batch.most, batch.at_once
 
-        def units() -> Iterator[Chunk]:
-            return chunks(manifest, stamps, done, together=together, workers=pool.most, most=most)
+        def units(first: int) -> Iterator[Chunk]:
+            every = chunks(manifest, stamps, done, together=together, workers=pool.most, most=most)
+            return islice(every, first, first + at_once)
 
-        journal, ends = Journal(folder / JOURNAL), handed_out(
-            units, lambda: _Late(batch), lambda late, chunk: _drawn(batch, drawing, late, chunk), pool,
-            ordered=False, deaths=None,
-        )  # fmt: skip
-        for chunk, told in ends:
+        def ends() -> Iterator[tuple[Chunk, list[dict[str, Any]]]]:
+            """Of all chunks, some after the others; the last one of all has no rows."""
+            over, first = False, 0
+            while not over:
+                for chunk, told in handed_out(
+                    partial(units, first), lambda: _Late(batch), lambda late, chunk: _drawn(batch, drawing, late, chunk),
+                    pool, ordered=False, deaths=None,
+                ):  # fmt: skip
+                    over = over or chunk.is_last
+                    yield chunk, told
+                first += at_once
+
+        journal = Journal(folder / JOURNAL)
+        for chunk, told in ends():
             journal.write(*told)
             failed += sum(one["state"] == FAILED for one in told)
             with suppress(OSError):

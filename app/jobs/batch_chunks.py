@@ -1,6 +1,7 @@
 """Chunks of a very long batch: so many lines as one worker is handed at a time, and how it draws them."""
 
 import json
+import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from pipelines.generate.request import OF_A_ROW
 from pipelines.studio import Studio
 
 MOST_LINES = 32
+_LARGEST = 256  # lines of a chunk of a very long manifest, whose chunks shall be
+_MANY = 4096  # so many at most, since each leaves a trace in the process that hands them out
 _LEAST_TOGETHER = 4
 _OPEN_SHAPES = 64  # that lines of one shape are gathered for at a time
 _DEATHS = 2
@@ -44,6 +47,7 @@ class Chunk:
     rows: tuple[Row, ...] = ()
     lines: int = 0
     known: int = 0
+    is_last: bool = False
 
 
 def chunks(
@@ -52,7 +56,7 @@ def chunks(
     """The rows that are not done, in chunks; the same manifest gives the same ones. The last one is empty.
 
     The manifest is read twice: 8 bytes a line are kept, and a few rows. together: rows of one shape are gathered;
-    workers: at most so many draw, and each shall have some; most: lines of a chunk
+    workers: at most so many draw, and each shall have some; most: lines of a chunk, of a manifest of common length
 
     Raises: ConfigError where the manifest cannot be read.
     """
@@ -60,7 +64,8 @@ def chunks(
     marks, times = repeated_marks(np.frombuffer(seen, np.uint64) if len(seen) else np.empty(0, np.uint64))
     left = ~np.isin(marks, done)
     count = int(left.sum())
-    size = max(_LEAST_TOGETHER if together else 1, min(most, count // (4 * workers)))
+    size = max(most, min(_LARGEST, math.ceil(count / _MANY)))
+    size = max(_LEAST_TOGETHER if together else 1, min(size, count // (4 * workers)))
     rows = (
         Row(number, manifest.told(raw), int(marks[place]), int(times[place]))
         for place, (number, raw) in enumerate(manifest.rows())
@@ -69,7 +74,7 @@ def chunks(
     number = 0
     for number, gathered in enumerate(_gathered(rows, size, together=together), 1):
         yield Chunk(number, tuple(gathered))
-    yield Chunk(number + 1, lines=len(marks), known=len(marks) - count)
+    yield Chunk(number + 1, lines=len(marks), known=len(marks) - count, is_last=True)
 
 
 def _gathered(rows: Iterator[Row], size: int, *, together: bool) -> Iterator[list[Row]]:

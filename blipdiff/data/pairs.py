@@ -106,7 +106,7 @@ class PairLibrary:
             pair = self.draw_subject(subject, rng)
             return pair.target, category, f"{caption(category, None, rng)} {pair.prompt}"
         cut_out = self.cut_out(subject, rng)
-        return self._snapshot(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
+        return self.snapshot(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
 
     def chosen(self, split: Split, rng: Generator) -> int:
         """A subject of `split`, by its chance. Raises: ConfigError where the library holds none."""
@@ -133,7 +133,7 @@ class PairLibrary:
         """As `draw_subject`, with the premultiplied cut-out that photo and target show."""
         cut_out = self.cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
-        return self._pair(subject, photo, cut_out, rng), cut_out
+        return self.pair(subject, photo, cut_out, rng), cut_out
 
     def draw_reshaped(self, rng: Generator, reshape: Reshape) -> Pair:
         """A pair of a training subject whose target shows what `reshape` makes of it."""
@@ -141,9 +141,9 @@ class PairLibrary:
         cut_out = self.cut_out(subject, rng)
         photo = self._photo(cut_out, rng)
         body, word = reshape(cut_out, rng)
-        return replace(self._pair(subject, photo, body, rng), word=word)
+        return replace(self.pair(subject, photo, body, rng), word=word)
 
-    def _pair(self, subject: int, photo: Pixels, body: Pixels, rng: Generator) -> Pair:
+    def pair(self, subject: int, photo: Pixels, body: Pixels, rng: Generator) -> Pair:
         """The pair of a photo and of `body`, a premultiplied cut-out, in a scene."""
         context = self._context(rng)
         placed = _placed(body, context, rng, self.spread)
@@ -169,7 +169,7 @@ class PairLibrary:
         scale, shift = rng.uniform(0.86, 1.08), rng.uniform(-0.04, 0.04, 2)
         return composite(warped(cut_out, scale, 0.0, 0.5 + shift[0], 0.5 + shift[1]), ground)
 
-    def _snapshot(self, cut_out: Pixels, rng: Generator) -> Pixels:
+    def snapshot(self, cut_out: Pixels, rng: Generator) -> Pixels:
         """A photo as people take them: smaller, out of the middle, turned. Few subjects are named under many views."""
         ground = self._plain_ground(rng)
         scale, shift, turn = rng.uniform(0.55, 1.08), rng.uniform(-0.08, 0.08, 2), rng.uniform(-1, 1)

@@ -62,6 +62,11 @@ class Representation(nn.Module):
         """Image-text contrast, as cosines: (n, 16, shared), (m, shared) -> (n, m), by the nearest query."""
         return torch.einsum("nqd,md->nqm", features, texts).amax(dim=1)
 
+    @staticmethod
+    def same_subject(features: Tensor, others: Tensor) -> Tensor:
+        """How alike two pictures' subjects are: (n, 16, shared), (m, 16, shared) -> (n, m), the queries' mean cosine."""
+        return torch.einsum("nqd,mqd->nm", features, others) / features.shape[1]
+
     def picture_features(self, patches: Tensor) -> Tensor:
         """patches (n, patches, vision width), from the trunk -> (n, 16, shared), of length 1; no text is looked at."""
         rows = self.embeddings(None, self._queries(len(patches)))

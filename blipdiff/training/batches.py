@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.data.captions import contradiction
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pair, Pixels
+from blipdiff.errors import ConfigError
 from blipdiff.models.tokenizers import category_ids, prompt_ids
 from blipdiff.training.sections import WordsRecipe
 from blipdiff.training.stage2 import RowShares
@@ -37,6 +38,13 @@ class Described(Protocol):
     """What stage 1 learns from: pictures with a category and a true caption."""
 
     def draw_described(self, index: int, seed: int) -> tuple[Pixels, str, str]: ...
+
+
+@runtime_checkable
+class Again(Protocol):
+    """What can show a described subject in another picture."""
+
+    def draw_again(self, index: int, seed: int) -> Pixels: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,13 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
         named: float = 0.0,
         tokens: int = 32,
         contradicted: bool = False,
+        again: float = 0.0,
     ) -> None:
+        """again: share of the batch that is shown in a second picture. Raises: ConfigError where none is drawn."""
+        if again and not isinstance(library, Again):
+            raise ConfigError("Subjects that are shown twice (again) need a library of drawings.")
+        self.again = library if again and isinstance(library, Again) else None
+        self.seen_twice = max(2, round(again * size))
         self.contradicted = contradicted
         self.named, self.tokens = named, tokens
         self.library = library
@@ -187,7 +201,12 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
             **(
                 self._contradicted([(category, said) for _, category, said in drawn], step) if self.contradicted else {}
             ),
+            **({} if self.again is None else {"again": self._seen_again(self.again, step)}),
         }
+
+    def _seen_again(self, library: Again, step: int) -> Tensor:
+        """Other pictures of the first rows' subjects."""
+        return _pictures([library.draw_again(step * self.size + row, self.seed) for row in range(self.seen_twice)])
 
     def _contradicted(self, told: list[tuple[str, str]], step: int) -> dict[str, Tensor]:
         """Each picture's caption, and one that is false of it, both from [CLS]."""

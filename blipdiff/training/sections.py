@@ -95,6 +95,9 @@ class RepresentationRecipe(OptimizerRecipe):
     text_tokens: int = 32  # of a text or caption at most, as BLIP-2 reads; more are cut
     named: float = 0.0  # share of the texts that are the bare category instead of the caption
     matching_share: float = 1.0  # of a batch that is matched, which takes three passes of the Q-Former for each row
+    scenes: float = 1 / 6  # share of the pictures that show a scene, not plain ground; of a library of drawings only
+    varied: float = 0.0  # share of the drawings that are bent, outlined, shaded as by another hand; as above
+    again: float = 0.0  # share of a batch whose subjects are shown twice, to be told from the others; as above
     contradicted: bool = False  # match captions too, true ones and such with one wrong word: two passes more
     masking: float = 0.0  # share of a caption's words that are hidden and told, ALBEF's third objective: 0.15 there
     distillation: float = 0.0  # how much the averaged weights teach, ALBEF's momentum distillation: 0.4 there

@@ -3,7 +3,8 @@
 BLIP-2 (Li et al. 2023, arXiv:2301.12597, sec. 3.1), with hard negatives as in ALBEF (Li et al. 2021,
 arXiv:2107.07651, sec. 3.2), and where they are asked for ALBEF's masked words and momentum distillation. Beside the
 papers: texts that are equal are all right answers, and those of one category are no wrong ones, since small data
-repeats itself within a batch; captions with one wrong word may be matched too.
+repeats itself within a batch; captions with one wrong word may be matched too; and a subject's pictures may be told
+from other subjects' by all query rows together (InfoNCE, van den Oord et al. 2018, arXiv:1807.03748).
 """
 
 import copy
@@ -23,6 +24,7 @@ from blipdiff.transformers_types import BertTokenizer
 
 SMOOTHING = 0.1  # of the contrast's and the captions' right answers
 HARDNESS = 0.1  # temperature of the wrong pairs' draw: at the contrast's own a small model meets none it can tell
+SUBJECT_TEMPERATURE = 0.1  # of the choice between subjects
 COLDEST, WARMEST = 0.03, 0.2  # bounds of the learned temperature: AdamW's steps are large beside it in a short run
 
 
@@ -53,7 +55,9 @@ class RepresentationObjective:
         self.distillation, self.ramp_steps = distillation, ramp_steps
         self._teacher: Representation | None = None
         self._taught = 0.0  # how much of `distillation` counts by now
-        self._see, self._itg, self._text_features, self._itm, self._mlm = _passes(network, compiled=compiled)
+        self._see, self._itg, self._text_features, self._itm, self._mlm, self._picture_features = _passes(
+            network, compiled=compiled
+        )
         self.mean, self.std = photo_mean.view(1, 3, 1, 1), photo_std.view(1, 3, 1, 1)
         self.train_trunk = train_trunk
         network.visual_encoder.requires_grad_(train_trunk)
@@ -109,7 +113,8 @@ class RepresentationObjective:
 
         photo (n, 3, side, side) uint8; text_ids and text_mask (n, words), from [CLS]; caption_ids and caption_mask
         (n, words), from [DEC]; text_key and category_key (n,): equal numbers, equal texts or categories. Where it has
-        true_ids and wrong_ids with their masks, captions from [CLS], these are matched too.
+        true_ids and wrong_ids with their masks, captions from [CLS], these are matched too; where it has again
+        (m, 3, side, side), other pictures of the first m rows' subjects, these are told apart.
         """
         device = self.network.device
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -138,10 +143,24 @@ class RepresentationObjective:
             "itm_accuracy": right,
         }
         loss = contrast + matching + captioning
+        if "again" in batch:
+            subjects, parts["subject_accuracy"] = self._subjects(queries, batch["again"])
+            loss, parts["subjects"] = loss + subjects, subjects.detach()
         if self.masking is not None:
             masked = self._masked(self.masking, photos, patches, batch, generator)
             loss, parts["mlm"] = loss + masked, masked.detach()
         return loss, parts
+
+    def _subjects(self, queries: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
+        """Which second picture (m, 3, side, side) shows the subject of which first row, and how often it is told."""
+        photos = (again.float() / 255 - self.mean.to(again.device)) / self.std.to(again.device)
+        with torch.set_grad_enabled(self.train_trunk):
+            patches = self._see(photos)
+        other = self._picture_features(patches)
+        alike = self.network.same_subject(self.network.shared(queries[: len(other)]), other) / SUBJECT_TEMPERATURE
+        right = torch.arange(len(other), device=alike.device)
+        loss = (functional.cross_entropy(alike, right) + functional.cross_entropy(alike.T, right)) / 2
+        return loss, (alike.argmax(dim=1) == right).float().mean()
 
     @torch.no_grad()
     def _taught_contrast(self, photos: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
@@ -210,6 +229,7 @@ def _passes(network: Representation, *, compiled: bool) -> tuple[Callable[..., A
         network.text_features,
         network.itm,
         network.mlm,
+        network.picture_features,
     )
     return tuple(torch.compile(one, dynamic=False) for one in passes) if compiled else passes
 

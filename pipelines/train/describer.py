@@ -13,6 +13,7 @@ from blipdiff.checkpoints import load_model
 from blipdiff.checkpoints.describer import is_describer, load_describer, save_describer
 from blipdiff.data.drawn.library import build_library
 from blipdiff.data.pairs import PairLibrary
+from blipdiff.data.varied import VariedPairs
 from blipdiff.errors import CheckpointError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -108,12 +109,13 @@ def train_describer(parts: DescriberParts, *, compiled: bool = True) -> Iterator
     objective = RepresentationObjective.of(recipe, parts.network, parts.words, parts.photo, compiled=compiled)
     first = resume_step(parts.stage)
     batches = DescribedBatches(
-        parts.library,
+        VariedPairs(parts.library, scenes=recipe.scenes, varied=recipe.varied),
         parts.words,
         recipe.batch,
         seed=parts.recipe.seed,
         named=recipe.named,
         contradicted=recipe.contradicted,
+        again=recipe.again,
         tokens=min(recipe.text_tokens, parts.network.sizes.qformer.positions),
     )
     yield from train(

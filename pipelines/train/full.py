@@ -68,6 +68,7 @@ def _representation(
             seed=recipe.seed,
             named=stage.named,
             contradicted=stage.contradicted,
+            again=stage.again,
             tokens=min(stage.text_tokens, network.sizes.qformer.positions),
         ),
         first,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from blipdiff.data.varied import VariedPairs
 from blipdiff.models.representation import Representation
 from blipdiff.models.subject_encoder import SubjectEncoder
 from blipdiff.training.batches import DescribedBatches, stream
@@ -22,12 +23,13 @@ def train_representation(parts: RunParts, *, compiled: bool = True) -> Iterator[
     folder = parts.stage("representation")
     first = resume_step(folder)
     batches = DescribedBatches(
-        parts.library,
+        VariedPairs(parts.library, scenes=recipe.scenes, varied=recipe.varied),
         parts.categories,
         recipe.batch,
         seed=parts.recipe.seed + 4,
         named=recipe.named,
         contradicted=recipe.contradicted,
+        again=recipe.again,
         tokens=min(recipe.text_tokens, network.sizes.qformer.positions),
     )
     yield from train(

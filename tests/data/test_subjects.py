@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blipdiff.data import Pixels
-from blipdiff.data.drawn import SOURCES, Drawing, build_subjects, read_drawings
+from blipdiff.data.drawn import LEARNED_ONLY, SOURCES, Drawing, build_subjects, read_drawings
 from blipdiff.data.drawn.names import CLIPART_NOUNS, clipart_category, emoji_category
 from blipdiff.data.drawn.subjects import distinct, fitted_subject
 from blipdiff.errors import BlipdiffError
@@ -112,10 +112,20 @@ def test_emoji_files_are_read_with_their_names(tmp_path: Path) -> None:
     sprites.mkdir(parents=True)
     inner = svg.replace("<svg ", '<svg id="1F34E-FE0F" ')
     (sprites / "all.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{inner}</svg>')
+    codes = names / "en" / "shortcodes"
+    codes.mkdir()
+    for kind in ("emojibase", "github", "iamcal", "joypixels", "cldr"):
+        (codes / f"{kind}.json").write_text(json.dumps({"1F34E": ["fruit_red"], "1F3F4": "wales"}))
+    body = '<circle cx="4" cy="4" r="3" fill="#c22"/>'
+    for source in LEARNED_ONLY:
+        icons = {name: {"body": body} for name in ("red-apple", "fruit-red-2", "wales", "nothing-known")}
+        (tmp_path / source).mkdir()
+        (tmp_path / source / "icons.json").write_text(json.dumps({"icons": icons, "width": 8, "height": 8}))
     drawings = list(read_drawings(tmp_path))
     assert [(d.name, d.category, d.source) for d in drawings] == [
         ("red apple", "apple", "twemoji"),
         ("red apple", "apple", "noto"),
+        *[("red apple", "apple", source) for source in LEARNED_ONLY for _ in ("its name", "its short code, numbered")],
     ]
     pytest.importorskip("resvg_py")
     assert all(d.render()[128, 128].tolist() == [204, 34, 34, 255] for d in drawings)

@@ -2,11 +2,13 @@
 
 from blipdiff.data.drawn.library import build_library
 from blipdiff.data.drawn.scenes import SCENES, Scene, build_scenes, paint_scene
-from blipdiff.data.drawn.sources import SOURCES, Drawing, Source, fetch_sources, read_drawings
+from blipdiff.data.drawn.packages import Drawing, Source
+from blipdiff.data.drawn.sources import LEARNED_ONLY, SOURCES, fetch_sources, read_drawings
 from blipdiff.data.drawn.styles import STYLES, Style
 from blipdiff.data.drawn.subjects import Progress, build_subjects, is_held_out
 
 __all__ = [
+    "LEARNED_ONLY",
     "SCENES",
     "SOURCES",
     "STYLES",

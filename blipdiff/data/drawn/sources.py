@@ -1,61 +1,34 @@
 """Public pictures with transparency, fetched by the registries' own clients and rendered to RGBA."""
 
-import io
-import json
 import re
 import shutil
 import subprocess
 import tarfile
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-from PIL import Image
-
+from blipdiff.data.drawn.iconify import read_iconify, squeezed_names
 from blipdiff.data.drawn.names import CLIPART_NOUNS, clipart_category, emoji_category
-from blipdiff.data.records import Pixels
-from blipdiff.errors import BlipdiffError, ImageError, MissingDependencyError
+from blipdiff.data.drawn.packages import Drawing, Source, read_picture, render_svg, render_svg_file, stored_json
+from blipdiff.errors import BlipdiffError, MissingDependencyError
 from blipdiff.foreign import foreign
 from blipdiff.outputs import written_folder
-
-RENDER_PIXELS = 256
-MOST_PIXELS = 16_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A package of pictures (or of their names), with the licence of its content."""
-
-    name: str
-    client: str
-    package: str
-    version: str
-    licence: str
-    credit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One picture before it is judged: RGBA pixels are made only when `render` is called."""
-
-    name: str
-    category: str
-    source: str
-    render: Callable[[], Pixels]
-
 
 SOURCES = (
     Source("fluent", "npm", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "Fluent Emoji, Microsoft Corporation"),
     Source("twemoji", "npm", "@twemoji/svg", "15.0.0", "CC-BY-4.0", "Twemoji, Twitter, Inc and other contributors"),
     Source("noto", "npm", "@svgmoji/noto", "3.2.0", "Apache-2.0", "Noto Emoji, Google LLC"),
     Source("openclipart", "apt", "openclipart-png", "", "public domain", "Open Clip Art Library and its artists"),
+    Source("fluent-flat", "npm", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "Fluent Emoji, Microsoft Corporation"),
+    Source("emojione", "npm", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "EmojiOne 2, Emoji One"),
+    Source("fxemoji", "npm", "@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "FxEmojis, Mozilla"),
+    Source("streamline", "npm", "@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline Emojis, Streamline"),
     Source("names", "npm", "emojibase-data", "17.0.0", "MIT", "Emojibase, Miles Johnson; Unicode CLDR"),
 )
+LEARNED_ONLY = ("fluent-flat", "emojione", "fxemoji", "streamline")  # nobody is judged by their held-out concepts
 EMOJI_GROUPS = frozenset((0, 1, 3, 4, 5, 6, 7))
 SKIPPED_SUBGROUPS = frozenset(("family", "skin-tone", "hair-style", "time", "emotion", "hotel"))
 KEPT_SYMBOLS = frozenset(("geometric",))
@@ -119,6 +92,9 @@ def read_drawings(cache: Path) -> Iterator[Drawing]:
     yield from _files(cache / "fluent", "webp", "fluent", emojis)
     yield from _files(cache / "twemoji", "svg", "twemoji", emojis)
     yield from _noto(cache / "noto", emojis)
+    spoken = squeezed_names(emojis, _short_codes(cache / "names"))
+    for source in LEARNED_ONLY:
+        yield from read_iconify(cache / source, source, spoken)
     words = {word for label in emojis.values() for word in re.findall(r"[a-z]+", label[1])}
     yield from _clipart(cache / "openclipart", frozenset(words) | CLIPART_NOUNS)
 
@@ -126,8 +102,8 @@ def read_drawings(cache: Path) -> Iterator[Drawing]:
 def _emoji_names(folder: Path) -> dict[str, tuple[str, str]]:
     """Hexcode without variation selectors -> (label, category), for the emojis that make good subjects."""
     names = {}
-    data: list[dict[str, Any]] = _stored_json(folder, "en/data.json")
-    subgroups: dict[str, str] = _stored_json(folder, "meta/groups.json")["subgroups"]
+    data: list[dict[str, Any]] = stored_json(folder, "en/data.json")
+    subgroups: dict[str, str] = stored_json(folder, "meta/groups.json")["subgroups"]
     for emoji in data:
         subgroup = subgroups.get(str(emoji.get("subgroup")), "")
         label = emoji["label"].lower()
@@ -138,12 +114,13 @@ def _emoji_names(folder: Path) -> dict[str, tuple[str, str]]:
     return names
 
 
-def _stored_json(folder: Path, name: str) -> Any:
-    path = next(folder.rglob(name), None)
-    if path is None:
-        raise BlipdiffError(f"{folder} lacks {name}; delete this folder, and its package is fetched again.")
-    with foreign(path, "readable JSON", BlipdiffError):
-        return json.loads(path.read_text("utf-8"))
+def _short_codes(folder: Path) -> dict[str, list[str]]:
+    """Hexcode without variation selectors -> the short codes that other programs have for it."""
+    found: dict[str, list[str]] = {}
+    for kind in ("emojibase", "github", "iamcal", "joypixels", "cldr"):
+        for code, short in stored_json(folder, f"shortcodes/{kind}.json").items():
+            found.setdefault(_plain_code(code), []).extend([short] if isinstance(short, str) else short)
+    return found
 
 
 def _plain_code(code: str) -> str:
@@ -151,7 +128,7 @@ def _plain_code(code: str) -> str:
 
 
 def _files(folder: Path, ending: str, source: str, emojis: dict[str, tuple[str, str]]) -> Iterator[Drawing]:
-    render = _render_svg_file if ending == "svg" else _read_picture
+    render = render_svg_file if ending == "svg" else read_picture
     for path in sorted(folder.rglob(f"*.{ending}")):
         if named := emojis.get(_plain_code(path.stem)):
             yield Drawing(*named, source, partial(render, path))
@@ -166,7 +143,7 @@ def _noto(folder: Path, emojis: dict[str, tuple[str, str]]) -> Iterator[Drawing]
         for picture in root:
             if named := emojis.get(_plain_code(picture.get("id", ""))):
                 text = ElementTree.tostring(picture, encoding="unicode")
-                yield Drawing(*named, "noto", partial(_render_svg, text, str(sprite)))
+                yield Drawing(*named, "noto", partial(render_svg, text, str(sprite)))
 
 
 def _clipart(folder: Path, vocabulary: frozenset[str]) -> Iterator[Drawing]:
@@ -178,38 +155,9 @@ def _clipart(folder: Path, vocabulary: frozenset[str]) -> Iterator[Drawing]:
             if not _is_wanted(inside) or CLIPART_SKIPPED_FOLDERS & set(inside.parts):
                 continue
             if category := clipart_category(path.stem, inside.name, vocabulary):
-                yield Drawing(path.stem.lower(), category, "openclipart", partial(_read_picture, path))
+                yield Drawing(path.stem.lower(), category, "openclipart", partial(read_picture, path))
 
 
 def _is_wanted(folder: Path) -> bool:
     name = folder.as_posix()
     return any(name == wanted or name.startswith(f"{wanted}/") for wanted in CLIPART_FOLDERS)
-
-
-def _read_picture(path: Path) -> Pixels:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with foreign(path, "a picture", ImageError):
-            opened = Image.open(path)
-    with opened as picture:
-        if picture.width * picture.height > MOST_PIXELS:
-            raise ImageError(f"{path} is a poster, not a subject.")
-        with foreign(path, "a picture", ImageError):
-            return np.asarray(picture.convert("RGBA"))
-
-
-def _render_svg_file(path: Path) -> Pixels:
-    with foreign(path, "an SVG", ImageError):
-        text = path.read_text("utf-8")
-    return _render_svg(text, str(path))
-
-
-def _render_svg(text: str, name: str) -> Pixels:
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise MissingDependencyError("Rendering SVG needs resvg_py: pip install 'blipdiff[train]'.") from error
-    with foreign(name, "an SVG", ImageError):
-        png = bytes(resvg_py.svg_to_bytes(svg_string=text, width=RENDER_PIXELS, height=RENDER_PIXELS))
-    with Image.open(io.BytesIO(png)) as picture:
-        return np.asarray(picture.convert("RGBA"))

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from blipdiff.data.drawn.colours import Floats
-from blipdiff.data.drawn.sources import Drawing, read_drawings
+from blipdiff.data.drawn.packages import Drawing
+from blipdiff.data.drawn.sources import LEARNED_ONLY, read_drawings
 from blipdiff.data.records import Pixels, SubjectRecord
 from blipdiff.data.stored import write_array, write_json
 from blipdiff.errors import BlipdiffError, ImageError
@@ -34,6 +35,8 @@ def build_subjects(
     pictures: list[Pixels] = []
     records: list[SubjectRecord] = []
     for drawing in read_drawings(cache) if drawings is None else drawings:
+        if drawing.source in LEARNED_ONLY and _record(drawing).held_out:
+            continue
         picture = fitted_subject(drawing, side)
         if picture is not None:
             pictures.append(picture)
