@@ -78,14 +78,16 @@ def draw_over_ray(batch: Batch, address: str, workers: Workers, say: Callable[[s
             every = chunks(manifest, stamps, done, together=together, workers=pool.most, most=most)
             return islice(every, first, first + at_once)
 
+        def work_on(late: _Late, chunk: Chunk) -> tuple[Chunk, list[dict[str, Any]]]:
+            return _drawn(batch, drawing, late, chunk)
+
+        make = partial(_Late, batch)
+
         def ends() -> Iterator[tuple[Chunk, list[dict[str, Any]]]]:
             """Of all chunks, some after the others; the last one of all has no rows."""
             over, first = False, 0
             while not over:
-                for chunk, told in handed_out(
-                    partial(units, first), lambda: _Late(batch), lambda late, chunk: _drawn(batch, drawing, late, chunk),
-                    pool, ordered=False, deaths=None,
-                ):  # fmt: skip
+                for chunk, told in handed_out(partial(units, first), make, work_on, pool, ordered=False, deaths=None):
                     over = over or chunk.is_last
                     yield chunk, told
                 first += at_once

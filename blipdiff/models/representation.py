@@ -64,7 +64,7 @@ class Representation(nn.Module):
 
     @staticmethod
     def same_subject(features: Tensor, others: Tensor) -> Tensor:
-        """How alike two pictures' subjects are: (n, 16, shared), (m, 16, shared) -> (n, m), the queries' mean cosine."""
+        """How alike the subjects are, the queries' mean cosine: (n, 16, shared), (m, 16, shared) -> (n, m)."""
         return torch.einsum("nqd,mqd->nm", features, others) / features.shape[1]
 
     def picture_features(self, patches: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -13,8 +15,36 @@ from transformers import (
 )
 
 from blipdiff.checkpoints.configs import photo_config, write_json
+from blipdiff.data import PairLibrary
+from blipdiff.data.drawn import Drawing, build_scenes, build_subjects
 from blipdiff.images import PhotoSettings
 from blipdiff.training.vocabulary import train_category_tokenizer, train_prompt_tokenizer
+
+SIDE = 64
+
+
+def drawn(seed: int) -> np.ndarray:
+    """A random two-coloured blob with alpha."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((90, 80, 4), np.uint8)
+    colours = [(*(int(c) for c in rng.integers(40, 220, 3)), 255) for _ in range(3)]
+    centre = (40, 45)
+    cv2.ellipse(picture, centre, (36, int(rng.integers(20, 42))), int(rng.integers(180)), 0, 360, colours[0], -1)
+    cv2.circle(picture, (int(rng.integers(25, 55)), int(rng.integers(30, 60))), 12, colours[1], -1)
+    cv2.line(picture, (10, int(rng.integers(20, 70))), (70, int(rng.integers(20, 70))), colours[2], 5)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> PairLibrary:
+    folder: Path = tmp_path_factory.mktemp("library")
+    drawings = [
+        Drawing(f"thing {i}", f"thing{i % 40}", ("fluent", "twemoji", "noto")[i % 3], lambda i=i: drawn(i))
+        for i in range(150)
+    ]
+    build_subjects(folder, folder, SIDE, drawings=drawings)
+    build_scenes(folder, 2, side=SIDE)
+    return PairLibrary(folder)
 
 
 @pytest.fixture(scope="module")

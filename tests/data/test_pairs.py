@@ -2,41 +2,16 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from blipdiff.data import Pair, PairLibrary, composite, premultiplied, split_of, warped
-from blipdiff.data.drawn import Drawing, build_scenes, build_subjects, is_held_out
+from blipdiff.data.drawn import is_held_out
 from blipdiff.data.drawn.scenes import SCENES
 from blipdiff.data.drawn.styles import STYLES
 from blipdiff.errors import ConfigError
 
 SIDE = 64
-
-
-def drawn(seed: int) -> np.ndarray:
-    """A random two-coloured blob with alpha."""
-    rng = np.random.default_rng(seed)
-    picture = np.zeros((90, 80, 4), np.uint8)
-    colours = [(*(int(c) for c in rng.integers(40, 220, 3)), 255) for _ in range(3)]
-    centre = (40, 45)
-    cv2.ellipse(picture, centre, (36, int(rng.integers(20, 42))), int(rng.integers(180)), 0, 360, colours[0], -1)
-    cv2.circle(picture, (int(rng.integers(25, 55)), int(rng.integers(30, 60))), 12, colours[1], -1)
-    cv2.line(picture, (10, int(rng.integers(20, 70))), (70, int(rng.integers(20, 70))), colours[2], 5)
-    return picture
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> PairLibrary:
-    folder: Path = tmp_path_factory.mktemp("library")
-    drawings = [
-        Drawing(f"thing {i}", f"thing{i % 40}", ("fluent", "twemoji", "noto")[i % 3], lambda i=i: drawn(i))
-        for i in range(150)
-    ]
-    build_subjects(folder, folder, SIDE, drawings=drawings)
-    build_scenes(folder, 2, side=SIDE)
-    return PairLibrary(folder)
 
 
 def same(one: Pair, other: Pair) -> bool:
@@ -82,8 +57,8 @@ def test_pictures_have_the_library_side_and_prompts_have_words(library: PairLibr
         assert pair.scene in {"plain white", *(scene.name for scene in SCENES)}
 
 
-def test_outside_the_mask_a_plain_ground_stays_plain_and_inside_it_does_not() -> None:
-    placed = warped(premultiplied(np.pad(drawn(1), ((3, 3), (8, 8), (0, 0)))), 0.6, 10.0, 0.4, 0.6)
+def test_outside_the_mask_a_plain_ground_stays_plain_and_inside_it_does_not(library: PairLibrary) -> None:
+    placed = warped(premultiplied(np.pad(library.subjects[1], ((16, 16), (16, 16), (0, 0)))), 0.6, 10.0, 0.4, 0.6)
     ground = np.full((96, 96, 3), (10, 200, 30), np.uint8)
     target = composite(placed, ground)
     mask = placed[..., 3]

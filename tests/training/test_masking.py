@@ -35,7 +35,16 @@ def words(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> Ber
 def recipe(**changed: object):
     plain = load_describer_recipe("describe-further").representation
     return replace(
-        plain, masking=0.15, distillation=0.4, steps=4, batch=8, warmup_steps=1, shared_width=8, bfloat16=False, matching_share=1.0, **changed
+        plain,
+        masking=0.15,
+        distillation=0.4,
+        steps=4,
+        batch=8,
+        warmup_steps=1,
+        shared_width=8,
+        bfloat16=False,
+        matching_share=1.0,
+        **changed,
     )
 
 

@@ -4,18 +4,19 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from blipdiff.data.drawn.packages import Drawing, render_svg, stored_json
 
 _NUMBERED = re.compile(r"-\d+$")
 _SQUEEZED = re.compile(r"[^a-z0-9]")
-_SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {} {}">{}</svg>'
-)
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {} {}">{}</svg>'
 
 
-def read_iconify(folder: Path, source: str, emojis: Mapping[str, tuple[str, str]]) -> Iterator[Drawing]:
+Named: TypeAlias = tuple[str, str]  # label and category
+
+
+def read_iconify(folder: Path, source: str, emojis: Mapping[str, Named]) -> Iterator[Drawing]:
     """The pictures of a package that are emojis by their names, in the order of their names.
 
     emojis: squeezed name -> (label, category), see `squeezed_names`
@@ -30,7 +31,9 @@ def read_iconify(folder: Path, source: str, emojis: Mapping[str, tuple[str, str]
             yield Drawing(*named, source, partial(render_svg, text, f"{folder}: {name}"))
 
 
-def squeezed_names(labels: Mapping[str, tuple[str, str]], shortcodes: Mapping[str, list[str]]) -> dict[str, tuple[str, str]]:
+def squeezed_names(
+    labels: Mapping[str, tuple[str, str]], shortcodes: Mapping[str, list[str]]
+) -> dict[str, tuple[str, str]]:
     """Squeezed label or short code -> (label, category).
 
     labels: code -> (label, category); shortcodes: code -> short codes

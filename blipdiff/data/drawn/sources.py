@@ -22,10 +22,12 @@ SOURCES = (
     Source("twemoji", "npm", "@twemoji/svg", "15.0.0", "CC-BY-4.0", "Twemoji, Twitter, Inc and other contributors"),
     Source("noto", "npm", "@svgmoji/noto", "3.2.0", "Apache-2.0", "Noto Emoji, Google LLC"),
     Source("openclipart", "apt", "openclipart-png", "", "public domain", "Open Clip Art Library and its artists"),
-    Source("fluent-flat", "npm", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "Fluent Emoji, Microsoft Corporation"),
+    Source(
+        "fluent-flat", "npm", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "Fluent Emoji, Microsoft Corporation"
+    ),
     Source("emojione", "npm", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "EmojiOne 2, Emoji One"),
     Source("fxemoji", "npm", "@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "FxEmojis, Mozilla"),
-    Source("streamline", "npm", "@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline Emojis, Streamline"),
+    Source("streamline", "npm", "@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline Emojis"),
     Source("names", "npm", "emojibase-data", "17.0.0", "MIT", "Emojibase, Miles Johnson; Unicode CLDR"),
 )
 LEARNED_ONLY = ("fluent-flat", "emojione", "fxemoji", "streamline")  # nobody is judged by their held-out concepts
@@ -92,9 +94,10 @@ def read_drawings(cache: Path) -> Iterator[Drawing]:
     yield from _files(cache / "fluent", "webp", "fluent", emojis)
     yield from _files(cache / "twemoji", "svg", "twemoji", emojis)
     yield from _noto(cache / "noto", emojis)
-    spoken = squeezed_names(emojis, _short_codes(cache / "names"))
-    for source in LEARNED_ONLY:
-        yield from read_iconify(cache / source, source, spoken)
+    if there := [source for source in LEARNED_ONLY if (cache / source).is_dir()]:
+        spoken = squeezed_names(emojis, _short_codes(cache / "names"))
+        for source in there:
+            yield from read_iconify(cache / source, source, spoken)
     words = {word for label in emojis.values() for word in re.findall(r"[a-z]+", label[1])}
     yield from _clipart(cache / "openclipart", frozenset(words) | CLIPART_NOUNS)
 
