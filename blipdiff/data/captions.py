@@ -22,6 +22,11 @@ _HUES = (  # upper ends in OpenCV's half degrees
     (170, "pink"),
     (180, "red"),
 )
+_COLOURS = (*dict.fromkeys(name for _, name in _HUES), "brown", "white", "gray", "black")
+_ORANGE, _BROWN, _WHITE, _GRAY, _BLACK = (_COLOURS.index(one) for one in ("orange", "brown", "white", "gray", "black"))
+_NAMED_HUES = np.array(  # the colour's place among them, by hue
+    [_COLOURS.index(next((name for end, name in _HUES if hue < end), _HUES[-1][1])) for hue in range(256)]
+)
 
 
 def main_colour(cut_out: Pixels) -> str | None:
@@ -29,15 +34,15 @@ def main_colour(cut_out: Pixels) -> str | None:
     solid = cut_out[..., 3] > 200
     if not solid.any():
         return None
-    hue, saturation, value = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(cut_out[..., :3]), cv2.COLOR_RGB2HSV), 2, 0)
-    ends = np.array([end for end, _ in _HUES])
-    names = np.array([name for _, name in _HUES])[np.searchsorted(ends, hue, side="right").clip(max=len(_HUES) - 1)]
-    names = np.where((names == "orange") & (value < 160), "brown", names)
-    grey = np.where(value > _BRIGHT, "white", "gray")
-    names = np.where(saturation < _SATURATED, grey, names)
-    names = np.where(value < _DARK, "black", names)[solid]
-    found, counts = np.unique(names, return_counts=True)
-    return str(found[counts.argmax()]) if counts.max() > _COLOURED_SHARE * len(names) else None
+    pixels = cv2.cvtColor(np.ascontiguousarray(cut_out[..., :3]), cv2.COLOR_RGB2HSV)[solid]
+    hue, saturation, value = pixels[:, 0], pixels[:, 1], pixels[:, 2]
+    named = _NAMED_HUES[hue]
+    named[(named == _ORANGE) & (value < 160)] = _BROWN
+    pale = saturation < _SATURATED
+    named[pale] = np.where(value[pale] > _BRIGHT, _WHITE, _GRAY)
+    named[value < _DARK] = _BLACK
+    counts = np.bincount(named, minlength=len(_COLOURS))
+    return _COLOURS[int(counts.argmax())] if counts.max() > _COLOURED_SHARE * len(named) else None
 
 
 def caption(category: str, colour: str | None, rng: Generator) -> str:

@@ -101,7 +101,7 @@ def _shaded(cut_out: Pixels, rng: Generator) -> Pixels:
     side = cut_out.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32) / side - 0.5
     turn, depth = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.45)
-    light = (1 + depth * 2 * (math.cos(turn) * x + math.sin(turn) * y))[..., None]
+    light = (1 + np.float32(2 * depth) * (np.float32(math.cos(turn)) * x + np.float32(math.sin(turn)) * y))[..., None]
     return _coloured(cut_out, lambda colours: colours * light)
 
 
@@ -112,17 +112,21 @@ def _flat(cut_out: Pixels, rng: Generator) -> Pixels:
     soft = cv2.medianBlur(np.ascontiguousarray(cut_out[..., :3]), width)
     alpha = cut_out[..., 3:].astype(np.float32) / 255
     stepped = np.round(soft.astype(np.float32) / 255 * steps) / steps * 255
-    return np.dstack([np.minimum(stepped, 255 * alpha).astype(np.uint8), cut_out[..., 3]])
+    kept = np.minimum(stepped, 255 * alpha).astype(np.uint8)
+    result: Pixels = cv2.merge([*cv2.split(kept), np.ascontiguousarray(cut_out[..., 3])])
+    return result
 
 
 def _toned(cut_out: Pixels, rng: Generator) -> Pixels:
     """Lighter or darker, paler or stronger."""
     gamma, strength = rng.uniform(0.65, 1.5), rng.uniform(0.6, 1.5)
 
+    curve = (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+
     def change(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-        grey = colours.mean(axis=2, keepdims=True)
-        strong = np.clip(grey + strength * (colours - grey), 0, 255)
-        toned: NDArray[np.float32] = 255 * (strong / 255) ** gamma
+        grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)[..., None] * np.float32(1 - strength)
+        strong = np.clip(colours * np.float32(strength) + grey, 0, 255).astype(np.uint8)
+        toned: NDArray[np.float32] = cv2.LUT(strong, curve).astype(np.float32)
         return toned
 
     return _coloured(cut_out, change)
@@ -130,10 +134,12 @@ def _toned(cut_out: Pixels, rng: Generator) -> Pixels:
 
 def _coloured(cut_out: Pixels, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Pixels:
     """Its colours changed where it is, and scaled by its alpha again."""
-    alpha = cut_out[..., 3:].astype(np.float32) / 255
-    colours = cut_out[..., :3] / np.maximum(alpha, 1 / 255)
-    changed = np.clip(change(np.minimum(colours, 255).astype(np.float32)), 0, 255) * alpha
-    return np.dstack([changed.astype(np.uint8), cut_out[..., 3]])
+    alpha = cut_out[..., 3].astype(np.float32) / np.float32(255)
+    whole = np.maximum(alpha, np.float32(1 / 255))
+    colours = cut_out[..., :3].astype(np.float32) / whole[..., None]
+    changed = np.clip(change(np.minimum(colours, np.float32(255))), 0, 255) * alpha[..., None]
+    result: Pixels = cv2.merge([*cv2.split(changed.astype(np.uint8)), np.ascontiguousarray(cut_out[..., 3])])
+    return result
 
 
 _CHANGES: tuple[tuple[float, Callable[[Pixels, Generator], Pixels]], ...] = (
