@@ -142,6 +142,21 @@ def test_what_ends_its_worker_twice_and_what_the_disk_has_no_room_for_fail_alone
     assert sorted(one["line"] for one in told(folder)) == [1, 2, 3, 4, 5]
 
 
+def ended_at_once(_drawing: Drawing, _studio: Any, chunk: Any) -> Any:
+    """A stand-in for drawing: where long batches are cut is asked here, not what is drawn."""
+    return [{"line": row.number, "state": "done", "key": "", "mark": f"{row.mark:016x}"} for row in chunk.rows]
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_batch_of_several_streams_is_drawn_whole(cluster: None, folder: Path, count: int) -> None:
+    path = written(folder, *(LINE | {"seed": seed} for seed in range(count)))
+    said = list[str]()
+    ends = drawn(batch(folder, path, draw=ended_at_once, most=1, at_once=3), said.append)
+    assert [one["line"] for one in ends] == list(range(1, count + 1))
+    assert sorted(one["line"] for one in told(folder)) == list(range(1, count + 1))
+    assert said == []
+
+
 def test_a_model_that_cannot_be_opened_is_told_once(cluster: None, folder: Path) -> None:
     asked = batch(folder, written(folder, LINE), opening=OPENING | {"model": str(folder / "gone")})
     with pytest.raises(CheckpointError, match="gone"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.jobs import batch_chunks
 from app.jobs import manifest as reading
 from app.jobs.batch import JOURNAL, Journal
 from app.jobs.batch_chunks import Chunk, chunks
@@ -105,6 +106,20 @@ def test_rows_of_one_shape_are_gathered_and_none_is_lost(tmp_path: Path) -> None
     assert len(whole) >= 6
     assert sum(len({row.told["steps"] for row in chunk.rows}) == 1 for chunk in whole) >= 6
     assert max(len(chunk.rows) for chunk in handed(written(tmp_path, *lines * 40))) == 32
+
+
+def test_a_very_long_manifest_has_larger_chunks_instead_of_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo().save(tmp_path / "dog.png")
+    manifest = written(tmp_path, *(LINE | {"seed": seed} for seed in range(330)))
+    assert [len(chunk.rows) for chunk in handed(manifest)] == [32] * 10 + [10, 0]
+    monkeypatch.setattr(batch_chunks, "_MANY", 5)
+    found = handed(manifest)
+    assert [len(chunk.rows) for chunk in found] == [66] * 5 + [0]
+    assert [chunk.is_last for chunk in found] == [False] * 5 + [True]
+    monkeypatch.setattr(batch_chunks, "_LARGEST", 40)
+    assert [len(chunk.rows) for chunk in handed(manifest)] == [40] * 8 + [10, 0]
 
 
 def test_what_killed_runs_had_done_comes_into_the_journal_once(tmp_path: Path) -> None:
