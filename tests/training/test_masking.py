@@ -10,6 +10,8 @@ import torch
 from blipdiff.checkpoints.describer import save_describer
 from blipdiff.data import PairLibrary
 from blipdiff.data.captions import contradiction
+from blipdiff.data.varied import VariedPairs
+from blipdiff.errors import ConfigError
 from blipdiff.images import PhotoSettings
 from blipdiff.models.describer import Describer, category_features
 from blipdiff.models.representation import Representation
@@ -34,18 +36,8 @@ def words(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory) -> Ber
 
 def recipe(**changed: object):
     plain = load_describer_recipe("describe-further").representation
-    return replace(
-        plain,
-        masking=0.15,
-        distillation=0.4,
-        steps=4,
-        batch=8,
-        warmup_steps=1,
-        shared_width=8,
-        bfloat16=False,
-        matching_share=1.0,
-        **changed,
-    )
+    small = {"steps": 4, "batch": 8, "warmup_steps": 1, "shared_width": 8, "bfloat16": False, "matching_share": 1.0}
+    return replace(plain, **(small | {"masking": 0.15, "distillation": 0.4, "again": 0.0} | changed))
 
 
 def network(words: BertTokenizer) -> Representation:
@@ -149,6 +141,37 @@ def test_a_run_with_a_teacher_that_was_stopped_goes_on_as_it_would_have(
     cut = trained(RunFolder(tmp_path / "cut", save_every_seconds=0), 2, 4)
     for one, other in zip(whole, cut, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_subject_is_learned_to_be_known_again(library: PairLibrary, words: BertTokenizer) -> None:
+    net = network(words)
+    asked = recipe(masking=0.0, distillation=0.0)
+    objective = RepresentationObjective.of(asked, net, words, PHOTO)
+    pairs = VariedPairs(library, scenes=0.2, varied=0.5)
+    batch = DescribedBatches(pairs, words, 8, seed=3, tokens=16, again=0.5)[0]
+    assert batch["again"].shape == (4, *batch["photo"].shape[1:])
+    first = objective.loss(batch, torch.Generator().manual_seed(0))[1]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss, last = objective.loss(batch, torch.Generator().manual_seed(0))
+        loss.backward()
+        optimizer.step()
+    assert last["subjects"] < first["subjects"]
+    assert last["subject_accuracy"] == 1
+    one, other = (net.picture_features(net.visual_encoder(torch.randn(2, 3, 32, 32))) for _ in range(2))
+    assert net.same_subject(one, one).diagonal().tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert net.same_subject(one, other).shape == (2, 2)
+
+
+def test_subjects_are_shown_twice_by_drawings_alone(words: BertTokenizer) -> None:
+    class Photos:
+        def draw_described(self, _index: int, _seed: int) -> tuple[np.ndarray, str, str]:
+            return np.zeros((32, 32, 3), np.uint8), "dog", "a dog"
+
+    assert "again" not in DescribedBatches(Photos(), words, 2, seed=0)[0]
+    with pytest.raises(ConfigError, match="need a library of drawings"):
+        DescribedBatches(Photos(), words, 2, seed=0, again=0.5)
 
 
 @pytest.mark.parametrize("seed", range(12))
