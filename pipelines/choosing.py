@@ -29,8 +29,9 @@ from blipdiff.language.mini import DescriberEngine
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from pipelines.controls.details import References
 from pipelines.inputs import Input
+from pipelines.scores import TOGETHER, Scores
 from pipelines.sheets import labelled_grid
-from pipelines.task import TOGETHER, Notice, Result, Sheet
+from pipelines.task import Notice, Result, Sheet
 
 BEST = "best"  # the kind of the sheet
 
@@ -42,31 +43,6 @@ _SIZES = (0.375, 0.47, 0.56, 0.66, 0.75, 0.84, 0.94)  # of the subject's frame a
 _FAR = 25.0  # in Lab
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Of one picture, from 0 to 1; subject: None where no photo shows it. by: who has scored the prompt."""
-
-    prompt: float
-    subject: float | None
-    by: str
-
-    @property
-    def together(self) -> float:
-        """The product, by which pictures are ordered."""
-        return self.prompt * (1.0 if self.subject is None else self.subject)
-
-    def told(self) -> dict[str, Any]:
-        """As metadata tell them."""
-        found = {"prompt": round(self.prompt, 4), TOGETHER: round(self.together, 4), "by": self.by}
-        return found if self.subject is None else {**found, "subject": round(self.subject, 4)}
-
-    def label(self) -> str:
-        """What stands under the picture."""
-        if self.subject is None:
-            return f"prompt {self.prompt:.2f}"
-        return f"prompt {self.prompt:.2f}, subject {self.subject:.2f}: {self.together:.2f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,6 @@ from blipdiff.errors import ConfigError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TOGETHER = "together"  # among the facts of a result that others are ordered with: what its scores come to
 Kind: TypeAlias = Literal["subject", "picture", "layers", "mask"]  # layers: a picture with its transparency
 
 # The modules whose TASKS are always there, in the order in which people see them.

@@ -17,7 +17,8 @@ from app.jobs.queue import Queue
 from app.jobs.tickets import FAULT, State, Ticket
 from blipdiff.errors import BlipdiffError, OutputError, is_out_of_memory
 from pipelines.job import Job
-from pipelines.task import TOGETHER, Notice, Result, Sheet
+from pipelines.scores import TOGETHER
+from pipelines.task import Notice, Result, Sheet
 
 _SECONDS_TO_LOOK = 0.5  # where nothing says that a job has come
 _SECONDS_TO_WARM = 10.0  # where neither a job has come nor anybody has woken the worker

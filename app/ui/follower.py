@@ -16,7 +16,7 @@ from app.ui.notices import notice
 from app.ui.parts import Changes, Seen
 from app.ui.room import Room, TabPart
 from app.ui.runs import MOST_PICTURES
-from app.ui.views import Shows, View, drawn
+from app.ui.views import Shows, View, drawn, scored
 from app.ui.visits import SOURCE, sender_of
 from pipelines.job import Job
 
@@ -120,10 +120,11 @@ class Follower:
 
     def _restored(self, ticket: Ticket) -> View:
         workshop = self._room.workshop
-        results = [drawn(workshop, name) for name in workshop.results(ticket)]
+        there = [one for name in workshop.results(ticket) if (one := drawn(workshop, name)) is not None]
+        results = sorted(map(scored, there), key=lambda one: -one.worth)  # those without scores stay as they come
         view = View(
             ticket,
-            drawn=tuple(one for one in results if one is not None),
+            drawn=tuple(results),
             sheets=workshop.history.sheets(ticket.id, ticket.owner, fetched=True),
             notices=ticket.notices,
         )

@@ -14,6 +14,8 @@ from app.ui.parts import Changes, Parts, Seen
 from app.ui.texts import retold, said
 from blipdiff.errors import BlipdiffError
 from pipelines.job import Job
+from pipelines.metadata import read_metadata
+from pipelines.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ def drawn(workshop: Workshop, name: str, label: str = "", worth: float = 0.0) ->
         return None if entry is None else Drawn(entry, history.file(entry), history.beside(entry), label, worth)
     except BlipdiffError:
         return None
+
+
+def scored(one: Drawn) -> Drawn:
+    """With the scores that the picture itself tells of, where it was chosen among others."""
+    try:
+        scores = Scores.of(read_metadata(one.path)["scores"])
+    except (BlipdiffError, KeyError, TypeError, ValueError):
+        return one
+    return replace(one, label=scores.label(), worth=scores.together)
 
 
 def how_far(view: View, *, is_model_open: bool = True) -> str:
