@@ -1,14 +1,11 @@
 """The best of several pictures: each scored for the prompt and for the subject, by what has no part in drawing them."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,12 +18,13 @@ from blipdiff.cut_out import framed
 from blipdiff.devices import Placement
 from blipdiff.errors import ImageError, MissingDependencyError
 from blipdiff.filenames import short_name
-from blipdiff.images import fitted, subject_pixels
+from blipdiff.images import subject_pixels
 from blipdiff.language import verdicts
 from blipdiff.language.answers import Engine
 from blipdiff.language.engines import load_engine
 from blipdiff.language.mini import DescriberEngine
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.describer import Describer
 from pipelines.controls.details import References
 from pipelines.inputs import Input
 from pipelines.scores import TOGETHER, Scores
@@ -38,20 +36,14 @@ BEST = "best"  # the kind of the sheet
 _INSIDE = 0.5  # share of a patch that the subject takes
 _ACROSS = 4  # pictures of the sheet
 _FRAME = 224  # pixels of the frame in which the cut-out is seen
-_SEEN = 128  # pixels of a picture whose colours are looked at
-_SIZES = (0.375, 0.47, 0.56, 0.66, 0.75, 0.84, 0.94)  # of the subject's frame against the picture
-_FAR = 25.0  # in Lab
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inside:
-    """A subject inside its cut-out: features (places, width) of length 1; picture (H, W, 3) and mask (H, W) of 255."""
+    """A subject cut out: its `places` (n, width) of length 1, or `rows` (1, 16, shared) as a describer sees it."""
 
-    features: Tensor
-    picture: Pixels
-    mask: Pixels
+    places: Tensor | None = None
+    rows: Tensor | None = None
 
 
 class Chooser:
@@ -59,6 +51,7 @@ class Chooser:
 
     def __init__(self, model: BlipDiffusion, references: References, engine: Engine | None = None) -> None:
         self._model, self._references, self._engine = model, references, engine
+        self._describer: DescriberEngine | None = None
 
     @classmethod
     def of(cls, model: BlipDiffusion, references: References, judge: str | None, *, download: bool) -> "Chooser":
@@ -77,10 +70,10 @@ class Chooser:
         """Of one picture. thing, place: "dog", "on a beach"; subjects: what `subjects` gave
 
         The chance of "yes" to whether the picture shows the sentence, as VQAScore has it (Lin et al. 2024,
-        arXiv:2404.01291); a describer's is by its contrast. And how well the subject is found again.
+        arXiv:2404.01291); a describer's is the place's share among places. And how well the subject is found again.
         """
         if self._engine is None:
-            self._engine = load_engine(place=Placement(self._model.device, torch.float32))
+            self._engine = self._bundled()
         found = [self._found(picture, one) for one in subjects]
         prompt = _chance(self._engine, picture, thing, place)
         return Scores(prompt, float(np.mean(found)) if found else None, self._engine.name)
@@ -107,11 +100,30 @@ class Chooser:
 
     def _inside(self, layers: Image.Image) -> Inside:
         picture, mask = framed(layers, (_FRAME, _FRAME))
+        if (describer := self._knows_subjects()) is not None:
+            return Inside(rows=_rows(describer, picture))
         patches = self._patches(picture)
         side = round(len(patches) ** 0.5)
         cover = torch.from_numpy(np.array(mask.resize((side, side), Image.Resampling.BOX), np.float32)).flatten() / 255
         kept = cover >= min(_INSIDE, float(cover.max()))
-        return Inside(patches[kept.to(patches.device)], np.asarray(picture), np.asarray(mask))
+        return Inside(patches[kept.to(patches.device)])
+
+    def _knows_subjects(self) -> Describer | None:
+        """The bundled describer where the model sees as it does; a larger model's own trunk sees more."""
+        describer = self._bundled().describer
+        own, seen = self._model.subject_encoder.sizes.vision, describer.network.sizes.vision
+        return describer if own == seen else None
+
+    def _bundled(self) -> DescriberEngine:
+        if self._describer is None:
+            engine = load_engine(place=self._place)
+            assert isinstance(engine, DescriberEngine)
+            self._describer = engine
+        return self._describer
+
+    @property
+    def _place(self) -> Placement:
+        return Placement(self._model.device, torch.float32)
 
     @torch.no_grad()
     def _patches(self, picture: Image.Image) -> Tensor:
@@ -122,14 +134,17 @@ class Chooser:
         return normalize(trunk(pixels.to(weight.device, weight.dtype))[0, 1:].float(), dim=-1)
 
     def _found(self, picture: Image.Image, subject: Inside) -> float:
-        """The geometric mean of what the trunk and what the colours say.
+        """How alike the describer finds both, which has learned to know a subject again on another ground.
 
-        The trunk: the mean over the subject's places of the cosine with the likest place of the picture. The colours:
-        e to the power of minus the distance in Lab at the best place and size, in units of 25.
+        Or else the mean over the subject's places of the cosine with the likest place of the picture, as the model's
+        own trunk sees both.
         """
-        cosines = subject.features @ self._patches(picture).T  # (places of the subject, places of the picture)
-        likeness = float(cosines.amax(dim=1).mean().clamp(0, 1))
-        return math.sqrt(likeness * math.exp(-colour_distance(subject, picture) / _FAR))
+        if subject.rows is not None:
+            describer = self._bundled().describer
+            return float(describer.network.same_subject(_rows(describer, picture), subject.rows).clamp(0, 1))
+        assert subject.places is not None
+        cosines = subject.places @ self._patches(picture).T  # (places of the subject, places of the picture)
+        return float(cosines.amax(dim=1).mean().clamp(0, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,32 +178,14 @@ def choice_for(studio: Any, job: Any) -> Choice | None:
     return Choice(studio.chooser, best, thing, place, tuple(subjects), tuple(notices))
 
 
-def colour_distance(subject: Inside, picture: Image.Image) -> float:
-    """How far the picture's colours are from the subject's inside its mask: root mean square in Lab, 0 to about 100.
-
-    At the best place, size and side of a picture that is looked at on 128 pixels.
-    """
-    scene, best = _lab(np.asarray(fitted(picture.convert("RGB"), (_SEEN, _SEEN), "pad"))), math.inf
-    for share in _SIZES:
-        size = (round(share * _SEEN),) * 2
-        colours = _lab(cv2.resize(subject.picture, size, interpolation=cv2.INTER_AREA))
-        inside = (cv2.resize(subject.mask, size, interpolation=cv2.INTER_AREA) > 127).astype(np.float32)
-        if not inside.any():
-            continue
-        for step in (1, -1):  # as it is, and mirrored
-            mask = np.ascontiguousarray(np.dstack([inside] * 3)[:, ::step])
-            found = cv2.matchTemplate(scene, np.ascontiguousarray(colours[:, ::step]), cv2.TM_SQDIFF, mask=mask)
-            best = min(best, float(found.min()) / float(inside.sum()))
-    return math.sqrt(max(best, 0.0))
-
-
-def _lab(picture: Pixels) -> Any:
-    return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+@torch.no_grad()
+def _rows(describer: Describer, picture: Image.Image) -> Tensor:
+    return describer.network.picture_features(describer.patches([picture]))
 
 
 def _chance(engine: Engine, picture: Image.Image, thing: str, place: str) -> float:
     if place and isinstance(engine, DescriberEngine):
-        return verdicts.place_chance(engine.describer, engine.describer.patches([picture]), thing, place)
+        return verdicts.place_share(engine.describer, engine.describer.patches([picture]), thing, place)
     return float(engine.matches(picture, [build_prompt(thing, place)])[0])
 
 

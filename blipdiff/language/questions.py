@@ -4,6 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+PLACES = (
+    "on a white background", "on a striped background", "on a checkered background", "on a polka dot background",
+    "in front of a brick wall", "on a wooden floor", "on a wooden table", "in a room", "on a grass field",
+    "in a flower field", "on a beach", "in the snow", "in the sea", "in a forest", "in a desert", "in the mountains",
+    "at sunset", "in the rain", "on a road", "under a night sky", "in space", "on the moon", "in a city at night",
+    "in fire", "under water",
+)  # fmt: skip
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "gray", "black")
 
 Kind: TypeAlias = Literal["what", "colour", "whether", "which", "caption"]

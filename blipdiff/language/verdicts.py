@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from blipdiff.language.questions import COLOURS, with_article
+from blipdiff.language.questions import COLOURS, PLACES, with_article
 from blipdiff.models.describer import Describer
 
 Shares: TypeAlias = tuple[tuple[str, float], ...]  # of possible answers, the likeliest first
@@ -20,6 +20,7 @@ Shares: TypeAlias = tuple[tuple[str, float], ...]  # of possible answers, the li
 _THING = (0.381, 0.554, -0.243)
 _COLOUR = (0.879, 1.757)
 _PLACE = (37.98, -24.14)
+_SAME_PLACE = 0.85  # cosine of two texts that name the same place: of those known 0.94 and more, of others 0.8
 _EPS = 1e-6
 
 
@@ -54,6 +55,20 @@ def colour_chance(describer: Describer, patches: Tensor, thing: str, colour: str
 def place_chance(describer: Describer, patches: Tensor, thing: str, place: str) -> float:
     """That a thing of the photo is there, "on a beach", from 0 to 1."""
     return _chance(_PLACE, place_evidence(describer, patches, thing, place))
+
+
+def place_share(describer: Describer, patches: Tensor, thing: str, place: str) -> float:
+    """The share of a place among those that are known and mean another one, from 0 to 1, by contrast.
+
+    Where the place names a colour, the same in other colours is among them.
+    """
+    worded = next((word for word in place.split() if word in COLOURS), None)
+    recoloured = [place.replace(worded, colour) for colour in COLOURS if colour != worded] if worded else []
+    texts = [describer.readable(f"{with_article(thing)} {one}") for one in (place, *PLACES)]
+    own, *others = describer.text_features(texts)
+    kept = [text for text, one in zip(texts[1:], others, strict=True) if float(own @ one) < _SAME_PLACE]
+    kept += [describer.readable(f"{with_article(thing)} {one}") for one in recoloured]
+    return dict(likeliest(describer, patches, [texts[0], *kept]))[texts[0]]
 
 
 def thing_evidence(describer: Describer, patches: Tensor, thing: str) -> list[float]:

@@ -91,9 +91,16 @@ class Describer:
 
         Raises: PromptError for an empty text or one that is too long.
         """
+        return self.network.itc(self.network.picture_features(patches), self.text_features(texts))
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """What texts mean in the space that they share with pictures: (texts, shared), of length 1.
+
+        Raises: PromptError for an empty text or one that is too long.
+        """
         ids, mask = category_ids(self.tokenizer, texts, self.network.sizes.qformer.positions)
-        features = self.network.text_features(ids.to(self.network.device), mask.to(self.network.device))
-        return self.network.itc(self.network.picture_features(patches), features)
+        return self.network.text_features(ids.to(self.network.device), mask.to(self.network.device))
 
     @torch.no_grad()
     def caption_scores(self, patches: Tensor, captions: Sequence[str]) -> Tensor:

@@ -1,6 +1,7 @@
 """The best of several pictures: scored by what draws none of them, ordered by both scores, and none left out."""
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from blipdiff.checkpoints.additions import Additions
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.language.engines import load_engine
-from blipdiff.language.verdicts import place_chance
-from pipelines.choosing import BEST, Chooser, colour_distance
+from blipdiff.language.verdicts import place_share
+from pipelines.choosing import BEST, Chooser
 from pipelines.controls.settings import ControlSettings
 from pipelines.generate.request import GenerateRequest
 from pipelines.inputs import Input
@@ -26,6 +27,8 @@ from pipelines.stylize.request import StylizeRequest
 from pipelines.task import Event, Notice, Result, Sheet
 from tests.support.studios import asked, pixels
 from tests.support.tiny_models import photo, tiny_controlnet, tiny_model
+
+SUBJECTS = Path(str(files("blipdiff"))) / "assets" / "subjects"
 
 
 class Matches:
@@ -122,7 +125,7 @@ def test_the_bundled_describer_scores_where_nobody_else_is_named() -> None:
     (first, *_) = (one for one in events(studio, count=1, best=1) if isinstance(one, Result))
     assert first.facts["by"] == "mini-describe"
     describer = load_engine().describer  # type: ignore[attr-defined]
-    expected = place_chance(describer, describer.patches([first.picture.image]), "dog", "on a beach")
+    expected = place_share(describer, describer.patches([first.picture.image]), "dog", "on a beach")
     assert first.facts["prompt"] == pytest.approx(expected, abs=1e-4)
 
 
@@ -157,12 +160,24 @@ def test_stylized_pictures_are_chosen_too(studio: Studio, tmp_path: Path) -> Non
     assert len([one for one in found if isinstance(one, Sheet)]) == 1
 
 
-def test_the_same_shape_in_other_colours_is_further_and_a_smaller_mirrored_one_is_not(studio: Studio) -> None:
-    (inside,), _ = studio.chooser.subjects([Input(SubjectPhoto(subject(), "ball"), "ball")])
-    green = Image.new("RGB", (64, 64), "white")
-    ImageDraw.Draw(green).ellipse((12, 12, 52, 52), fill=(20, 180, 40))
-    small = Image.new("RGB", (64, 64), (90, 90, 90))
-    ImageDraw.Draw(small).ellipse((30, 30, 55, 55), fill=(20, 40, 220))
-    assert colour_distance(inside, subject()) < 12
-    assert colour_distance(inside, small) < 18
-    assert colour_distance(inside, green) > 60
+def placed(subject: Image.Image, side: int, ground: tuple[int, int, int]) -> Image.Image:
+    """A cut-out, small, on a ground."""
+    picture = Image.new("RGB", (128, 128), ground)
+    small = subject.resize((side, side), Image.Resampling.LANCZOS)
+    picture.paste(small, (128 - side - 10, 128 - side - 6), small)
+    return picture
+
+
+def test_a_subject_is_known_again_on_another_ground_from_others_and_from_itself_in_other_colours() -> None:
+    studio = Studio.open("mini", device="cpu", dtype="float32")
+    padlock, umbrella, tractor = (Image.open(SUBJECTS / f"{name}.png") for name in ("padlock", "umbrella", "tractor"))
+    (inside,), _ = studio.chooser.subjects([Input(SubjectPhoto(padlock, "padlock"), "padlock")])
+    red, green, blue, alpha = padlock.split()
+    turned = Image.merge("RGBA", (blue, red, green, alpha))
+    for side, ground in ((100, (90, 160, 70)), (84, (40, 40, 60))):
+        right, *wrong = (
+            studio.chooser.scores(placed(one, side, ground), "padlock", "", [inside]).subject
+            for one in (padlock, umbrella, tractor, turned)
+        )
+        assert right is not None
+        assert all(right > one + 0.05 for one in wrong if one is not None)
