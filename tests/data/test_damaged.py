@@ -189,6 +189,17 @@ def test_a_damaged_drawing_is_left_out_and_a_damaged_list_is_named(tmp_path: Pat
     (tmp_path / "fluent" / "1f415.webp").write_bytes(b"MM\0*" + bytes(6))
     (drawing,) = read_drawings(tmp_path)
     assert fitted_subject(drawing, SIDE) is None
+    (tmp_path / "names" / "en" / "shortcodes").mkdir()
+    for kind in ("emojibase", "github", "iamcal", "joypixels", "cldr"):
+        (tmp_path / "names" / "en" / "shortcodes" / f"{kind}.json").write_text("{}")
+    (tmp_path / "emojione").mkdir()
+    icons = tmp_path / "emojione" / "icons.json"
+    for damaged in ('{"icons": {"dog": {}}}', '{"icons": [1]}', "[]", '{"icons": {"dog": 3}, "width": "wide"}'):
+        icons.write_text(damaged)
+        with pytest.raises(BlipdiffError, match=r"icons\.json"):
+            list(read_drawings(tmp_path))
+    icons.write_text('{"icons": {"dog": {"body": "<g"}}}')
+    assert [fitted_subject(one, SIDE) for one in read_drawings(tmp_path)] == [None, None]
     names.write_text("[" * 100_000)
     with pytest.raises(BlipdiffError, match=str(names)):
         list(read_drawings(tmp_path))

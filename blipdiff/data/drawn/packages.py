@@ -51,6 +51,7 @@ def stored_json(folder: Path, name: str) -> Any:
 
 
 def read_picture(path: Path) -> Pixels:
+    """A file's RGBA pixels. Raises: ImageError for one that is damaged, or larger than any subject."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with foreign(path, "a picture", ImageError):
@@ -63,12 +64,14 @@ def read_picture(path: Path) -> Pixels:
 
 
 def render_svg_file(path: Path) -> Pixels:
+    """A drawing's RGBA pixels. Raises: as `render_svg`."""
     with foreign(path, "an SVG", ImageError):
         text = path.read_text("utf-8")
     return render_svg(text, str(path))
 
 
 def render_svg(text: str, name: str) -> Pixels:
+    """RGBA pixels of an SVG. Raises: ImageError where it is none, MissingDependencyError without a renderer."""
     try:
         import resvg_py
     except ImportError as error:
