@@ -58,16 +58,10 @@ def place_chance(describer: Describer, patches: Tensor, thing: str, place: str) 
 
 
 def place_share(describer: Describer, patches: Tensor, thing: str, place: str) -> float:
-    """The share of a place among those that are known and mean another one, from 0 to 1, by contrast.
-
-    Where the place names a colour, the same in other colours is among them.
-    """
-    worded = next((word for word in place.split() if word in COLOURS), None)
-    recoloured = [place.replace(worded, colour) for colour in COLOURS if colour != worded] if worded else []
+    """The share of a place among those that are known and mean another one, from 0 to 1, by contrast."""
     texts = [describer.readable(f"{with_article(thing)} {one}") for one in (place, *PLACES)]
     own, *others = describer.text_features(texts)
     kept = [text for text, one in zip(texts[1:], others, strict=True) if float(own @ one) < _SAME_PLACE]
-    kept += [describer.readable(f"{with_article(thing)} {one}") for one in recoloured]
     return dict(likeliest(describer, patches, [texts[0], *kept]))[texts[0]]
 
 

@@ -19,7 +19,7 @@ from blipdiff.transformers_types import BertTokenizer
 LONGEST_CAPTION = 24  # tokens
 
 
-SURE = 0.5  # chance of the first category from which on names are worth suggesting; measured, see LOG.md
+SURE = 0.65  # chance of the first category from which on names are worth suggesting; measured, see LOG.md
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,10 @@ def test_where_it_is_not_sure_it_says_so_and_other_questions_it_refuses() -> Non
 
 
 def test_two_questions_look_at_different_patches_of_one_scene() -> None:
-    scene, said = two_things("coffee", "croissant"), Answer("blue")
+    scene, said = two_things("tractor", "croissant"), Answer("green")
     left, right = (
         over_photo(engine().looked(scene, question, said), scene.size)
-        for question in ("what colour is the coffee?", "is there a croissant?")
+        for question in ("what colour is the tractor?", "is there a croissant?")
     )
     share = [float(one[:, :128].sum() / one.sum()) for one in (left, right)]
     assert share[0] > 0.6

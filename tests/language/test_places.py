@@ -47,11 +47,3 @@ def test_another_wording_of_the_same_place_is_not_set_against_it(describer: Desc
     shares = [place_share(describer, patches, "padlock", one) for one in ("in the snow", "in winter", "on snow")]
     assert min(shares) > 0.5
     assert max(shares) - min(shares) < 0.3
-
-
-def test_a_place_of_one_colour_is_set_against_the_same_in_others(describer: Describer) -> None:
-    ground = np.full((128, 128, 3), (40, 70, 200), np.uint8)
-    cut_out = premultiplied(np.asarray(Image.open(PADLOCK).convert("RGBA").resize((128, 128))))
-    patches = describer.patches([Image.fromarray(composite(warped(cut_out, 0.6, 0.0, 0.5, 0.5), ground))])
-    blue, red = (place_share(describer, patches, "padlock", f"on a {one} background") for one in ("blue", "red"))
-    assert blue > 3 * red

@@ -212,7 +212,7 @@ def test_no_describer_and_a_wrong_recipe_are_said_in_a_sentence(tmp_path: Path) 
         load_describer_recipe(tmp_path / "bad.toml")
 
 
-@pytest.mark.parametrize(("name", "colour"), [("balloon", "red"), ("eggplant", "purple"), ("padlock", "yellow")])
+@pytest.mark.parametrize(("name", "colour"), [("popcorn", "red"), ("eggplant", "purple"), ("padlock", "yellow")])
 def test_the_bundled_describer_names_colours_and_ranks_all_it_knows(blipdiff: Command, name: str, colour: str) -> None:
     photo = files("blipdiff") / "assets" / "subjects" / f"{name}.png"
     found = blipdiff("describe", photo, "--count", 100, "--json").answer
