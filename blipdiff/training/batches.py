@@ -191,16 +191,13 @@ class DescribedBatches(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         drawn = [self.library.draw_described(step * self.size + row, self.seed) for row in range(self.size)]
-        rng = np.random.default_rng((self.seed, 1, step))
-        # the bare category, where it shall be ranked by name
+        rng = np.random.default_rng((self.seed, 1, step))  # the bare category, where it shall be ranked by name
         texts = [category if rng.random() < self.named else said for _, category, said in drawn]
         return {
             "photo": _pictures([picture for picture, _, _ in drawn]),
             **described(self.words, texts, [said for _, _, said in drawn], self.tokens),
             "category_key": _keys([category for _, category, _ in drawn]),
-            **(
-                self._contradicted([(category, said) for _, category, said in drawn], step) if self.contradicted else {}
-            ),
+            **(self._contradicted([one[1:] for one in drawn], step) if self.contradicted else {}),
             **({} if self.again is None else {"again": self._seen_again(self.again, step)}),
         }
 
