@@ -11,7 +11,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from blipdiff.data.captions import caption, main_colour
 from blipdiff.data.composites import composite, premultiplied, warped
 from blipdiff.data.drawn.scenes import WHITE_WORDINGS
 from blipdiff.data.drawn.styles import STYLES, Style
@@ -28,7 +27,6 @@ STYLED_SHARE = 0.2
 WHITE_PHOTO_SHARE = 0.6
 RECOLOURED_SHARE = 0.4
 MIRRORED_SHARE = 0.25
-SCENE_SHARE = 1 / 6  # of described pictures that show a scene rather than plain ground
 MOST_DEGREES = 12.0
 SUBJECT_SCALES = (0.5, 0.95)
 MIDDLE_SCALE = 0.8
@@ -96,17 +94,6 @@ class PairLibrary:
         rng = np.random.default_rng((seed, index))
         subject = self.chosen(split, rng)
         return self._photo(self.cut_out(subject, rng), rng), self.records[subject].category
-
-    def draw_described(self, index: int, seed: int, split: Split = "train") -> tuple[Pixels, str, str]:
-        """A picture, the category of its subject, and a caption that is true: a photo, or one time in six a scene."""
-        rng = np.random.default_rng((seed, index))
-        subject = self.chosen(split, rng)
-        category = self.records[subject].category
-        if rng.random() < SCENE_SHARE:
-            pair = self.draw_subject(subject, rng)
-            return pair.target, category, f"{caption(category, None, rng)} {pair.prompt}"
-        cut_out = self.cut_out(subject, rng)
-        return self.snapshot(cut_out, rng), category, caption(category, main_colour(cut_out), rng)
 
     def chosen(self, split: Split, rng: Generator) -> int:
         """A subject of `split`, by its chance. Raises: ConfigError where the library holds none."""

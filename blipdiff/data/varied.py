@@ -13,14 +13,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from blipdiff.data.captions import caption, main_colour
-from blipdiff.data.pairs import SCENE_SHARE, PairLibrary
+from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.records import Pixels
 
+SCENE_SHARE = 1 / 6  # of the pictures, which show a scene rather than plain ground
 _FIRST, _AGAIN, _HAND = 0, 1, 2  # streams of chance of one index
 
 
 class VariedPairs:
-    """What `PairLibrary.draw_described` draws, with a share of scenes and a share of drawings by another hand.
+    """Described pictures of a library's training subjects, with a share of scenes and of drawings by another hand.
 
     `draw_again` is the same subject, in the same colours and by the same hand, in another picture.
     """

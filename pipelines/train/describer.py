@@ -94,7 +94,8 @@ def _begun(recipe: DescriberRecipe, model: BlipDiffusion, words: BertTokenizer) 
 
 def caption_words(library: PairLibrary, seed: int) -> list[str]:
     """Captions and names of the library, for its vocabulary."""
-    captions = [library.draw_described(index, seed + 1)[2] for index in range(SAMPLED_CAPTIONS)]
+    pairs = VariedPairs(library)
+    captions = [pairs.draw_described(index, seed + 1)[2] for index in range(SAMPLED_CAPTIONS)]
     return [*captions, *known_categories(library) * 3]
 
 

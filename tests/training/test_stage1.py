@@ -11,6 +11,7 @@ from PIL import Image
 from blipdiff.checkpoints.describer import load_describer, save_describer
 from blipdiff.data import PairLibrary
 from blipdiff.data.captions import main_colour
+from blipdiff.data.varied import VariedPairs
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.representation import Representation, causal_mask
 from blipdiff.models.sizes import QFormerSizes, SubjectEncoderSizes, VisionSizes
@@ -42,9 +43,9 @@ def network(vocabulary: int = 50) -> Representation:
 
 @pytest.fixture(scope="module")
 def batch(library: PairLibrary, tmp_path_factory: pytest.TempPathFactory):
-    captions = [library.draw_described(index, 0)[2] for index in range(64)]
+    captions = [VariedPairs(library).draw_described(index, 0)[2] for index in range(64)]
     words = train_category_tokenizer(captions, tmp_path_factory.mktemp("words"), 300)
-    return DescribedBatches(library, words, 12, seed=3, named=0.7, tokens=16)[0], len(words)
+    return DescribedBatches(VariedPairs(library), words, 12, seed=3, named=0.7, tokens=16)[0], len(words)
 
 
 def test_one_causal_pass_serves_comparing_and_captioning() -> None:
@@ -143,10 +144,10 @@ def test_captions_name_a_colour_only_where_it_is_true(library: PairLibrary) -> N
     assert main_colour(red) == "red"
     red[:, :4, :3] = (20, 40, 220)
     assert main_colour(red) is None
-    picture, category, said = library.draw_described(3, 0)
+    picture, category, said = VariedPairs(library).draw_described(3, 0)
     assert picture.shape == (32, 32, 3)
     assert category in said
-    assert library.draw_described(3, 0)[2] == said
+    assert VariedPairs(library).draw_described(3, 0)[2] == said
 
 
 def test_a_describer_is_trained_saved_and_asked_by_commands(
