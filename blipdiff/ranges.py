@@ -30,7 +30,8 @@ SPEED_DECIBELS = {"exact": 42.0, "balanced": 35.0, "fast": 30.0}  # of the media
 INJECTION_BLOCKS = {"all": ("down", "mid", "up"), "look": ("up",), "layout": ("down", "mid")}
 
 TORCH = "torch"
-ENGINES = ("auto", TORCH, "openvino")  # what computes the networks: docs/speed.md
+INT8 = "openvino-int8"
+ENGINES = ("auto", TORCH, "openvino", INT8)  # what computes the networks: docs/speed.md
 
 RESAMPLING_NAMES = ("bicubic", "lanczos")  # how control pictures are resized
 

@@ -3,43 +3,24 @@
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, islice, product
-from pathlib import Path
+from itertools import product
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
-import blipdiff
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError
-from blipdiff.images import open_picture
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.step_tables import StepTable, StepTables
-from blipdiff.moment import Moment
 from blipdiff.ranges import FITTED, MOST_GUIDANCE, SPEED_DECIBELS
 from blipdiff.sampling.fitting import CONVERGED, Way, converged, error_of, fitted, moved, spacings
 from blipdiff.sampling.loop import denoise
-from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
+from blipdiff.sampling.predictor import NoisePredictor
 from blipdiff.sampling.schedulers import build_scheduler, ready_scheduler, set_timesteps
-from pipelines.evaluate.drawing import side_by_side
 from pipelines.fit_request import FitRequest
-from pipelines.generate.request import GenerateRequest
-from pipelines.plan import SamplingPlan, encode, plan_encoded
+from pipelines.trial_rows import TrialRows, decibels
 
-BUNDLED_SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
-PROMPTS = (
-    "on a beach",
-    "in the snow",
-    "under a night sky",
-    "on a wooden table",
-    "on a blue background",
-    "on a grass field",
-    "in a forest, as a watercolor painting",
-    "in space",
-)
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _SEARCHED = 8  # rows by which timesteps are searched; all of them fit the weights
 _MOVES = (CONVERGED // 33, CONVERGED // 66)  # places on the way by which a call is moved
 _SCALES = (1.0, 0.5, 1.6, 2.4)  # times the model's own guidance; the first is what is measured
@@ -56,25 +37,6 @@ class FitProgress:
 Fitting: TypeAlias = Iterator[FitProgress | StepTable | StepTables]
 
 
-def bundled_subjects() -> list[SubjectPhoto]:
-    """The subjects that come with the package."""
-    return subjects_in(BUNDLED_SUBJECTS)
-
-
-def subjects_in(folder: Path) -> list[SubjectPhoto]:
-    """A photo for each PNG, JPEG or WebP of a folder that is not hidden, its name the category.
-
-    Raises: ConfigError for no folder, or less than two, ImageError for one that cannot be read.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; give one with a photo of each subject, named by its category.")
-    seen = (path for path in folder.iterdir() if not path.name.startswith("."))
-    paths = sorted(path for path in seen if path.suffix.lower() in _PICTURES)
-    if len(paths) < 2:
-        raise ConfigError(f"{folder} holds {len(paths)} pictures; one half fits the steps, the other measures them.")
-    return [SubjectPhoto(open_picture(path), path.stem.replace("_", " ")) for path in paths]
-
-
 def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: FitRequest) -> Fitting:
     """Progress, each table as soon as it is measured, and at last all of them with what the speeds stand for.
 
@@ -86,11 +48,11 @@ def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: F
     steps = _converged_steps(model)
     tried = _check_calls(model, request, steps)
     counted = _Counted((len(scales) + 1) * steps + sum(calls * (len(scales) + tries) for calls, tries in tried.items()))
-    fits = _Rows.of(model, subjects[::2], request, 0)
+    fits = TrialRows.of(model, subjects[::2], request.rows, seed=request.seed, batch=request.batch)
     ways = []
     for scale in scales:
         ways.append((yield from counted.way(model, fits.at(scale), fits.noise, steps)))
-    others = _Rows.of(model, subjects[1::2], request, request.rows)
+    others = TrialRows.of(model, subjects[1::2], request.rows, seed=request.seed + request.rows, batch=request.batch)
     measured = yield from counted.way(model, others.at(scales[0]), others.noise, steps)
     tables, some = [], replace(fits, plans=fits.plans[:_SEARCHED])
     for calls in tried:
@@ -146,47 +108,6 @@ def _check_calls(model: BlipDiffusion, request: FitRequest, steps: int) -> dict[
     return {calls: len(spacings(way, calls)) + moves * (calls - 1) for calls in sorted(set(request.calls))}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Pictures that steps are fitted on, or measured by.
-
-    noise: (rows, channels, h, w)
-    """
-
-    model: BlipDiffusion
-    plans: tuple[SamplingPlan, ...]
-    batch: int
-
-    @classmethod
-    def of(cls, model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: FitRequest, first: int) -> "_Rows":
-        """Each subject in turn, before the scenes in turn; the same subject comes with another scene."""
-        plans = []
-        for row, photo in zip(range(request.rows), cycle(subjects)):
-            prompt = next(islice(cycle(PROMPTS), row + row // len(subjects), None))
-            asked = GenerateRequest(category=photo.category, prompt=prompt, count=1, steps=1, guidance=2.0)
-            subject = model.encode_subject(photo, fit="pad")
-            plans.append(plan_encoded(model, encode(model, asked, subject), [request.seed + first + row]))
-        return cls(model, tuple(plans), request.batch)
-
-    @property
-    def noise(self) -> Tensor:
-        """(rows, channels, h, w)"""
-        return torch.cat([plan.latents for plan in self.plans])
-
-    def at(self, guidance: float) -> NoisePredictor:
-        """The prediction of all rows at a guidance scale, a batch at a time."""
-        parts = []
-        for first in range(0, len(self.plans), self.batch):
-            guide = side_by_side(self.plans[first : first + self.batch]).guidance
-            parts.append(GuidedPredictor(self.model.unet, replace(guide, scale=torch.full((guide.rows,), guidance))))
-
-        def predict(latents: Tensor, moment: Moment) -> Tensor:
-            pairs = zip(parts, latents.split(self.batch), strict=True)
-            return torch.cat([part(some, moment) for part, some in pairs])
-
-        return predict
-
-
 class _Counted:
     """Counts U-Net calls as they are made."""
 
@@ -231,7 +152,9 @@ def _nearest(
     return best
 
 
-def _agreement(model: BlipDiffusion, rows: _Rows, table: StepTable, guidance: float, way: Way) -> tuple[float, float]:
+def _agreement(
+    model: BlipDiffusion, rows: TrialRows, table: StepTable, guidance: float, way: Way
+) -> tuple[float, float]:
     """Peak signal-to-noise ratio of pictures against the converged ones, in dB: the median's, and the least."""
     tables = StepTables((table,), dict.fromkeys(SPEED_DECIBELS, len(table.timesteps)))
     scheduler = ready_scheduler(replace(model, step_tables=tables), FITTED, len(table.timesteps), guidance)
@@ -239,6 +162,4 @@ def _agreement(model: BlipDiffusion, rows: _Rows, table: StepTable, guidance: fl
     for step in denoise(rows.at(guidance), scheduler, latents):
         latents = step.latents
     drawn, wanted = (decode_latents(model.vae, one.float()) for one in (latents, way.latents[-1]))
-    squares = (drawn.float() - wanted.float()).square().mean((1, 2, 3)).clamp(min=1e-10)
-    ratios = -10 * squares.log10()
-    return round(float(ratios.median()), 1), round(float(ratios.min()), 1)
+    return decibels(drawn, wanted)

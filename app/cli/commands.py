@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Listed] = {
     "merge": Listed("convert", "Write BLIP-Diffusion on another base, a checkpoint of Stable Diffusion 1.5.", _TRAIN),
     "data": Listed("data", "Training data from your own photos.", _TRAIN),
     "schedule": Listed("schedule", "Fit few steps to a model, which it keeps: the same pictures sooner.", _TRAIN),
+    "quantize": Listed("quantize", "Make a model's U-Net in 8 bits: calls in half the time on processors.", _TRAIN),
     "train": Listed("train", "Train a small model or a describer, or go on where it was stopped.", _TRAIN),
     "train-control": Listed("train", "Train a ControlNet over a small model.", _TRAIN),
     "train-detail": Listed("train", "Train a detail adapter over a small model.", _TRAIN),

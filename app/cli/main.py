@@ -102,7 +102,7 @@ def _defaults(settings: Settings) -> dict[str, dict[str, Any]]:
         "personalize": drawing,
         "subjects": {"add": drawing},
         "convert": {"download": settings.download},
-        **{name: {"download": settings.download} for name in ("merge", "cut-out", "schedule")},
+        **{name: {"download": settings.download} for name in ("merge", "cut-out", "schedule", "quantize")},
         "evaluate": {"model": settings.model, "dreambench": drawing},
         "train-control": {"model": settings.model},
         "evaluate-edits": {"model": settings.model},

@@ -155,7 +155,9 @@ Dtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or 
 Engine = Annotated[
     str,
     typer.Option(
-        "--engine", help="What computes the networks: auto, torch or openvino (processors).", rich_help_panel=MACHINE
+        "--engine",
+        help="What computes the networks: auto, torch, openvino or openvino-int8 (processors).",
+        rich_help_panel=MACHINE,
     ),
 ]
 ADDED = "added_"  # before the names of what goes on a model, so that a request may have parameters of these names

@@ -9,7 +9,7 @@ from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from blipdiff.devices import Placement
 from blipdiff.diffusers_types import VAE, UNet
 from blipdiff.errors import ConfigError
-from blipdiff.ranges import TORCH
+from blipdiff.ranges import INT8, TORCH
 from blipdiff.sampling.openvino_engine.engine import Engine
 from blipdiff.sampling.openvino_engine.library import NAME, library
 from pipelines.diffusers_pipeline.with_model import WithModel
@@ -23,19 +23,20 @@ class EngineParts(WithModel):
     controlnet: Any
     _engine: Engine
 
-    def enable_openvino(self, cache_dir: str | Path | None = None) -> None:
+    def enable_openvino(self, cache_dir: str | Path | None = None, *, int8: bool = False) -> None:
         """Lets OpenVINO compute U-Net, ControlNets and the VAE's decoder, on a processor, in float32 or bfloat16.
 
         Each network is converted when it is first needed, and kept in `cache_dir`: absent, in the cache of the home
         folder. Calls that look into the U-Net or add to it (reference_detail, IP-Adapters, LoRAs that are not fused,
         T2I-Adapters) have torch's. Weights that are changed later make their network torch's, with a warning; call
-        this again to have them converted.
+        this again to have them converted. With `int8` the U-Net is the one in 8 bits that `blipdiff quantize` has made
+        of this model, where there is one; else a warning says so.
 
         Raises: MissingDependencyError where OpenVINO is not installed, ConfigError for another device or dtype.
         """
         library()
         place = Placement(self.model.device, self.unet.dtype)
-        engine = Engine.chosen(NAME, place, self.unet, None if cache_dir is None else Path(cache_dir))
+        engine = Engine.chosen(INT8 if int8 else NAME, place, self.unet, None if cache_dir is None else Path(cache_dir))
         self._serve(engine)
         if engine.name == TORCH:
             raise ConfigError(" ".join(engine.notices()))

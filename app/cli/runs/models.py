@@ -77,7 +77,8 @@ def converted_networks(remove: bool, yes: bool, as_json: bool) -> None:
         return
     for one in networks if not remove else []:
         state = ", damaged" if one.is_damaged else ""
-        say(f"{one.kind}{one.dtype and f', {one.dtype}'}{state}: {gigabytes(one.size)} in {one.place}")
+        form = ", 8 bits" if one.is_narrow else ""
+        say(f"{one.kind}{one.dtype and f', {one.dtype}'}{form}{state}: {gigabytes(one.size)} in {one.place}")
     if not networks:
         say(f"No converted networks in {folder}.")
     elif remove:
@@ -86,7 +87,7 @@ def converted_networks(remove: bool, yes: bool, as_json: bool) -> None:
 
 def _told_of(one: Converted) -> dict[str, Any]:
     told = {"kind": one.kind, "path": str(one.place), "bytes": one.size, "dtype": one.dtype or None}
-    return {**told, "damaged": one.is_damaged}
+    return {**told, "damaged": one.is_damaged, "bits": 8 if one.is_narrow else None}
 
 
 def _need(one: Held, place: Placement) -> Memory | None:

@@ -18,7 +18,8 @@ from blipdiff.errors import ConfigError, OutputError
 from blipdiff.models.step_tables import StepTable, StepTables
 from blipdiff.outputs import written_file
 from pipelines.fit_request import FitRequest
-from pipelines.fit_steps import FitProgress, bundled_subjects, fit_steps, shortfalls, subjects_in
+from pipelines.fit_steps import FitProgress, fit_steps, shortfalls
+from pipelines.trial_rows import bundled_subjects, subjects_in
 
 
 def schedule(

@@ -16,6 +16,7 @@ from app.ui.room import Room
 from app.ui.texts import said
 from app.ui.visits import is_at_the_machine
 from blipdiff.errors import BlipdiffError, ConfigError
+from blipdiff.ranges import INT8, TORCH
 
 _FOLDERS = {
     "output": ("Pictures", "Where commands put their pictures, and where you look for them."),
@@ -31,7 +32,7 @@ _FOLDERS = {
 }
 _ENGINE = (
     "What computes the networks. OpenVINO is faster for models of full size on processors, where it is installed and "
-    "memory suffices."
+    "memory suffices; in 8 bits, where `blipdiff quantize` has made the model's U-Net so."
 )
 _THEME_JS = """(theme) => { if (theme !== "auto") document.body.classList.toggle("dark", theme === "dark"); }"""
 _GB = 1_000_000_000
@@ -62,8 +63,8 @@ def settings_tab(room: Room, choice: ModelChoice, tab: Any) -> None:
         for name, (label, info) in _FOLDERS.items():
             fields[name] = text(name, label, info)
         fields["engine"] = OneOf(
-            [("The faster one", "auto"), ("torch", "torch"), ("OpenVINO", "openvino")], value=settings.engine,
-            label="What computes", **held("engine", _ENGINE),
+            [("The faster one", "auto"), ("torch", TORCH), ("OpenVINO", "openvino"), ("OpenVINO, 8 bits", INT8)],
+            value=settings.engine, label="What computes", **held("engine", _ENGINE),
         )  # fmt: skip
         fields["space"] = gr.Textbox(
             _gigabytes(settings.space), label="Room for the history, in GB", max_lines=1, elem_id="setting-space",

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +33,17 @@ _FOLDER = re.compile(r"(unet|vae|controlnet)-[0-9a-f]{16}")  # of a network's fo
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network that was converted, and is kept. size: bytes on the disk; dtype: empty where nothing tells it"""
+    """A network that was converted, and is kept.
+
+    size: bytes on the disk; dtype: empty where nothing tells it; is_narrow: whether most of it is computed in 8 bits
+    """
 
     kind: str
     place: Path
     size: int
     dtype: str
     is_damaged: bool = False
+    is_narrow: bool = False
 
 
 def default_folder() -> Path:
@@ -47,26 +51,30 @@ def default_folder() -> Path:
     return Path.home() / ".cache" / "blipdiff" / NAME
 
 
-def place_of(net: Any, kind: Kind, folder: Path) -> Path:
+def place_of(net: Any, kind: Kind, folder: Path, *, is_narrow: bool = False) -> Path:
     """The folder of a network: by its weights as they are, its settings, its dtype, and the libraries' versions.
 
-    The weights are looked at, rather than what is known of them from their file: a LoRA may lie on them.
+    The weights are looked at, rather than what is known of them from their file: a LoRA may lie on them. is_narrow:
+    whether it is computed in 8 bits
     """
     config = {name: value for name, value in net.config.items() if not name.startswith("_")}
-    depends = {
+    depends: dict[str, Any] = {
         "weights": Fingerprint(DRAWING).added(net.state_dict()).digest(),
         "config": config,
         "dtype": str(net.dtype),
         "versions": [_FORM, installed(), diffusers.__version__],
     }
+    if is_narrow:
+        depends["bits"] = 8
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return folder / f"{kind}-{digest}"
 
 
-def convert(net: Any, kind: Kind, place: Path) -> None:
+def convert(net: Any, kind: Kind, place: Path, change: Callable[[Any], None] | None = None) -> None:
     """Writes a network to its folder, whole or not at all; another process may do the same beside it.
 
     Its weights are laid by there first (`mapped.lay_by`), so that they take no memory beside what converting takes.
+    change: makes its graph one of 8 bits before it is written
 
     Raises: MissingDependencyError without OpenVINO, OutputError where the folder cannot be written, and whatever the
     libraries raise on a network that they cannot convert; its weights are in memory then, as they were.
@@ -78,7 +86,7 @@ def convert(net: Any, kind: Kind, place: Path) -> None:
         with written_folder(place) as part:  # before the minute that converting takes: the disk may be read-only
             laid = lay_by(net, part / _LAID_BY)
             with letting_go(laid):
-                _write(net, kind, part)
+                _write(net, kind, part, change)
     except BaseException:
         if laid is not None:  # or the file that is to be gone would stay on the disk for as long as the network lives
             take_up(net)
@@ -158,7 +166,16 @@ def _kept(place: Path) -> Converted | None:
     sums = told.get("checksums")
     is_whole = isinstance(sums, dict) and sums == {name: [sizes.get(name), *sums[name][1:]] for name in sums}
     size = sum(sizes.get(name, 0) for name in _FILES)
-    return Converted(place.name.partition("-")[0], place, size, str(told.get("dtype", "")), not is_whole)
+    kind, dtype = place.name.partition("-")[0], str(told.get("dtype", ""))
+    return Converted(kind, place, size, dtype, not is_whole, is_narrow=told.get("bits") == 8)
+
+
+def mark_of(place: Path) -> str:
+    """Eight digits that tell a kept network's weights from others'. Raises: CheckpointError where it is damaged."""
+    try:
+        return f"{int(_told(place)['checksums'][_WEIGHTS][1]):08x}"
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{place} is damaged: it does not tell its files.") from error
 
 
 def _told(place: Path) -> dict[str, Any]:
@@ -178,11 +195,13 @@ def _check_disk(net: Any, place: Path) -> None:
         )
 
 
-def _write(net: Any, kind: Kind, part: Path) -> None:
+def _write(net: Any, kind: Kind, part: Path, change: Callable[[Any], None] | None) -> None:
     openvino = library()
     function, given = traced(net, kind)
     graph = openvino.convert_model(function, example_input=given)
     _compute_in_float32(graph)
+    if change is not None:
+        change(graph)
     try:
         openvino.save_model(graph, str(part / _GRAPH), compress_to_fp16=False)
     except RuntimeError as reason:  # of its own streams, which do not tell why
@@ -190,7 +209,9 @@ def _write(net: Any, kind: Kind, part: Path) -> None:
             f"{part.name} cannot be written: the disk is full, or fails ({first_line(reason)})."
         ) from reason
     _mark_narrow(part / _GRAPH)
-    told = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
+    told: dict[str, Any] = {"kind": kind, "dtype": str(net.dtype).removeprefix("torch."), NAME: installed()}
+    if change is not None:
+        told["bits"] = 8
     sums = {name: _checksum(_chunks_of(part / name)) for name in (_GRAPH, _WEIGHTS)}
     (part / _TOLD).write_text(json.dumps({**told, "checksums": sums}, indent=1), encoding="utf-8")
 

@@ -12,10 +12,10 @@ from torch import nn
 from blipdiff.devices import Placement
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import ConfigError, MissingDependencyError
-from blipdiff.ranges import ENGINES, TORCH
+from blipdiff.ranges import ENGINES, INT8, TORCH
 from blipdiff.sampling.openvino_engine.cache import default_folder
 from blipdiff.sampling.openvino_engine.library import NAME, installed, library
-from blipdiff.sampling.openvino_engine.network import DTYPES, CompiledNetwork, room
+from blipdiff.sampling.openvino_engine.network import DTYPES, CompiledNetwork, Narrow, room
 from blipdiff.sampling.openvino_engine.traced import Kind
 from blipdiff.stand_ins import hold, release
 
@@ -43,7 +43,8 @@ class Engine:
     """What computes a model's networks: torch, or OpenVINO in runs that only need what comes out of them.
 
     folder: where converted networks are kept, `default_folder` where none is named; free: bytes of memory that are
-    free; why: what keeps OpenVINO from computing, where it would by itself
+    free; why: what keeps OpenVINO from computing, where it would by itself; is_narrow: whether the U-Net is computed in
+    8 bits where one is kept (`blipdiff quantize`)
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class Engine:
         folder: Path | None = None,
         free: Callable[[], int] = lambda: _AMPLE,
         why: str | None = None,
+        is_narrow: bool = False,
     ) -> None:
         self._uses_openvino = uses_openvino
         self._folder, self._free = folder, free
         self._networks: list[CompiledNetwork] = []
         self._said: list[str] = []
-        self._why = why
+        self._why, self._is_narrow = why, is_narrow
 
     @classmethod
     def chosen(
@@ -85,7 +87,8 @@ class Engine:
             except MissingDependencyError as reason:
                 why = str(reason)
         lack = memory.lacks(unet) if is_auto and why is None else None
-        engine = cls(why is None and lack is None, folder, memory.free if is_auto else lambda: _AMPLE, lack)
+        free = memory.free if is_auto else lambda: _AMPLE
+        engine = cls(why is None and lack is None, folder, free, lack, asked == INT8)
         if lack is not None:
             engine.tell(lack)
         elif why is not None:
@@ -94,9 +97,15 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """As pictures tell it: "torch", or OpenVINO with its version, as long as some network is left to it."""
-        works = self._uses_openvino and any(one.trouble is None for one in self._networks)
-        return f"{NAME} {installed()}" if works else TORCH
+        """As pictures tell it: "torch", or OpenVINO with its version, as long as some network is left to it.
+
+        With a U-Net in 8 bits it is that, with its mark: another one would draw other pictures.
+        """
+        working = [one for one in self._networks if one.trouble is None]
+        if not (self._uses_openvino and working):
+            return TORCH
+        marks = [one.narrow.mark for one in working if one.narrow is not None]
+        return f"{INT8} {installed()} {marks[0]}" if marks else f"{NAME} {installed()}"
 
     @property
     def report(self) -> str:
@@ -129,7 +138,14 @@ class Engine:
             release(net)
             return
         before = partial(self._rest, kind == "vae")
-        network = CompiledNetwork(kind, self._folder or default_folder(), self._free, self.tell, before)
+        folder = self._folder or default_folder()
+        narrow = Narrow.kept(net, folder) if self._is_narrow and kind == "unet" else None
+        if self._is_narrow and kind == "unet" and narrow is None:
+            self.tell(
+                "No U-Net in 8 bits is kept for this model as it is; make one with `blipdiff quantize`. Until then "
+                f"OpenVINO computes it in {str(net.dtype).removeprefix('torch.')}."
+            )
+        network = CompiledNetwork(kind, folder, self._free, self.tell, before, narrow)
         self._networks.append(network)
         hold(net, network)
 

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ from torch import Tensor
 from blipdiff.attention.taps import is_plain
 from blipdiff.errors import CheckpointError, OutOfMemoryError, OutputError
 from blipdiff.foreign import first_line
-from blipdiff.sampling.openvino_engine.cache import Read, convert, laid_by, place_of, read
+from blipdiff.sampling.openvino_engine.cache import Read, convert, laid_by, mark_of, place_of, read
 from blipdiff.sampling.openvino_engine.library import core
 from blipdiff.sampling.openvino_engine.mapped import CAN_LET_GO, give_back, letting_go
 from blipdiff.sampling.openvino_engine.traced import Kind, residual_shapes, size_step
@@ -30,6 +31,27 @@ _Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 _State: TypeAlias = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """A U-Net in 8 bits that is kept.
+
+    mark: of its weights; state: of the network's own, as they were when it was looked up
+    """
+
+    place: Path
+    mark: str
+    state: _State
+
+    @classmethod
+    def kept(cls, net: Any, folder: Path) -> "Narrow | None":
+        """The one of a network as it is, None where there is none that can be used."""
+        place = place_of(net, "unet", folder, is_narrow=True)
+        try:
+            return cls(place, mark_of(place), _state_of(net)) if place.is_dir() else None
+        except CheckpointError:
+            return None
+
+
 class CompiledNetwork:
     """What stands in for a network of torch: rows are computed one after the other, so that any number of them will do.
 
@@ -37,7 +59,7 @@ class CompiledNetwork:
     serves all: a picture does not depend on the batch that it is drawn in.
 
     folder: of converted networks; free: bytes of memory that are free; tell: takes a sentence for the user; before:
-    is called before each call
+    is called before each call; narrow: what is computed in its place, in 8 bits
     """
 
     def __init__(
@@ -47,6 +69,7 @@ class CompiledNetwork:
         free: Callable[[], int],
         tell: Callable[[str], None],
         before: Callable[[], None] = lambda: None,
+        narrow: Narrow | None = None,
     ) -> None:
         self._kind, self._folder, self._free, self._tell, self._before = kind, folder, free, tell, before
         self._lock = Lock()
@@ -55,6 +78,7 @@ class CompiledNetwork:
         self._compiled: OrderedDict[_Shapes, Any] = OrderedDict()
         self._zeros: tuple[tuple[int, int], list[Any]] | None = None
         self._has_computed = False  # since it was last at rest
+        self.narrow = narrow
         self.trouble: str | None = None  # why torch computes instead
 
     def __call__(self, net: Any, *inputs: Tensor) -> list[Tensor] | None:
@@ -108,7 +132,7 @@ class CompiledNetwork:
 
     def _computed(self, net: Any, inputs: Sequence[Tensor]) -> list[Tensor] | None:
         state = _state_of(net)
-        if self._read is None:
+        if self._read is None and (self.narrow is None or self.narrow.state == state):
             self._read, self._state = self._opened(net), state
         elif state != self._state:
             self.give_up("its weights were changed since")
@@ -151,16 +175,20 @@ class CompiledNetwork:
 
     def _opened(self, net: Any) -> Read:
         """The network from its folder, converted before where it is not there or damaged; torch's weights lie there."""
-        place = place_of(net, self._kind, self._folder)
         label = LABELS[self._kind]
         needed = room(net)
         if needed > self._free():
             raise OutOfMemoryError(f"it takes about {needed / 1e9:.1f} GB more, which are not free")
+        if self.narrow is not None:
+            try:
+                return self._kept(net, self.narrow.place)
+            except CheckpointError:
+                self.narrow = None
+                self._tell(f"The {label} in 8 bits was damaged; make it again with `blipdiff quantize`.")
+        place = place_of(net, self._kind, self._folder)
         if place.exists():
             try:
-                found = read(place)
-                self._lay_by(net, place)
-                return found
+                return self._kept(net, place)
             except CheckpointError:
                 self._tell(f"The converted {label} was damaged; it is converted again.")
         begun = time.perf_counter()
@@ -169,6 +197,11 @@ class CompiledNetwork:
         if (seconds := time.perf_counter() - begun) > _SLOW:
             self._tell(f"The {label} was converted for OpenVINO in {seconds:.0f} s; it is kept for the next time.")
         return read(place)
+
+    def _kept(self, net: Any, place: Path) -> Read:
+        found = read(place)
+        self._lay_by(net, place)
+        return found
 
     def _lay_by(self, net: Any, place: Path) -> None:
         try:
