@@ -2,10 +2,11 @@
 with them a LoRA on the U-Net's attention (Hu et al. 2021, arXiv:2106.09685), or the whole U-Net as in the paper.
 
 Everything is learned on a twin of the U-Net, which shares its weights and changes none of them. Beside the paper: the
-loss counts where the subject is and hardly elsewhere; a share of rows are pictures that the model drew itself of others
-of the category, so that it forgets none of them; a LoRA's rank may fall with the noise (T-LoRA, Soboleva et al. 2025,
-arXiv:2507.05964): ranks begin orthogonal to each other, and the change begins at nothing, where T-LoRA takes a matrix's
-least singular vectors and subtracts them again.
+truth is asked for where the subject is alone; around it, and in pictures of others of the category, the U-Net shall say
+what it said before (distillation, Hinton et al. 2015, arXiv:1503.02531), so that grounds and others stay as they were;
+noisy times may be drawn more often, as the small model was trained. A LoRA's rank may fall with the noise (T-LoRA,
+Soboleva et al. 2025, arXiv:2507.05964): ranks begin orthogonal to each other, and the change begins at nothing, where
+T-LoRA takes a matrix's least singular vectors and subtracts them again.
 """
 
 import copy
@@ -68,10 +69,11 @@ class PersonalBatches:
 
 
 class PersonalObjective:
-    """Noise prediction of a subject's views by a twin of the model's U-Net."""
+    """Noise prediction of a subject's views by a twin of the model's U-Net, which starts from these rows."""
 
     def __init__(self, model: BlipDiffusion, rows: SubjectRows, twin: "Twin", recipe: PersonalRecipe) -> None:
         self.rows, self.twin, self.recipe = rows, twin, recipe
+        self.base, self.start = model.unet, rows.tokens.detach().clone()
         self.text_encoder, self.insert_at = copied(model.text_encoder, shares=True), model.insert_at
         self.schedule = NoiseSchedule(model.scheduler_config)
 
@@ -85,37 +87,42 @@ class PersonalObjective:
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `PersonalBatches` gives it -> the loss and its parts."""
-        latents = batch["latents"]
+        latents, inside = batch["latents"], batch["inside"][:, None]
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-        timesteps = self.schedule.drawn(len(latents), generator).to(latents.device)
-        error, inside = self.errors(batch, noise, timesteps)
+        timesteps = self.schedule.drawn(len(latents), generator, self.recipe.timestep_exponent).to(latents.device)
+        noised, wanted = self.schedule.noised(latents, noise, timesteps)
+        said = self.predicted(batch, noised, timesteps).float()
         own = len(latents) - len(batch.get("tokens", ()))
-        loss = error[:own].mean()
-        parts = {"subject": inside[:own].mean().detach()}
+        shown = _mean_by_row((said - wanted).square(), inside)[:own].mean()
+        loss, parts = shown, {"subject": shown.detach()}
+        with torch.no_grad():
+            before = self._said(self.base, self.start, batch, noised, timesteps).float()
+        moved = (said - before).square()
+        around = _mean_by_row(moved, 1 - inside)[:own].mean()
+        loss, parts["ground"] = loss + self.recipe.ground * around, around.detach()
         if own < len(latents):
-            parts["others"] = error[own:].mean().detach()
-            loss = loss + self.recipe.prior_weight * error[own:].mean()
+            others = _mean_by_row(moved, torch.ones_like(inside))[own:].mean()
+            loss, parts["others"] = loss + self.recipe.prior_weight * others, others.detach()
         return loss, parts
 
     def errors(self, batch: Mapping[str, Tensor], noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """The weighted squared error of each row, and that within the subject alone: (n,), (n,)."""
+        """The squared error of each row: of the whole picture, and within the subject alone: (n,), (n,)."""
         latents, inside = batch["latents"], batch["inside"][:, None]
         noised, wanted = self.schedule.noised(latents, noise, timesteps)
         squared = (self.predicted(batch, noised, timesteps).float() - wanted).square()
-        own = len(latents) - len(batch.get("tokens", ()))
-        weight = self.recipe.ground + (1 - self.recipe.ground) * inside
-        weight = torch.cat([weight[:own], torch.ones_like(weight[own:])])  # others' pictures count whole
-        return _mean_by_row(squared, weight), _mean_by_row(squared, inside)
+        return _mean_by_row(squared, torch.ones_like(inside)), _mean_by_row(squared, inside)
 
     def predicted(self, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor) -> Tensor:
-        """What the U-Net says: (n, c, h, w)."""
-        tokens = self.rows.tokens.expand(len(noised) - len(batch.get("tokens", ())), -1, -1)
+        """What the twin says: (n, c, h, w)."""
+        if self.twin.ranks is not None:
+            self.twin.ranks.timesteps = timesteps
+        return self._said(self.twin.unet, self.rows.tokens, batch, noised, timesteps)
+
+    def _said(self, unet: UNet, rows: Tensor, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor) -> Tensor:
+        tokens = rows.expand(len(noised) - len(batch.get("tokens", ())), -1, -1)
         if "tokens" in batch:
             tokens = torch.cat([tokens, batch["tokens"].to(tokens)])
         context = self.text_encoder(batch["ids"], tokens.to(self.text_encoder.dtype), self.insert_at)
-        unet = self.twin.unet
-        if self.twin.ranks is not None:
-            self.twin.ranks.timesteps = timesteps
         said: Tensor = unet(noised.to(unet.dtype), timesteps, context.to(unet.dtype), return_dict=False)[0]
         return said
 
