@@ -76,6 +76,9 @@ class PersonalObjective:
         self.base, self.start = model.unet, rows.tokens.detach().clone()
         self.text_encoder, self.insert_at = copied(model.text_encoder, shares=True), model.insert_at
         self.schedule = NoiseSchedule(model.scheduler_config)
+        self.nothing: Tensor | None = None
+        if recipe.silent:
+            self.nothing = model.encode_prompts([""]).embeddings.detach()  # (1, words, width)
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained modules by name."""
@@ -91,40 +94,59 @@ class PersonalObjective:
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         timesteps = self.schedule.drawn(len(latents), generator, self.recipe.timestep_exponent).to(latents.device)
         noised, wanted = self.schedule.noised(latents, noise, timesteps)
-        said = self.predicted(batch, noised, timesteps).float()
         own = len(latents) - len(batch.get("tokens", ()))
-        shown = _mean_by_row((said - wanted).square(), inside)[:own].mean()
-        loss, parts = shown, {"subject": shown.detach()}
-        with torch.no_grad():
-            before = self._said(self.base, self.start, batch, noised, timesteps).float()
+        said, before, silent = self._both(batch, noised, timesteps, own)
         moved = (said - before).square()
-        around = _mean_by_row(moved, 1 - inside)[:own].mean()
-        loss, parts["ground"] = loss + self.recipe.ground * around, around.detach()
+        shown = _mean_by_row((said[: len(latents)] - wanted).square(), inside)[:own].mean()
+        around = _mean_by_row(moved[:own], 1 - inside[:own]).mean()
+        if silent:
+            around = around + _mean_by_row(moved[len(latents) :], 1 - inside[:silent]).mean()
+        loss = shown + self.recipe.ground * around
+        parts = {"subject": shown.detach(), "ground": around.detach()}
         if own < len(latents):
-            others = _mean_by_row(moved, torch.ones_like(inside))[own:].mean()
+            others = _mean_by_row(moved[own : len(latents)], torch.ones_like(inside[own:])).mean()
             loss, parts["others"] = loss + self.recipe.prior_weight * others, others.detach()
         return loss, parts
+
+    def _both(
+        self, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor, own: int
+    ) -> tuple[Tensor, Tensor, int]:
+        """What the twin says and what was said before, of all rows and then of the first few without words; how many
+        those are. All in one call: blocks may be computed again, under the same ranks.
+        """
+        now, start = self._context(self.rows.tokens, batch), self._context(self.start, batch)
+        silent = 0 if self.nothing is None else self.recipe.silent_rows(own)
+        if self.nothing is not None:
+            none = self.nothing.to(now).expand(silent, -1, -1)
+            now, start = torch.cat([now, none]), torch.cat([start, none])
+            noised, timesteps = torch.cat([noised, noised[:silent]]), torch.cat([timesteps, timesteps[:silent]])
+        with torch.no_grad():
+            before = _said(self.base, noised, timesteps, start)
+        return self._twin_said(noised, timesteps, now), before, silent
 
     def errors(self, batch: Mapping[str, Tensor], noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """The squared error of each row: of the whole picture, and within the subject alone: (n,), (n,)."""
         latents, inside = batch["latents"], batch["inside"][:, None]
         noised, wanted = self.schedule.noised(latents, noise, timesteps)
-        squared = (self.predicted(batch, noised, timesteps).float() - wanted).square()
+        squared = (self.predicted(batch, noised, timesteps) - wanted).square()
         return _mean_by_row(squared, torch.ones_like(inside)), _mean_by_row(squared, inside)
 
     def predicted(self, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor) -> Tensor:
         """What the twin says: (n, c, h, w)."""
+        return self._twin_said(noised, timesteps, self._context(self.rows.tokens, batch))
+
+    def _twin_said(self, noised: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         if self.twin.ranks is not None:
             self.twin.ranks.timesteps = timesteps
-        return self._said(self.twin.unet, self.rows.tokens, batch, noised, timesteps)
+        return _said(self.twin.unet, noised, timesteps, context)
 
-    def _said(self, unet: UNet, rows: Tensor, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor) -> Tensor:
-        tokens = rows.expand(len(noised) - len(batch.get("tokens", ())), -1, -1)
+    def _context(self, rows: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """The words with these rows of the subject among them, others' with theirs: (n, words, width)."""
+        tokens = rows.expand(len(batch["ids"]) - len(batch.get("tokens", ())), -1, -1)
         if "tokens" in batch:
             tokens = torch.cat([tokens, batch["tokens"].to(tokens)])
-        context = self.text_encoder(batch["ids"], tokens.to(self.text_encoder.dtype), self.insert_at)
-        said: Tensor = unet(noised.to(unet.dtype), timesteps, context.to(unet.dtype), return_dict=False)[0]
-        return said
+        context: Tensor = self.text_encoder(batch["ids"], tokens.to(self.text_encoder.dtype), self.insert_at)
+        return context
 
 
 class FallingRanks:
@@ -210,6 +232,11 @@ def _add_lora(unet: UNet, rank: int, *, seed: int, is_orthogonal: bool) -> None:
 def least_rank(recipe: PersonalRecipe, method: Method) -> int | None:
     """The ranks that act at pure noise, where they fall with it."""
     return _LEAST_RANK if method == "lora" and recipe.rank_falls else None
+
+
+def _said(unet: UNet, noised: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+    said: Tensor = unet(noised.to(unet.dtype), timesteps, context.to(unet.dtype), return_dict=False)[0]
+    return said.float()
 
 
 def _mean_by_row(values: Tensor, weight: Tensor) -> Tensor:

@@ -137,7 +137,12 @@ class PersonalRecipe(OptimizerRecipe):
 
     rank: int = 8  # of the LoRA
     rank_falls: bool = False  # whether fewer of its ranks act the more noise there is
-    ground: float = 0.3  # weight of staying as it was around the subject, beside the subject's own error
+    ground: float = 1.0  # weight of staying as it was around the subject, beside the subject's own error
+    silent: float = 0.25  # share of the views that are seen without words too, for guidance: around the subject alone
     prior: float = 0.25  # share of the rows that are other subjects' pictures
     prior_weight: float = 1.0  # of staying as it was in these
     timestep_exponent: float = 1.0  # k draws times by 1 - u**k, as for the subject
+
+    def silent_rows(self, own: int) -> int:
+        """Of `own` views, those that are seen without words too."""
+        return round(own * self.silent)

@@ -58,9 +58,10 @@ def memory_plan(model: BlipDiffusion, request: PersonalizeRequest, *, checkpoint
     side, width = int(unet.config.sample_size), int(unet.config.cross_attention_dim)
     channels = int(unet.config.in_channels)
     torch.nn.Module.to(twin, torch.bfloat16)
-    words = torch.empty(batch, model.positions, width, dtype=torch.bfloat16, device="meta", requires_grad=True)
-    noised = torch.empty(batch, channels, side, side, dtype=torch.bfloat16, device="meta")
-    times = torch.zeros(batch, device="meta")
+    rows = batch + recipe.silent_rows(batch - round(batch * request.prior))
+    words = torch.empty(rows, model.positions, width, dtype=torch.bfloat16, device="meta", requires_grad=True)
+    noised = torch.empty(rows, channels, side, side, dtype=torch.bfloat16, device="meta")
+    times = torch.zeros(rows, device="meta")
 
     def forward() -> Tensor:
         said: Tensor = twin(noised, times, words, return_dict=False)[0]

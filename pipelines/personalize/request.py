@@ -34,7 +34,7 @@ class PersonalizeRequest:
         group=_LEARNING,
     )
     rank: int = parameter(
-        8, "Rank", "Of the LoRA: more holds more, in a larger file.", low=2, high=128, step=1, group=_LEARNING
+        16, "Rank", "Of the LoRA: more holds more, in a larger file.", low=2, high=128, step=1, group=_LEARNING
     )
     rank_falls: bool = parameter(
         False,

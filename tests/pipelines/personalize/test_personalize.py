@@ -160,7 +160,7 @@ def test_what_nobody_asks_for_is_the_models_own(
 ) -> None:
     monkeypatch.setattr("pipelines.personalize.defaults._LARGE", 320 if small else 1)
     found = learning(studio, tmp_path, batch=0, rate=0.0, steps=0).recipe
-    assert (found.timestep_exponent, found.batch, found.steps) == (exponent, batch, 60)
+    assert (found.timestep_exponent, found.batch, found.steps) == (exponent, batch, 45)
 
 
 def test_views_stand_on_the_grounds_that_are_given(studio: Studio) -> None:
