@@ -1,4 +1,4 @@
-"""Personalize in a real browser: photos in, samples while it learns, and its card to fetch, also where it is stopped."""
+"""Personalize in a real browser: photos in, samples while it learns, and a card to fetch, also when it is stopped."""
 
 from collections.abc import Callable
 from pathlib import Path

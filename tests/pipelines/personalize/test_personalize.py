@@ -6,29 +6,25 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import ConfigError, NumericsError, PromptError
-from blipdiff.sampling.cost import own_size
 from blipdiff.training.personal_checks import Check, best_of, is_enough
-from blipdiff.training.personal_views import Ground, subject_views
-from blipdiff.training.personalize import PersonalBatches, PersonalObjective
+from blipdiff.training.personalize import PersonalObjective
 from pipelines.batches import draw
 from pipelines.generate.request import GenerateRequest
 from pipelines.job import Job, run
-from pipelines.personalize.learning import Learning
 from pipelines.personalize.memory import memory_plan
 from pipelines.personalize.photos import strangers
 from pipelines.personalize.request import PersonalizeRequest
-from pipelines.personalize.run import learned, material, prepare_in, read_photos
+from pipelines.personalize.run import learned, prepare_in, read_photos
 from pipelines.scene.request import SceneRequest
 from pipelines.studio import Studio
 from pipelines.task import Notice, Progress, Result, Sheet
-from tests.support.learned import view
+from tests.support.learned import asked, learning, view
 from tests.support.studios import pictures, pixels
 from tests.support.tiny_models import tiny_model
 
@@ -38,10 +34,6 @@ METHODS = ("embedding", "lora", "full")
 @pytest.fixture(scope="module")
 def studio() -> Studio:
     return Studio(tiny_model())
-
-
-def asked(**changes: object) -> PersonalizeRequest:
-    return PersonalizeRequest(**{"category": "dog", "steps": 4, "batch": 2, "seed": 3} | changes)
 
 
 def drawn(studio: Studio, subject: SubjectEmbedding, **changes: object) -> object:
@@ -121,67 +113,6 @@ def test_the_queue_takes_weights_out_of_its_texts(card: SubjectEmbedding) -> Non
     assert len(found.text) < 5000
     (one,) = unpacked(found.text, found.contents.__getitem__).given("subject")
     assert one.content.weights[0].weights.fingerprint == card.weights[0].weights.fingerprint
-
-
-def learning(studio: Studio, folder: Path, **changes: object) -> Learning:
-    request = asked(**{"steps": 12, "rate": 0.01} | changes)
-    photos = read_photos(studio, [view(0), view(1)], request.category, request.fit)
-    return Learning(studio.model, request, material(studio.model, photos, request), folder)
-
-
-def test_around_the_subject_and_in_others_nothing_is_asked_but_to_stay_as_it_was(
-    studio: Studio, tmp_path: Path
-) -> None:
-    found = learning(studio, tmp_path, method="full", prior=0.5)
-    objective = PersonalObjective(studio.model, found.rows, found.twin, found.recipe)
-    batch = PersonalBatches(found.material.views, found.material.others, found.recipe, seed=1)[0]
-    assert len(batch["tokens"]) == len(batch["latents"]) // 2
-
-    def parts(changed: dict[str, torch.Tensor]) -> dict[str, float]:
-        _, told = objective.loss(batch | changed, torch.Generator().manual_seed(2))
-        return {name: float(value) for name, value in told.items()}
-
-    untouched = parts({})
-    assert (untouched["ground"], untouched["others"]) == pytest.approx((0, 0), abs=1e-9)
-    assert untouched["subject"] > 0.1
-    with torch.no_grad():
-        found.rows.tokens.mul_(-3.0)  # the subject's rows alone: others have their own
-    moved = parts({})
-    assert moved["ground"] > 0
-    assert moved["others"] == pytest.approx(0, abs=1e-9)
-    with torch.no_grad():
-        next(iter(found.twin.unet.parameters())).add_(0.1)
-    assert parts({})["others"] > 1e-6
-
-
-@pytest.mark.parametrize(("small", "exponent", "batch"), [(True, 2.5, 16), (False, 1.0, 4)])
-def test_what_nobody_asks_for_is_the_models_own(
-    studio: Studio, small: bool, exponent: float, batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.personalize.defaults._LARGE", 320 if small else 1)
-    found = learning(studio, tmp_path, batch=0, rate=0.0, steps=0).recipe
-    assert (found.timestep_exponent, found.batch, found.steps) == (exponent, batch, 45)
-
-
-def test_views_stand_on_the_grounds_that_are_given(studio: Studio) -> None:
-    photos = read_photos(studio, [view(0), view(1)], "dog", "pad")
-    side = max(own_size(studio.model))
-    lime = Ground(np.full((side, side, 3), (0, 255, 0), np.uint8), "in a field of lime")
-    made = [
-        subject_views(studio.model, photos.pictures, "dog", count=12, seed=2, flips=False, grounds=grounds)
-        for grounds in ((), [lime])
-    ]
-    words = [studio.model.prompt_tokenizer.decode(ids, skip_special_tokens=True) for ids in made[1].ids]
-    assert sum("lime" in text or "field" in text for text in words) >= 5
-    assert not torch.equal(made[0].latents, made[1].latents)
-
-
-@pytest.mark.parametrize("is_fast", [True, False])
-def test_bfloat16_is_left_to_processors_that_multiply_it_in_hardware(
-    studio: Studio, is_fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.personalize.learning.has_fast_bfloat16", lambda: is_fast)
-    assert learning(studio, tmp_path).recipe.bfloat16 == is_fast
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -296,5 +227,7 @@ def test_memory_is_counted_before_anything_is_learned(studio: Studio) -> None:
     assert lora.moments + lora.gradients < full.moments + full.gradients
     again = memory_plan(studio.model, asked(), checkpointing=True)
     assert again.activations < lora.activations
+    packed = memory_plan(studio.model, asked(method="full", eight_bit=True), checkpointing=False)
+    assert 4 * packed.moments == full.moments
     wide = memory_plan(studio.model, asked(batch=8), checkpointing=False)
-    assert 2 < wide.activations / lora.activations < 5  # of four times as many views
+    assert 2 < wide.activations / lora.activations < 6  # of five times as many rows, with those without words
