@@ -154,17 +154,19 @@ def measured(
     yield {"method": "true", **bench.seen(asked, [pair.target for pair in asked.pairs])}
     for method in methods:
         with tempfile.TemporaryDirectory() as place:
-            begun = time.monotonic()
+            begun, worked = time.monotonic(), time.process_time()
             learning = learnings(bench, asked, method, steps, seed, Path(place))
             for step in learning.steps():
                 if step.check is not None and method == look:
                     seen = bench.seen(asked, bench.draw(learning.now(), asked.pairs))
                     told = {"step": step.check.step, "held_out": step.check.held_out, "drift": step.check.drift}
                     yield {"method": f"{method} looked at", **seen, **told}
-            seconds, card, best = time.monotonic() - begun, learning.card(), learning.best
+            seconds, worked = time.monotonic() - begun, time.process_time() - worked
+            card, best = learning.card(), learning.best
             size = card.save(Path(place) / "card.safetensors").stat().st_size
             told = {
                 "seconds": seconds,
+                "processor seconds": worked,
                 "bytes": size,
                 "step": best.step,
                 "held_out": best.held_out,
