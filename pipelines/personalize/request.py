@@ -27,7 +27,7 @@ class PersonalizeRequest:
     steps: int = parameter(
         0,
         "Steps",
-        "At most; 0 goes on until a held-out view of the subject says that it is enough.",
+        "At most; 0 for 45. The best state by held-out views of the subject is kept.",
         low=0,
         high=2000,
         step=1,
