@@ -75,6 +75,21 @@ def card(studio: Studio) -> SubjectEmbedding:
     return found
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_learned_subject_is_drawn_with_details_which_its_weights_have_no_part_in(
+    studio: Studio, card: SubjectEmbedding, count: int
+) -> None:
+    plain = replace(card, weights=())
+    request = GenerateRequest(category="dog", count=count, steps=2, seed=1, detail=0.5)
+    fresh = [Studio(tiny_model()), Studio(tiny_model())]
+    alone = pictures(run(fresh[0], Job.of(request, subject=plain)))
+    tuned = pictures(run(fresh[1], Job.of(request, subject=card)))
+    after = pictures(run(fresh[1], Job.of(request, subject=plain)))  # what was read while weights acted is kept
+    assert len(tuned) == count
+    assert all((pixels(one) == pixels(other)).all() for one, other in zip(alone, after, strict=True))
+    assert (pixels(tuned[0]) != pixels(alone[0])).any()
+
+
 def test_two_learned_subjects_stand_in_one_scene(studio: Studio, card: SubjectEmbedding) -> None:
     other = learned(studio, asked(rate=0.05, seed=9), [view(1, "navy")])
     from pipelines.inputs import Input
