@@ -3,9 +3,9 @@
 python -m benchmarks.personalize LIBRARY JUDGE --subjects 6 --methods embedding,lora,lora+falls,full,lora@1
 
 Each subject has four photos, turned, shifted and on other grounds; it is looked for among twins in other colours, other
-artists' drawings of the same thing, and the most alike of others. `@1` learns from one photo alone. With --look all
-checks of `lora` are drawn, to be compared with the one that stopping by itself has chosen. JUDGE: the classifier of
-contexts that `blipdiff evaluate` keeps.
+artists' drawings of the same thing, and the most alike of others. `@1` learns from one photo alone; the lines "details"
+read the photo while they draw, as `--detail` does. With --look all checks of a method are drawn, to be compared with
+the one that stopping by itself has chosen. JUDGE: the classifier of contexts that `blipdiff evaluate` keeps.
 """
 
 import json
@@ -33,14 +33,16 @@ from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from pipelines.evaluate.drawing import side_by_side
 from pipelines.generate.request import GenerateRequest
+from pipelines.job import Job
 from pipelines.personalize.learning import Learning
 from pipelines.personalize.photos import read_photos
 from pipelines.personalize.request import PersonalizeRequest
-from pipelines.personalize.run import material
+from pipelines.personalize.run import material, start_of
 from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio
 
 PHOTOS, DEGREES = 4, 10.0
+DETAIL = 0.5  # of the lines with details
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,11 +85,13 @@ class Bench:
             found.append(ImageEnhance.Brightness(turned).enhance(float(rng.uniform(0.92, 1.04))))
         return found
 
-    def draw(self, card: SubjectEmbedding, pairs: Sequence[Pair]) -> list[Pixels]:
-        """A picture of the card in each pair's scene."""
-        model = self.studio.model
-        wanted = [GenerateRequest(category=one.category, prompt=one.prompt, steps=self.steps) for one in pairs]
-        plans = [plan_encoded(model, encode(model, one, card), [seed]) for seed, one in enumerate(wanted)]
+    def draw(self, card: SubjectEmbedding, pairs: Sequence[Pair], detail: float = 0.0) -> list[Pixels]:
+        """A picture of the card in each pair's scene; detail: how much of the card's cut-out is read."""
+        model, plans = self.studio.model, []
+        for seed, one in enumerate(pairs):
+            asked = GenerateRequest(category=one.category, prompt=one.prompt, steps=self.steps, detail=detail)
+            read = self.studio.details(asked, Job.of(asked, subject=card).given("subject"))
+            plans.append(plan_encoded(model, encode(model, asked, card), [seed], details=read))
         plan = side_by_side(plans)
         for step in execute(model.unet, plan):
             latents = step.latents
@@ -128,7 +132,7 @@ class Bench:
 
 
 def learnings(bench: Bench, asked: Asked, method: str, steps: int, seed: int, folder: Path) -> Learning:
-    """A subject's learning by a method as the table names it."""
+    """A subject's learning by a method as the table names it, from its photos on."""
     name, _, count = method.partition("@")
     kind, _, falls = name.partition("+")
     request = PersonalizeRequest(
@@ -144,27 +148,32 @@ def measured(
 ) -> Iterator[dict[str, Any]]:
     """A line for each method, and for each check of the one that is looked at."""
     photos = read_photos(bench.studio, bench.photos(asked.subject, seed), asked.pairs[0].category, "pad")
-    start = bench.studio.model, photos, PersonalizeRequest(category=asked.pairs[0].category, seed=seed)
-    yield {"method": "zero-shot", **bench.scores(asked, material(*start).start)}
+    plain = start_of(bench.studio.model, photos, asked.pairs[0].category)
+    yield {"method": "zero-shot", **bench.scores(asked, plain)}
+    yield {"method": "zero-shot, details", **bench.seen(asked, bench.draw(plain, asked.pairs, DETAIL))}
     yield {"method": "true", **bench.seen(asked, [pair.target for pair in asked.pairs])}
     for method in methods:
         with tempfile.TemporaryDirectory() as place:
-            learning, begun = learnings(bench, asked, method, steps, seed, Path(place)), time.monotonic()
+            begun, worked = time.monotonic(), time.process_time()
+            learning = learnings(bench, asked, method, steps, seed, Path(place))
             for step in learning.steps():
                 if step.check is not None and method == look:
                     seen = bench.seen(asked, bench.draw(learning.now(), asked.pairs))
                     told = {"step": step.check.step, "held_out": step.check.held_out, "drift": step.check.drift}
                     yield {"method": f"{method} looked at", **seen, **told}
-            seconds, card, best = time.monotonic() - begun, learning.card(), learning.best
+            seconds, worked = time.monotonic() - begun, time.process_time() - worked
+            card, best = learning.card(), learning.best
             size = card.save(Path(place) / "card.safetensors").stat().st_size
             told = {
                 "seconds": seconds,
+                "processor seconds": worked,
                 "bytes": size,
                 "step": best.step,
                 "held_out": best.held_out,
                 "drift": best.drift,
             }
             yield {"method": method, **bench.scores(asked, card), **told}
+            yield {"method": f"{method}, details", **bench.seen(asked, bench.draw(card, asked.pairs, DETAIL))}
 
 
 def main(
@@ -177,11 +186,13 @@ def main(
     drawn: Annotated[int, typer.Option("--drawn", help="Steps of each picture.")] = 15,
     look: Annotated[str, typer.Option("--look", help="The method whose every check is drawn.")] = "",
     seed: Annotated[int, typer.Option("--seed")] = 0,
+    skip: Annotated[int, typer.Option("--skip", help="Of the subjects: the first ones, which are left out.")] = 0,
 ) -> None:
     """Prints a line of JSON for each subject and method."""
     torch.set_num_threads(1)
     bench = Bench(library, judge, pictures, drawn)
-    for trial in draw_trials(bench.library, "source", subjects=subjects, pictures=1, seed=seed):
+    trials = draw_trials(bench.library, "source", subjects=subjects, pictures=1, seed=seed)
+    for trial in trials[skip:]:
         asked = bench.asked(trial, seed)
         for line in measured(bench, asked, methods.split(","), steps, look, seed):
             about = {"subject": bench.library.records[asked.subject].name}

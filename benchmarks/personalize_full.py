@@ -61,7 +61,7 @@ def step(model: BlipDiffusion, options: argparse.Namespace) -> float:
     """Seconds of one step."""
     recipe = PersonalRecipe(
         steps=options.steps, batch=options.batch, learning_rate=1e-4, warmup_steps=1, cooldown_fraction=0.0,
-        weight_decay=0.0, ema_decay=0.0, prior=0.0,
+        weight_decay=0.0, ema_decay=0.0, prior=0.0, silent=0.0,
     )  # fmt: skip
     twin = twin_of(model, options.method, recipe, seed=0)
     if options.checkpointing:

@@ -22,6 +22,7 @@ from blipdiff.attention.maps import resized
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import grid
 from blipdiff.attention.taps import TapCall, tapped
+from blipdiff.conditioning.subject_weights import weights_resting
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.moment import Moment, Window
@@ -123,7 +124,7 @@ class ReferenceStates:
         call = TapCall((), moment, 0, more_keys=recorder)
         latents = given.noised(signal).to(unet.device, unet.dtype)
         words = given.words.to(unet.device, unet.dtype)
-        with torch.no_grad(), tapped(unet):
+        with torch.no_grad(), tapped(unet), weights_resting():  # what is kept serves every subject's runs
             unet(latents, moment.timestep, words, cross_attention_kwargs={"tap_call": call}, return_dict=False)
         self.calls += 1
         return recorder.found

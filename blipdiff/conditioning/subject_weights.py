@@ -4,7 +4,9 @@ Nothing is added to a model's weights: see `blipdiff.models.acting_weights`.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +20,22 @@ if TYPE_CHECKING:  # cards are read by programs that draw nothing
 
 PREFIX, DOWN, UP, CHANGE = "unet.", ".lora_A.weight", ".lora_B.weight", ".diff"
 NOISE_STEPS = 1000  # timesteps of the schedules that models are trained with
+_resting: ContextVar[bool] = ContextVar("resting", default=False)
+
+
+@contextmanager
+def weights_resting() -> Iterator[None]:
+    """Within the block a U-Net computes as it is, also in the middle of a call in which weights act on it."""
+    before = _resting.set(True)
+    try:
+        yield
+    finally:
+        _resting.reset(before)
+
+
+def weights_rest() -> bool:
+    """Whether weights rest now, in this thread."""
+    return _resting.get()
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from blipdiff.conditioning.subject_weights import CHANGE, DOWN, PREFIX, UP, Acting, SubjectWeights
+from blipdiff.conditioning.subject_weights import CHANGE, DOWN, PREFIX, UP, Acting, SubjectWeights, weights_rest
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import SubjectError
 from blipdiff.moment import Moment
@@ -55,7 +55,14 @@ class _Used:
     where: Tensor | None  # (rows or 1, h, w)
 
     def amount(self, said: Tensor, size: tuple[int, int], *, reads_words: bool) -> Tensor:
-        """How much they act on what a layer says (rows, ...): (rows, 1, ...), or by place where they have one."""
+        """How much they act on what a layer says (rows, ...): (rows, 1, ...), or by place where they have one.
+
+        What a layer says of a reference that the rows read has no row of its own: they act on it where they act in
+        all rows alike.
+        """
+        if len(said) != len(self.shares):
+            is_everywhere = self.where is None and bool((self.shares == self.shares[0]).all())
+            return (self.shares[:1] if is_everywhere else torch.zeros(1)).view(-1, *(1,) * (said.ndim - 1)).to(said)
         whole = self.shares.view(-1, *(1,) * (said.ndim - 1)).to(said)
         if reads_words:
             return whole if self.slots is None else whole * _inside(self.slots, said.shape[1]).to(said)
@@ -107,6 +114,8 @@ def _hooked(unet: UNet, used: _Used, moment: Moment, size: tuple[int, int]) -> I
 
 def _low_rank(used: _Used, down: Tensor, up: Tensor, name: str, size: tuple[int, int]) -> Callable[..., Tensor]:
     def add(_layer: nn.Module, given: tuple[Tensor, ...], said: Tensor) -> Tensor:
+        if weights_rest():
+            return said
         change = functional.linear(functional.linear(given[0], down), up)
         return said + change * used.amount(said, size, reads_words=name.endswith(_READ_WORDS))
 
@@ -117,6 +126,8 @@ def _replaced(used: _Used, changes: dict[str, Tensor], path: str, size: tuple[in
     """What the layer would say with other parameters, as far as each row has them."""
 
     def say(layer: nn.Module, given: tuple[Any, ...], named: dict[str, Any], said: Tensor) -> Tensor:
+        if weights_rest():
+            return said
         own = dict(layer.named_parameters(recurse=False))
         if any(name not in own or own[name].shape != one.shape for name, one in changes.items()):
             raise SubjectError(f"The subject's weights for {path} do not fit this model; tune it again with this one.")

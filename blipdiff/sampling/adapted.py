@@ -13,6 +13,7 @@ from blipdiff.attention.reference import Reference
 from blipdiff.attention.sites import AttentionSite
 from blipdiff.attention.store import grid
 from blipdiff.attention.taps import TapCall, tapped
+from blipdiff.conditioning.subject_weights import weights_resting
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
 from blipdiff.models.detail_adapter import DetailAdapter, Seen, places_of
@@ -46,7 +47,7 @@ class SeenReference:
 
     def _computed(self) -> dict[str, Seen]:
         latents = self.reference.latents.to(self._unet.device, self._unet.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), weights_resting():
             states = clean_states(self._unet, self.adapter, latents, self.reference.words.to(latents))
         self.calls += 1
         mask = self.reference.mask[None].to(latents.device)

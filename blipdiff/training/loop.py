@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from blipdiff.errors import NumericsError
+from blipdiff.training.optimizers import optimizer_of
 from blipdiff.training.sections import OptimizerRecipe
 from blipdiff.training.state import (
     Log,
@@ -70,9 +71,7 @@ def train(
     """
     names = trained_names(objective.modules())
     parameters = [p for p in objective.trainable() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay, fused=True
-    )
+    optimizer = optimizer_of(recipe, parameters, workers.device)
     averages = [p.detach().clone() for p in parameters]
     if first_step:
         load_state(folder, names, optimizer, averages, first_step)

@@ -12,7 +12,7 @@ from torch import Tensor
 from blipdiff.training.personal_views import Views
 from blipdiff.training.personalize import PersonalObjective
 
-_TIMES = (0.2, 0.45, 0.7, 0.9)  # of the schedule, at which errors are measured
+_TIMES = (0.5, 0.7, 0.85, 0.95)  # of the schedule, at which errors are measured: subjects differ there
 _WORTH = 0.01  # a check is better than the best one where its score is lower by so much
 MOST_DRIFT = 0.25  # of the error on other subjects' pictures, that their predictions may move away by
 
@@ -70,8 +70,10 @@ class _Asked:
         batch = {name: getattr(views, name)[rows] for name in ("latents", "inside", "ids")}
         if views.tokens is not None:
             batch["tokens"] = views.tokens[rows]
+        device, noise = objective.start.device, torch.randn(batch["latents"].shape, generator=generator)
         times = torch.tensor([int(time * objective.schedule.count) for time in _TIMES for _ in range(len(views))])
-        return cls(batch, torch.randn(batch["latents"].shape, generator=generator), times)
+        placed = {name: tensor.to(device) for name, tensor in batch.items()}
+        return cls(placed, noise.to(device), times.to(device))
 
     @torch.no_grad()
     def errors(self, objective: PersonalObjective) -> Tensor:

@@ -1,4 +1,7 @@
-"""Views of one subject: its photos' cut-outs on other grounds, a little shifted, scaled and turned, as latents.
+"""Views of one subject: its photos' cut-outs on other grounds, hardly shifted, scaled and turned, as latents.
+
+Where a subject stands is not what is to be learned: views that move much are learned as a blur, since the noisiest
+times, where a subject's look is settled, are told of its mean over all places.
 
 All views are made before the first step, so that a step needs neither the autoencoder nor the photos.
 """
@@ -24,9 +27,9 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.tokenizers import prompt_ids
 from blipdiff.sampling.cost import own_size
 
-_AS_IT_IS = 0.2  # of the views: the photo itself, its own ground around it
+_AS_IT_IS, _ON_PLAIN = 0.1, 0.3  # of the views: the photo itself, its own ground around it; of the others: on a colour
 _FILLED = 0.875  # of a frame that the cut-out's longer side takes
-_SCALES, _MOST_SHIFT, _MOST_DEGREES = (0.6, 1.0), 0.12, 8.0
+_SCALES, _MOST_SHIFT, _MOST_DEGREES = (0.75, 0.9), 0.03, 5.0
 _GROUNDS = {  # plain grounds, told by their names
     "white": (250, 250, 250), "black": (18, 18, 20), "gray": (140, 140, 142), "red": (205, 40, 40),
     "orange": (240, 140, 40), "yellow": (245, 220, 70), "green": (70, 160, 80), "blue": (60, 100, 215),
@@ -42,6 +45,14 @@ class SubjectPicture:
 
     photo: Image.Image
     cut_out: Image.Image | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """What a subject is set on: pixels (side, side, 3), and what a prompt says of them, "on a beach"."""
+
+    pixels: Pixels
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +73,22 @@ class Views:
 
 
 def subject_views(
-    model: BlipDiffusion, pictures: Sequence[SubjectPicture], category: str, *, count: int, seed: int, flips: bool
+    model: BlipDiffusion,
+    pictures: Sequence[SubjectPicture],
+    category: str,
+    *,
+    count: int,
+    seed: int,
+    flips: bool,
+    grounds: Sequence[Ground] = (),
 ) -> Views:
-    """`count` views of a subject, each photo in turn. flips: whether the subject may be mirrored"""
+    """`count` views of a subject, each photo in turn.
+
+    flips: whether the subject may be mirrored; grounds: pictures to set it on beside plain colours, of the model's size
+    """
     side = max(own_size(model))
     drawn = [
-        _view(pictures[number % len(pictures)], side, np.random.default_rng((seed, number)), flips=flips)
+        _view(pictures[number % len(pictures)], side, np.random.default_rng((seed, number)), grounds, flips=flips)
         for number in range(count)
     ]
     prompts = [build_prompt(category, prompt) for _, _, prompt in drawn]
@@ -98,7 +119,9 @@ def _latents(vae: VAE, pictures: Sequence[Pixels]) -> Tensor:
         return encode_picture(vae, batch.to(vae.device)).cpu()
 
 
-def _view(picture: SubjectPicture, side: int, rng: Generator, *, flips: bool) -> tuple[Pixels, Pixels, str]:
+def _view(
+    picture: SubjectPicture, side: int, rng: Generator, grounds: Sequence[Ground], *, flips: bool
+) -> tuple[Pixels, Pixels, str]:
     """A picture, the mask in it, and what its prompt says of its ground."""
     is_mirrored = flips and rng.random() < 0.5
     if picture.cut_out is None or rng.random() < _AS_IT_IS:
@@ -109,8 +132,8 @@ def _view(picture: SubjectPicture, side: int, rng: Generator, *, flips: bool) ->
     x, y = 0.5 + rng.uniform(-_MOST_SHIFT, _MOST_SHIFT, 2)
     degrees = rng.uniform(-_MOST_DEGREES, _MOST_DEGREES)
     placed = warped(cut_out, rng.uniform(*_SCALES) / _FILLED, degrees, float(x), float(y))
-    ground, prompt = _ground(side, rng)
-    return composite(placed, ground), np.ascontiguousarray(placed[..., 3]), prompt
+    ground = grounds[int(rng.integers(len(grounds)))] if grounds and rng.random() >= _ON_PLAIN else _plain(side, rng)
+    return composite(placed, ground.pixels), np.ascontiguousarray(placed[..., 3]), ground.prompt
 
 
 def _as_it_is(picture: SubjectPicture, side: int, rng: Generator, *, is_mirrored: bool) -> tuple[Pixels, Pixels, str]:
@@ -142,17 +165,17 @@ def _framed(cut_out: Image.Image, side: int) -> Pixels:
     return frame
 
 
-def _ground(side: int, rng: Generator) -> tuple[Pixels, str]:
+def _plain(side: int, rng: Generator) -> Ground:
     """A plain ground or one of two colours, with the words for it."""
     names = list(_GROUNDS)
     first, second = (_shade(str(names[place]), rng) for place in rng.integers(len(names), size=2))
     if rng.random() < 0.3:
         slope = np.linspace(0, 1, side)[:, None, None]
-        return (first * (1 - slope) + second * slope + np.zeros((1, side, 1))).astype(np.uint8), ""
+        return Ground((first * (1 - slope) + second * slope + np.zeros((1, side, 1))).astype(np.uint8), "")
     name = names[int(rng.integers(len(names)))]
     ground = np.empty((side, side, 3), np.uint8)
     ground[:] = _shade(name, rng)
-    return ground, f"on a {name} background"
+    return Ground(ground, f"on a {name} background")
 
 
 def _shade(name: str, rng: Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

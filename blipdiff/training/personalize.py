@@ -2,10 +2,11 @@
 with them a LoRA on the U-Net's attention (Hu et al. 2021, arXiv:2106.09685), or the whole U-Net as in the paper.
 
 Everything is learned on a twin of the U-Net, which shares its weights and changes none of them. Beside the paper: the
-loss counts where the subject is and hardly elsewhere; a share of rows are pictures that the model drew itself of others
-of the category, so that it forgets none of them; a LoRA's rank may fall with the noise (T-LoRA, Soboleva et al. 2025,
-arXiv:2507.05964): ranks begin orthogonal to each other, and the change begins at nothing, where T-LoRA takes a matrix's
-least singular vectors and subtracts them again.
+truth is asked for where the subject is alone; around it, and in pictures of others of the category, the U-Net shall say
+what it said before (distillation, Hinton et al. 2015, arXiv:1503.02531), so that grounds and others stay as they were;
+noisy times may be drawn more often, as the small model was trained. A LoRA's rank may fall with the noise (T-LoRA,
+Soboleva et al. 2025, arXiv:2507.05964): ranks begin orthogonal to each other, and the change begins at nothing, where
+T-LoRA takes a matrix's least singular vectors and subtracts them again.
 """
 
 import copy
@@ -68,12 +69,16 @@ class PersonalBatches:
 
 
 class PersonalObjective:
-    """Noise prediction of a subject's views by a twin of the model's U-Net."""
+    """Noise prediction of a subject's views by a twin of the model's U-Net, which starts from these rows."""
 
     def __init__(self, model: BlipDiffusion, rows: SubjectRows, twin: "Twin", recipe: PersonalRecipe) -> None:
         self.rows, self.twin, self.recipe = rows, twin, recipe
+        self.base, self.start = model.unet, rows.tokens.detach().clone()
         self.text_encoder, self.insert_at = copied(model.text_encoder, shares=True), model.insert_at
         self.schedule = NoiseSchedule(model.scheduler_config)
+        self.nothing: Tensor | None = None
+        if recipe.silent:
+            self.nothing = model.encode_prompts([""]).embeddings.detach()  # (1, words, width)
 
     def modules(self) -> dict[str, nn.Module]:
         """The trained modules by name."""
@@ -85,39 +90,63 @@ class PersonalObjective:
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """batch as `PersonalBatches` gives it -> the loss and its parts."""
-        latents = batch["latents"]
+        latents, inside = batch["latents"], batch["inside"][:, None]
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-        timesteps = self.schedule.drawn(len(latents), generator).to(latents.device)
-        error, inside = self.errors(batch, noise, timesteps)
+        timesteps = self.schedule.drawn(len(latents), generator, self.recipe.timestep_exponent).to(latents.device)
+        noised, wanted = self.schedule.noised(latents, noise, timesteps)
         own = len(latents) - len(batch.get("tokens", ()))
-        loss = error[:own].mean()
-        parts = {"subject": inside[:own].mean().detach()}
+        said, before, silent = self._both(batch, noised, timesteps, own)
+        moved = (said - before).square()
+        shown = _mean_by_row((said[: len(latents)] - wanted).square(), inside)[:own].mean()
+        around = _mean_by_row(moved[:own], 1 - inside[:own]).mean()
+        if silent:
+            around = around + _mean_by_row(moved[len(latents) :], 1 - inside[:silent]).mean()
+        loss = shown + self.recipe.ground * around
+        parts = {"subject": shown.detach(), "ground": around.detach()}
         if own < len(latents):
-            parts["others"] = error[own:].mean().detach()
-            loss = loss + self.recipe.prior_weight * error[own:].mean()
+            others = _mean_by_row(moved[own : len(latents)], torch.ones_like(inside[own:])).mean()
+            loss, parts["others"] = loss + self.recipe.prior_weight * others, others.detach()
         return loss, parts
 
+    def _both(
+        self, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor, own: int
+    ) -> tuple[Tensor, Tensor, int]:
+        """What the twin says and what was said before, of all rows and then of the first few without words; how many
+        those are. All in one call: blocks may be computed again, under the same ranks.
+        """
+        now, start = self._context(self.rows.tokens, batch), self._context(self.start, batch)
+        silent = 0 if self.nothing is None else self.recipe.silent_rows(own)
+        if self.nothing is not None:
+            none = self.nothing.to(now).expand(silent, -1, -1)
+            now, start = torch.cat([now, none]), torch.cat([start, none])
+            noised, timesteps = torch.cat([noised, noised[:silent]]), torch.cat([timesteps, timesteps[:silent]])
+        with torch.no_grad():
+            before = _said(self.base, noised, timesteps, start)
+        return self._twin_said(noised, timesteps, now), before, silent
+
     def errors(self, batch: Mapping[str, Tensor], noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """The weighted squared error of each row, and that within the subject alone: (n,), (n,)."""
+        """The squared error of each row: of the whole picture, and within the subject alone: (n,), (n,)."""
         latents, inside = batch["latents"], batch["inside"][:, None]
         noised, wanted = self.schedule.noised(latents, noise, timesteps)
-        squared = (self.predicted(batch, noised, timesteps).float() - wanted).square()
-        own = len(latents) - len(batch.get("tokens", ()))
-        weight = self.recipe.ground + (1 - self.recipe.ground) * inside
-        weight = torch.cat([weight[:own], torch.ones_like(weight[own:])])  # others' pictures count whole
-        return _mean_by_row(squared, weight), _mean_by_row(squared, inside)
+        squared = (self.predicted(batch, noised, timesteps) - wanted).square()
+        return _mean_by_row(squared, torch.ones_like(inside)), _mean_by_row(squared, inside)
 
     def predicted(self, batch: Mapping[str, Tensor], noised: Tensor, timesteps: Tensor) -> Tensor:
-        """What the U-Net says: (n, c, h, w)."""
-        tokens = self.rows.tokens.expand(len(noised) - len(batch.get("tokens", ())), -1, -1)
-        if "tokens" in batch:
-            tokens = torch.cat([tokens, batch["tokens"].to(tokens)])
-        context = self.text_encoder(batch["ids"], tokens.to(self.text_encoder.dtype), self.insert_at)
-        unet = self.twin.unet
+        """What the twin says: (n, c, h, w)."""
+        return self._twin_said(noised, timesteps, self._context(self.rows.tokens, batch))
+
+    def _twin_said(self, noised: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         if self.twin.ranks is not None:
             self.twin.ranks.timesteps = timesteps
-        said: Tensor = unet(noised.to(unet.dtype), timesteps, context.to(unet.dtype), return_dict=False)[0]
-        return said
+        return _said(self.twin.unet, noised, timesteps, context)
+
+    def _context(self, rows: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """The words with these rows of the subject among them, others' with theirs: (n, words, width)."""
+        tokens = rows.expand(len(batch["ids"]) - len(batch.get("tokens", ())), -1, -1)
+        if "tokens" in batch:
+            tokens = torch.cat([tokens, batch["tokens"].to(tokens)])
+        context: Tensor = self.text_encoder(batch["ids"], tokens.to(self.text_encoder.dtype), self.insert_at)
+        return context
 
 
 class FallingRanks:
@@ -203,6 +232,11 @@ def _add_lora(unet: UNet, rank: int, *, seed: int, is_orthogonal: bool) -> None:
 def least_rank(recipe: PersonalRecipe, method: Method) -> int | None:
     """The ranks that act at pure noise, where they fall with it."""
     return _LEAST_RANK if method == "lora" and recipe.rank_falls else None
+
+
+def _said(unet: UNet, noised: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+    said: Tensor = unet(noised.to(unet.dtype), timesteps, context.to(unet.dtype), return_dict=False)[0]
+    return said.float()
 
 
 def _mean_by_row(values: Tensor, weight: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class OptimizerRecipe:
     accumulate: int = 1  # micro-batches of `batch` rows a step, shared among the processes
     bfloat16: bool = True  # products in bfloat16; weights and moments are always float32
     checkpointing: bool = False  # blocks are computed again in the backward pass: less memory, a third more work
+    eight_bit: bool = False  # AdamW's moments in a byte each, by bitsandbytes on CUDA
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:
@@ -136,6 +137,12 @@ class PersonalRecipe(OptimizerRecipe):
 
     rank: int = 8  # of the LoRA
     rank_falls: bool = False  # whether fewer of its ranks act the more noise there is
-    ground: float = 0.1  # of the loss inside the subject: what counts outside
+    ground: float = 1.0  # weight of staying as it was around the subject, beside the subject's own error
+    silent: float = 0.25  # share of the views that are seen without words too, for guidance: around the subject alone
     prior: float = 0.25  # share of the rows that are other subjects' pictures
-    prior_weight: float = 1.0
+    prior_weight: float = 1.0  # of staying as it was in these
+    timestep_exponent: float = 1.0  # k draws times by 1 - u**k, as for the subject
+
+    def silent_rows(self, own: int) -> int:
+        """Of `own` views, those that are seen without words too."""
+        return round(own * self.silent)

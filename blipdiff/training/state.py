@@ -14,6 +14,7 @@ from blipdiff.errors import CheckpointError, OutputError
 from blipdiff.foreign import foreign
 from blipdiff.outputs import written_file
 from blipdiff.training.old_names import with_new_names
+from blipdiff.training.optimizers import EIGHT_BIT, eight_bit_moments, eight_bit_state
 from blipdiff.training.workers import Workers, like, whole
 
 
@@ -107,14 +108,11 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, parameter, average in zip(names, parameters, averages, strict=True):
-        state = optimizer.state[parameter] or _untouched(parameter)
-        for kind, tensor in (
-            ("weight", parameter.detach()),
-            ("average", average),
-            ("first", state["exp_avg"]),
-            ("second", state["exp_avg_sq"]),
-            ("step", state["step"]),
-        ):
+        for kind, tensor in {
+            "weight": parameter.detach(),
+            "average": average,
+            **_moments(optimizer, parameter),
+        }.items():
             stored = whole(tensor)
             if workers.is_first:
                 tensors[f"{kind}.{name}"] = stored.cpu().contiguous()
@@ -140,21 +138,35 @@ def load_state(
     """
     tensors = _stored(folder)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    kinds = ("weight", "average", "first", "second")
+    eight_bit = not isinstance(optimizer, torch.optim.AdamW)
+    kinds = ("weight", "average") if eight_bit else ("weight", "average", "first", "second")
     wanted = {f"{kind}.{name}": p.shape for kind in kinds for name, p in zip(names, parameters, strict=True)}
     steps = {f"step.{name}": torch.tensor(float(step)) for name in names}
-    if wanted != {name: tensor.shape for name, tensor in tensors.items() if name not in steps}:
+    packed = {name for name in tensors if name.startswith(EIGHT_BIT)}
+    found = {name: tensor.shape for name, tensor in tensors.items() if name not in steps and name not in packed}
+    if wanted != found or eight_bit != bool(packed):
         raise CheckpointError(f"The state in {folder.path} is of another model; begin in a new folder.")
     tensors = steps | tensors  # states of earlier versions hold no steps
     with torch.no_grad():
         for name, parameter, average in zip(names, parameters, averages, strict=True):
             parameter.copy_(like(tensors[f"weight.{name}"], parameter))
             average.copy_(like(tensors[f"average.{name}"], parameter))
+            if eight_bit:
+                optimizer.state[parameter] = eight_bit_state(tensors, name, parameter.device)
+                continue
             optimizer.state[parameter] = {
                 "step": tensors[f"step.{name}"].to(parameter.device),
                 "exp_avg": like(tensors[f"first.{name}"], parameter),
                 "exp_avg_sq": like(tensors[f"second.{name}"], parameter),
             }
+
+
+def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """The optimizer's state of one parameter, under the names of a saved state."""
+    if not isinstance(optimizer, torch.optim.AdamW):
+        return eight_bit_moments(optimizer.state[parameter])
+    state = optimizer.state[parameter] or _untouched(parameter)
+    return {"first": state["exp_avg"], "second": state["exp_avg_sq"], "step": state["step"]}
 
 
 def _untouched(parameter: Tensor) -> dict[str, Tensor]:

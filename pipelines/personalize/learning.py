@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.conditioning.subject_weights import Acting, SubjectWeights
+from blipdiff.devices import has_fast_bfloat16
 from blipdiff.errors import CheckpointError, ConfigError, NumericsError
 from blipdiff.foreign import foreign
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -32,14 +33,11 @@ from blipdiff.training.personalize import (
     twin_of,
 )
 from blipdiff.training.sections import PersonalRecipe
+from blipdiff.training.workers import Workers
+from pipelines.personalize.defaults import COOLDOWN, ROW_STEPS, STEPS, batch_of, exponent_of, rate_of
 from pipelines.personalize.request import PersonalizeRequest
 
-_ROW_STEPS = 15  # of the subject's rows alone, before a LoRA or a U-Net learns with them
-_STEPS: Mapping[str, int] = {"embedding": 100, "lora": 120, "full": 120}  # where nobody says how many
-_RATES: Mapping[str, float] = {"embedding": 1e-2, "lora": 5e-3, "full": 4e-4}  # measured on the bundled model
-_LARGE_RATES: Mapping[str, float] = {"embedding": 1e-3, "lora": 2e-4, "full": 5e-6}  # as the paper and T-LoRA have them
-_LARGE = 320  # channels, from which on a U-Net is of Stable Diffusion's size
-CHECKED_EVERY = 20
+CHECKED_EVERY = 15
 _PATIENCE = 3  # checks without anything gained, after which it is enough
 _SAVED_EVERY = 20.0  # seconds
 _CHECKS, _BEST, _ASKED = "checks.json", "best.safetensors", "asked.json"
@@ -80,7 +78,7 @@ class Learning:
     twin: Twin = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rows = SubjectRows(self.material.start.tokens)
+        self.rows = SubjectRows(self.material.start.tokens).to(self.model.device)
         self.twin = twin_of(self.model, self.method, self.recipe, seed=self.request.seed)
         if self.checkpointing:
             checkpoint_blocks(self.twin.unet)
@@ -93,14 +91,7 @@ class Learning:
     @property
     def recipe(self) -> PersonalRecipe:
         """Of the method's own stage."""
-        asked = self.request
-        steps = asked.steps or _STEPS[asked.method]
-        rate = asked.rate or self._rates[asked.method]
-        return _recipe(asked, steps, rate, self.model, checkpointing=self.checkpointing)
-
-    @property
-    def _rates(self) -> Mapping[str, float]:
-        return _LARGE_RATES if self.model.unet.config.block_out_channels[0] >= _LARGE else _RATES
+        return _recipe(self.request, self.model, checkpointing=self.checkpointing)
 
     @property
     def count(self) -> int:
@@ -114,7 +105,7 @@ class Learning:
 
     @property
     def _row_steps(self) -> int:
-        return 0 if self.method == "embedding" else min(_ROW_STEPS, self.recipe.steps)
+        return 0 if self.method == "embedding" else min(ROW_STEPS, self.recipe.steps)
 
     def steps(self) -> Iterator[LearningStep]:
         """Learns; leaving it stops, and `card` is then the best one so far.
@@ -151,18 +142,25 @@ class Learning:
     def now(self) -> SubjectEmbedding:
         """What has been learned at this moment, to be looked at."""
         last = self.checks[-1]
-        return self._as_card(self.rows.tokens.detach().clone(), self.twin.learned(), last)
+        return self._as_card(self.rows.tokens.detach().cpu().clone(), self.twin.learned(), last)
 
     def _learn_rows(self) -> Iterator[LearningStep]:
-        recipe = replace(self.recipe, steps=self._row_steps, learning_rate=self._rates["embedding"])
+        recipe = replace(self.recipe, steps=self._row_steps, learning_rate=rate_of(self.model, "embedding"))
         twin = twin_of(self.model, "embedding", recipe, seed=0)
         folder = RunFolder(self.folder / "rows", _SAVED_EVERY)
         first, seed = resume_step(folder), self.request.seed
         batches = PersonalBatches(self.material.views, self.material.others, replace(recipe, prior=0.0), seed=seed + 1)
         objective = PersonalObjective(self.model, self.rows, twin, recipe)
         stream = batches.stream(first, recipe.steps)
-        for step in train(objective, stream, recipe, folder, seed=seed, first_step=first, log_every=1):
+        for step in train(
+            objective, stream, recipe, folder, seed=seed, first_step=first, log_every=1, workers=self._here
+        ):
             yield LearningStep(step.index, self.count, step.loss)
+
+    @property
+    def _here(self) -> Workers:
+        """This process alone, where the model is."""
+        return Workers(device=self.model.device)
 
     def _learn(
         self, objective: PersonalObjective, held: HeldOut, folder: RunFolder, first: int
@@ -170,7 +168,9 @@ class Learning:
         recipe, seed = self.recipe, self.request.seed
         batches = PersonalBatches(self.material.views, self.material.others, recipe, seed=seed)
         stream = batches.stream(first, recipe.steps)
-        for step in train(objective, stream, recipe, folder, seed=seed, first_step=first, log_every=1):
+        for step in train(
+            objective, stream, recipe, folder, seed=seed, first_step=first, log_every=1, workers=self._here
+        ):
             number, check = step.index + 1, None
             if number % CHECKED_EVERY == 0 or number == recipe.steps:
                 check = held.check(number)
@@ -231,22 +231,22 @@ class Learning:
         return replace(start, tokens=tokens, provenance=provenance, weights=(Acting(weights),))
 
 
-def _recipe(
-    asked: PersonalizeRequest, steps: int, rate: float, model: BlipDiffusion, *, checkpointing: bool
-) -> PersonalRecipe:
+def _recipe(asked: PersonalizeRequest, model: BlipDiffusion, *, checkpointing: bool) -> PersonalRecipe:
     return PersonalRecipe(
-        steps=steps,
-        batch=asked.batch,
-        learning_rate=rate,
+        steps=asked.steps or STEPS,
+        batch=batch_of(model, asked),
+        learning_rate=asked.rate or rate_of(model, asked.method),
         warmup_steps=5,
-        cooldown_fraction=0.0,  # nobody knows when it will be enough
+        cooldown_fraction=COOLDOWN,
         weight_decay=0.0,
         ema_decay=0.0,
-        bfloat16=model.unet.dtype != torch.float16,
+        bfloat16=model.unet.dtype != torch.float16 and (model.device.type != "cpu" or has_fast_bfloat16()),
         checkpointing=checkpointing,
+        eight_bit=asked.eight_bit,
         rank=asked.rank,
         rank_falls=asked.rank_falls,
         prior=asked.prior,
+        timestep_exponent=exponent_of(model),
     )
 
 

@@ -11,6 +11,7 @@ from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.training.memory import GIGABYTE, MemoryPlan, kept_bytes
 from blipdiff.training.personalize import Method, copied, twin_of
 from blipdiff.training.sections import PersonalRecipe
+from pipelines.personalize.defaults import batch_of
 from pipelines.personalize.request import PersonalizeRequest
 
 _IN_FLIGHT = 1.35  # of what is kept for the backward pass: with what it computes meanwhile, measured at full size
@@ -44,9 +45,9 @@ def planned_memory(model: BlipDiffusion, request: PersonalizeRequest) -> Planned
 
 def memory_plan(model: BlipDiffusion, request: PersonalizeRequest, *, checkpointing: bool) -> MemoryPlan:
     """Bytes that are held in the middle of a step, from shapes alone."""
-    method = cast("Method", request.method)
+    method, batch = cast("Method", request.method), batch_of(model, request)
     recipe = PersonalRecipe(
-        steps=1, batch=request.batch, learning_rate=0.0, warmup_steps=0, cooldown_fraction=0.0, weight_decay=0.0,
+        steps=1, batch=batch, learning_rate=0.0, warmup_steps=0, cooldown_fraction=0.0, weight_decay=0.0,
         ema_decay=0.0, rank=request.rank, rank_falls=False,
     )  # fmt: skip
     with torch.no_grad():
@@ -57,9 +58,10 @@ def memory_plan(model: BlipDiffusion, request: PersonalizeRequest, *, checkpoint
     side, width = int(unet.config.sample_size), int(unet.config.cross_attention_dim)
     channels = int(unet.config.in_channels)
     torch.nn.Module.to(twin, torch.bfloat16)
-    words = torch.empty(request.batch, model.positions, width, dtype=torch.bfloat16, device="meta", requires_grad=True)
-    noised = torch.empty(request.batch, channels, side, side, dtype=torch.bfloat16, device="meta")
-    times = torch.zeros(request.batch, device="meta")
+    rows = batch + recipe.silent_rows(batch - round(batch * request.prior))
+    words = torch.empty(rows, model.positions, width, dtype=torch.bfloat16, device="meta", requires_grad=True)
+    noised = torch.empty(rows, channels, side, side, dtype=torch.bfloat16, device="meta")
+    times = torch.zeros(rows, device="meta")
 
     def forward() -> Tensor:
         said: Tensor = twin(noised, times, words, return_dict=False)[0]
@@ -73,7 +75,7 @@ def memory_plan(model: BlipDiffusion, request: PersonalizeRequest, *, checkpoint
         weights=_own(model) + trained * 4 + whole * 4,  # a whole U-Net learns as a copy, beside what it began as
         copies=0 if unet.dtype == torch.bfloat16 else 2 * sum(one.numel() for one in unet.parameters()),
         gradients=trained * 4,
-        moments=2 * trained * 4,
+        moments=2 * trained * (1 if request.eight_bit else 4),
         averages=trained * 4,
         activations=activations,
     )

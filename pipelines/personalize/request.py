@@ -27,14 +27,14 @@ class PersonalizeRequest:
     steps: int = parameter(
         0,
         "Steps",
-        "At most; 0 goes on until a held-out view of the subject says that it is enough.",
+        "At most; 0 for 45. The best state by held-out views of the subject is kept.",
         low=0,
         high=2000,
         step=1,
         group=_LEARNING,
     )
     rank: int = parameter(
-        8, "Rank", "Of the LoRA: more holds more, in a larger file.", low=2, high=128, step=1, group=_LEARNING
+        16, "Rank", "Of the LoRA: more holds more, in a larger file.", low=2, high=128, step=1, group=_LEARNING
     )
     rank_falls: bool = parameter(
         False,
@@ -45,7 +45,9 @@ class PersonalizeRequest:
     rate: float = parameter(
         0.0, "Learning rate", "0 for the method's own.", low=0.0, high=0.1, step=0.0001, group=_LEARNING
     )
-    batch: int = parameter(4, "Batch", "Views in each step.", low=1, high=64, step=1, group=_LEARNING)
+    batch: int = parameter(
+        0, "Batch", "Views in each step; 0 for the model's own.", low=0, high=64, step=1, group=_LEARNING
+    )
     prior: float = parameter(
         0.25,
         "Others",
@@ -59,6 +61,12 @@ class PersonalizeRequest:
         False,
         "Mirrored views",
         "Learn from mirrored views too, where left and right are alike.",
+        group=_LEARNING,
+    )
+    eight_bit: bool = parameter(
+        False,
+        "8-bit optimizer",
+        "Its moments in a byte each, by bitsandbytes on CUDA: less memory, most of all where the whole U-Net learns.",
         group=_LEARNING,
     )
     fit: str = parameter(

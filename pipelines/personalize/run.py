@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from blipdiff.conditioning.guidance import concat
 from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.prompt import amplify, build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
@@ -22,7 +23,7 @@ from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.sampling.loop import Step
 from blipdiff.training.personal_checks import Check
-from blipdiff.training.personal_views import Views, subject_views, views_of
+from blipdiff.training.personal_views import Ground, Views, subject_views, views_of
 from pipelines.batches import Prepared, Round
 from pipelines.generate.request import GenerateRequest
 from pipelines.generate.run import prepare as prepare_generated
@@ -36,8 +37,13 @@ from pipelines.studio import Studio
 from pipelines.task import Notice, Sheet
 
 CARD = "card"  # the kind of sheet that the result is
-_VIEWS, _HELD_OUT = 48, 4
+_VIEWS, _HELD_OUT = 96, 8
 _SCENES = ("", "on a white background", "on a beach", "in the snow", "on a grass field", "under a night sky")
+_GROUNDS = (
+    "on a beach", "in the snow", "on a grass field", "under a night sky", "in a forest", "in the desert",
+    "on a wooden table", "in front of a brick wall", "in a city at night", "on a road",
+)  # fmt: skip
+_GROUND_STEPS = 10
 _LEAST_TO_HOLD_OUT = 4  # photos, from which on one of them is only for checking
 _OTHER_STEPS, _SAMPLE_STEPS = 15, 12
 _SAMPLES = 2  # pictures of the learned subject at the end
@@ -170,10 +176,26 @@ def material(model: BlipDiffusion, photos: Photos, request: PersonalizeRequest) 
     pictures, category, seed = photos.pictures, request.category, request.seed
     apart = len(pictures) >= _LEAST_TO_HOLD_OUT
     own = pictures[:-1] if apart else pictures
-    views = subject_views(model, own, category, count=max(_VIEWS, 2 * len(own)), seed=seed, flips=request.flips)
+    start = start_of(model, photos, category)
+    grounds = scenes_around(model, start, category, seed)
+    views = subject_views(
+        model, own, category, count=max(_VIEWS, 2 * len(own)), seed=seed, flips=request.flips, grounds=grounds
+    )
     held = pictures[-1:] if apart else pictures
     held_out = subject_views(model, held, category, count=_HELD_OUT, seed=seed + 999_983, flips=False)
-    return Material(views, held_out, others(model, category, request.fit, seed), start_of(model, photos, category))
+    return Material(views, held_out, others(model, category, request.fit, seed), start)
+
+
+def scenes_around(model: BlipDiffusion, start: SubjectEmbedding, category: str, seed: int) -> list[Ground]:
+    """The subject in scenes as the model draws it without learning: what its views are set on, which cover it."""
+    asked = [GenerateRequest(category=category, prompt=scene, steps=_GROUND_STEPS) for scene in _GROUNDS]
+    encoded = [encode(model, one, start) for one in asked]
+    positive = concat([one.positive for one in encoded])
+    negative = None if encoded[0].negative is None else encoded[0].negative.repeat(len(asked))
+    seeds = [seed + 104_729 * (number + 1) for number in range(len(asked))]
+    plan = plan_rows(model, asked[0], replace(positive, weights=()), negative, seeds)
+    drawn = to_pictures(decode_latents(model.vae, _last(execute(model.unet, plan))))
+    return [Ground(np.asarray(one), scene) for one, scene in zip(drawn, _GROUNDS, strict=True)]
 
 
 def start_of(model: BlipDiffusion, photos: Photos, category: str) -> SubjectEmbedding:

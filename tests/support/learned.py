@@ -1,6 +1,7 @@
 """Subjects of the tiny model with weights that were learned of them, at random."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
@@ -10,6 +11,11 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.conditioning.subject_weights import Acting, SubjectWeights
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.identity import weights_fingerprint
+from pipelines.personalize.learning import Learning
+from pipelines.personalize.photos import read_photos
+from pipelines.personalize.request import PersonalizeRequest
+from pipelines.personalize.run import material
+from pipelines.studio import Studio
 from tests.support.studios import dog
 
 _TARGETS = (".to_q", ".to_k", ".to_v", ".to_out.0")
@@ -48,3 +54,15 @@ def view(number: int = 0, colour: str = "firebrick", side: int = 64) -> Image.Im
     picture = Image.new("RGB", (side, side + 8 * (number % 2)), "white")
     ImageDraw.Draw(picture).ellipse((10 + 3 * number, 14, 44 + 3 * number, 50), colour, "black", 3)
     return picture
+
+
+def asked(**changes: object) -> PersonalizeRequest:
+    """A short learning of a dog."""
+    return PersonalizeRequest(**{"category": "dog", "steps": 4, "batch": 2, "seed": 3} | changes)
+
+
+def learning(studio: Studio, folder: Path, **changes: object) -> Learning:
+    """Of two views, in a folder."""
+    request = asked(**{"steps": 12, "rate": 0.01} | changes)
+    photos = read_photos(studio, [view(0), view(1)], request.category, request.fit)
+    return Learning(studio.model, request, material(studio.model, photos, request), folder)

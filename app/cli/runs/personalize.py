@@ -19,6 +19,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding
 from blipdiff.errors import BlipdiffError, ConfigError, ImageError, OutputError, SubjectError
 from blipdiff.filenames import short_name
 from blipdiff.images import open_layers
+from blipdiff.training.workers import workers_of_this_run
 from pipelines.batches import draw
 from pipelines.inputs import CARD_SUFFIX
 from pipelines.job import Job
@@ -56,15 +57,21 @@ def personalize(
     notices: list[str] = []
     additions = take_additions(asked)
     request = PersonalizeRequest(**request_values(PersonalizeRequest, asked, notices))
-    subjects = _subjects(photos, request, output, run)
+    subjects, workers = _subjects(photos, request, output, run), workers_of_this_run()
     for subject in subjects:
         check_file(subject.card)
     if samples is not None:
         check_writable(samples)
+    several, subjects = len(subjects) > 1, subjects[workers.rank :: workers.count]
+    if not subjects:
+        warn(f"Process {workers.rank + 1} of {workers.count} has no subject to learn: each learns whole ones.")
+        return
+    if workers.count > 1 and device == "auto":
+        device = str(workers.device)
     studio = opened(model, device=device, dtype=dtype, download=download, additions=additions, quiet=as_json)
     cards = []
     for subject in subjects:
-        if len(subjects) > 1 and subject.card.is_file() and not subject.run.exists():
+        if several and subject.card.is_file() and not subject.run.exists():
             notices.append(f"{subject.card} is there already; it is left as it is.")
             continue
         _learn(studio, request, subject, samples, notices, quiet=as_json)
