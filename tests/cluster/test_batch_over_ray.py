@@ -168,10 +168,11 @@ def test_a_model_that_cannot_be_opened_is_told_once(cluster: None, folder: Path)
 
 def test_a_command_killed_or_stopped_goes_on_where_it_was(cluster: None, folder: Path) -> None:
     """kill -9 first, then Ctrl-C, each when pictures are there; then what is left is drawn by this process."""
-    count = 24
+    count = 16
     path = written(folder, *(LINE | {"seed": seed, "steps": 4} for seed in range(count)))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     environment["RAY_TMPDIR"] = "/tmp"
+    environment["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"  # how long Ray's agents look for a head that is killed
     command = [sys.executable, "-m", "app", "batch", str(path), "--output", str(folder / "out"), "--model", "mini"]
     command += ["--device", "cpu", "--engine", "torch", "--ray", "--workers", "1"]
     for number, sign in enumerate((signal.SIGKILL, signal.SIGINT)):

@@ -20,15 +20,17 @@ def place(browser: Any, tmp_path: Path) -> Iterator[Place]:
     with served_page(studio, tmp_path) as running:
         names = drawn_in(running.workshop, job_of_each_task(tmp_path / "net"))
         complaints: list[str] = []
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-        page.add_init_script(UNHEARD)
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        page.on("response", lambda one: complaints.append(f"{one.status} {one.url}") if one.status >= 400 else None)
-        page.goto(running.page, wait_until="domcontentloaded")
-        page.locator("#generate").wait_for()
-        page.get_by_role("tab", name="History").click()
-        page.locator(".tiles li").nth(len(names) - 1).wait_for()
-        yield Place(page, running.workshop, names)
-        page.close()
+
+        def visit() -> Any:
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+            page.add_init_script(UNHEARD)
+            page.set_default_timeout(PATIENCE)
+            page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+            page.on("response", lambda one: complaints.append(f"{one.status} {one.url}") if one.status >= 400 else None)
+            page.goto(running.page, wait_until="domcontentloaded")
+            return page
+
+        made = Place(visit, running.workshop, names)
+        yield made
+        made.page.close()
         assert [one for one in complaints if one != NO_TEXTURE] == []

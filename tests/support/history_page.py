@@ -1,5 +1,6 @@
 """A page whose history has a picture of each task, in a real browser."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,24 @@ NO_TEXTURE = "No draw texture found for layer"  # Gradio's canvas, whose picture
 class Place:
     """A page whose history has a picture of each task."""
 
-    page: Any
+    visit: Callable[[], Any]  # gives a new page
     workshop: Workshop
     names: dict[str, str]  # of the pictures by their tasks
+
+    def __post_init__(self) -> None:
+        self.page = self.visit()
+        self._begin()
+
+    def begin_again(self) -> None:
+        """A new visit: each tab that was opened before makes all that follows slower."""
+        self.page.close()
+        self.page = self.visit()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.page.locator("#generate").wait_for()
+        self.page.get_by_role("tab", name="History").click()
+        self.page.locator(".tiles li").nth(len(self.names) - 1).wait_for()
 
     def tile(self, task: str) -> Any:
         return self.page.locator(f'.tiles li[data-id="{self.names[task]}"]')
