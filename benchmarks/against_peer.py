@@ -57,7 +57,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, nargs="*", default=[20, 12], help="pictures of ours, by their steps")
     parser.add_argument("--speed", nargs="*", default=[], help="pictures of ours, by the name of a speed")
     parser.add_argument("--dtype", default="auto", help="ours; auto: as commands choose it")
-    parser.add_argument("--engine", default="auto", help="ours: auto, torch or openvino; its first call converts")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        help="ours: auto, torch or openvino, whose first call converts; openvino-int8 after `blipdiff quantize`",
+    )
     parser.add_argument("--peer-steps", type=int, default=50, help="the port's picture; 50 is its default")
     parser.add_argument("--peer-dtype", default="float32", help="the port's; float32 is its default")
     parser.add_argument("--work", type=Path, help="folder where environment and checkpoint stay for the next run")

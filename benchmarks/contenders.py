@@ -41,9 +41,12 @@ class Ours:
 
     def load(self) -> None:
         """As `blipdiff generate` opens a model."""
+        from app.settings import read_settings
         from pipelines.studio import Studio
 
-        self.studio = Studio.open(self.folder, dtype=self.dtype, engine=self.engine)
+        self.studio = Studio.open(
+            self.folder, dtype=self.dtype, engine=self.engine, converted=read_settings().converted
+        )
 
     def step(self, side: int) -> None:
         """The U-Net as the studio left it, by what stands in for it where something does."""
@@ -63,7 +66,7 @@ class Ours:
         )
         job = Job.of(request, subject=SubjectPhoto(photo(), "dog"))
         calls = sum(isinstance(event, Progress) for event in run(self.studio, job))
-        return f"{calls} calls"
+        return f"{calls} calls, {self.studio.engine.name}"
 
 
 class Port:
