@@ -16,18 +16,6 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # and none that other mac
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, its tests must not
 
-LONGEST = ("killed", "browser", "cluster")  # folders; the first one's processes are forked before others start threads
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.option.loadscopereorder = False  # pytest-xdist would begin those files last that have few, long tests
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first, so that no process is busy with one when all others are done."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: min(places.get(part, len(places)) for part in item.path.parts))
-
 
 def pytest_collection_finish() -> None:
     gc.collect()
