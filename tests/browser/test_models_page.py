@@ -106,7 +106,7 @@ def test_settings_are_kept_and_wrong_ones_are_told(page: Any, workshop: Workshop
     page.locator("#setting-space input, #setting-space textarea").first.fill("2.5")
     page.locator("#setting-previews input").uncheck()
     page.get_by_role("radio", name="Dark").check()
-    page.get_by_role("radio", name="OpenVINO").check()
+    page.get_by_role("radio", name="OpenVINO", exact=True).check()
     page.locator("#settings-save").click()
     expect(page.locator("#settings-status")).to_contain_text("Saved in", timeout=PATIENCE)
     expect(page.locator("body.dark")).to_be_visible(timeout=PATIENCE)
