@@ -25,7 +25,7 @@ from blipdiff.sampling.cost import Size, most_pixels, own_size
 from blipdiff.sampling.loop import LatentEdit, Step, denoise
 from blipdiff.sampling.predictor import Control, GuidedPredictor, NoisePredictor
 from blipdiff.sampling.schedulers import Scheduler, ready_scheduler
-from pipelines.requests import Sampling, SubjectSampling
+from pipelines.requests import Detailed, Sampling, SubjectSampling
 from pipelines.turns import Turn
 
 _Settings = TypeVar("_Settings", bound=Sampling)
@@ -150,6 +150,8 @@ def calls_of(model: BlipDiffusion) -> dict[str, int]:
 def resolved(model: BlipDiffusion, settings: _Settings) -> _Settings:
     """Settings in which nothing is left to the model, as pictures tell them. Raises: as `pace_of`."""
     pace = pace_of(model, settings)
+    if isinstance(settings, Detailed):
+        settings = replace(settings, detail=model.detail(settings.detail))
     return replace(
         settings,
         guidance=model.scale(settings.guidance),

@@ -207,11 +207,12 @@ class Sampling:
 class Detailed(Sampling):
     """The same where subjects' photos are at hand: how much of their details the pictures read from them."""
 
-    detail: float = fraction(
-        0.0,
+    detail: float | None = fraction(
+        None,
         "Detail",
-        "How much of the subject's details is read from its photo: 0 is nothing, 0.5 counts the photo's places as the "
-        "picture's own.",
+        "How much of the subject's details is read from its photo: 0 is nothing. A model with a detail adapter reads as "
+        "it learned to at 1, its own if absent; any other reads nothing then, and counts the photo's places as the "
+        "picture's own at 0.5.",
         group=DETAILS,
     )
     detail_start: float = fraction(

@@ -26,6 +26,7 @@ class Facts:
     width: int  # pixels of its own pictures
     height: int
     guidance: float
+    detail: float
     calls: Mapping[str, int]  # of each speed
     fingerprint: str  # of what makes subject cards
     rows_width: int  # channels of a card's rows
@@ -51,6 +52,7 @@ class Facts:
             width,
             height,
             model.guidance,
+            model.detail(None),
             calls_of(model),
             model.subject_fingerprint,
             model.text_encoder.sizes.width,

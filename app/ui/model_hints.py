@@ -15,6 +15,7 @@ OF_MODEL: Mapping[str, Callable[[Facts], Any]] = {
     "width": lambda facts: facts.width,
     "height": lambda facts: facts.height,
     "guidance": lambda facts: f"{facts.guidance:g}",
+    "detail": lambda facts: f"{facts.detail:g}",
 }
 
 

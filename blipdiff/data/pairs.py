@@ -49,13 +49,14 @@ class PairLibrary:
 
     Subjects of crowded categories are drawn less often each: a subject's weight is 1 / sqrt(size of its concept).
     `spread` says how far subjects stray in their targets from a middle size in the middle of the picture: 1 is all
-    that fits, 0 is nothing. A model that sees few pictures learns shapes sooner where they stray less.
+    that fits, 0 is nothing. A model that sees few pictures learns shapes sooner where they stray less. `styled` is the
+    share of the scenes that are under a style.
 
     Raises: ConfigError where the folder holds no complete library.
     """
 
-    def __init__(self, folder: Path, spread: float = 1.0) -> None:
-        self.spread = spread
+    def __init__(self, folder: Path, spread: float = 1.0, styled: float = STYLED_SHARE) -> None:
+        self.spread, self.styled = spread, styled
         check_files(folder)
         self.subjects: Pixels = stored_pictures(folder / "subjects.npy", 4)
         self.scenes: Pixels = stored_pictures(folder / "scenes.npy", 3)
@@ -183,7 +184,7 @@ class PairLibrary:
         place = int(np.searchsorted(self._scene_chances, rng.random(), side="right"))
         place = min(place, len(self.scene_records) - 1)
         record, ground = self.scene_records[place], np.array(self.scenes[place])
-        if rng.random() >= STYLED_SHARE:
+        if rng.random() >= self.styled:
             prompt = _pick(record.wordings, rng)
             return _Context(record.scene, None, prompt, ground, record.floor, record.casts_shadow)
         style = STYLES[int(rng.integers(len(STYLES)))]

@@ -77,6 +77,16 @@ class BlipDiffusion:
         """The guidance that was asked for, or the model's own."""
         return self.guidance if asked is None else asked
 
+    def detail(self, asked: float | None) -> float:
+        """How much of a subject's photo is read: as was asked for, else all by a model that learned to, or nothing.
+
+        Beside an IP-Adapter nothing is read unless it was asked for: the two do not go together.
+        """
+        if asked is not None:
+            return asked
+        reads_another = getattr(self.unet.config, "encoder_hid_dim_type", None) is not None
+        return 0.0 if self.detail_adapter is None or reads_another else 1.0
+
     def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""
         for net in (self.subject_encoder, self.text_encoder, self.unet, self.controlnet, self.detail_adapter):

@@ -129,6 +129,7 @@ class DetailRecipe(WordsRecipe):
     timestep_exponent: float
     spread: float
     unet: bool = False  # whether the U-Net learns along
+    styled: float = 0.2  # share of the scenes that are under a style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from blipdiff.conditioning.mixing import normalised_weights
 from blipdiff.conditioning.prompt import build_prompt
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.cut_out import KEPT_SIDE, CutOut, cut_out, framed, reduced
+from blipdiff.errors import ImageError, MissingDependencyError
 from blipdiff.images import as_layers, picture_tensor
 from blipdiff.latents import encode_picture, noise
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -32,6 +33,7 @@ States: TypeAlias = ReferenceStates | SeenReference
 
 _REMEMBERED = 8  # references with their states, and cut-outs
 _NO_PHOTO = "The card of {word!r} holds no photo, so no details are read of it; make it anew with 'blipdiff encode'."
+_NOT_READ = "No details are read of a photo: {reason}"
 _ANEW = "The photo's states of {steps} steps take too much memory to be kept; they are computed at each step."
 
 
@@ -176,8 +178,10 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
 
     studio: `pipelines.studio.Studio`
 
-    Raises: ImageError for a photo in which no subject is found.
+    Raises: ImageError for a photo in which no subject is found, where the model has no detail adapter: one that has reads
+        photos without being asked to, and a notice tells where it does not.
     """
+    request = replace(request, detail=studio.model.detail(request.detail))
     if request.detail == 0 or not inputs:
         return Details(request)
     subjects = studio.subjects([one.reference for one in inputs], fit=request.fit)
@@ -203,8 +207,13 @@ def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
     most = min(KEPT_SIDE, max(own_size(studio.model)))
     reference = one.reference
     if isinstance(reference, SubjectPhoto):
-        with studio.computing():
-            found: CutOut = studio.references.cut_out(reference)
+        try:
+            with studio.computing():
+                found: CutOut = studio.references.cut_out(reference)
+        except (ImageError, MissingDependencyError) as reason:
+            if studio.model.detail_adapter is None:
+                raise
+            return None, _NOT_READ.format(reason=reason)
         return reduced(found.image, most), found.note
     if reference.cut_out is None:
         return None, _NO_PHOTO.format(word=one.word or reference.category)

@@ -19,6 +19,7 @@ from blipdiff.images import PhotoSettings
 from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.context_text_encoder import ContextTextEncoder
+from blipdiff.models.detail_adapter import DetailAdapter
 from blipdiff.models.identity import Addition, fingerprint
 from blipdiff.models.step_tables import StepTables
 from blipdiff.models.subject_encoder import SubjectEncoder
@@ -49,6 +50,7 @@ class _Origin:
     ctx_begin_pos: int = 2
     name: str = "unnamed"
     guidance_scale: float = USUAL_GUIDANCE
+    detail_adapter: DetailAdapter | None = None
 
 
 class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts, EngineParts):  # type: ignore[misc]
@@ -105,6 +107,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
         self._words: WordsTokenizer | None = words
         self._additions: tuple[Addition, ...] = ()
         self._step_tables: StepTables | None = None
+        self._detail_adapter = origin.detail_adapter
         self._engine = Engine()
 
     @classmethod
@@ -136,7 +139,8 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
             raise ConfigError(f"{', '.join(absent)} was given as None; the ControlNet alone may be left out so.")
         parts |= components
         if "unet" not in components:
-            setattr(model.unet, _ORIGIN, _Origin(model.insert_at, model.name, model.guidance))
+            origin = _Origin(model.insert_at, model.name, model.guidance, model.detail_adapter)
+            setattr(model.unet, _ORIGIN, origin)
         pipeline = cls(
             **parts,
             ctx_begin_pos=model.insert_at,
@@ -230,6 +234,9 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
     def model(self) -> BlipDiffusion:
         """The components as the one value that the project's own functions take."""
         self._identify()
+        adapter = self._detail_adapter
+        if adapter is not None:  # it goes where the U-Net went
+            adapter.to(runs_on(self.unet), self.unet.dtype)
         return BlipDiffusion(
             subject_encoder=self.qformer,
             text_encoder=self.text_encoder,
@@ -244,6 +251,7 @@ class PipelineParts(DiffusionPipeline, LoraParts, EmbeddingParts, IpAdapterParts
             guidance=self.config.guidance_scale,
             name=self.config.name,
             controlnet=None if isinstance(self.controlnet, MultiControlNetModel) else self.controlnet,
+            detail_adapter=adapter,
             additions=self._additions,
             step_tables=self._step_tables,
         )

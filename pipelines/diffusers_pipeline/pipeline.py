@@ -140,7 +140,7 @@ class BlipDiffusionPipeline(PipelineParts):
         control_resample: str = "bicubic",
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
-        reference_detail: float = 0.0,
+        reference_detail: float | None = None,
         photo_fit: PhotoFit = "squash",
         prompt_weighting: str = "off",
         callback_on_step_end: StepCallback | None = None,
@@ -160,7 +160,8 @@ class BlipDiffusionPipeline(PipelineParts):
         `condtioning_image`, are other names of it. control_resample: how a map of another size is resized, "bicubic" as
         the peer, "lanczos" as the authors' code and diffusers' other ControlNet pipelines.
         ip_adapter_image: a picture for each IP-Adapter, or ip_adapter_image_embeds, as diffusers has them.
-        reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out.
+        reference_detail: 0 to 1, how much of the subject's details is read from its photo, or its card's cut-out; if
+        absent all by a model with a detail adapter, where the subject stands out, and nothing by another.
         speed: exact, balanced or fast: the scheduler and steps that this stands for with the model, those that were
         fitted to it where there are such, in place of the pipeline's scheduler and num_inference_steps.
         cache_interval: one U-Net call of so many is whole, the others take its deep features again (DeepCache);
@@ -217,8 +218,7 @@ class BlipDiffusionPipeline(PipelineParts):
         plan = SamplingPlan(guidance, noise, scheduler, controls, edits=edits, generators=generators)
         plan = replace(plan, caching=Caching(cache_interval, cache_branch))
         plan = replace(plan, image_prompt=self.image_prompt(ip_adapter_image, ip_adapter_image_embeds))
-        if reference_detail:
-            plan = words.reading(model, plan, reference_detail, num_images_per_prompt, photo_fit)
+        plan = words.reading(model, plan, reference_detail, num_images_per_prompt, photo_fit)
         result, count = noise, len(scheduler.timesteps)
         with self._calls.begun(Call(scale, count)) as call, self.progress_bar(total=count) as bar:
             for step in execute(self.unet, plan):

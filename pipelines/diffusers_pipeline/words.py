@@ -16,7 +16,7 @@ from blipdiff.conditioning.prompt import amplify, broadcast, build_prompt, check
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.conditioning.weighting import OFF, Wording, plain_text, weighted
 from blipdiff.cut_out import cut_out, reduced
-from blipdiff.errors import ConfigError, PromptError, ShapeError, SubjectError
+from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, PromptError, ShapeError, SubjectError
 from blipdiff.given_pictures import PictureLike, as_images, each_of
 from blipdiff.images import PhotoFit
 from blipdiff.models.blip_diffusion import BlipDiffusion
@@ -109,23 +109,34 @@ class Words:
         return self._positive(model, amount, fit), self._negative(model)
 
     def reading(
-        self, model: BlipDiffusion, plan: SamplingPlan, detail: float, copies: int, fit: PhotoFit
+        self, model: BlipDiffusion, plan: SamplingPlan, asked: float | None, copies: int, fit: PhotoFit
     ) -> SamplingPlan:
-        """The plan with each prompt's rows reading the photos of its own reference.
+        """The plan with each prompt's rows reading the photos of its own reference: as much as was asked for.
+
+        Where nothing was, it is as the model says, and what cannot be read is not.
 
         Raises: ConfigError for a detail outside 0 to 1, and where there is no reference; ImageError for a photo in
         which no subject is found; SubjectError for a card without a photo.
         """
+        detail = model.detail(asked)
+        if detail == 0 or (asked is None and self.embeds is not None):
+            return plan
         if self.embeds is not None or not 0 < detail <= 1:
             raise ConfigError(
                 f"A reference_detail of {detail} was given; it goes from 0 to 1, and needs a reference_image."
             )
         references, subjects = self._references(), self._subjects(model, fit)
-        known: dict[int, KeyValueSource] = {}
+        known: dict[int, KeyValueSource | None] = {}
         for reference, subject in zip(references, subjects, strict=True):
             if id(subject) not in known:
-                found = _states(model, reference, subject)
-                known[id(subject)] = attention_to([read_of(one, 1 / len(found)) for one in found], detail, plan)
+                try:
+                    found = _states(model, reference, subject)
+                except (ImageError, SubjectError, MissingDependencyError):
+                    if asked is not None:
+                        raise
+                    found = []
+                reads = [read_of(one, 1 / len(found)) for one in found]
+                known[id(subject)] = attention_to(reads, detail, plan) if reads else None
         rows = [known[id(subject)] for subject in subjects for _ in range(copies)]
         alike = all(one is rows[0] for one in rows)
         return replace(plan, more_keys=rows[0] if alike else ReferenceRows(rows))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,13 @@ def draw_pictures(
     guidance: float | None,
     scheduler: str,
     batch: int = 16,
-    detail: float = 0.0,
+    detail: float | None = None,
     detail_sites: str = "all",
 ) -> Iterator[list[Image.Image]]:
     """The pictures in order, a batch at a time, each from its own seed.
 
-    detail: read from each picture's own photo; one in which no subject stands out is not read
+    detail: read from each picture's own photo, as `BlipDiffusion.detail` says if None; one in which no subject stands
+        out is not read
     """
     asked = {"steps": steps, "guidance": guidance, "scheduler": scheduler}
     asked |= {"detail": detail, "detail_sites": detail_sites}
@@ -133,7 +134,7 @@ def _plan(model: BlipDiffusion, one: Wanted, asked: Mapping[str, Any]) -> Sampli
     if one.photo is not None:
         subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
         plan = plan_encoded(model, encode(model, request, subject), [one.seed])
-        return plan if request.detail == 0 else _reading(model, request, one.photo, subject, plan)
+        return _reading(model, request, one.photo, subject, plan) if model.detail(request.detail) else plan
     words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
     negative = model.encode_prompts([""]) if model.scale(request.guidance) != 1 else None
     return plan_encoded(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
@@ -147,4 +148,4 @@ def _reading(
     except ImageError:
         return plan
     states = states_of(model, layers, subject, request.detail_sites, most_bytes=0)
-    return Details(request, (states,)).apart(plan)
+    return Details(replace(request, detail=model.detail(request.detail)), (states,)).apart(plan)

@@ -38,7 +38,7 @@ class EvaluateRequest:
     guidance: float | None = declared("guidance")
     scheduler: str = set_scheduler(choices=(*SCHEDULER_NAMES, *TABLED_NAMES, AS_CONFIGURED))
     batch: int = declared("batch", default=16, high=256)
-    detail: float = declared("detail", Detailed)
+    detail: float | None = declared("detail", Detailed)
     detail_sites: str = declared("detail_sites", Detailed)
     hard: bool = parameter(
         False, "Hard", "Hard choices too, and the structure inside the outline; some seconds for each picture."
@@ -152,7 +152,7 @@ class DreamBenchRequest:
     negative: str = declared("negative")
     repeats: int = declared("repeats")
     fit: str = declared("fit")
-    detail: float = declared("detail", SubjectSampling)
+    detail: float | None = declared("detail", SubjectSampling)
     detail_sites: str = declared("detail_sites", SubjectSampling)
 
     def __post_init__(self) -> None:

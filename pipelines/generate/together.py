@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from blipdiff.attention.reference import ReferenceRows
 from blipdiff.conditioning.guidance import concat
 from blipdiff.errors import ConfigError
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
 from pipelines.batches import Prepared, Round
-from pipelines.inputs import card_input
+from pipelines.controls.details import Details
 from pipelines.job import Job
 from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, picture_size, plan_rows
 from pipelines.studio import Studio
@@ -25,6 +26,7 @@ _MOST_ROWS = 64
 class _Row:
     job: Job  # as its picture keeps it
     encoded: EncodedRequest
+    details: Details
 
 
 def prepare_together(studio: Studio, jobs: Sequence[Job], *, only: int | None = None) -> Prepared:
@@ -50,7 +52,7 @@ def prepare_together(studio: Studio, jobs: Sequence[Job], *, only: int | None = 
                 yield Result(picture, f"{request.category}-{request.seed}", detail=number)
 
     seeds = tuple(row.encoded.request.seed for row in rows)
-    notices = dict.fromkeys(text for row in rows for text in row.encoded.warnings)
+    notices = dict.fromkeys(text for row in rows for text in (*row.details.notices, *row.encoded.warnings))
     size = picture_size(studio.model, rows[0].encoded.request)
     one = Round(execute(studio.model.unet, plan), seeds, finish)
     return Prepared(size, ((plan, 1),), lambda: iter((one,)), 1, tuple(notices))
@@ -79,8 +81,9 @@ def _row(studio: Studio, job: Job, number: int, count: int) -> _Row:
     request = studio.resolved(job.request)
     subject = studio.subject_of(job.given("subject"), fit=request.fit)
     detail = {} if count == 1 else {ROWS: count, ROW: number}
-    kept = replace(job, request=request, inputs={"subject": (card_input(subject),)}, index=0, detail=detail)
-    return _Row(kept, encode(studio.model, request, subject))
+    details = studio.details(request, job.given("subject"))
+    kept = replace(job, request=request, inputs={"subject": details.kept(subject)}, index=0, detail=detail)
+    return _Row(kept, encode(studio.model, request, subject), details)
 
 
 def _plan(studio: Studio, rows: Sequence[_Row]) -> SamplingPlan:
@@ -88,4 +91,6 @@ def _plan(studio: Studio, rows: Sequence[_Row]) -> SamplingPlan:
     positive = concat([row.encoded.positive for row in rows])
     seeds = [row.encoded.request.seed for row in rows]
     negative = concat(negatives) if negatives else None
-    return plan_rows(studio.model, rows[0].encoded.request, positive, negative, seeds)
+    plan = plan_rows(studio.model, rows[0].encoded.request, positive, negative, seeds)
+    reading = [row.details.together(plan).more_keys for row in rows]
+    return plan if all(one is None for one in reading) else replace(plan, more_keys=ReferenceRows(reading))

@@ -50,7 +50,7 @@ def train_detail(run: DetailRun, data: Path) -> Iterator[TrainingStep]:
     Raises: ConfigError where `data` holds no library of the model's size.
     """
     recipe, model = run.recipe.detail, run.model
-    library = PairLibrary(data, recipe.spread)
+    library = PairLibrary(data, recipe.spread, recipe.styled)
     own = int(model.unet.config.sample_size) * size_factor(model.vae)
     if library.side != own:
         raise ConfigError(f"{data} has pictures of {library.side} pixels, the model makes {own}.")

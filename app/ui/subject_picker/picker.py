@@ -29,8 +29,8 @@ from pipelines.inputs import CARD_SUFFIX, Input
 from pipelines.task import InputKind
 
 DETAIL = (
-    "0 draws the subject as it is remembered; more copies markings, print and shape from its photo. Around 0.5 both "
-    "count the same; near 1 the photo's pose comes along."
+    "0 draws the subject as it is remembered; up to 1 more of its markings, print and shape is read from its photo. "
+    "A model that did not learn to read photos counts both the same around 0.5."
 )
 _NO_PHOTO = "{names} keeps no photo, so Detail has nothing to read from it."
 
@@ -209,8 +209,8 @@ class SubjectPicker:
 
 
 def place_detail(form: Form) -> None:
-    """How much is read from the subject's photo, where the task can: a plain slider."""
-    form.place("detail", label="Detail from the photo", info=DETAIL)
+    """How much is read from the subject's photo, where the task can."""
+    form.place("detail", label="Detail from the photo", info=DETAIL, placeholder="the model's own if empty")
 
 
 def _held(paths: list[str] | None) -> list[tuple[str, str]]:

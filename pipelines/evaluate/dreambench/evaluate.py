@@ -30,7 +30,9 @@ Event: TypeAlias = EvaluationProgress | BenchReport
 
 def begin(studio: Studio, benchmark: Benchmark, place: Path, request: DreamBenchRequest) -> Begun:
     """The run in a folder, begun or gone on with. Raises: ConfigError where it is one of other settings."""
-    request = replace(_resolved(benchmark, request), guidance=_guidance(studio, request))
+    model = studio.model
+    told = {"guidance": model.scale(request.guidance), "detail": model.detail(request.detail)}
+    request = replace(_resolved(benchmark, request), **told)
     return Begun(studio, RunFolder.begin(place, benchmark, studio.model, request), request)
 
 
@@ -113,10 +115,6 @@ def _planned(benchmark: Benchmark, folder: RunFolder) -> list[BenchPicture]:
 def _resolved(benchmark: Benchmark, request: DreamBenchRequest) -> DreamBenchRequest:
     """With as many pictures as were published where none are said, as the run's settings tell them."""
     return replace(request, pictures=request.pictures or PUBLISHED_PICTURES[benchmark.name])
-
-
-def _guidance(studio: Studio, request: DreamBenchRequest) -> float:
-    return studio.model.guidance if request.guidance is None else request.guidance
 
 
 def _about(folder: RunFolder, encoders: Encoders, benchmark: Benchmark) -> dict[str, Any]:
