@@ -210,9 +210,8 @@ class Detailed(Sampling):
     detail: float | None = fraction(
         None,
         "Detail",
-        "How much of the subject's details is read from its photo: 0 is nothing. A model with a detail adapter reads as "
-        "it learned to at 1, its own if absent; any other reads nothing then, and counts the photo's places as the "
-        "picture's own at 0.5.",
+        "How much of the subject's details is read from its photo: 0 is nothing. A model that learned to read photos "
+        "does so at 1, and if absent; any other reads nothing then, and at 0.5 counts the photo's places as its own.",
         group=DETAILS,
     )
     detail_start: float = fraction(

@@ -120,7 +120,7 @@ class Details:
     inputs: as pictures keep them; notices: sentences for the user
     """
 
-    request: Detailed
+    request: Detailed  # whose detail is what the model reads
     states: tuple[States | None, ...] = ()
     inputs: tuple[Input, ...] = ()
     notices: tuple[str, ...] = ()
@@ -170,7 +170,7 @@ class Details:
         """What a run's self-attention layers read. Raises: ConfigError for no detail."""
         if not reads:
             return None
-        return attention_to(reads, self.request.detail, plan, self.request.detail_window())
+        return attention_to(reads, self.request.detail or 0.0, plan, self.request.detail_window())
 
 
 def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Details:
@@ -178,8 +178,8 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
 
     studio: `pipelines.studio.Studio`
 
-    Raises: ImageError for a photo in which no subject is found, where the model has no detail adapter: one that has reads
-        photos without being asked to, and a notice tells where it does not.
+    Raises: ImageError for a photo in which no subject is found, where the model has no detail adapter. One that has
+        reads photos without being asked to: where it cannot, a notice tells so.
     """
     request = replace(request, detail=studio.model.detail(request.detail))
     if request.detail == 0 or not inputs:

@@ -12,7 +12,7 @@ from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from blipdiff.checkpoints import Additions, load_model, save_model
 from blipdiff.checkpoints.archives import ARCHIVES
 from blipdiff.checkpoints.detect import is_file
-from blipdiff.devices import STORED, AskedDtype, Placement, dtype_for, placement
+from blipdiff.devices import STORED, AskedDtype, Placement, dtype_for, placement, runs_on
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.images import PhotoSettings

@@ -73,8 +73,8 @@ def evaluate(
     with written_file(folder / "probe") as part:  # to fail now rather than after an hour
         part.touch()
     (folder / "probe").unlink()
-    told = {"guidance": model.scale(request.guidance), "detail": model.detail(request.detail)}
-    request = replace(request, **told)  # the report tells them
+    guidance, detail = model.scale(request.guidance), model.detail(request.detail)
+    request = replace(request, guidance=guidance, detail=detail)  # the report tells them
     trials = _trials(library, request)
     contexts = yield from _context_classifier(library, classifier_file or folder / CLASSIFIER_FILE)
     kept = None if hand_out is None else folder / _KEPT

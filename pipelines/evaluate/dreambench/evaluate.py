@@ -31,8 +31,8 @@ Event: TypeAlias = EvaluationProgress | BenchReport
 def begin(studio: Studio, benchmark: Benchmark, place: Path, request: DreamBenchRequest) -> Begun:
     """The run in a folder, begun or gone on with. Raises: ConfigError where it is one of other settings."""
     model = studio.model
-    told = {"guidance": model.scale(request.guidance), "detail": model.detail(request.detail)}
-    request = replace(_resolved(benchmark, request), **told)
+    guidance, detail = model.scale(request.guidance), model.detail(request.detail)
+    request = replace(_resolved(benchmark, request), guidance=guidance, detail=detail)
     return Begun(studio, RunFolder.begin(place, benchmark, studio.model, request), request)
 
 
