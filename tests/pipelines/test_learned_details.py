@@ -1,0 +1,104 @@
+"""A model that learned to read photos does so unless it is told not to, in every face."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.errors import ImageError
+from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.training.details import initial_adapter
+from pipelines.batches import draw
+from pipelines.diffusers_pipeline.pipeline import BlipDiffusionPipeline
+from pipelines.generate.request import GenerateRequest
+from pipelines.generate.together import prepare_together
+from pipelines.job import Job, run
+from pipelines.metadata import repeat
+from pipelines.pictures import save_picture
+from pipelines.studio import Studio
+from tests.support.jobs import events_of, notices_in, pixels_of, results_in, results_of
+from tests.support.tiny_models import photo, tiny_model
+
+NOTHING = Image.new("RGBA", (32, 32))  # in which no subject stands out
+
+
+@pytest.fixture(scope="module")
+def model() -> BlipDiffusion:
+    plain = tiny_model()
+    adapter = initial_adapter(plain.unet, seed=3).eval().requires_grad_(False)
+    for layer in adapter.layers.values():
+        layer.to_out.weight.copy_(torch.eye(len(layer.to_out.weight)))  # type: ignore[union-attr, arg-type, operator]
+    return replace(plain, detail_adapter=adapter)
+
+
+@pytest.fixture(scope="module")
+def studio(model: BlipDiffusion) -> Studio:
+    return Studio(model)
+
+
+def subject(seed: int = 0) -> SubjectPhoto:
+    layers = photo(seed, (32, 32)).convert("RGBA")
+    alpha = Image.new("L", layers.size)
+    alpha.paste(255, (6, 4, 27, 27))
+    layers.putalpha(alpha)
+    return SubjectPhoto(layers, "dog")
+
+
+def asked(**values: object) -> GenerateRequest:
+    return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3, "seed": 5, **values})
+
+
+def test_it_reads_fully_where_nothing_is_said(studio: Studio, tmp_path: Path) -> None:
+    (usual,), (full,) = (results_of(studio, asked(**more), subject=subject()) for more in ({}, {"detail": 1.0}))
+    (none,) = results_of(studio, asked(detail=0.0), subject=subject())
+    assert (pixels_of(usual) == pixels_of(full)).all() and (pixels_of(usual) != pixels_of(none)).any()
+    assert usual.picture.job["request"]["detail"] == 1.0
+    (again,) = results_in(run(studio, repeat(save_picture(usual.picture, tmp_path / "a.png"))))
+    assert (pixels_of(again) == pixels_of(usual)).all()
+
+
+def test_without_details_it_is_the_model_without_an_adapter(model: BlipDiffusion, studio: Studio) -> None:
+    (none,) = results_of(studio, asked(detail=0.0), subject=subject())
+    (plain,) = results_of(Studio(replace(model, detail_adapter=None)), asked(), subject=subject())
+    assert (pixels_of(none) == pixels_of(plain)).all()
+    assert plain.picture.job["request"]["detail"] == 0.0
+
+
+def test_where_no_subject_stands_out_it_goes_on_and_says_so(model: BlipDiffusion, studio: Studio) -> None:
+    flat = SubjectPhoto(NOTHING, "dog")
+    notices = notices_in(events_of(studio, asked(), subject=flat))
+    assert any(text.startswith("No details are read of a photo: ") for text in notices)
+    with pytest.raises(ImageError):
+        results_of(Studio(replace(model, detail_adapter=None)), asked(detail=0.5), subject=flat)
+
+
+def test_rows_of_one_batch_read_each_its_own_photo(studio: Studio) -> None:
+    jobs = [Job.of(asked(seed=seed), subject=subject(seed)).opened() for seed in (1, 2)]
+    together = results_in(draw(studio, prepare_together(studio, jobs)))
+    for job, found in zip(jobs, together, strict=True):
+        (alone,) = results_of(studio, job.request, subject=subject(job.request.seed))
+        assert abs(pixels_of(found).astype(int) - pixels_of(alone)).max() <= 1
+        (blind,) = results_of(studio, replace(job.request, detail=0.0), subject=subject(job.request.seed))
+        assert abs(pixels_of(found).astype(int) - pixels_of(blind)).max() > 1
+
+
+def test_the_diffusers_face_reads_as_the_others_do(model: BlipDiffusion, studio: Studio, tmp_path: Path) -> None:
+    pipe = BlipDiffusionPipeline.from_model(model)
+    pipe.set_progress_bar_config(disable=True)
+    shared = {"prompt": "on a beach", "source_subject_category": "dog", "num_inference_steps": 3, "output_type": "pt"}
+
+    def made(face: BlipDiffusionPipeline, **more: object) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(5)
+        return face(**shared, **{"reference_image": subject().image, **more}, generator=generator).images
+
+    assert torch.equal(made(pipe), made(pipe, reference_detail=1.0))
+    assert not torch.equal(made(pipe), made(pipe, reference_detail=0.0))
+    assert torch.equal(made(pipe, reference_image=NOTHING), made(pipe, reference_image=NOTHING, reference_detail=0.0))
+    assert torch.equal(made(BlipDiffusionPipeline(**pipe.components)), made(pipe))
+    pipe.save_pretrained(tmp_path / "model")
+    again = BlipDiffusionPipeline.from_pretrained(tmp_path / "model", torch_dtype=torch.float32)
+    again.set_progress_bar_config(disable=True)
+    assert torch.allclose(made(again), made(pipe), atol=1e-5)
