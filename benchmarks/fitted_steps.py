@@ -22,7 +22,7 @@ from blipdiff.evaluation.ensemble import Ensemble
 from blipdiff.evaluation.protocols import Trial, draw_trials, subject_views
 from blipdiff.images import to_pictures
 from blipdiff.latents import decode_latents
-from pipelines.evaluate.drawing import side_by_side
+from pipelines.evaluate.drawing import side_by_side, with_details
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio
@@ -103,7 +103,8 @@ def drawn(studio: Studio, pairs: list, options: argparse.Namespace, **asked: Any
         for place, pair in enumerate(pairs[first : first + options.batch], first):
             request = GenerateRequest(category=pair.category, prompt=pair.prompt, count=1, **asked)
             subject = model.encode_subject(SubjectPhoto(Image.fromarray(pair.photo), pair.category), fit="pad")
-            plans.append(plan_encoded(model, encode(model, request, subject), [1000 + place]))
+            plan = plan_encoded(model, encode(model, request, subject), [1000 + place])
+            plans.append(with_details(model, request, Image.fromarray(pair.photo), subject, plan))
         *_, last = execute(model.unet, side_by_side(plans))
         found.append(decode_latents(model.vae, last.latents).float())
     return torch.cat(found)

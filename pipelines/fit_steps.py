@@ -48,11 +48,13 @@ def fit_steps(model: BlipDiffusion, subjects: Sequence[SubjectPhoto], request: F
     steps = _converged_steps(model)
     tried = _check_calls(model, request, steps)
     counted = _Counted((len(scales) + 1) * steps + sum(calls * (len(scales) + tries) for calls, tries in tried.items()))
-    fits = TrialRows.of(model, subjects[::2], request.rows, seed=request.seed, batch=request.batch)
+    fits = TrialRows.of(model, subjects[::2], request.rows, seed=request.seed, batch=request.batch, reads=True)
     ways = []
     for scale in scales:
         ways.append((yield from counted.way(model, fits.at(scale), fits.noise, steps)))
-    others = TrialRows.of(model, subjects[1::2], request.rows, seed=request.seed + request.rows, batch=request.batch)
+    others = TrialRows.of(
+        model, subjects[1::2], request.rows, seed=request.seed + request.rows, batch=request.batch, reads=True
+    )
     measured = yield from counted.way(model, others.at(scales[0]), others.noise, steps)
     tables, some = [], replace(fits, plans=fits.plans[:_SEARCHED])
     for calls in tried:

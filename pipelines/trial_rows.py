@@ -15,7 +15,7 @@ from blipdiff.images import open_picture
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Moment
 from blipdiff.sampling.predictor import GuidedPredictor, NoisePredictor
-from pipelines.evaluate.drawing import side_by_side
+from pipelines.evaluate.drawing import side_by_side, with_details
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import SamplingPlan, encode, plan_encoded
 
@@ -65,18 +65,26 @@ class TrialRows:
 
     @classmethod
     def of(
-        cls, model: BlipDiffusion, subjects: Sequence[SubjectPhoto], count: int, *, seed: int, batch: int = 8
+        cls,
+        model: BlipDiffusion,
+        subjects: Sequence[SubjectPhoto],
+        count: int,
+        *,
+        seed: int,
+        batch: int = 8,
+        reads: bool = False,
     ) -> "TrialRows":
         """Each subject in turn, before the scenes in turn; the same subject comes with another scene.
 
-        count: of pictures; seed: of the first one's noise
+        count: of pictures; seed: of the first one's noise; reads: whether photos are read as the model does unasked
         """
         plans = []
         for row, photo in zip(range(count), cycle(subjects)):
             prompt = next(islice(cycle(PROMPTS), row + row // len(subjects), None))
             asked = GenerateRequest(category=photo.category, prompt=prompt, count=1, steps=1, guidance=2.0)
             subject = model.encode_subject(photo, fit="pad")
-            plans.append(plan_encoded(model, encode(model, asked, subject), [seed + row]))
+            plan = plan_encoded(model, encode(model, asked, subject), [seed + row])
+            plans.append(with_details(model, asked, photo.image, subject, plan) if reads else plan)
         return cls(model, tuple(plans), batch)
 
     @property
@@ -91,9 +99,10 @@ class TrialRows:
         """
         parts = []
         for first in range(0, len(self.plans), self.batch):
-            guide = side_by_side(self.plans[first : first + self.batch]).guidance
-            scaled = replace(guide, scale=torch.full((guide.rows,), guidance))
-            parts.append(GuidedPredictor(self.model.unet, scaled, may_stand_in=may_stand_in))
+            plan = side_by_side(self.plans[first : first + self.batch])
+            scaled = replace(plan.guidance, scale=torch.full((plan.guidance.rows,), guidance))
+            unet, read = self.model.unet, plan.more_keys
+            parts.append(GuidedPredictor(unet, scaled, more_keys=read, may_stand_in=may_stand_in))
 
         def predict(latents: Tensor, moment: Moment) -> Tensor:
             pairs = zip(parts, latents.split(self.batch), strict=True)

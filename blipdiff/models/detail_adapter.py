@@ -56,17 +56,28 @@ class DetailLayer(nn.Module):
 
     def forward(self, states: Tensor, places: Tensor, reference: "Seen") -> Tensor:
         """states (rows, positions, width), places (positions, 2) -> what is added: (rows, positions, width)"""
-        query = self._by_head(self.to_q(states) + self.place_q(sines(places).to(states)))
-        key = self._by_head(self.to_k(reference.states) + self.place_k(sines(reference.places).to(states)))
-        value = self._by_head(self.to_v(reference.states))
+        return self.answer(states, self.offered(places, reference))
+
+    def offered(self, places: Tensor, reference: "Seen") -> "Offered":
+        """What the layer has to say to a picture's places, (positions, 2), whatever is asked there."""
+        seen = reference.states
+        asked = self.place_q(sines(places).to(seen))
+        key = self._by_head(self.to_k(seen) + self.place_k(sines(reference.places).to(seen)))
+        value = self._by_head(self.to_v(seen))
         apart = (places[:, None] - reference.places[..., None, :, :]).square().sum(-1)  # (1 or rows, positions, keys)
         apart = apart if apart.ndim == 3 else apart[None]
         bias = -self.nearness.float().exp()[None, :, None, None] * apart[:, None].float()
         if reference.is_inside is not None:
             bias = bias.masked_fill(~reference.is_inside[:, None, None], -1e4)
-        nothing = self._by_head(self.nothing.to(states).expand(len(states), 1, -1))
+        nothing = self._by_head(self.nothing.to(seen).expand(len(seen), 1, -1))
         key, value = torch.cat([key, nothing], dim=2), torch.cat([value, torch.zeros_like(nothing)], dim=2)
-        mixed = _mixed(query, key, value, functional.pad(bias, (0, 1)).to(query))
+        return Offered(asked, key, value, functional.pad(bias, (0, 1)).to(key))
+
+    def answer(self, states: Tensor, offered: "Offered") -> Tensor:
+        """states (rows, positions, width) -> what is added: (rows, positions, width)"""
+        query = self._by_head(self.to_q(states) + offered.asked)
+        key, value = (one.expand(len(states), -1, -1, -1) for one in (offered.key, offered.value))
+        mixed = _mixed(query, key, value, offered.bias)
         added: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
         return added
 
@@ -86,6 +97,20 @@ class Seen:
     states: Tensor
     places: Tensor
     is_inside: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offered:
+    """What a layer's attention needs of a reference and of the picture's places: the same at every step of a run.
+
+    asked: (positions, width), added to the queries; key, value: (rows or 1, heads, keys, width of a head); bias: (rows
+    or 1, heads, positions, keys), on the logits
+    """
+
+    asked: Tensor
+    key: Tensor
+    value: Tensor
+    bias: Tensor
 
 
 class DetailAdapter(nn.Module):

@@ -16,11 +16,12 @@ from blipdiff.attention.taps import TapCall, tapped
 from blipdiff.conditioning.subject_weights import weights_resting
 from blipdiff.diffusers_types import UNet
 from blipdiff.errors import ConfigError, ShapeError
-from blipdiff.models.detail_adapter import DetailAdapter, Seen, places_of
+from blipdiff.models.detail_adapter import DetailAdapter, Offered, Seen, places_of
 from blipdiff.moment import Moment, Window
 
 Where = Tensor | Callable[[Moment], Tensor | None]
 
+_KEPT_NUMBERS = 2**22  # of a layer's biases: at the largest sizes they are computed at every step
 _COVERED = 0.25  # of a position that is the subject where it is read
 
 
@@ -31,6 +32,7 @@ class SeenReference:
         self.adapter, self.reference = adapter, reference
         self._unet = unet
         self._seen: dict[str, Seen] = {}
+        self._offered: dict[tuple[str, tuple[int, int]], Offered] = {}
         self.calls = 0
 
     def keeps(self, moments: int) -> bool:  # noqa: ARG002
@@ -44,6 +46,20 @@ class SeenReference:
         if not self._seen:
             self._seen = self._computed()
         return self._seen[site.name]
+
+    def offered(self, site: AttentionSite, size: tuple[int, int]) -> Offered | None:
+        """What the layer offers a picture whose places there are a grid of (height, width); None as above."""
+        seen = self.at(site)
+        if seen is None:
+            return None
+        known = site.name, size
+        if known in self._offered:
+            return self._offered[known]
+        with torch.no_grad():
+            offered = self.adapter.layer(site.name).offered(places_of(*size, seen.states.device), seen)
+        if offered.bias.numel() <= _KEPT_NUMBERS:
+            self._offered[known] = offered
+        return offered
 
     def _computed(self) -> dict[str, Seen]:
         latents = self.reference.latents.to(self._unet.device, self._unet.dtype)
@@ -119,15 +135,13 @@ class AdaptedReading:
             return None
         total: Tensor | None = None
         for read in self.reads:
-            seen = read.seen.at(site)
             where = read.where(moment) if callable(read.where) else read.where
-            if seen is None or (read.where is not None and where is None):
+            if not read.seen.adapter.reads_at(site.name) or (read.where is not None and where is None):
                 continue
             size = _size_of(self.latent_size, states.shape[1], site)
-            layer = read.seen.adapter.layer(site.name)
-            places = places_of(*size, states.device)
-            rows = Seen(seen.states.expand(len(states), -1, -1), seen.places)
-            added = layer(states, places, rows) * self.detail
+            offered = read.seen.offered(site, size)
+            assert offered is not None
+            added = read.seen.adapter.layer(site.name).answer(states, offered) * self.detail
             weight = torch.as_tensor(read.weight, dtype=torch.float32).clamp(min=0).reshape(-1, 1, 1).to(added)
             if where is not None:
                 weight = weight * resized(where.float()[:, None], size, smooth=True).flatten(1)[..., None].to(added)

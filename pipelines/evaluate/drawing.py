@@ -134,18 +134,22 @@ def _plan(model: BlipDiffusion, one: Wanted, asked: Mapping[str, Any]) -> Sampli
     if one.photo is not None:
         subject = model.encode_subject(SubjectPhoto(one.photo, one.category), fit=request.fit)  # type: ignore[arg-type]
         plan = plan_encoded(model, encode(model, request, subject), [one.seed])
-        return _reading(model, request, one.photo, subject, plan) if model.detail(request.detail) else plan
+        return with_details(model, request, one.photo, subject, plan)
     words = amplify(build_prompt(one.category, one.prompt), model.prompt_tokenizer, model.positions, request.repeats)
     negative = model.encode_prompts([""]) if model.scale(request.guidance) != 1 else None
     return plan_encoded(model, EncodedRequest(request, model.encode_prompts([words.text]), negative, ()), [one.seed])
 
 
-def _reading(
+def with_details(
     model: BlipDiffusion, request: GenerateRequest, photo: Image.Image, subject: SubjectEmbedding, plan: SamplingPlan
 ) -> SamplingPlan:
+    """The plan, reading from the subject's photo as the request or the model says; not where no subject stands out."""
+    detail = model.detail(request.detail)
+    if detail == 0:
+        return plan
     try:
         layers = reduced(cut_out(photo).image, max(own_size(model)))
     except ImageError:
         return plan
     states = states_of(model, layers, subject, request.detail_sites, most_bytes=0)
-    return Details(replace(request, detail=model.detail(request.detail)), (states,)).apart(plan)
+    return Details(replace(request, detail=detail), (states,)).apart(plan)
