@@ -84,8 +84,8 @@ def test_a_card_that_is_clicked_comes_to_the_photo_and_both_are_weighed(
     weight = page.locator("#weight-2 input[type=number]")
     weight.fill("0.25")
     weight.blur()
-    page.locator("#field-detail input[type=number]").fill("0.5")
-    page.locator("#field-detail input[type=number]").blur()
+    field(page, "field-detail").fill("0.5")
+    field(page, "field-detail").blur()
     kept = drawn(page, served)["job"]["inputs"]["subject"]
     assert [one["weight"] for one in kept] == [1.0, 0.25]
 
@@ -111,8 +111,8 @@ def test_what_is_painted_on_the_cut_out_is_what_details_are_read_from(
     page.locator("#subjects img").wait_for()
     field(page, "field-category").fill("post")
     for name, value in (("count", "1"), ("detail", "0.5")):
-        page.locator(f"#field-{name} input[type=number]").fill(value)
-        page.locator(f"#field-{name} input[type=number]").blur()
+        field(page, f"field-{name}").fill(value)
+        field(page, f"field-{name}").blur()
     found = layers(drawn(page, served)["job"]["inputs"]["subject"][0]["cut_out"])
     page.locator("#cut-out button").first.click()
     page.locator("#cut-out-note").get_by_text("plain ground").wait_for()
