@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 _OCTAVES = 4  # of the sines that say where a position is: half waves of 1, 1/2, 1/4, 1/8 of a picture's side
 _PLACE = 4 * _OCTAVES
-_REACH = 0.15  # standard deviation, in half sides, of how far from its own place a new adapter looks
+_NEAR = 22.0  # of a new adapter: what a key loses in logits for each squared half side between its place and the query's
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class DetailLayer(nn.Module):
         self.place_q = nn.Linear(_PLACE, width, bias=False)
         self.place_k = nn.Linear(_PLACE, width, bias=False)
         self.nothing = nn.Parameter(torch.zeros(width))  # the key of a value of zeros: where nothing is to be added
-        self.nearness = nn.Parameter(torch.full((sizes.heads,), -math.log(2 * _REACH**2)))
+        self.nearness = nn.Parameter(torch.full((sizes.heads,), math.log(_NEAR)))
+        self.zoom = nn.Parameter(torch.zeros(sizes.heads))  # logarithm: how much larger the reference shows the subject
         self.to_out = nn.Linear(width, width)
         for zero in (self.to_out.weight, self.to_out.bias, self.place_q.weight, self.place_k.weight):
             nn.init.zeros_(zero)
@@ -64,9 +65,7 @@ class DetailLayer(nn.Module):
         asked = self.place_q(sines(places).to(seen))
         key = self._by_head(self.to_k(seen) + self.place_k(sines(reference.places).to(seen)))
         value = self._by_head(self.to_v(seen))
-        apart = (places[:, None] - reference.places[..., None, :, :]).square().sum(-1)  # (1 or rows, positions, keys)
-        apart = apart if apart.ndim == 3 else apart[None]
-        bias = -self.nearness.float().exp()[None, :, None, None] * apart[:, None].float()
+        bias = -self.nearness.float().exp()[:, None, None] * self._apart(places.float(), reference.places.float())
         if reference.is_inside is not None:
             bias = bias.masked_fill(~reference.is_inside[:, None, None], -1e4)
         nothing = self._by_head(self.nothing.to(seen).expand(len(seen), 1, -1))
@@ -80,6 +79,13 @@ class DetailLayer(nn.Module):
         mixed = _mixed(query, key, value, offered.bias)
         added: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
         return added
+
+    def _apart(self, places: Tensor, seen: Tensor) -> Tensor:
+        """Squares of how far a place is from where it is sought: (rows or 1, heads, positions, keys)"""
+        sought = places * self.zoom.float().exp()[:, None, None]  # (heads, positions, 2)
+        seen = seen if seen.ndim == 3 else seen[None]
+        lengths = sought.square().sum(-1)[None, :, :, None] + seen.square().sum(-1)[:, None, None]
+        return lengths - 2 * torch.einsum("hpc,rkc->rhpk", sought, seen)
 
     def _by_head(self, projected: Tensor) -> Tensor:
         rows, positions, _ = projected.shape
