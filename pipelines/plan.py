@@ -151,7 +151,7 @@ def resolved(model: BlipDiffusion, settings: _Settings) -> _Settings:
     """Settings in which nothing is left to the model, as pictures tell them. Raises: as `pace_of`."""
     pace = pace_of(model, settings)
     if isinstance(settings, Detailed):
-        settings = replace(settings, detail=model.detail(settings.detail))
+        settings = replace(settings, detail=settings.detail_by(model))
     return replace(
         settings,
         guidance=model.scale(settings.guidance),

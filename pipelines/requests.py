@@ -232,6 +232,15 @@ class Detailed(Sampling):
         Sampling.__post_init__(self)
         self.detail_window()
 
+    @property
+    def reads_unasked(self) -> bool:
+        """Whether a model that learned to read photos does so where nothing is said."""
+        return True
+
+    def detail_by(self, model: Any) -> float:
+        """How much is read from photos; model: `BlipDiffusion`"""
+        return 0.0 if self.detail is None and not self.reads_unasked else float(model.detail(self.detail))
+
     def detail_window(self) -> Window:
         """The part of the run that reads photos. Raises: ConfigError when it ends before it begins."""
         return Window(self.detail_start, self.detail_stop)
@@ -256,6 +265,11 @@ class SubjectSampling(Detailed):
         group=SUBJECT,
         is_category=True,
     )
+
+    @property
+    def reads_unasked(self) -> bool:
+        """Not where another thing is drawn in the subject's look: it would come out in the subject's shape."""
+        return not self.target or self.target == self.category
 
     @property
     def subject_word(self) -> str:

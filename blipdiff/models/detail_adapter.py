@@ -17,7 +17,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 _OCTAVES = 4  # of the sines that say where a position is: half waves of 1, 1/2, 1/4, 1/8 of a picture's side
 _PLACE = 4 * _OCTAVES
-_NEAR = 22.0  # of a new adapter: what a key loses in logits for each squared half side between its place and the query's
+_NEAR = (
+    22.0  # of a new adapter: what a key loses in logits for each squared half side between its place and the query's
+)
 
 
 @dataclass(frozen=True, slots=True)

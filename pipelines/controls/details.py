@@ -181,7 +181,7 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
     Raises: ImageError for a photo in which no subject is found, where the model has no detail adapter. One that has
         reads photos without being asked to: where it cannot, a notice tells so.
     """
-    request = replace(request, detail=studio.model.detail(request.detail))
+    request = replace(request, detail=request.detail_by(studio.model))
     if request.detail == 0 or not inputs:
         return Details(request)
     subjects = studio.subjects([one.reference for one in inputs], fit=request.fit)

@@ -126,18 +126,19 @@ class Words:
                 f"A reference_detail of {detail} was given; it goes from 0 to 1, and needs a reference_image."
             )
         references, subjects = self._references(), self._subjects(model, fit)
-        known: dict[int, KeyValueSource | None] = {}
-        for reference, subject in zip(references, subjects, strict=True):
-            if id(subject) not in known:
+        words = self._targets(subjects)
+        known: dict[tuple[int, str], KeyValueSource | None] = {}
+        for reference, subject, word in zip(references, subjects, words, strict=True):
+            if (id(subject), word) not in known:
                 try:
-                    found = _states(model, reference, subject)
+                    found = [] if asked is None and word != subject.category else _states(model, reference, subject)
                 except (ImageError, SubjectError, MissingDependencyError):
                     if asked is not None:
                         raise
                     found = []
                 reads = [read_of(one, 1 / len(found)) for one in found]
-                known[id(subject)] = attention_to(reads, detail, plan) if reads else None
-        rows = [known[id(subject)] for subject in subjects for _ in range(copies)]
+                known[id(subject), word] = attention_to(reads, detail, plan) if reads else None
+        rows = [known[id(subject), word] for subject, word in zip(subjects, words, strict=True) for _ in range(copies)]
         alike = all(one is rows[0] for one in rows)
         return replace(plan, more_keys=rows[0] if alike else ReferenceRows(rows))
 
@@ -172,11 +173,14 @@ class Words:
         return [known[id(reference), category] for reference, category in zip(references, sources, strict=True)]
 
     def _texts(self, subjects: Sequence[SubjectEmbedding]) -> list[Wording]:
-        """Each prompt as a sentence about its target, which is the subject's own category unless another is given."""
-        target = [subject.category for subject in subjects] if self.target is None else self.target
-        targets = broadcast("target_subject_category", target, self.count)
+        """Each prompt as a sentence about its target."""
         texts = [weighted(text, self.weighting) for text in self.prompts]
-        return [build_prompt(word, text) for word, text in zip(targets, texts, strict=True)]
+        return [build_prompt(word, text) for word, text in zip(self._targets(subjects), texts, strict=True)]
+
+    def _targets(self, subjects: Sequence[SubjectEmbedding]) -> list[str]:
+        """What each prompt draws: the subject's own category unless another is given."""
+        target = [subject.category for subject in subjects] if self.target is None else self.target
+        return list(broadcast("target_subject_category", target, self.count))
 
 
 def check_embeds(embeds: Any, negative: Any) -> None:

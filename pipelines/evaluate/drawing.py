@@ -144,7 +144,7 @@ def with_details(
     model: BlipDiffusion, request: GenerateRequest, photo: Image.Image, subject: SubjectEmbedding, plan: SamplingPlan
 ) -> SamplingPlan:
     """The plan, reading from the subject's photo as the request or the model says; not where no subject stands out."""
-    detail = model.detail(request.detail)
+    detail = request.detail_by(model)
     if detail == 0:
         return plan
     try:

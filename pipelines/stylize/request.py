@@ -55,6 +55,11 @@ class StylizeRequest(SubjectSampling):
             raise ConfigError("No structure was given; add at least one picture to follow.")
         self.subject_window()
 
+    @property
+    def reads_unasked(self) -> bool:
+        """Not here: the subject's own shape would come along into another's structure."""
+        return False
+
     def subject_window(self) -> Window:
         """The part of the run that sees the subject. Raises: ConfigError when it ends before it begins."""
         return Window(self.subject_start, self.subject_stop)

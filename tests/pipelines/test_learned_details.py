@@ -67,6 +67,15 @@ def test_without_details_it_is_the_model_without_an_adapter(model: BlipDiffusion
     assert plain.picture.job["request"]["detail"] == 0.0
 
 
+def test_nothing_is_read_unasked_where_another_thing_is_drawn_in_its_look(studio: Studio) -> None:
+    (teapot,), (none,) = (
+        results_of(studio, asked(target="teapot", **more), subject=subject()) for more in ({}, {"detail": 0.0})
+    )
+    assert teapot.picture.job["request"]["detail"] == 0.0 and (pixels_of(teapot) == pixels_of(none)).all()
+    (read,) = results_of(studio, asked(target="teapot", detail=0.7), subject=subject())
+    assert (pixels_of(read) != pixels_of(none)).any()
+
+
 def test_where_no_subject_stands_out_it_goes_on_and_says_so(model: BlipDiffusion, studio: Studio) -> None:
     flat = SubjectPhoto(NOTHING, "dog")
     notices = notices_in(events_of(studio, asked(), subject=flat))
@@ -96,6 +105,8 @@ def test_the_diffusers_face_reads_as_the_others_do(model: BlipDiffusion, studio:
 
     assert torch.equal(made(pipe), made(pipe, reference_detail=1.0))
     assert not torch.equal(made(pipe), made(pipe, reference_detail=0.0))
+    other = {"target_subject_category": "teapot"}
+    assert torch.equal(made(pipe, **other), made(pipe, **other, reference_detail=0.0))
     assert torch.equal(made(pipe, reference_image=NOTHING), made(pipe, reference_image=NOTHING, reference_detail=0.0))
     assert torch.equal(made(BlipDiffusionPipeline(**pipe.components)), made(pipe))
     pipe.save_pretrained(tmp_path / "model")

@@ -33,7 +33,13 @@ pytest_plugins = ["tests.support.command_fixtures"]
 @pytest.fixture(scope="module")
 def detail_recipe(tmp_path_factory) -> DetailAdapterRecipe:
     text = (files("blipdiff.training") / "recipes" / "mini-detail.toml").read_text()
-    values = tomllib.loads(text)["detail"] | {"steps": 4, "batch": 8, "warmup_steps": 2, "drop_subject": 0.25, "unet": False}
+    values = tomllib.loads(text)["detail"] | {
+        "steps": 4,
+        "batch": 8,
+        "warmup_steps": 2,
+        "drop_subject": 0.25,
+        "unet": False,
+    }
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     lines = "\n".join(f"{name} = {str(value).lower()}" for name, value in values.items())
     path.write_text(f'name = "tiny"\nseed = 3\n[detail]\n{lines}\n')
