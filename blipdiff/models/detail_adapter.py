@@ -51,7 +51,7 @@ class DetailLayer(nn.Module):
         self.place_q = nn.Linear(_PLACE, width, bias=False)
         self.place_k = nn.Linear(_PLACE, width, bias=False)
         self.nothing = nn.Parameter(torch.zeros(width))  # the key of a value of zeros: where nothing is to be added
-        self.nearness = nn.Parameter(torch.full((sizes.heads,), math.log(_NEAR)))
+        self.nearness = nn.Parameter(torch.full((sizes.heads,), math.log(_NEAR)))  # logarithm
         self.zoom = nn.Parameter(torch.zeros(sizes.heads))  # logarithm: how much larger the reference shows the subject
         self.to_out = nn.Linear(width, width)
         for zero in (self.to_out.weight, self.to_out.bias, self.place_q.weight, self.place_k.weight):

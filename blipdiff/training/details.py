@@ -5,6 +5,7 @@ reference is never differentiated. The subject's rows stay where they are; a sha
 adapter adds to them rather than instead of them.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from blipdiff.training.sections import DetailRecipe
 from blipdiff.training.stage2 import RowShares
 from blipdiff.transformers_types import BertTokenizer, CLIPTokenizer
 
+_NEAR = (0.9, 3.0)  # what a key loses in logits by a squared place between it and the query: first and last head
 _FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -83,7 +85,8 @@ class DetailBatches(Dataset[dict[str, Tensor]]):
 def initial_adapter(unet: UNet, *, seed: int) -> DetailAdapter:
     """An adapter for all self-attention layers of a U-Net, which adds nothing yet, in float32.
 
-    Queries, keys and values begin as the layers' own.
+    Queries, keys and values begin as the layers' own, queries by half: what stands in the same place counts first. How
+    far around it is sought falls from head to head.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -93,7 +96,19 @@ def initial_adapter(unet: UNet, *, seed: int) -> DetailAdapter:
             own = adapter.layer(name)
             for new, old in ((own.to_q, layer.to_q), (own.to_k, layer.to_k), (own.to_v, layer.to_v)):
                 new.weight[:, : old.in_features].copy_(old.weight)
+            own.to_q.weight.mul_(0.5)
+            near = torch.linspace(*(math.log(one) for one in _NEAR), len(own.nearness))
+            own.nearness.copy_(near + 2 * math.log(_side(unet, name) / 2))
     return adapter.float().train().requires_grad_(True)
+
+
+def _side(unet: UNet, layer: str) -> int:
+    """How many places a layer sees across a picture of the U-Net's own size."""
+    levels, (block, number, *_) = len(unet.config.block_out_channels), layer.split(".")
+    level = (
+        {"down_blocks": int(number), "up_blocks": levels - 1 - int(number)}[block] if number.isdigit() else levels - 1
+    )
+    return max(1, int(unet.config.sample_size) >> level)
 
 
 def empty_adapter(unet: UNet) -> DetailAdapter:
