@@ -1,6 +1,7 @@
 """Pictures that a model is tried on: subjects in scenes, each from its own noise."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 import blipdiff
+from blipdiff.attention.taps import tapped
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ConfigError
 from blipdiff.images import open_picture
@@ -97,7 +99,7 @@ class TrialRows:
 
         may_stand_in: whether what is held beside the U-Net may compute
         """
-        parts = []
+        parts, reads = [], any(plan.more_keys is not None for plan in self.plans)
         for first in range(0, len(self.plans), self.batch):
             plan = side_by_side(self.plans[first : first + self.batch])
             scaled = replace(plan.guidance, scale=torch.full((plan.guidance.rows,), guidance))
@@ -106,7 +108,8 @@ class TrialRows:
 
         def predict(latents: Tensor, moment: Moment) -> Tensor:
             pairs = zip(parts, latents.split(self.batch), strict=True)
-            return torch.cat([part(some, moment) for part, some in pairs])
+            with tapped(self.model.unet) if reads else nullcontext():
+                return torch.cat([part(some, moment) for part, some in pairs])
 
         return predict
 
