@@ -97,7 +97,7 @@ def initial_adapter(unet: UNet, *, seed: int) -> DetailAdapter:
             for new, old in ((own.to_q, layer.to_q), (own.to_k, layer.to_k), (own.to_v, layer.to_v)):
                 new.weight[:, : old.in_features].copy_(old.weight)
             own.to_q.weight.mul_(0.5)
-            near = torch.linspace(*(math.log(one) for one in _NEAR), len(own.nearness))
+            near = torch.linspace(math.log(_NEAR[0]), math.log(_NEAR[1]), len(own.nearness))
             own.nearness.copy_(near + 2 * math.log(_side(unet, name) / 2))
     return adapter.float().train().requires_grad_(True)
 
