@@ -142,11 +142,17 @@ class DetailAdapter(nn.Module):
         return found
 
 
-def places_of(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Where the positions of a grid are: (height * width, 2), across and down, the shorter side from -1 to 1."""
-    shorter = min(height, width)
-    down = ((torch.arange(height, device=device) + 0.5) * 2 - height) / shorter
-    across = ((torch.arange(width, device=device) + 0.5) * 2 - width) / shorter
+def places_of(
+    height: int, width: int, device: torch.device | str = "cpu", frame: tuple[float, float, float, float] | None = None
+) -> Tensor:
+    """Where the positions of a grid are: (height * width, 2), across and down, the shorter side from -1 to 1.
+
+    frame: (top, left, bottom, right) of a part of the grid, in fractions of it, whose middle and sides count instead
+    """
+    top, left, bottom, right = frame or (0.0, 0.0, 1.0, 1.0)
+    shorter = min((bottom - top) * height, (right - left) * width)
+    down = ((torch.arange(height, device=device) + 0.5) * 2 - (top + bottom) * height) / shorter
+    across = ((torch.arange(width, device=device) + 0.5) * 2 - (left + right) * width) / shorter
     return torch.stack([across.expand(height, -1), down[:, None].expand(-1, width)], dim=-1).reshape(-1, 2)
 
 

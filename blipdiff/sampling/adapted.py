@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ from blipdiff.models.detail_adapter import DetailAdapter, Offered, Seen, places_
 from blipdiff.moment import Moment, Window
 
 Where = Tensor | Callable[[Moment], Tensor | None]
+Frame: TypeAlias = tuple[float, float, float, float]
 
+_KEPT_OFFERS = 64
 _KEPT_NUMBERS = 2**22  # of a layer's biases: at the largest sizes they are computed at every step
 _COVERED = 0.25  # of a position that is the subject where it is read
 
@@ -32,7 +35,7 @@ class SeenReference:
         self.adapter, self.reference = adapter, reference
         self._unet = unet
         self._seen: dict[str, Seen] = {}
-        self._offered: dict[tuple[str, tuple[int, int]], Offered] = {}
+        self._offered: dict[tuple[str, tuple[int, int], Frame | None], Offered] = {}
         self.calls = 0
 
     def keeps(self, moments: int) -> bool:  # noqa: ARG002
@@ -47,17 +50,21 @@ class SeenReference:
             self._seen = self._computed()
         return self._seen[site.name]
 
-    def offered(self, site: AttentionSite, size: tuple[int, int]) -> Offered | None:
-        """What the layer offers a picture whose places there are a grid of (height, width); None as above."""
+    def offered(self, site: AttentionSite, size: tuple[int, int], frame: Frame | None = None) -> Offered | None:
+        """What the layer offers a picture whose places there are a grid of (height, width); None as above.
+
+        frame: the part of the picture that is the subject's own, as `places_of` takes it
+        """
         seen = self.at(site)
         if seen is None:
             return None
-        known = site.name, size
+        known = site.name, size, frame
         if known in self._offered:
             return self._offered[known]
         with torch.no_grad():
-            offered = self.adapter.layer(site.name).offered(places_of(*size, seen.states.device), seen)
-        if offered.bias.numel() <= _KEPT_NUMBERS:
+            places = places_of(*size, seen.states.device, frame)
+            offered = self.adapter.layer(site.name).offered(places, seen)
+        if offered.bias.numel() <= _KEPT_NUMBERS and len(self._offered) < _KEPT_OFFERS:
             self._offered[known] = offered
         return offered
 
@@ -104,11 +111,15 @@ def seen_of(states: dict[str, Tensor], latents: Tensor, masks: Tensor) -> dict[s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdaptedRead:
-    """One reference as a run reads it; weight and where as in `reference.Read`."""
+    """One reference as a run reads it; weight and where as in `reference.Read`.
+
+    is_framed: whether the subject fills the place where it is read, as a picture of its own, and not the whole picture
+    """
 
     seen: SeenReference
     weight: float | Tensor = 1.0
     where: Where | None = None
+    is_framed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,14 +150,34 @@ class AdaptedReading:
             if not read.seen.adapter.reads_at(site.name) or (read.where is not None and where is None):
                 continue
             size = _size_of(self.latent_size, states.shape[1], site)
-            offered = read.seen.offered(site, size)
-            assert offered is not None
-            added = read.seen.adapter.layer(site.name).answer(states, offered) * self.detail
+            frames = [frame_of(one) for one in where] if read.is_framed and where is not None else [None]
+            parts = states.split(1) if len(frames) > 1 else (states,)
+            added = (
+                torch.cat([_answered(read, site, size, *one) for one in zip(parts, frames, strict=True)]) * self.detail
+            )
             weight = torch.as_tensor(read.weight, dtype=torch.float32).clamp(min=0).reshape(-1, 1, 1).to(added)
             if where is not None:
                 weight = weight * resized(where.float()[:, None], size, smooth=True).flatten(1)[..., None].to(added)
             total = added * weight if total is None else total + added * weight
         return None if total is None else Added(total)
+
+
+def _answered(
+    read: AdaptedRead, site: AttentionSite, size: tuple[int, int], states: Tensor, frame: Frame | None
+) -> Tensor:
+    offered = read.seen.offered(site, size, frame)
+    assert offered is not None
+    return read.seen.adapter.layer(site.name).answer(states, offered)
+
+
+def frame_of(mask: Tensor) -> Frame | None:
+    """The box around what a mask (h, w) covers, in fractions of its sides; None where it covers nothing."""
+    inside = mask > mask.amax() / 2
+    if not bool(inside.any()):
+        return None
+    rows, columns = (inside.any(across).nonzero().flatten() for across in (1, 0))
+    height, width = mask.shape
+    return int(rows[0]) / height, int(columns[0]) / width, (int(rows[-1]) + 1) / height, (int(columns[-1]) + 1) / width
 
 
 class _Recorder:

@@ -88,10 +88,17 @@ def states_of(
 
 
 def attention_to(
-    reads: Sequence[Read | AdaptedRead], detail: float, plan: SamplingPlan, window: Window | None = None
+    reads: Sequence[Read | AdaptedRead],
+    detail: float,
+    plan: SamplingPlan,
+    window: Window | None = None,
+    size: tuple[int, int] | None = None,
 ) -> KeyValueSource:
-    """What the self-attention layers of a plan's run read. Raises: ConfigError for no detail."""
-    size, held = (plan.latents.shape[-2], plan.latents.shape[-1]), window or Window()
+    """What the self-attention layers of a plan's run, or of a tile of (h, w) places in it, read.
+
+    Raises: ConfigError for no detail.
+    """
+    size, held = size or (plan.latents.shape[-2], plan.latents.shape[-1]), window or Window()
     adapted = [one for one in reads if isinstance(one, AdaptedRead)]
     if adapted:
         return AdaptedReading(adapted, detail, size, held)
@@ -149,28 +156,35 @@ class Details:
         *,
         weights: Sequence[Tensor | float] | None = None,
         where: Sequence[Where | None] | None = None,
+        framed: bool = False,
     ) -> SamplingPlan:
-        """The plan of several subjects, each read with a weight of its own, or in a place of its own."""
+        """The plan of several subjects, each read with a weight of its own, or in a place of its own.
+
+        framed: whether an adapter's reference fills its place
+        """
         if not self.are_read:
             return plan
         count = len(self.states)
         given = zip(self.states, weights or (1.0,) * count, where or (None,) * count, strict=True)
-        return self.reading(plan, [read_of(one, weight, place) for one, weight, place in given if one is not None])
+        reads = [read_of(one, weight, place, framed) for one, weight, place in given if one is not None]
+        return self.reading(plan, reads)
 
-    def of_one(self, plan: SamplingPlan, place: int) -> KeyValueSource | None:
-        """What a tile reads that shows the subject at this place alone."""
+    def of_one(self, plan: SamplingPlan, place: int, size: tuple[int, int]) -> KeyValueSource | None:
+        """What a tile reads, of (h, w) places of the latents, that shows the subject at this place alone."""
         states = self.states[place] if self.are_read else None
-        return self.attention(plan, [] if states is None else [read_of(states)])
+        return self.attention(plan, [] if states is None else [read_of(states)], size)
 
     def reading(self, plan: SamplingPlan, reads: Sequence[Read | AdaptedRead]) -> SamplingPlan:
         """The plan as it is without reads, so that nothing changes where nothing is read."""
         return replace(plan, more_keys=self.attention(plan, reads)) if reads else plan
 
-    def attention(self, plan: SamplingPlan, reads: Sequence[Read | AdaptedRead]) -> KeyValueSource | None:
-        """What a run's self-attention layers read. Raises: ConfigError for no detail."""
+    def attention(
+        self, plan: SamplingPlan, reads: Sequence[Read | AdaptedRead], size: tuple[int, int] | None = None
+    ) -> KeyValueSource | None:
+        """What the self-attention layers of a run read, or of a tile of it. Raises: ConfigError for no detail."""
         if not reads:
             return None
-        return attention_to(reads, self.request.detail or 0.0, plan, self.request.detail_window())
+        return attention_to(reads, self.request.detail or 0.0, plan, self.request.detail_window(), size)
 
 
 def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Details:
@@ -220,9 +234,13 @@ def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
     return reduced(reference.cut_out, most), None
 
 
-def read_of(states: States, weight: Tensor | float = 1.0, where: Where | None = None) -> Read | AdaptedRead:
-    """A reference as a run reads it, with a weight and a place of its own."""
-    return Read(states, weight, where) if isinstance(states, ReferenceStates) else AdaptedRead(states, weight, where)
+def read_of(
+    states: States, weight: Tensor | float = 1.0, where: Where | None = None, framed: bool = False
+) -> Read | AdaptedRead:
+    """A reference as a run reads it, with a weight and a place of its own, which an adapter's reference may fill."""
+    if isinstance(states, ReferenceStates):
+        return Read(states, weight, where)
+    return AdaptedRead(states, weight, where, framed)
 
 
 def _latest(kept: OrderedDict[str, _Kept], name: str) -> _Kept:

@@ -70,7 +70,10 @@ def begun(studio: Studio, job: Job, picture: Image.Image, size: Size, strength: 
     """
     model, request = studio.model, job.request
     check_size(model, size)
-    given, details, inputs = job.given("subject"), studio.details(request, job.given("subject")), {}
+    given, inputs = job.given("subject"), {}
+    if model.detail_adapter is not None and is_tiled(model, size):
+        request = replace(request, detail=0.0)  # what it learned is where in a whole picture the subject stands
+    details = studio.details(request, given)
     if given:
         subject = studio.subject_of(given, fit=request.fit)
         encoded, inputs = encode(model, _spoken(request, given[0].word), subject), {"subject": details.kept(subject)}

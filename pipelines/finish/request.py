@@ -37,6 +37,11 @@ class Redrawing(SubjectSampling):
     scheduler: str = set_scheduler(choices=_BEGIN_ANYWHERE)
 
     @property
+    def reads_unasked(self) -> bool:
+        """Not of itself: where in the picture the subject stands is not known."""
+        return False
+
+    @property
     def subject_word(self) -> str:
         """What a subject's photo shows of which nobody says it."""
         return self.category or ""

@@ -135,7 +135,7 @@ def plan_scene(
     if masks is not None:
         tap = RegionAttention(size, rows.blocks.slots, masks, levels=levels, window=window)
         if details is not None:
-            plan = details.apart(plan, where=[masks[:, region] for region in range(masks.shape[1])])
+            plan = details.apart(plan, where=[masks[:, region] for region in range(masks.shape[1])], framed=True)
         tiles = _tiles(request, plan, rows, masks, int(model.unet.config.sample_size), details)
         return replace(plan, taps=(tap,), wrap=tiled(tiles), controls=alone)
     if not 0 < request.find_until < 1:
@@ -148,7 +148,7 @@ def plan_scene(
     tap = RegionAttention(size, rows.blocks.slots, found, levels=levels, window=window)
     places = [_Found(found, region) for region in range(len(rows.words))]
     if details is not None:
-        plan = details.apart(plan, where=places)
+        plan = details.apart(plan, where=places, framed=True)
     heard = replace(plan.guidance, positive=rows.blocks.acting_in(places).conditioning.repeat(count))
     return replace(plan, guidance=heard, taps=(tap, store), controls=alone)
 
@@ -185,7 +185,7 @@ def _tiles(
         negative = None if rows.negative is None else Blocks(rows.negative, rows.blocks.slots).sentence(0).repeat(count)
         guidance = Guidance(rows.blocks.sentence(region + 1).repeat(count), negative, whole.scale, whole.window)
         weight = masks[:1, region : region + 1, lines, columns]
-        alone = None if details is None else details.of_one(plan, region)
+        alone = None if details is None else details.of_one(plan, region, (weight.shape[-2], weight.shape[-1]))
         tiles.append(Tile(guidance, (lines, columns), weight, Window(0.0, request.tiles_until), alone))
     return tiles
 

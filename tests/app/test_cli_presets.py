@@ -67,6 +67,7 @@ def test_presets_are_listed_shown_and_kept(blipdiff: Command, made: tuple[Path, 
         "steps": 2,
         "scheduler": "unipc",
         "guidance": shown["values"]["guidance"],
+        "detail": 0.0,
     }
     (tmp_path / "given.json").write_text(json.dumps({**shown, "name": "given"}))
     assert blipdiff("presets", "save", tmp_path / "given.json").code == 0

@@ -10,15 +10,19 @@ from PIL import Image
 from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.errors import ImageError
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from blipdiff.models.detail_adapter import places_of
+from blipdiff.sampling.adapted import frame_of
 from blipdiff.training.details import initial_adapter
 from pipelines.batches import draw
 from pipelines.diffusers_pipeline.pipeline import BlipDiffusionPipeline
+from pipelines.finish.request import UpscaleRequest
 from pipelines.generate.request import GenerateRequest
 from pipelines.generate.together import prepare_together
 from pipelines.job import Job, run
 from pipelines.metadata import repeat
 from pipelines.pictures import save_picture
 from pipelines.studio import Studio
+from tests.pipelines.test_details import TASKS, task
 from tests.support.jobs import events_of, notices_in, pixels_of, results_in, results_of
 from tests.support.tiny_models import photo, tiny_model
 
@@ -58,6 +62,36 @@ def test_it_reads_fully_where_nothing_is_said(studio: Studio, tmp_path: Path) ->
     assert usual.picture.job["request"]["detail"] == 1.0
     (again,) = results_in(run(studio, repeat(save_picture(usual.picture, tmp_path / "a.png"))))
     assert (pixels_of(again) == pixels_of(usual)).all()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_reads_by_it_and_its_pictures_repeat_bit_for_bit(studio: Studio, tmp_path: Path, name: str) -> None:
+    (plain, given), (read, _) = task(name, 0.0), task(name, 1.0)
+    without, found = (results_of(studio, one, **given) for one in (plain, read))
+    assert any((pixels_of(one) != pixels_of(other)).any() for one, other in zip(without, found, strict=True))
+    path = save_picture(found[-1].picture, tmp_path / "picture.png")
+    job = repeat(path)
+    job = job.completed(source=[given["source"]]) if "source" in given else job
+    again = results_in(run(Studio(studio.model), job))
+    assert (pixels_of(again[-1]) == pixels_of(found[-1])).all()
+
+
+def test_a_subject_fills_its_region_as_a_picture_of_its_own() -> None:
+    whole = places_of(8, 16, frame=(0.0, 0.5, 1.0, 1.0)).view(8, 16, 2)
+    assert torch.allclose(whole[:, 8:], places_of(8, 8).view(8, 8, 2))
+    mask = torch.zeros(8, 16)
+    mask[:, 8:] = 1
+    assert frame_of(mask) == (0.0, 0.5, 1.0, 1.0) and frame_of(torch.zeros(8, 16)) is None
+
+
+def test_a_picture_drawn_further_in_tiles_reads_nothing(studio: Studio) -> None:
+    (made,) = results_of(studio, asked(), subject=subject())
+    large = made.picture.image.resize((64, 64))
+    asked_for = UpscaleRequest(category="dog", strength=0.3, steps=4, detail=1.0)
+    (one,), (other,) = (
+        results_of(studio, replace(asked_for, detail=detail), picture=large, subject=subject()) for detail in (0.0, 1.0)
+    )
+    assert (pixels_of(one) == pixels_of(other)).all()
 
 
 def test_without_details_it_is_the_model_without_an_adapter(model: BlipDiffusion, studio: Studio) -> None:

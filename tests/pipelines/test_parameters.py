@@ -80,7 +80,7 @@ def test_a_fraction_is_no_whole_number(name: str) -> None:
 
 @pytest.mark.parametrize("name", [item.name for item in fields(GenerateRequest)])
 def test_none_stands_only_where_the_model_has_a_default(name: str) -> None:
-    if name in ("target", "guidance", "width", "height", "steps", "scheduler"):
+    if name in ("target", "guidance", "width", "height", "steps", "scheduler", "detail"):
         assert getattr(request(**{name: None}), name) is None
     else:
         with pytest.raises(BlipdiffError):

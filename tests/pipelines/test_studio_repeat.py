@@ -77,7 +77,7 @@ def test_a_picture_is_drawn_again_bit_for_bit_from_its_file(
 
 def test_metadata_tells_the_request_the_model_and_the_place(studio: Studio, model: BlipDiffusion) -> None:
     found = picture_of(studio, 1, count=2, seed=3).metadata()
-    asked_for = plain(asked(count=2, seed=3)) | {"guidance": model.guidance, "scheduler": "unipc"}
+    asked_for = plain(asked(count=2, seed=3)) | {"guidance": model.guidance, "scheduler": "unipc", "detail": 0.0}
     assert found["job"]["request"] == asked_for
     assert (found["seed"], found["job"]["index"], found["size"]) == (4, 1, [PIXELS, PIXELS])
     assert found["job"]["task"] == "generate"

@@ -12,7 +12,7 @@ from blipdiff.images import open_picture
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import SPEED_DECIBELS, SPEEDS
-from pipelines.evaluate.drawing import side_by_side
+from pipelines.evaluate.drawing import side_by_side, with_details
 from pipelines.generate.request import GenerateRequest
 from pipelines.plan import encode, execute, plan_encoded
 from pipelines.studio import Studio
@@ -35,7 +35,8 @@ def drawn(model: BlipDiffusion, **asked: object) -> tuple[Tensor, int]:
         request = GenerateRequest(category=category, prompt=prompt, count=1, **asked)  # type: ignore[arg-type]
         photo = open_picture(Path(blipdiff.__file__).parent / "assets" / "subjects" / f"{category}.png")
         subject = model.encode_subject(SubjectPhoto(photo, category), fit="pad")
-        plans.append(plan_encoded(model, encode(model, request, subject), [seed]))
+        plan = plan_encoded(model, encode(model, request, subject), [seed])
+        plans.append(with_details(model, request, photo, subject, plan))
     steps = list(execute(model.unet, side_by_side(plans)))
     return decode_latents(model.vae, steps[-1].latents).float(), len(steps)
 
