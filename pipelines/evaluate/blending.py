@@ -223,10 +223,12 @@ def _scene_plan(studio: Studio, variant: str, pair: SubjectPair, request: Blendi
     if variant == "merely mixed":
         subjects = [mix([(subject, 1.0) for subject in subjects])] * 2
     rows = encode_scene(model, asked, words, subjects)
+    details = studio.details(asked, [Input(photo, word) for photo, word in zip(_photos(pair), words, strict=True)])
     if variant == "regions found":
-        return plan_scene(model, asked, rows, None, [pair.seed])
+        return plan_scene(model, asked, rows, None, [pair.seed], details=details)
     placed = [Input(subject, word, box=box) for word, subject, box in zip(words, subjects, boxes, strict=True)]
-    plan = plan_scene(model, asked, rows, region_masks(asked, placed, (own, 2 * own)), [pair.seed])
+    masks = region_masks(asked, placed, (own, 2 * own))
+    plan = plan_scene(model, asked, rows, masks, [pair.seed], details=details)
     if variant.startswith("with regions"):
         return plan
     return SamplingPlan(plan.guidance, plan.latents, plan.scheduler, generators=plan.generators)

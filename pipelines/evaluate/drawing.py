@@ -26,7 +26,9 @@ from pipelines.controls.details import Details, states_of
 from pipelines.evaluate.requests import EvaluateRequest, EvaluationProgress
 from pipelines.generate.request import GenerateRequest
 from pipelines.handing import HandOut
+from pipelines.inputs import card_input
 from pipelines.plan import EncodedRequest, SamplingPlan, encode, execute, plan_encoded
+from pipelines.requests import Detailed
 from pipelines.studio import Studio
 
 _ASKED = ("steps", "guidance", "scheduler", "detail", "detail_sites")
@@ -144,12 +146,17 @@ def with_details(
     model: BlipDiffusion, request: GenerateRequest, photo: Image.Image, subject: SubjectEmbedding, plan: SamplingPlan
 ) -> SamplingPlan:
     """The plan, reading from the subject's photo as the request or the model says; not where no subject stands out."""
-    detail = request.detail_by(model)
-    if detail == 0:
-        return plan
+    return details_of(model, request, photo, subject).apart(plan)
+
+
+def details_of(model: BlipDiffusion, request: Detailed, photo: Image.Image, subject: SubjectEmbedding) -> Details:
+    """What a run reads of one photo, as the request or the model says; nothing where no subject stands out."""
+    request = replace(request, detail=request.detail_by(model))
+    if request.detail == 0:
+        return Details(request)
     try:
         layers = reduced(cut_out(photo).image, max(own_size(model)))
     except ImageError:
-        return plan
+        return Details(request)
     states = states_of(model, layers, subject, request.detail_sites, most_bytes=0)
-    return Details(replace(request, detail=detail), (states,)).apart(plan)
+    return Details(request, (states,), (card_input(subject),))

@@ -24,10 +24,12 @@ from blipdiff.evaluation.statistics import Figure, mean
 from blipdiff.images import fitted, to_pictures
 from blipdiff.latents import decode_latents
 from blipdiff.models.blip_diffusion import BlipDiffusion
+from pipelines.controls.details import Details
 from pipelines.edit.composite import edit_pictures
 from pipelines.edit.invert import Inversion, invert_photo, prepare_photo
 from pipelines.edit.plan import TARGET, EditPlan, encode_edit, plan_edit
 from pipelines.edit.request import EditRequest
+from pipelines.evaluate.drawing import details_of
 from pipelines.evaluate.requests import EditEvaluationRequest, EvaluationProgress
 from pipelines.metadata import library_versions
 from pipelines.plan import SamplingPlan, execute
@@ -108,14 +110,16 @@ def edit_request(model: BlipDiffusion, trial: EditTrial, request: EditEvaluation
 
 
 def _drawn(model: BlipDiffusion, trial: EditTrial, request: EditRequest) -> _Drawn:
-    subject = model.encode_subject(SubjectPhoto(Image.fromarray(trial.photo), trial.category), fit="pad")
-    encoded = encode_edit(model, request, subject)
+    shown = Image.fromarray(trial.photo)
+    subject = model.encode_subject(SubjectPhoto(shown, trial.category), fit="pad")
+    encoded, details = encode_edit(model, request, subject), details_of(model, request, shown, subject)
     photo = prepare_photo(model, request, Image.fromarray(trial.pair.target))
     steps = invert_photo(model, request, encoded.positive, photo)
-    plan = plan_edit(model, encoded, Inversion(photo, (photo.latents, *(step.latents for step in steps))))
+    source = Inversion(photo, (photo.latents, *(step.latents for step in steps)))
+    plan = plan_edit(model, encoded, source, details=details)
     latents = _last(model, plan.sampling)
     edited, kept = (edit_pictures(model, plan, latents, photo=photo, keep_background=keep) for keep in (False, True))
-    plain = _last(model, _plainly(plan))
+    plain = _last(model, _plainly(plan, details))
     pictures = {EDIT: edited.after, KEPT: kept.after}
     for name, ended in ((PLAIN, plain), (CEILING, photo.latents)):
         pictures[name] = fitted(to_pictures(decode_latents(model.vae, ended))[0], edited.after.size, "squash")
@@ -123,11 +127,12 @@ def _drawn(model: BlipDiffusion, trial: EditTrial, request: EditRequest) -> _Dra
     return _Drawn({name: np.asarray(picture) for name, picture in pictures.items()}, mask)
 
 
-def _plainly(plan: EditPlan) -> SamplingPlan:
+def _plainly(plan: EditPlan, details: Details) -> SamplingPlan:
     """The target's row alone, as generation draws it."""
     sampling = plan.sampling
     guidance = sampling.guidance.select([TARGET])
-    return replace(sampling, guidance=guidance, latents=sampling.latents[[TARGET]], taps=(), edits=())
+    alone = replace(sampling, guidance=guidance, latents=sampling.latents[[TARGET]], taps=(), edits=(), more_keys=None)
+    return details.together(alone)
 
 
 def _last(model: BlipDiffusion, plan: SamplingPlan) -> Tensor:
