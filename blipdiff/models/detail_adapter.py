@@ -17,9 +17,6 @@ from torch.nn.functional import scaled_dot_product_attention
 
 _OCTAVES = 4  # of the sines that say where a position is: half waves of 1, 1/2, 1/4, 1/8 of a picture's side
 _PLACE = 4 * _OCTAVES
-_NEAR = (
-    22.0  # of a new adapter: what a key loses in logits for each squared half side between its place and the query's
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,9 @@ class DetailLayer(nn.Module):
         self.place_q = nn.Linear(_PLACE, width, bias=False)
         self.place_k = nn.Linear(_PLACE, width, bias=False)
         self.nothing = nn.Parameter(torch.zeros(width))  # the key of a value of zeros: where nothing is to be added
-        self.nearness = nn.Parameter(torch.full((sizes.heads,), math.log(_NEAR)))  # logarithm
+        self.nearness = nn.Parameter(
+            torch.zeros(sizes.heads)
+        )  # logarithm: what a key's logit loses by a squared half side
         self.zoom = nn.Parameter(torch.zeros(sizes.heads))  # logarithm: how much larger the reference shows the subject
         self.to_out = nn.Linear(width, width)
         for zero in (self.to_out.weight, self.to_out.bias, self.place_q.weight, self.place_k.weight):

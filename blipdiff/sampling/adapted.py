@@ -152,9 +152,8 @@ class AdaptedReading:
             size = _size_of(self.latent_size, states.shape[1], site)
             frames = [frame_of(one) for one in where] if read.is_framed and where is not None else [None]
             parts = states.split(1) if len(frames) > 1 else (states,)
-            added = (
-                torch.cat([_answered(read, site, size, *one) for one in zip(parts, frames, strict=True)]) * self.detail
-            )
+            answers = [_answered(read, site, size, *one) for one in zip(parts, frames, strict=True)]
+            added = torch.cat(answers) * self.detail
             weight = torch.as_tensor(read.weight, dtype=torch.float32).clamp(min=0).reshape(-1, 1, 1).to(added)
             if where is not None:
                 weight = weight * resized(where.float()[:, None], size, smooth=True).flatten(1)[..., None].to(added)

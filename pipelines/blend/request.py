@@ -92,6 +92,11 @@ class BlendRequest(Detailed):
     seed: int = declared("seed", help="Of the one noise that all pictures start from.")
     count: int = left_out("count", 1)
 
+    @property
+    def reads_unasked(self) -> bool:
+        """Not where another thing is drawn in the blended look."""
+        return not self.target
+
     def __post_init__(self) -> None:
         Detailed.__post_init__(self)
         if self.shape != "path" and self.film not in (_USUAL_FILM, ("none",)):
