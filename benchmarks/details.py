@@ -1,4 +1,6 @@
-"""What details cost: seconds of a picture without, with states that are computed, and with states that are kept.
+"""What details cost: seconds of a picture without, read by a detail adapter, and read without training.
+
+An adapter sees the photo anew or remembers it; without one the photo's states are computed at each step, or kept.
 
     python benchmarks/details.py [--model mini] [--steps 12] [--batch 4] [--repeats 3]
     python benchmarks/details.py --full [--side 512] [--steps 2] [--dtype bfloat16]
@@ -8,28 +10,36 @@
 
 import argparse
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from diffusers import UNet2DConditionModel
 
+from blipdiff.attention.context import KeyValueSource
 from blipdiff.attention.reference import Read, Reference, ReferenceAttention, ReferenceStates
 from blipdiff.checkpoints import configs, load_model
 from blipdiff.conditioning.guidance import Conditioning, Guidance
 from blipdiff.conditioning.layout import TokenLayout
 from blipdiff.diffusers_types import UNet
 from blipdiff.latents import noise
+from blipdiff.models.detail_adapter import DetailAdapter
+from blipdiff.sampling.adapted import AdaptedRead, AdaptedReading, SeenReference
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
+from blipdiff.training.details import initial_adapter
 from pipelines.plan import SamplingPlan, execute
 
 SLOTS = 77
 FOREGROUND = 0.75  # of a reference's sides: 56 % of its places are inside
+
+Seen: TypeAlias = ReferenceStates | SeenReference
 
 
 def main() -> None:
     """Prints the table."""
     options = parsed()
     torch.manual_seed(0)
-    unet = full_size(getattr(torch, options.dtype)) if options.full else load_model(options.model).unet
+    unet, adapter = full_size(getattr(torch, options.dtype)) if options.full else loaded(options.model)
     side = options.side // 8 if options.full else int(unet.config.sample_size)
     given = reference(unet, side)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {unet.dtype}, {side} x {side} latents")
@@ -38,23 +48,41 @@ def main() -> None:
     seconds(unet, None, side, options)  # the first call pays for warming up
     plain = min(seconds(unet, None, side, options) for _ in range(options.repeats))
     print(f"| none | {plain:.2f} | |", flush=True)
-    anew = ReferenceStates(unet, given, most_bytes=0)
-    kept = ReferenceStates(unet, given, most_bytes=2**40)
-    seconds(unet, kept, side, options)
-    for name, states in (("computed at each step", anew), ("kept", kept)):
-        taken = min(seconds(unet, states, side, options) for _ in range(options.repeats))
+    kept, remembered = ReferenceStates(unet, given, most_bytes=2**40), SeenReference(unet, adapter, given)
+    ways: dict[str, Callable[[], Seen]] = {
+        "adapter, a new photo": lambda: SeenReference(unet, adapter, given),
+        "adapter, remembered": lambda: remembered,
+        "without training, computed at each step": lambda: ReferenceStates(unet, given, most_bytes=0),
+        "without training, kept": lambda: kept,
+    }
+    for name, states in ways.items():
+        seconds(unet, states(), side, options)  # what is kept is kept now
+        taken = min(seconds(unet, states(), side, options) for _ in range(options.repeats))
         print(f"| {name} | {taken:.2f} | {taken / plain - 1:+.0%} |", flush=True)
     print(f"\n{kept.moment_bytes / 2**20:.2f} MiB a step are kept")
 
 
-def full_size(dtype: torch.dtype) -> UNet:
-    """A U-Net of Stable Diffusion 1.5's sizes with small random weights."""
+def loaded(model: str) -> tuple[UNet, DetailAdapter]:
+    """A model's U-Net and its adapter, or a fresh one."""
+    found = load_model(model)
+    return found.unet, found.detail_adapter or fresh(found.unet)
+
+
+def fresh(unet: UNet) -> DetailAdapter:
+    """An adapter that has learned nothing, which costs what a trained one costs."""
+    adapter: DetailAdapter = initial_adapter(unet, seed=0).eval().requires_grad_(False)
+    return adapter.to(unet.dtype)
+
+
+def full_size(dtype: torch.dtype) -> tuple[UNet, DetailAdapter]:
+    """A U-Net of Stable Diffusion 1.5's sizes with small random weights, and an adapter for it."""
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(dict(configs.SD15_UNET))
     unet = unet.to(dtype).to_empty(device="cpu").eval().requires_grad_(False)
     for weight in unet.parameters():
         weight.normal_(std=0.02)
-    return unet.to(memory_format=torch.channels_last)
+    unet = unet.to(memory_format=torch.channels_last)
+    return unet, fresh(unet)
 
 
 def reference(unet: UNet, side: int) -> Reference:
@@ -65,22 +93,24 @@ def reference(unet: UNet, side: int) -> Reference:
     return Reference(clean, other, mask, torch.randn(1, SLOTS, int(unet.config.cross_attention_dim)))
 
 
-def seconds(unet: UNet, states: ReferenceStates | None, side: int, options: argparse.Namespace) -> float:
+def seconds(unet: UNet, states: Seen | None, side: int, options: argparse.Namespace) -> float:
     """A guided run, for each of its pictures."""
     layouts = (TokenLayout(("x</w>",) * SLOTS),) * options.batch
     width = int(unet.config.cross_attention_dim)
     words = [Conditioning(torch.randn(options.batch, SLOTS, width), layouts) for _ in range(2)]
     scheduler = build_scheduler("ddim", configs.PNDM)
     set_timesteps(scheduler, options.steps)
-    source = None
-    if states is not None:
+    source: KeyValueSource | None = None
+    if isinstance(states, SeenReference):
+        source = AdaptedReading((AdaptedRead(states),), 0.7, (side, side))
+    elif states is not None:
         source = ReferenceAttention((Read(states),), 0.6, scheduler.alphas_cumprod, (side, side))
     latents = noise(list(range(options.batch)), (int(unet.config.in_channels), side, side))
     plan = SamplingPlan(Guidance.even(words[0], words[1], 7.5), latents, scheduler, more_keys=source)
     start = time.perf_counter()
     for _ in execute(unet, plan):
         pass
-    return (time.perf_counter() - start) / options.batch
+    return (time.perf_counter() - start) / len(latents)
 
 
 def parsed() -> argparse.Namespace:

@@ -211,7 +211,8 @@ class Detailed(Sampling):
         None,
         "Detail",
         "How much of the subject's details is read from its photo: 0 is nothing. A model that learned to read photos "
-        "does so at 1, and if absent; any other reads nothing then, and at 0.5 counts the photo's places as its own.",
+        "does so as it learned at 1, as it says itself if absent; any other reads nothing then, and at 0.5 counts the "
+        "photo's places as its own.",
         group=DETAILS,
     )
     detail_start: float = fraction(

@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import Attention
 from safetensors.torch import save_file
 
 from blipdiff.checkpoints.configs import read_json, write_json
-from blipdiff.checkpoints.fields import Fields, Whole, check
+from blipdiff.checkpoints.fields import Fields, Real, Whole, check
 from blipdiff.checkpoints.needed import DIFFUSERS_STEMS
 from blipdiff.checkpoints.weights import filled, weight_paths
 from blipdiff.diffusers_types import UNet
@@ -29,10 +29,11 @@ def load_detail_adapter(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> DetailAdapter:
     """The adapter in a folder. Raises: CheckpointError for anything missing, damaged or of another shape."""
-    sizes = detail_adapter_sizes(read_json(folder / _CONFIG))
+    config = read_json(folder / _CONFIG)
+    sizes = detail_adapter_sizes(config)
     seen = Fingerprint(DRAWING)
     adapter = filled(
-        lambda: DetailAdapter(sizes),
+        lambda: DetailAdapter(sizes, float(config.get("detail", 1.0))),
         weight_paths(folder, DIFFUSERS_STEMS),
         "detail adapter",
         dtype=dtype,
@@ -48,8 +49,11 @@ def save_detail_adapter(adapter: DetailAdapter, folder: Path) -> None:
     """The adapter into a folder that is there or is made."""
     layers = {name: {"width": one.width, "heads": one.heads} for name, one in adapter.sizes.layers.items()}
     config = {
-        "_class_name": "DetailAdapter", "latent_channels": adapter.sizes.latent_channels, "layers": layers
-    }  # fmt: skip
+        "_class_name": "DetailAdapter",
+        "detail": adapter.detail,
+        "latent_channels": adapter.sizes.latent_channels,
+        "layers": layers,
+    }
     write_json(folder / _CONFIG, config)
     tensors = {name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
     save_file(tensors, folder / _WEIGHTS)
@@ -58,7 +62,7 @@ def save_detail_adapter(adapter: DetailAdapter, folder: Path) -> None:
 def detail_adapter_sizes(config: Mapping[str, Any]) -> DetailAdapterSizes:
     """Sizes from `detail_adapter/config.json`. Raises: CheckpointError naming what is not right."""
     what = "the detail adapter's config.json"
-    check(config, {"latent_channels": Whole(1, 64)}, what)
+    check(config, {"latent_channels": Whole(1, 64), "detail": Real(0, 1)}, what)
     layers = config.get("layers")
     if not isinstance(layers, Mapping) or not 1 <= len(layers) <= _MOST_LAYERS:
         raise CheckpointError(f"{what} does not name its layers: 'layers' must hold 1 to {_MOST_LAYERS} of them.")

@@ -1,7 +1,7 @@
 """Whether a picture follows another's structure, and whose colours it has: measures that know no model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,7 +22,8 @@ _BLUR = 1.0  # of the histograms, in bins: neighbouring colours are alike
 class StructureTrial:
     """One look in another subject's picture; `candidates` are subjects of different concepts, `right` the look's place.
 
-    `structure.target` gives the structure, `structure.mask` the shape whose colours are measured.
+    `structure.target` gives the structure, `structure.mask` the shape whose colours are measured. `alike` are as many
+    subjects whose colours are those that are most easily taken for the look's, which stands at the same place.
     """
 
     look: Pixels  # the photo (side, side, 3), the subject on white or plain ground
@@ -30,6 +31,7 @@ class StructureTrial:
     structure: Pair
     candidates: tuple[int, ...]
     right: int
+    alike: tuple[int, ...] = ()
 
 
 def draw_structure_trials(
@@ -47,7 +49,11 @@ def draw_structure_trials(
     if len(concepts) < choices + 1:
         raise ConfigError(f"A choice among {choices} takes {choices + 1} concepts; '{split}' has {len(concepts)}.")
     order = [concepts[i] for i in rng.permutation(len(concepts))]
-    return [_trial(library, by_concept, order[i % len(order)], choices, rng) for i in range(count)]
+    trials = [_trial(library, by_concept, order[i % len(order)], choices, rng) for i in range(count)]
+    colours = {
+        member: _colours_of(np.asarray(library.subjects[member])) for part in by_concept.values() for member in part
+    }
+    return [replace(one, alike=_most_alike(library, one, colours)) for one in trials]
 
 
 def edge_agreement(structure: Pixels, picture: Pixels, low: float = 100.0, high: float = 200.0) -> float:
@@ -67,8 +73,7 @@ def chosen_by_colour(picture: Pixels, mask: Pixels, candidates: Sequence[Pixels]
     candidates: (H, W, 4) RGBA cut-outs
     """
     inside = _colours(picture, mask)
-    alike = [float(np.sqrt(inside * _colours(one[..., :3], one[..., 3])).sum()) for one in candidates]
-    return int(np.argmax(alike))  # Bhattacharyya's coefficient
+    return int(np.argmax([_alikeness(inside, _colours_of(one)) for one in candidates]))
 
 
 def _trial(
@@ -86,6 +91,26 @@ def _trial(
     photo = library.draw_subject(look, rng).photo
     structure = library.draw_subject(one_of(picked[0]), rng)
     return StructureTrial(photo, library.records[look].category, structure, tuple(candidates), right)
+
+
+def _most_alike(
+    library: PairLibrary, trial: StructureTrial, colours: Mapping[int, NDArray[np.float32]]
+) -> tuple[int, ...]:
+    """The look among those of other concepts whose colours are most like its own."""
+    look = trial.candidates[trial.right]
+    concept = library.records[look].concept
+    others = [member for member in colours if library.records[member].concept != concept]
+    others.sort(key=lambda member: -_alikeness(colours[look], colours[member]))
+    alike = others[: len(trial.candidates) - 1]
+    return (*alike[: trial.right], look, *alike[trial.right :])
+
+
+def _alikeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.sqrt(one * other).sum())  # Bhattacharyya's coefficient
+
+
+def _colours_of(layers: Pixels) -> NDArray[np.float32]:
+    return _colours(layers[..., :3], layers[..., 3])
 
 
 def _colours(picture: Pixels, mask: Pixels) -> NDArray[np.float32]:

@@ -78,14 +78,14 @@ class BlipDiffusion:
         return self.guidance if asked is None else asked
 
     def detail(self, asked: float | None) -> float:
-        """How much of a subject's photo is read: as was asked for, else all by a model that learned to, or nothing.
+        """How much of a subject's photo is read: as was asked for, else what a model that learned to reads, or nothing.
 
         Beside an IP-Adapter nothing is read unless it was asked for: the two do not go together.
         """
         if asked is not None:
             return asked
         reads_another = getattr(self.unet.config, "encoder_hid_dim_type", None) is not None
-        return 0.0 if self.detail_adapter is None or reads_another else 1.0
+        return 0.0 if self.detail_adapter is None or reads_another else self.detail_adapter.detail
 
     def moved(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "BlipDiffusion":
         """The same model with its networks on `device` and in `dtype`; the VAE keeps fp32 where fp16 is asked for."""

@@ -121,11 +121,14 @@ class Offered:
 
 
 class DetailAdapter(nn.Module):
-    """An adapter for a U-Net's self-attention layers; a fresh one adds nothing."""
+    """An adapter for a U-Net's self-attention layers; a fresh one adds nothing.
 
-    def __init__(self, sizes: DetailAdapterSizes) -> None:
+    detail: how much a model reads by it where nobody says, from 0 to 1
+    """
+
+    def __init__(self, sizes: DetailAdapterSizes, detail: float = 1.0) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.detail = sizes, detail
         self.layers = nn.ModuleDict(
             {_key(name): DetailLayer(one, sizes.latent_channels) for name, one in sizes.layers.items()}
         )

@@ -130,6 +130,12 @@ class DetailRecipe(WordsRecipe):
     spread: float
     unet: bool = False  # whether the U-Net learns along
     styled: float = 0.2  # share of the scenes that are under a style
+    detail: float = 1.0  # how much the model reads by the adapter where nobody says
+
+    def __post_init__(self) -> None:
+        OptimizerRecipe.__post_init__(self)
+        if not 0 <= self.detail <= 1:
+            raise ConfigError(f"'detail' must be from 0, nothing, to 1, all; it is {self.detail:g}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

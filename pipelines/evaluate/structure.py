@@ -1,7 +1,7 @@
 """Measure stylizing: how far pictures follow edges with control and without, and whose colours they have."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,9 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from blipdiff.attention.injection import Injection
+from blipdiff.attention.reference import ReferenceRows
 from blipdiff.conditioning.guidance import Conditioning, Guidance, concat
 from blipdiff.conditioning.prompt import build_prompt
-from blipdiff.conditioning.subject import SubjectPhoto
+from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.control.drawn import canny, relief
 from blipdiff.control.net_names import map_of_control
 from blipdiff.data.pairs import PairLibrary, Split
@@ -30,20 +31,23 @@ from blipdiff.ranges import LARGEST_SEED
 from blipdiff.sampling.schedulers import build_scheduler, set_timesteps
 from pipelines.controls.nets import Branch, branch_of
 from pipelines.controls.settings import ControlSettings
+from pipelines.evaluate.drawing import details_of
 from pipelines.evaluate.requests import StructureRequest
 from pipelines.plan import SamplingPlan, execute
 from pipelines.studio import Studio
+from pipelines.stylize.request import StylizeRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to draw the same pairs: by which net, and how much of the subject enters where."""
+    """One way to draw the same pairs: by which net, how much of the subject enters where, how much of its photo."""
 
     name: str
     control: str | None = None
     subject_strength: float = 1.0
     blocks: str = "all"
     map: str | None = None  # "relief" or "canny", for a net that is not bundled
+    detail: float = 0.0
 
 
 WAYS = (
@@ -54,6 +58,8 @@ WAYS = (
     Way("mini-canny, no subject", "mini-canny", 0.0),
     Way("mini-canny, subject by its look", "mini-canny", blocks="look"),
     Way("mini-canny, subject by its layout", "mini-canny", blocks="layout"),
+    Way("mini-canny, details 0.25", "mini-canny", detail=0.25),
+    Way("mini-canny, details 0.5", "mini-canny", detail=0.5),
 )
 
 
@@ -64,6 +70,7 @@ class WayResult:
     way: Way
     edges: Figure
     colours: Figure
+    hard_colours: Figure
     pictures: tuple[Image.Image, ...]
 
 
@@ -82,20 +89,29 @@ def evaluate_structure(
             pictures += drawn_trials(studio, trials[first : first + request.batch], request, way, first)
         found = [np.asarray(picture) for picture in pictures]
         edges = [edge_agreement(trial.structure.target, made) for trial, made in zip(trials, found, strict=True)]
-        hits = [_is_right(library, trial, made) for trial, made in zip(trials, found, strict=True)]
-        yield WayResult(way, mean(edges), share(hits), tuple(pictures))
+        hits, hard = (
+            share([
+                chosen_by_colour(made, trial.structure.mask, cut_outs(library, others)) == trial.right
+                for trial, others, made in zip(trials, among, found, strict=True)
+            ])
+            for among in ([one.candidates for one in trials], [one.alike for one in trials])
+        )  # fmt: skip
+        yield WayResult(way, mean(edges), hits, hard, tuple(pictures))
 
 
 def report(results: Sequence[WayResult]) -> str:
     """A table in Markdown."""
-    lines = ["| way | edges, F1 | right look of 10 |", "|---|---|---|"]
-    lines += [f"| {one.way.name} | {one.edges.as_number()} | {one.colours.as_percent()} |" for one in results]
+    lines = ["| way | edges, F1 | right look of 10 | of 10 of the most alike colours |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.way.name} | {one.edges.as_number()} | {one.colours.as_percent()} | {one.hard_colours.as_percent()} |"
+        for one in results
+    ]
     return "\n".join(lines)
 
 
-def _is_right(library: PairLibrary, trial: StructureTrial, made: Pixels) -> bool:
-    candidates = [np.asarray(library.subjects[number]) for number in trial.candidates]
-    return chosen_by_colour(made, trial.structure.mask, candidates) == trial.right
+def cut_outs(library: PairLibrary, numbers: Sequence[int]) -> list[Pixels]:
+    """The library's subjects of these numbers: (H, W, 4)."""
+    return [np.asarray(library.subjects[number]) for number in numbers]
 
 
 def drawn_trials(
@@ -122,8 +138,27 @@ def drawn_trials(
         generators=generators,
         conditioning=None if (way.subject_strength, way.blocks) == (1.0, "all") else _injection(model, texts, way),
     )
+    plan = replace(plan, more_keys=_details(model, trials, subjects, plan, way))
     *_, last = execute(model.unet, plan)
     return to_pictures(decode_latents(model.vae, last.latents))
+
+
+def _details(
+    model: BlipDiffusion,
+    trials: Sequence[StructureTrial],
+    subjects: Sequence[SubjectEmbedding],
+    plan: SamplingPlan,
+    way: Way,
+) -> ReferenceRows | None:
+    """What each row reads of its own look's photo."""
+    if way.detail == 0:
+        return None
+    request = StylizeRequest(category="look", detail=way.detail)
+    read = [
+        details_of(model, request, Image.fromarray(trial.look), one).apart(plan).more_keys
+        for trial, one in zip(trials, subjects, strict=True)
+    ]
+    return ReferenceRows(read)
 
 
 def _branches(

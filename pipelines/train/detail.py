@@ -86,6 +86,7 @@ def export_detail(run: DetailRun, target: Path, *, dtype: torch.dtype = torch.fl
     if run.recipe.detail.unet:
         trained["unet"] = run.model.unet
     average_weights(run.folder, trained)
+    run.adapter.detail = run.recipe.detail.detail
     model = replace(run.model, detail_adapter=run.adapter.eval(), name=run.recipe.name).moved(dtype=dtype)
     save_model(model, target)
     return model

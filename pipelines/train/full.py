@@ -161,6 +161,7 @@ def _detail(
         whole = load_model(recipe.start.blip_diffusion, dtype=torch.float32)
         trained: dict[str, torch.nn.Module] = {"adapter": adapter.cpu()}
         average_weights(folder, trained | ({"unet": whole.unet} if stage.unet else {}))
+        adapter.detail = stage.detail
         save_model(replace(whole, detail_adapter=adapter.eval()), output)
     workers.wait()
 

@@ -6,6 +6,10 @@ import pytest
 
 from blipdiff.errors import ConfigError
 from blipdiff.evaluation.structure import chosen_by_colour, draw_structure_trials, edge_agreement
+from pipelines.evaluate.requests import StructureRequest
+from pipelines.evaluate.structure import Way, evaluate_structure, report
+from pipelines.studio import Studio
+from tests.support.tiny_models import tiny_model
 
 
 def disc(colour=(200, 30, 30), centre=(32, 32)) -> np.ndarray:
@@ -36,5 +40,31 @@ def test_trials_repeat_and_never_show_the_structure_among_the_looks(library):
         assert trial.candidates == again.candidates and np.array_equal(trial.look, again.look)
         concepts = [library.records[number].concept for number in (*trial.candidates, trial.structure.subject)]
         assert len(set(concepts)) == len(concepts) == 4
+        concepts = [library.records[number].concept for number in trial.alike]
+        assert trial.alike[trial.right] == trial.candidates[trial.right]
+        assert len(trial.alike) == 3 and concepts.count(concepts[trial.right]) == 1
     with pytest.raises(ConfigError, match="concepts"):
         draw_structure_trials(library, "train", choices=1000)
+
+
+def test_the_alike_are_those_that_colours_confuse_most(library):
+    (trial,) = draw_structure_trials(library, "train", count=1, choices=4, seed=2)
+    look = trial.candidates[trial.right]
+    picture, mask = np.array(library.subjects[look])[..., :3], np.array(library.subjects[look])[..., 3]
+    others = [number for number in library.members["train"] if number not in trial.alike]
+    strangers = [one for one in others if library.records[int(one)].concept != library.records[look].concept]
+    for alike in set(trial.alike) - {look}:
+        for stranger in strangers[:20]:
+            pair = [np.asarray(library.subjects[int(one)]) for one in (stranger, alike)]
+            assert chosen_by_colour(picture, mask, pair) == 1
+
+
+def test_every_way_draws_the_same_pairs_and_details_are_read_of_each_look(library):
+    request = StructureRequest(pairs=2, steps=2, split="source")
+    ways = (Way("plain"), Way("details", detail=0.6), Way("again"))
+    plain, details, again = evaluate_structure(Studio(tiny_model()), library, request, ways)
+    pixels = [[np.asarray(one) for one in way.pictures] for way in (plain, details, again)]
+    for row in range(2):
+        assert np.array_equal(pixels[0][row], pixels[2][row]) and not np.array_equal(pixels[0][row], pixels[1][row])
+    assert plain.edges.count == plain.colours.count == plain.hard_colours.count == 2
+    assert [line.count("|") for line in report([plain, details]).splitlines()] == [5] * 4

@@ -26,6 +26,7 @@ from tests.pipelines.test_details import TASKS, task
 from tests.support.jobs import events_of, notices_in, pixels_of, results_in, results_of
 from tests.support.tiny_models import photo, tiny_model
 
+OWN = 0.6  # what the model reads unasked
 NOTHING = Image.new("RGBA", (32, 32))  # in which no subject stands out
 
 
@@ -35,6 +36,7 @@ def model() -> BlipDiffusion:
     adapter = initial_adapter(plain.unet, seed=3).eval().requires_grad_(False)
     for layer in adapter.layers.values():
         layer.to_out.weight.copy_(torch.eye(len(layer.to_out.weight)))  # type: ignore[union-attr, arg-type, operator]
+    adapter.detail = OWN
     return replace(plain, detail_adapter=adapter)
 
 
@@ -55,11 +57,11 @@ def asked(**values: object) -> GenerateRequest:
     return GenerateRequest(**{"category": "dog", "prompt": "on a beach", "count": 1, "steps": 3, "seed": 5, **values})
 
 
-def test_it_reads_fully_where_nothing_is_said(studio: Studio, tmp_path: Path) -> None:
-    (usual,), (full,) = (results_of(studio, asked(**more), subject=subject()) for more in ({}, {"detail": 1.0}))
-    (none,) = results_of(studio, asked(detail=0.0), subject=subject())
-    assert (pixels_of(usual) == pixels_of(full)).all() and (pixels_of(usual) != pixels_of(none)).any()
-    assert usual.picture.job["request"]["detail"] == 1.0
+def test_it_reads_as_much_as_the_model_says_where_nobody_does(studio: Studio, tmp_path: Path) -> None:
+    (usual,), (same,) = (results_of(studio, asked(**more), subject=subject()) for more in ({}, {"detail": OWN}))
+    (none,), (full,) = (results_of(studio, asked(detail=share), subject=subject()) for share in (0.0, 1.0))
+    assert (pixels_of(usual) == pixels_of(same)).all() and (pixels_of(usual) != pixels_of(none)).any()
+    assert (pixels_of(usual) != pixels_of(full)).any() and usual.picture.job["request"]["detail"] == OWN
     (again,) = results_in(run(studio, repeat(save_picture(usual.picture, tmp_path / "a.png"))))
     assert (pixels_of(again) == pixels_of(usual)).all()
 
@@ -137,7 +139,7 @@ def test_the_diffusers_face_reads_as_the_others_do(model: BlipDiffusion, studio:
         generator = torch.Generator().manual_seed(5)
         return face(**shared, **{"reference_image": subject().image, **more}, generator=generator).images
 
-    assert torch.equal(made(pipe), made(pipe, reference_detail=1.0))
+    assert torch.equal(made(pipe), made(pipe, reference_detail=OWN))
     assert not torch.equal(made(pipe), made(pipe, reference_detail=0.0))
     other = {"target_subject_category": "teapot"}
     assert torch.equal(made(pipe, **other), made(pipe, **other, reference_detail=0.0))

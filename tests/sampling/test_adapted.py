@@ -120,13 +120,26 @@ def test_nearer_positions_are_read_more(unet, adapter):
 def test_an_adapter_comes_back_from_disk(unet, adapter, tmp_path):
     save_detail_adapter(adapter, tmp_path)
     loaded = load_detail_adapter(tmp_path)
-    assert loaded.sizes == adapter.sizes
+    assert loaded.sizes == adapter.sizes and loaded.detail == 1.0
     assert torch.equal(called(unet, LATENTS, reading(unet, loaded)), called(unet, LATENTS, reading(unet, adapter)))
+
+
+def test_how_much_is_read_unasked_comes_back_and_is_all_where_the_folder_says_nothing(adapter, tmp_path):
+    usual = copy.deepcopy(adapter)
+    usual.detail = 0.6
+    save_detail_adapter(usual, tmp_path)
+    assert load_detail_adapter(tmp_path).detail == 0.6
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["detail"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_detail_adapter(tmp_path).detail == 1.0
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        ({"detail": 1.5}, "detail"),
+        ({"detail": "much"}, "detail"),
         ({"layers": {}}, "layers"),
         ({"layers": {"mid": {"width": 8, "heads": 3}}}, "divide"),
         ({"layers": {"mid": {"width": 10**7, "heads": 1}}}, "width"),

@@ -14,7 +14,7 @@ from blipdiff.conditioning.subject import SubjectPhoto
 from blipdiff.data.pairs import PairLibrary
 from blipdiff.data.referenced import ReferencedPairs, reference_view
 from blipdiff.data.shards import write_shard
-from blipdiff.errors import CheckpointError
+from blipdiff.errors import CheckpointError, ConfigError
 from blipdiff.models.detail_adapter import Seen, places_of
 from blipdiff.training.autoencoder import patch_encoder
 from blipdiff.training.config import DetailAdapterRecipe, load_detail_recipe, read_table
@@ -127,6 +127,7 @@ def test_a_run_goes_on_and_writes_a_model_that_reads_references(
     export_detail(run, tmp_path / "model")
     model = load_model(tmp_path / "model", dtype=torch.float32)
     assert model.detail_adapter is not None and "detail_adapter" in model.identity.parts
+    assert model.detail(None) == model.detail_adapter.detail == detail_recipe.detail.detail == 0.7
     save_model(model, tmp_path / "again")
     assert load_model(tmp_path / "again").identity.parts == model.identity.parts
     layers = Image.new("RGBA", (32, 32), "red")
@@ -185,3 +186,8 @@ def test_a_model_with_an_adapter_draws_with_details_and_without(blipdiff, model,
         [picture] = output.glob("*.png")
         found.append(np.asarray(Image.open(picture).convert("RGB")))
     assert np.array_equal(found[0], found[1]) and not np.array_equal(found[1], found[2])
+
+
+def test_a_recipe_whose_model_would_read_more_than_all_is_refused(detail_recipe):
+    with pytest.raises(ConfigError, match="'detail' must be from 0"):
+        replace(detail_recipe.detail, detail=1.2)
