@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/generate.md and docs/details.md with the bundled model: python docs/figures/tasks.py"""
+"""Draws the pictures of docs/generate.md with the bundled model: python docs/figures/tasks.py"""
 
 from pathlib import Path
 
@@ -15,21 +15,14 @@ SUBJECTS = Path(blipdiff.__file__).parent / "assets" / "subjects"
 OUTPUT = Path(__file__).parents[1] / "tasks"
 NAMES = ("balloon", "umbrella", "popcorn")
 PROMPTS = ("on a beach", "under a night sky", "in the snow", "on a wooden table", "in front of a brick wall")
-DETAILS = (("padlock", "on a wooden table"), ("coffee", "on a beach"))
-SHARES = (0.0, 0.25, 0.5, 0.75)
 
 
 def main() -> None:
-    """Writes scenes.png and details.png."""
+    """Writes scenes.png."""
     studio = Studio.open("mini")
     OUTPUT.mkdir(exist_ok=True)
     scenes = [[photo(name), *(draw(studio, name, prompt) for prompt in PROMPTS)] for name in NAMES]
     save(scenes, ["photo", *PROMPTS], list(NAMES), "scenes.png")
-    details = [
-        [photo(name), *(draw(studio, name, prompt, detail=share) for share in SHARES)] for name, prompt in DETAILS
-    ]
-    headings = ["photo", *(f"detail {share:g}" for share in SHARES)]
-    save(details, headings, [f"{name} {prompt}" for name, prompt in DETAILS], "details.png")
 
 
 def photo(name: str) -> Image.Image:
@@ -38,9 +31,9 @@ def photo(name: str) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
 
 
-def draw(studio: Studio, name: str, prompt: str, **asked: object) -> Image.Image:
+def draw(studio: Studio, name: str, prompt: str) -> Image.Image:
     """The first picture of seed 7."""
-    request = GenerateRequest(category=name, prompt=prompt, count=1, seed=7, **asked)  # type: ignore[arg-type]
+    request = GenerateRequest(category=name, prompt=prompt, count=1, seed=7)
     job = Job.of(request, subject=SUBJECTS / f"{name}.png")
     return next(event.picture.image for event in run(studio, job) if isinstance(event, Result))
 
