@@ -19,6 +19,7 @@ from blipdiff.errors import ConfigError, MissingDependencyError
 
 HERE, RUNNING = "local", "auto"  # addresses: a cluster of this machine alone; the one that runs on it already
 _ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # off: Ray listens at 127.0.0.1; who reaches its ports can run programs
+_NICENESS = "RAY_worker_niceness"  # Ray's own is 15: beside anything else that computes, its workers hardly would
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_SERVE_LOG_TO_STDERR": "0",
@@ -71,6 +72,7 @@ def joined(
     """
     if address == HERE:
         os.environ[_ALONE] = "0"
+        os.environ.setdefault(_NICENESS, "0")
     ray = ray_library(serves=serves)
     if ray.is_initialized():
         raise ClusterError("This program has joined a cluster already.")

@@ -18,6 +18,7 @@ _BLOCK = 10  # counted from 0: 112 channels, one place for 16 x 16 pixels
 _SCALES = (0.55, 0.7, 0.85, 1.0)  # of the subject's frame against the picture
 _GREYS = (0, 128, 255)  # grounds whose mean features stand for the subject without a ground
 _LEAST_COVER = 0.3  # of a place by the subject
+_KEPT = 2048  # subjects, at half a megabyte each: all unseen ones of mini's data, each seen 24 times by the network
 
 
 class PerceptualMetric:
@@ -36,7 +37,7 @@ class PerceptualMetric:
         scenes = [paint_scene(scene, np.random.default_rng(place), FRAME)[0] for place, scene in enumerate(SCENES)]
         drawn = self._trunk.features(scenes, [_BLOCK])[_BLOCK]
         self._mean, self._spread = drawn.mean((0, 2, 3), keepdim=True), drawn.std((0, 2, 3), keepdim=True) + 1e-3
-        self._templates = Remembered(self._subject_templates)
+        self._templates = Remembered(self._subject_templates, _KEPT)
 
     @torch.inference_mode()
     def compare(self, picture: Pixels, subjects: Sequence[SubjectView]) -> Floats:

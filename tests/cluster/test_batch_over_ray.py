@@ -96,6 +96,12 @@ def test_pictures_and_rows_are_those_of_one_process(cluster: None, folder: Path,
     assert sorted(one["line"] for one in told(folder) if one["state"] == "done") == [1, 2, 3, 4, 5, 6]
 
 
+def test_workers_have_as_much_of_a_busy_machine_as_their_command(cluster: None) -> None:
+    import ray
+
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+
+
 def test_lines_that_one_process_has_drawn_are_not_drawn_again(cluster: None, folder: Path, blipdiff: Any) -> None:
     path = written(folder, LINE | {"seed": 3}, LINE | {"seed": 4})
     place = ("--model", "mini", "--device", "cpu", "--engine", "torch")
