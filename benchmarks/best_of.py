@@ -62,7 +62,7 @@ def _judge(bench: Bench, trial: Trial, count: int, place: Path) -> None:
     photo = Image.fromarray(pair.photo)
     card = bench.studio.subject([SubjectPhoto(photo, pair.category)], fit="pad")
     pictures = bench.draw(card, [pair] * count)
-    choice = hard.hard_choice(bench.library, trial, bench.ensemble)
+    choice = hard.hard_choice(bench.library, trial.pair.subject, bench.ensemble)
     right = []
     for number, picture in enumerate(pictures):
         alike = bench.ensemble.compare(picture, choice.views)[bench.ensemble.names[0]]

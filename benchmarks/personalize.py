@@ -73,7 +73,7 @@ class Bench:
             pairs += [pair] if pair.style is None else []
         concept = self.library.records[subject].concept
         same = [place for place, one in enumerate(self.library.records) if one.concept == concept and place != subject]
-        return Asked(subject, pairs, hard_choice(self.library, trial, self.ensemble), same[:2])
+        return Asked(subject, pairs, hard_choice(self.library, trial.pair.subject, self.ensemble), same[:2])
 
     def photos(self, subject: int, seed: int) -> list[Image.Image]:
         """Four photos: turned, shifted, lit differently, on plain grounds."""

@@ -8,7 +8,7 @@ import numpy as np
 from blipdiff.data.composites import composite, premultiplied
 from blipdiff.data.pairs import PairLibrary, recoloured
 from blipdiff.evaluation.ensemble import Ensemble
-from blipdiff.evaluation.protocols import Trial, subject_views
+from blipdiff.evaluation.protocols import subject_views
 from blipdiff.evaluation.views import FRAME, SubjectView
 
 _TWINS = 2  # of the others: the subject itself in other colours
@@ -26,14 +26,13 @@ class HardChoice:
 
 
 def hard_choice(
-    library: PairLibrary, trial: Trial, ensemble: Ensemble, *, choices: int = 10, seed: int = 0
+    library: PairLibrary, subject: int, ensemble: Ensemble, *, choices: int = 10, seed: int = 0
 ) -> HardChoice:
-    """The trial's subject among `choices` - 1 others: twins in other colours, other artists' drawings of the same
+    """A subject of the library among `choices` - 1 others: twins in other colours, other artists' drawings of the same
     thing, and for the rest those of other unseen subjects that the metrics themselves find most alike.
 
     The same arguments give the same choice.
     """
-    subject = trial.pair.subject
     rng = np.random.default_rng((seed, 3, subject))
     (own,) = subject_views(library, [subject])
     others = [_twin(library, subject, rng) for _ in range(min(_TWINS, choices - 1))]

@@ -16,6 +16,7 @@ from blipdiff.data.records import Pixels
 from blipdiff.distances import picture_distance
 from blipdiff.evaluation.blending import SubjectPair, draw_subject_pairs, is_monotone, spearman, true_scene
 from blipdiff.evaluation.ensemble import TOGETHER, Ensemble
+from blipdiff.evaluation.hard import hard_choice
 from blipdiff.evaluation.protocols import choice_of, subject_views
 from blipdiff.evaluation.sheets import contact_sheet, save_sheet
 from blipdiff.evaluation.statistics import Figure, mean, share
@@ -170,17 +171,27 @@ def _scenes(
         for pair, ground in zip(pairs, grounds, strict=True)
     ]
     hits: dict[str, list[float]] = {name: [] for name in pictures}
+    hard: dict[str, list[float]] = {name: [] for name in (VARIANTS[0], TRUE)}
     for number, pair in enumerate(pairs):
         views = subject_views(library, pair.candidates)
         for name, drawn in pictures.items():
             for half, right in zip(_halves(drawn[number]), pair.rights, strict=True):
                 hits[name].append(choice_of(ensemble.compare(half, views)[TOGETHER], right).hit)
+        for place, right in enumerate(pair.rights):
+            asked = hard_choice(library, pair.candidates[right], ensemble, choices=request.choices)
+            for name, found in hard.items():
+                half = _halves(pictures[name][number])[place]
+                found.append(choice_of(ensemble.compare(half, asked.views)[TOGETHER], asked.right).hit)
         yield EvaluationProgress("scoring scenes", number + 1, len(pairs))
     rows = [[_sheet(pictures[name][number]) for name in pictures] for number in range(min(len(pairs), 12))]
     names = [f"{' | '.join(pair.categories)}" for pair in pairs[:12]]
     save_sheet(contact_sheet(rows, list(pictures), names, 160), folder / "scenes.png")
     figures = {
         f"own subject in each region among {request.choices}, {name}": share(found) for name, found in hits.items()
+    }
+    figures |= {
+        f"own subject in each region by a hard choice of {request.choices}, {name}": share(found)
+        for name, found in hard.items()
     }
     both = {
         f"both regions right, {name}": share([min(pair) for pair in zip(found[::2], found[1::2], strict=True)])

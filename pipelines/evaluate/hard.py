@@ -52,7 +52,7 @@ def hard_lines(
     columns |= {column: list(drawn) for column, drawn in pictures.items() if column != TRUE}
     inner, seen = InnerStructureMetric(), {column: _Seen() for column in columns}
     for number, trial in enumerate(trials):
-        asked = hard_choice(library, trial, ensemble, choices=choices)
+        asked = hard_choice(library, trial.pair.subject, ensemble, choices=choices)
         views = subject_views(library, trial.candidates)
         for column, drawn in columns.items():
             found, picture = seen[column], drawn[number]
