@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # pictures are read without torch
     from torch import Tensor
 
 PhotoFit = Literal["squash", "crop", "pad"]
+SubjectFit: TypeAlias = PhotoFit | Literal["cut-out"]  # or the subject alone, cut out of its photo, on white
 RESAMPLING = dict(zip(RESAMPLING_NAMES, (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS), strict=True))
 
 SMALLEST_SIDE = 8

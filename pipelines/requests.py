@@ -146,8 +146,8 @@ class Sampling:
     fit: str = parameter(
         "pad",
         "Photo fit",
-        "How a photo that is no square is made one.",
-        choices=("crop", "pad", "squash"),
+        "How a photo becomes square; cut-out: the subject alone, on white, without the photo's ground.",
+        choices=("crop", "pad", "squash", "cut-out"),
         group=SUBJECT,
     )
     repeats: int = parameter(

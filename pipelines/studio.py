@@ -22,7 +22,7 @@ from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.cut_out import reduced
 from blipdiff.devices import Placement, placement
 from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, SubjectError
-from blipdiff.images import as_rgb
+from blipdiff.images import as_layers, as_rgb
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.ranges import TORCH
 from blipdiff.sampling.acceleration import accelerate
@@ -267,6 +267,9 @@ class Studio:
         rgb = as_rgb(reference.image)  # the same bytes are another picture under another palette
         key = hashlib.sha256(repr((rgb.size, reference.category, fit)).encode())
         key.update(rgb.tobytes())
+        if fit == "cut-out":
+            layers = [as_layers(reference.image), *([] if reference.mask is None else [reference.mask])]
+            key.update(b"".join(repr(one.size).encode() + one.tobytes() for one in layers))
         name = key.hexdigest()
         with self._computing:
             if name not in self._subjects:

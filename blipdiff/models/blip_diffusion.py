@@ -13,10 +13,11 @@ from blipdiff.conditioning.mixing import mix
 from blipdiff.conditioning.subject import SubjectEmbedding, SubjectPhoto
 from blipdiff.conditioning.subject_weights import Acting
 from blipdiff.conditioning.weighting import WeightedText, Wording
+from blipdiff.cut_out import cut_out, framed
 from blipdiff.devices import runs_on
 from blipdiff.diffusers_types import VAE, ControlNet, UNet
 from blipdiff.errors import PromptError, SubjectError
-from blipdiff.images import PhotoFit, PhotoSettings, subject_pixels, thumbnail
+from blipdiff.images import PhotoSettings, SubjectFit, subject_pixels, thumbnail
 from blipdiff.models.added_words import WordsTokenizer
 from blipdiff.models.context_text_encoder import ContextTextEncoder
 from blipdiff.models.detail_adapter import DetailAdapter
@@ -101,11 +102,12 @@ class BlipDiffusion:
         photos: SubjectPhoto | Sequence[SubjectPhoto],
         *,
         weights: Sequence[float] | None = None,
-        fit: PhotoFit = "crop",
+        fit: SubjectFit = "crop",
     ) -> SubjectEmbedding:
         """The subject that one photo, or several weighted photos of it, show.
 
-        Raises: SubjectError for no photo or other than one weight each, PromptError for an empty category.
+        Raises: SubjectError for no photo or other than one weight each, PromptError for an empty category; what
+        `cut_out` raises where the subject shall be encoded without its ground.
         """
         photos = [photos] if isinstance(photos, SubjectPhoto) else list(photos)
         if not photos:
@@ -127,15 +129,21 @@ class BlipDiffusion:
         return parts[0] if len(parts) == 1 else mix(list(zip(parts, shares, strict=True)))
 
     @torch.no_grad()
-    def encode_photos(self, photos: Sequence[SubjectPhoto], *, fit: PhotoFit = "crop") -> Tensor:
+    def encode_photos(self, photos: Sequence[SubjectPhoto], *, fit: SubjectFit = "crop") -> Tensor:
         """One embedding for each photo, in one batch: (n, 16, width)."""
         encoder = self.subject_encoder
-        pixels = torch.stack([subject_pixels(photo.image, self.photo, fit=fit) for photo in photos])
+        pixels = torch.stack([self._pixels(photo, fit) for photo in photos])
         ids, mask = category_ids(
             self.category_tokenizer, [photo.category for photo in photos], encoder.sizes.qformer.positions
         )
         device = runs_on(encoder)
         return encoder(pixels.to(device), ids.to(device), mask.to(device))  # type: ignore[no-any-return]
+
+    def _pixels(self, photo: SubjectPhoto, fit: SubjectFit) -> Tensor:
+        if fit != "cut-out":
+            return subject_pixels(photo.image, self.photo, fit=fit)
+        alone, _ = framed(cut_out(photo.image, mask=photo.mask).image, (self.photo.side, self.photo.side))
+        return subject_pixels(alone, self.photo, fit="squash")
 
     @torch.no_grad()
     def encode_prompts(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from blipdiff.devices import warn_of_half
 from blipdiff.errors import ConfigError
-from blipdiff.images import PhotoFit
+from blipdiff.images import SubjectFit
 from blipdiff.latents import decode_latents, latent_size
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.models.caching import Caching
@@ -87,7 +87,7 @@ class BlipDiffusionPipeline(PipelineParts):
         *,
         prompt_strength: float = 1.0,
         prompt_reps: int = 20,
-        photo_fit: PhotoFit = "squash",
+        photo_fit: SubjectFit = "squash",
         prompt_weighting: str = "off",
     ) -> tuple[Tensor, Tensor]:
         """What a call can be given as prompt_embeds, with the subject among the words, and negative_prompt_embeds."""
@@ -141,7 +141,7 @@ class BlipDiffusionPipeline(PipelineParts):
         controls: Sequence[Control] = (),
         guidance_window: tuple[float, float] = (0.0, 1.0),
         reference_detail: float | None = None,
-        photo_fit: PhotoFit = "squash",
+        photo_fit: SubjectFit = "squash",
         prompt_weighting: str = "off",
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),

@@ -18,7 +18,7 @@ from blipdiff.conditioning.weighting import OFF, Wording, plain_text, weighted
 from blipdiff.cut_out import cut_out, reduced
 from blipdiff.errors import ConfigError, ImageError, MissingDependencyError, PromptError, ShapeError, SubjectError
 from blipdiff.given_pictures import PictureLike, as_images, each_of
-from blipdiff.images import PhotoFit
+from blipdiff.images import SubjectFit
 from blipdiff.models.blip_diffusion import BlipDiffusion
 from blipdiff.moment import Window
 from blipdiff.sampling.cost import own_size
@@ -94,7 +94,7 @@ class Words:
         scale: float | Sequence[float],
         window: Window,
         copies: int,
-        fit: PhotoFit,
+        fit: SubjectFit,
     ) -> Guidance:
         """All rows, `copies` for each prompt, with their scales; a scale of 1 or less is unguided, as the peer's."""
         scales = [float(one) for one in broadcast("guidance_scale", scale, self.count) for _ in range(copies)]
@@ -104,12 +104,12 @@ class Words:
         negative = self._negative(model).repeat(copies) if guided else None
         return Guidance(positive, negative, torch.tensor(scales), window)
 
-    def encoded(self, model: BlipDiffusion, amount: Amount, fit: PhotoFit) -> tuple[Conditioning, Conditioning]:
+    def encoded(self, model: BlipDiffusion, amount: Amount, fit: SubjectFit) -> tuple[Conditioning, Conditioning]:
         """What each prompt says with its subject among the words, and what it keeps away from."""
         return self._positive(model, amount, fit), self._negative(model)
 
     def reading(
-        self, model: BlipDiffusion, plan: SamplingPlan, asked: float | None, copies: int, fit: PhotoFit
+        self, model: BlipDiffusion, plan: SamplingPlan, asked: float | None, copies: int, fit: SubjectFit
     ) -> SamplingPlan:
         """The plan with each prompt's rows reading the photos of its own reference: as much as was asked for.
 
@@ -145,7 +145,7 @@ class Words:
     def _references(self) -> list[Any]:
         return list(broadcast("reference_image", each_of(self.references), self.count))
 
-    def _positive(self, model: BlipDiffusion, amount: Amount, fit: PhotoFit) -> Conditioning:
+    def _positive(self, model: BlipDiffusion, amount: Amount, fit: SubjectFit) -> Conditioning:
         if self.embeds is not None:
             return _conditioning(self.embeds)
         subjects = self._subjects(model, fit)
@@ -162,7 +162,7 @@ class Words:
         _warn_of_long(model, texts, model.positions)
         return model.encode_prompts(texts)
 
-    def _subjects(self, model: BlipDiffusion, fit: PhotoFit) -> list[SubjectEmbedding]:
+    def _subjects(self, model: BlipDiffusion, fit: SubjectFit) -> list[SubjectEmbedding]:
         """The subject of each prompt; each reference is encoded once."""
         references = self._references()
         sources = broadcast("source_subject_category", self.source, self.count)
@@ -219,7 +219,7 @@ def _states(model: BlipDiffusion, reference: Reference, subject: SubjectEmbeddin
     return [states_of(model, reduced(one, most), subject) for one in layers]
 
 
-def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: PhotoFit) -> SubjectEmbedding:
+def _encoded(model: BlipDiffusion, reference: Reference, category: str, fit: SubjectFit) -> SubjectEmbedding:
     if isinstance(reference, SubjectEmbedding):
         return reference
     return model.encode_subject([SubjectPhoto(photo, category) for photo in as_images(reference)], fit=fit)

@@ -67,7 +67,7 @@ class EditRequest(Detailed):
         help="Pixels; for most models multiples of 8. If absent, a photo's shape at about the model's own number of "
         "pixels.",
     )
-    fit: str = declared("fit", help="How a subject's photo that is no square is made one.")
+    fit: str = declared("fit", help="How a subject's photo becomes square; cut-out: the subject alone, on white.")
     batch: int = left_out("batch", 1)
     repeats: int = left_out("repeats")
     strength: float = fraction(

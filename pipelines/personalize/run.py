@@ -218,6 +218,7 @@ def others(model: BlipDiffusion, category: str, fit: str, seed: int) -> Views:
     seeds = [seed + 7919 * (number + 1) for number in range(len(words))]
     plan = plan_rows(model, request, model.encode_prompts(words), negative, seeds)
     drawn = to_pictures(decode_latents(model.vae, _last(execute(model.unet, plan))))
+    fit = "pad" if fit == "cut-out" else fit  # in what a model draws without a subject there may be none
     tokens = model.encode_photos([SubjectPhoto(one, category) for one in drawn], fit=fit).float().cpu()  # type: ignore[arg-type]
     pixels = [np.asarray(one) for one in drawn]
     whole = np.full(pixels[0].shape[:2], 255, np.uint8)
