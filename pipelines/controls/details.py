@@ -34,6 +34,7 @@ States: TypeAlias = ReferenceStates | SeenReference
 _REMEMBERED = 8  # references with their states, and cut-outs
 _NO_PHOTO = "The card of {word!r} holds no photo, so no details are read of it; make it anew with 'blipdiff encode'."
 _NOT_READ = "No details are read of a photo: {reason}"
+_GROUND = "It was encoded with the photo's ground: with '--fit cut-out' it is alone."
 _ANEW = "The photo's states of {steps} steps take too much memory to be kept; they are computed at each step."
 
 
@@ -201,7 +202,7 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
     subjects = studio.subjects([one.reference for one in inputs], fit=request.fit)
     found, kept, notices = list[States | None](), list[Input](), list[str]()
     for one, subject in zip(inputs, subjects, strict=True):
-        layers, note = _layers(studio, one)
+        layers, note = _layers(studio, one, request.fit)
         notices += [note] if note else []
         word = one.word or subject.category
         if layers is not None:
@@ -216,7 +217,7 @@ def read_details(studio: Any, request: Detailed, inputs: Sequence[Input]) -> Det
     return Details(request, tuple(found), tuple(kept), tuple(dict.fromkeys(notices)))
 
 
-def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
+def _layers(studio: Any, one: Input, fit: str) -> tuple[Image.Image | None, str | None]:
     """The cut-out that is read, and what there is to say of it."""
     most = min(KEPT_SIDE, max(own_size(studio.model)))
     reference = one.reference
@@ -228,7 +229,8 @@ def _layers(studio: Any, one: Input) -> tuple[Image.Image | None, str | None]:
             if studio.model.detail_adapter is None:
                 raise
             return None, _NOT_READ.format(reason=reason)
-        return reduced(found.image, most), found.note
+        with_ground = found.note and studio.model.detail_adapter is not None and fit != "cut-out"
+        return reduced(found.image, most), f"{found.note} {_GROUND}" if with_ground else found.note
     if reference.cut_out is None:
         return None, _NO_PHOTO.format(word=one.word or reference.category)
     return reduced(reference.cut_out, most), None

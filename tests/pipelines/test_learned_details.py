@@ -120,6 +120,15 @@ def test_where_no_subject_stands_out_it_goes_on_and_says_so(model: BlipDiffusion
         results_of(Studio(replace(model, detail_adapter=None)), asked(detail=0.5), subject=flat)
 
 
+def test_a_subject_on_uneven_ground_is_told_to_be_encoded_with_it(studio: Studio) -> None:
+    ground = Image.effect_noise((64, 64), 90).convert("RGB")
+    ground.paste("red", (20, 20, 44, 44))
+    uneven = SubjectPhoto(ground, "dog")
+    alone, whole = (notices_in(events_of(studio, asked(fit=fit), subject=uneven)) for fit in ("cut-out", "pad"))
+    assert any("--fit cut-out" in text for text in whole) and not any("--fit cut-out" in text for text in alone)
+    assert any("by its colours alone" in text for text in alone)
+
+
 def test_rows_of_one_batch_read_each_its_own_photo(studio: Studio) -> None:
     jobs = [Job.of(asked(seed=seed), subject=subject(seed)).opened() for seed in (1, 2)]
     together = results_in(draw(studio, prepare_together(studio, jobs)))
