@@ -39,8 +39,8 @@ def draw(studio: Studio, name: str, prompt: str) -> Image.Image:
 
 
 def save(rows: list[list[Image.Image]], headings: list[str], names: list[str], file: str) -> None:
-    """A sheet of 256 colours."""
-    contact_sheet(rows, headings, names).quantize(256).save(OUTPUT / file, optimize=True)
+    """A sheet."""
+    contact_sheet(rows, headings, names).save(OUTPUT / file, optimize=True)
 
 
 if __name__ == "__main__":
