@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
+from blipdiff.images import as_rgb
 from blipdiff.outputs import written_file
 
 LOOPS = ("there and back", "round", "once")
@@ -49,7 +50,7 @@ def labelled_grid(rows: Sequence[Sequence[tuple[Image.Image, str]]], *, across: 
         left = _GAP if across else _GAP + (most - len(row)) * (width + _GAP) // 2
         for place, (picture, label) in enumerate(row):
             x = left + place * (width + _GAP)
-            fitted = ImageOps.contain(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+            fitted = ImageOps.contain(as_rgb(picture), (width, height), Image.Resampling.LANCZOS)
             sheet.paste(fitted, (x + (width - fitted.width) // 2, y + (height - fitted.height) // 2))
             for number, words in enumerate(_wrapped(label, width, font)):
                 draw.text((x + 1, y + height + 1 + number * line), words, fill="black", font=font)
@@ -118,7 +119,7 @@ def save_animation(
     if suffix not in SUFFIXES:
         raise ConfigError(f"A film ends in {', '.join(SUFFIXES)}; {path.name} does not.")
     check_film(per_second, loop)
-    shown = looped([frame.convert("RGB") for frame in frames], loop)
+    shown = looped([as_rgb(frame) for frame in frames], loop)
     encoder = mp4_encoder() if suffix == ".mp4" else None
     with written_file(path) as part:
         if encoder is not None:

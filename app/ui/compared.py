@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.ui.files import served
 from app.ui.views import View
-from blipdiff.images import fitted
+from blipdiff.images import as_rgb, fitted
 from pipelines.job import Job
 
 
@@ -29,4 +29,4 @@ def compared(job: Job, view: View, given: str, fit: str = "squash") -> tuple[Any
     path: Path = view.drawn[-1].path
     with Image.open(path) as picture:
         size = picture.size
-    return fitted(held[0].image.convert("RGB"), size, fit), served(path)  # type: ignore[arg-type]
+    return fitted(as_rgb(held[0].image), size, fit), served(path)  # type: ignore[arg-type]

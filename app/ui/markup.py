@@ -10,6 +10,7 @@ from PIL import Image
 from app.plain import plain
 from app.ui.subjects import MOST_SUBJECTS, Tile
 from app.ui.texts import retold, said
+from blipdiff.images import as_rgb
 
 _ABOUT = "New pictures of your own subject: a photo, a word for what it is, and a scene."
 
@@ -91,7 +92,7 @@ def _frame(seed: int, picture: bytes | None) -> str:
 def data(picture: Image.Image) -> str:
     """The picture inside the page: no file to serve, none to clear away."""
     stream = io.BytesIO()
-    picture.convert("RGB").save(stream, format="JPEG", quality=80)
+    as_rgb(picture).save(stream, format="JPEG", quality=80)
     return _inline(stream.getvalue())
 
 

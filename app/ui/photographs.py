@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from blipdiff.errors import BlipdiffError
-from blipdiff.images import open_picture
+from blipdiff.images import as_rgb, open_picture
 
 _SIDE = 256  # pixels at which it is looked at
 _EQUAL = 0.3  # share of neighbours that are the same: photographs up to 0.18, drawn things 0.53 and more
@@ -17,7 +17,7 @@ def looks_like_photograph(picture: Image.Image) -> bool:
 
     A photograph of something on an even ground, or one that was cut out, passes for a drawing.
     """
-    small = picture.convert("RGB")
+    small = as_rgb(picture)
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small)
     if pixels.shape[1] < 2:

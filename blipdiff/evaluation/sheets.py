@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from blipdiff.errors import ShapeError
+from blipdiff.images import as_rgb
 from blipdiff.outputs import written_file
 
 _GAP = 4
@@ -35,7 +36,7 @@ def contact_sheet(
     for number, (row, name) in enumerate(zip(rows, names, strict=True)):
         y = top + number * height
         for column, picture in enumerate(row):
-            sheet.paste(picture.convert("RGB").resize((side, side)), (_GAP + column * (side + _GAP), y))
+            sheet.paste(as_rgb(picture).resize((side, side)), (_GAP + column * (side + _GAP), y))
         pen.text((_GAP, y + side), _lines(name, side, font)[0], fill="black", font=font)
     return sheet
 

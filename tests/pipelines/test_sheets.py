@@ -1,9 +1,14 @@
+import base64
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from app.ui.markup import data
 from blipdiff.errors import ConfigError, MissingDependencyError, OutputError
+from blipdiff.evaluation.sheets import contact_sheet
 from pipelines import sheets
 from pipelines.sheets import labelled_grid, looped, save_animation
 
@@ -89,3 +94,22 @@ def test_a_gif_that_is_shown_once_has_no_loop_and_a_webp_counts_to_one(tmp_path:
     assert again[again.index(b"NETSCAPE2.0") + 11 :][:5] == b"\x03\x01\x00\x00\x00"
     webp = save_animation(FRAMES, tmp_path / "film.webp", loop="once").read_bytes()
     assert webp[webp.index(b"ANIM") + 12 :][:2] == b"\x01\x00"
+
+
+def clear() -> Image.Image:
+    """A red square on transparent ground, which is black under its transparency."""
+    picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    picture.paste((255, 0, 0, 255), (16, 16, 48, 48))
+    return picture
+
+
+def test_what_is_transparent_stands_on_white(tmp_path: Path) -> None:
+    grid = labelled_grid([[(clear(), "one")]])
+    sheet = contact_sheet([[clear()]], ["one"], ["row"], side=64)
+    with Image.open(save_animation([clear(), clear()], tmp_path / "film.gif")) as film:
+        first = film.convert("RGB")
+    with Image.open(io.BytesIO(base64.b64decode(data(clear()).split(",")[1]))) as shown:
+        inline = shown.convert("RGB")
+    for picture, (x, y) in ((grid, (6, 6)), (sheet, (4, 23)), (first, (0, 0)), (inline, (0, 0))):
+        pixels = np.asarray(picture)
+        assert pixels[y + 4, x + 4].min() > 245 and pixels[y + 32, x + 32, 0] > 240 and pixels[y + 32, x + 32, 1] < 20
