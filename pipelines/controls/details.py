@@ -229,7 +229,7 @@ def _layers(studio: Any, one: Input, fit: str) -> tuple[Image.Image | None, str 
             if studio.model.detail_adapter is None:
                 raise
             return None, _NOT_READ.format(reason=reason)
-        with_ground = found.note and studio.model.detail_adapter is not None and fit != "cut-out"
+        with_ground = studio.model.detail_adapter is not None and not found.sure and fit != "cut-out"
         return reduced(found.image, most), f"{found.note} {_GROUND}" if with_ground else found.note
     if reference.cut_out is None:
         return None, _NO_PHOTO.format(word=one.word or reference.category)

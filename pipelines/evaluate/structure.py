@@ -91,7 +91,7 @@ def evaluate_structure(
         edges = [edge_agreement(trial.structure.target, made) for trial, made in zip(trials, found, strict=True)]
         hits, hard = (
             share([
-                chosen_by_colour(made, trial.structure.mask, cut_outs(library, others)) == trial.right
+                chosen_by_colour(made, trial.structure.mask, _cut_outs(library, others)) == trial.right
                 for trial, others, made in zip(trials, among, found, strict=True)
             ])
             for among in ([one.candidates for one in trials], [one.alike for one in trials])
@@ -109,7 +109,7 @@ def report(results: Sequence[WayResult]) -> str:
     return "\n".join(lines)
 
 
-def cut_outs(library: PairLibrary, numbers: Sequence[int]) -> list[Pixels]:
+def _cut_outs(library: PairLibrary, numbers: Sequence[int]) -> list[Pixels]:
     """The library's subjects of these numbers: (H, W, 4)."""
     return [np.asarray(library.subjects[number]) for number in numbers]
 
